@@ -1,0 +1,61 @@
+#include "mezzo/base/uuid.h"
+
+#include <sys/random.h>
+
+#include <cstring>
+
+#include "mezzo/base/check.h"
+
+namespace mezzo {
+namespace {
+
+struct RandomPool {
+  std::array<std::uint8_t, 256> bytes{};  // getrandom(2) never returns less than asked up to 256 bytes.
+  std::size_t used = 256;
+};
+
+}  // namespace
+
+void RandomBytes(std::uint8_t* out, std::size_t count) {
+  thread_local RandomPool pool;
+  while (count > 0) {
+    if (pool.used == pool.bytes.size()) {
+      MEZZO_CHECK(::getrandom(pool.bytes.data(), pool.bytes.size(), 0) ==
+                  static_cast<ssize_t>(pool.bytes.size()));
+      pool.used = 0;
+    }
+    const std::size_t take = std::min(count, pool.bytes.size() - pool.used);
+    std::memcpy(out, pool.bytes.data() + pool.used, take);
+    std::memset(pool.bytes.data() + pool.used, 0, take);
+    pool.used += take;
+    out += take;
+    count -= take;
+  }
+}
+
+std::uint64_t RandomUint64() {
+  std::uint64_t value = 0;
+  RandomBytes(reinterpret_cast<std::uint8_t*>(&value), sizeof(value));
+  return value;
+}
+
+std::string NewUuidV7(WallTime now) {
+  std::array<std::uint8_t, 16> id{};
+  RandomBytes(id.data(), id.size());
+  const auto millis = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count());
+  for (std::size_t i = 0; i < 6; ++i) id.at(i) = static_cast<std::uint8_t>(millis >> (40 - 8 * i));
+  id[6] = static_cast<std::uint8_t>(0x70 | (id[6] & 0x0f));
+  id[8] = static_cast<std::uint8_t>(0x80 | (id[8] & 0x3f));
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(36);
+  for (std::size_t i = 0; i < id.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += kDigits[id.at(i) >> 4];
+    text += kDigits[id.at(i) & 15];
+  }
+  return text;
+}
+
+}  // namespace mezzo
