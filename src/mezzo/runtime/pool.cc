@@ -1,0 +1,65 @@
+#include "mezzo/runtime/pool.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+
+namespace mezzo::runtime {
+namespace {
+
+void LowerPriority() {
+  sched_param param{};
+  if (::sched_setscheduler(0, SCHED_IDLE, &param) == 0) return;
+  ::setpriority(PRIO_PROCESS, 0, 19);  // Of this thread: on Linux the zero names the calling thread.
+}
+
+}  // namespace
+
+BlockingPool::BlockingPool(Options options) : options_(std::move(options)) {
+  threads_.reserve(options_.threads);
+  for (std::size_t i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { Work(); });
+}
+
+BlockingPool::~BlockingPool() {
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+  }
+  ready_.NotifyAll();
+  for (auto& thread : threads_) thread.join();
+}
+
+bool BlockingPool::TrySubmit(Callback work) {
+  {
+    MutexLock lock(mu_);
+    if (!stopping_ && queue_.size() < options_.max_queued) {
+      queue_.push_back(std::move(work));
+      ready_.NotifyOne();
+      return true;
+    }
+  }
+  refused_.fetch_add(1, std::memory_order_relaxed);
+  return false;
+}
+
+std::size_t BlockingPool::queued() const {
+  MutexLock lock(mu_);
+  return queue_.size();
+}
+
+void BlockingPool::Work() {
+  SetThreadName(options_.name);
+  if (options_.background) LowerPriority();
+  while (true) {
+    Callback work;
+    {
+      MutexLock lock(mu_);
+      while (queue_.empty() && !stopping_) ready_.Wait(mu_);
+      if (queue_.empty()) return;
+      work = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    work();
+  }
+}
+
+}  // namespace mezzo::runtime
