@@ -138,8 +138,11 @@ void ExpositionWriter::Histogram(const LabelSet& values, const HistogramSnapshot
   std::uint64_t cumulative = 0;
   for (std::size_t i = 0; i < snapshot.buckets.size(); ++i) {
     cumulative += snapshot.buckets[i];
-    const Exemplar* exemplar =
-        !snapshot.exemplars.empty() && snapshot.exemplars[i] ? &*snapshot.exemplars[i] : nullptr;
+    const Exemplar* exemplar = nullptr;
+    if (i < snapshot.exemplars.size()) {
+      if (const std::optional<Exemplar>& kept = snapshot.exemplars[i]; kept.has_value())
+        exemplar = &kept.value();
+    }
     std::string le = "+Inf";
     if (i < bounds.size()) {
       le = fmt::format("{}", bounds[i]);

@@ -80,8 +80,9 @@ class StrictReader {
 
   static bool Escapes(std::string_view text, std::string_view allowed) {
     for (std::size_t i = 0; i < text.size(); ++i) {
-      if (text[i] == '\\' && (++i == text.size() || allowed.find(text[i]) == std::string_view::npos))
-        return false;
+      if (text[i] != '\\') continue;
+      ++i;
+      if (i == text.size() || allowed.find(text[i]) == std::string_view::npos) return false;
     }
     return true;
   }
@@ -297,6 +298,7 @@ TEST(Render, StaysConsistentAndMonotonicWhileThreadsCount) {
   Histogram& histogram = registry.NewHistogram("mezzo_test_wait_seconds", "Waits.");
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
+  threads.reserve(3);
   for (int t = 0; t < 3; ++t) {
     threads.emplace_back([&] {
       for (std::int64_t ns = 1; !stop.load(); ns = (ns * 7 + 1) % 1'000'000'000)

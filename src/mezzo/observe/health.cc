@@ -17,6 +17,7 @@ HealthCheck Health::NewCheck(std::string_view name, HealthKind kind) {
 std::vector<HealthState> Health::Report() const {
   const MutexLock lock(mu_);
   std::vector<HealthState> states;
+  states.reserve(checks_.size());
   for (const auto& [name, entry] : checks_) states.push_back(entry.state);
   return states;
 }

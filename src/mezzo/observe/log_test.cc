@@ -5,6 +5,7 @@
 
 #include <array>
 #include <limits>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -125,12 +126,12 @@ class LoggerTest : public ::testing::Test {
  protected:
   void SetUp() override {
     ASSERT_EQ(::pipe2(pipe_.data(), O_CLOEXEC | O_NONBLOCK), 0);
-    logger_.emplace(Logger::Options{.level = LogLevel::kInfo,
-                                    .format = LogFormat::kJson,
-                                    .fd = pipe_[1],
-                                    .limit_burst = 2,
-                                    .limit_window = seconds(10)},
-                    clock_);
+    logger_ = std::make_unique<Logger>(Logger::Options{.level = LogLevel::kInfo,
+                                                       .format = LogFormat::kJson,
+                                                       .fd = pipe_[1],
+                                                       .limit_burst = 2,
+                                                       .limit_window = seconds(10)},
+                                       clock_);
   }
   void TearDown() override {
     ::close(pipe_[0]);
@@ -152,7 +153,7 @@ class LoggerTest : public ::testing::Test {
 
   std::array<int, 2> pipe_{};
   testing::ManualClock clock_;
-  std::optional<Logger> logger_;
+  std::unique_ptr<Logger> logger_;
 };
 
 TEST_F(LoggerTest, WritesAtAndAboveItsLevel) {
@@ -222,6 +223,7 @@ TEST_F(LoggerTest, CountsLinesItCouldNotWrite) {
 
 TEST_F(LoggerTest, LinesOfSeveralThreadsStayWhole) {
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([this] {
       for (int i = 0; i < 100; ++i) logger_->Info("hello", {{"i", i}});

@@ -270,13 +270,16 @@ std::vector<const internal::AnyFamily*> Registry::Families() const {
   // Families never go away, so writing them needs no lock on the registry.
   const MutexLock lock(mu_);
   std::vector<const internal::AnyFamily*> families;
+  families.reserve(families_.size());
   for (const auto& [name, family] : families_) families.push_back(family.get());
   return families;
 }
 
 std::vector<MetricDescription> Registry::Describe() const {
+  const std::vector<const internal::AnyFamily*> families = Families();
   std::vector<MetricDescription> descriptions;
-  for (const internal::AnyFamily* family : Families()) descriptions.push_back(family->description());
+  descriptions.reserve(families.size());
+  for (const internal::AnyFamily* family : families) descriptions.push_back(family->description());
   return descriptions;
 }
 

@@ -58,6 +58,7 @@ TEST(Counter, LosesNothingWithMoreThreadsThanExclusiveSlots) {
   Counter& counter = registry.NewCounter("mezzo_test_events_total", "Events.");
   Histogram& histogram = registry.NewHistogram("mezzo_test_wait_seconds", "Waits.");
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
 
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
@@ -72,7 +73,7 @@ TEST(Counter, LosesNothingWithMoreThreadsThanExclusiveSlots) {
   EXPECT_EQ(counter.value(), 2U * kThreads * kAdds);
   const HistogramSnapshot snapshot = histogram.Snapshot();
   EXPECT_EQ(snapshot.count, static_cast<std::uint64_t>(kThreads) * kAdds);
-  EXPECT_NEAR(snapshot.sum, kAdds * 1e-4 * (kThreads * (kThreads - 1) / 2), 1e-6);
+  EXPECT_NEAR(snapshot.sum, kAdds * 1e-4 * kThreads * (kThreads - 1) * 0.5, 1e-6);
 }
 
 TEST(Counter, KeepsCountsOfThreadsThatEndedAndGaveTheirSlotAway) {
@@ -197,6 +198,7 @@ TEST(Family, ConcurrentLeasesAndScrapesKeepEveryCount) {
   auto& family = registry.NewCounterFamily("mezzo_test_calls_total", "Calls.", {"model"}, 8);
   Counter& kept = family.With({"kept"});
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&family, t] {
       for (int i = 0; i < 500; ++i) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <iterator>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -99,9 +100,9 @@ void AppendSpan(std::string& out, const Span& span) {
   if (span.dropped_attributes() > 0) {
     fmt::format_to(std::back_inserter(out), ",\"droppedAttributesCount\":{}", span.dropped_attributes());
   }
-  if (span.failure()) {
+  if (const std::optional<std::string>& failure = span.failure(); failure.has_value()) {
     out += ",\"status\":{\"code\":2,\"message\":";
-    AppendString(out, *span.failure());
+    AppendString(out, *failure);
     out += "}}";
   } else {
     out += ",\"status\":{\"code\":1}}";

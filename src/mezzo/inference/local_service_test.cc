@@ -1,0 +1,242 @@
+#include "mezzo/inference/local_service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+#include "mezzo/inference/internal/fake_models.h"
+#include "mezzo/observe/exposition.h"
+#include "mezzo/observe/span_sink.h"
+
+namespace mezzo::inference {
+namespace {
+
+using internal::FloatsOf;
+using internal::MakeCall;
+using internal::MakeFloats;
+using internal::MakeVersion;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+/// Doubles its input and remembers the rows of its batches; waits at a gate while it is closed.
+class Doubler {
+ public:
+  Result<std::vector<tensor::Tensor>> operator()(std::span<const tensor::Tensor* const> inputs,
+                                                 engine::RunControl* /*control*/) {
+    {
+      MutexLock lock(mu_);
+      ++entered_;
+      changed_.NotifyAll();
+      while (closed_) changed_.Wait(mu_);
+      rows_.push_back(inputs[0]->shape[0]);
+    }
+    std::vector<float> values = FloatsOf(*inputs[0]);
+    for (float& value : values) {
+      if (value == 666) return InvalidArgument("engine_rejected_input", "666 is refused");
+      if (value == 500) return Internal("engine_failed", "the engine broke");
+      value *= 2;
+    }
+    return std::vector<tensor::Tensor>{MakeFloats(inputs[0]->shape, values)};
+  }
+
+  void Close() {
+    MutexLock lock(mu_);
+    closed_ = true;
+  }
+  void Open() {
+    MutexLock lock(mu_);
+    closed_ = false;
+    changed_.NotifyAll();
+  }
+  void AwaitEntered(int count) {
+    MutexLock lock(mu_);
+    while (entered_ < count) changed_.Wait(mu_);
+  }
+  std::vector<std::int64_t> rows() {
+    MutexLock lock(mu_);
+    return rows_;
+  }
+
+ private:
+  Mutex mu_;
+  CondVar changed_;
+  bool closed_ GUARDED_BY(mu_) = false;
+  int entered_ GUARDED_BY(mu_) = 0;
+  std::vector<std::int64_t> rows_ GUARDED_BY(mu_);
+};
+
+class LocalServiceTest : public ::testing::Test {
+ protected:
+  LocalServiceTest() { AddModel({.inputs = {{"IN", {-1, 2}}}, .run = std::ref(doubler_)}); }
+  ~LocalServiceTest() override {
+    doubler_.Open();
+    loops_.Stop();
+    catalog_.Clear();
+  }
+
+  void AddModel(internal::VersionSpec spec) {
+    auto version = MakeVersion(std::move(spec));
+    version->extension = binder_.Bind(*version).value();
+    catalog_.Add(version);
+  }
+
+  std::future<Result<InferenceAnswer>> Send(InferenceCall call, runtime::Context ctx = runtime::Context()) {
+    auto promise = std::make_shared<std::promise<Result<InferenceAnswer>>>();
+    auto future = promise->get_future();
+    loops_.loop(0).Post([this, ctx, call = std::move(call), promise]() mutable {
+      runtime::Start(service_.Infer(ctx, tenant_, std::move(call)),
+                     [promise](Result<InferenceAnswer> answer) { promise->set_value(std::move(answer)); });
+    });
+    return future;
+  }
+  static InferenceCall Call(float a, float b) { return MakeCall("m", {{"IN", MakeFloats({1, 2}, {a, b})}}); }
+
+  RealClock clock_;
+  observe::Registry registry_;
+  InferenceMetrics metrics_{registry_};
+  observe::Sampler sampler_;
+  observe::SpanSink sink_{{}, clock_, nullptr, registry_};
+  observe::Tracer tracer_{clock_, sampler_, sink_};
+  Doubler doubler_;
+  internal::FakeCatalog catalog_;
+  sched::DeviceExecutor executor_{{.scheduler = {.slots = 1}, .inline_limit = Duration::zero()}, clock_};
+  RuntimeBinder binder_{executor_, metrics_, clock_, 1024};
+  LocalService service_{catalog_, executor_, tracer_, clock_};
+  tenancy::TenantRef tenant_ = [this] {
+    tenancy::Tenant tenant;
+    tenant.id = TenantId("t");
+    tenant.index = static_cast<std::uint32_t>(executor_.AddTenant({.name = "t"}));
+    return std::make_shared<const tenancy::Tenant>(std::move(tenant));
+  }();
+  runtime::IoThreads loops_{1};
+};
+
+TEST_F(LocalServiceTest, AnswersACall) {
+  const auto answer = Send(Call(1, 2)).get();
+
+  ASSERT_TRUE(answer.ok()) << answer.error().ToString();
+  ASSERT_EQ(answer->outputs.size(), 1u);
+  EXPECT_EQ(answer->outputs[0].name, "OUT");
+  EXPECT_THAT(FloatsOf(answer->outputs[0].tensor), ElementsAre(2, 4));
+  EXPECT_EQ(answer->version, "1");
+  EXPECT_EQ(answer->batch_rows, 1u);
+}
+
+TEST_F(LocalServiceTest, WhatWaitsWhileTheDeviceIsBusyBecomesOneBatch) {
+  doubler_.Close();
+  auto first = Send(Call(0, 0));
+  doubler_.AwaitEntered(1);
+  std::vector<std::future<Result<InferenceAnswer>>> waiting;
+  for (int i = 1; i <= 5; ++i) waiting.push_back(Send(Call(static_cast<float>(i), 0)));
+  while (executor_.totals().queued_items < 5) std::this_thread::yield();
+
+  doubler_.Open();
+
+  EXPECT_TRUE(first.get().ok());
+  for (int i = 1; i <= 5; ++i) {
+    const auto answer = waiting[static_cast<std::size_t>(i - 1)].get();
+    ASSERT_TRUE(answer.ok());
+    EXPECT_THAT(FloatsOf(answer->outputs[0].tensor), ElementsAre(2.0F * static_cast<float>(i), 0));
+    EXPECT_EQ(answer->batch_rows, 5u);
+  }
+  EXPECT_THAT(doubler_.rows(), ElementsAre(1, 5));
+}
+
+TEST_F(LocalServiceTest, OneRefusedInputDoesNotFailItsNeighbours) {
+  doubler_.Close();
+  auto first = Send(Call(0, 0));
+  doubler_.AwaitEntered(1);
+  auto good = Send(Call(1, 1));
+  auto bad = Send(Call(666, 1));
+  while (executor_.totals().queued_items < 2) std::this_thread::yield();
+
+  doubler_.Open();
+
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_TRUE(good.get().ok());
+  EXPECT_EQ(bad.get().error().reason(), "engine_rejected_input");
+}
+
+TEST_F(LocalServiceTest, CancellingTakesAQueuedCallOutAtOnce) {
+  doubler_.Close();
+  auto first = Send(Call(0, 0));
+  doubler_.AwaitEntered(1);
+  const runtime::Context ctx;
+  auto queued = Send(Call(1, 1), ctx);
+  while (executor_.totals().queued_items < 1) std::this_thread::yield();
+
+  ctx.Cancel();
+
+  EXPECT_EQ(queued.get().error().code(), Code::kCancelled);  // While the device is still busy.
+  doubler_.Open();
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_THAT(doubler_.rows(), ElementsAre(1));
+}
+
+TEST_F(LocalServiceTest, ACallThatCannotMakeItsDeadlineIsRefusedOnTime) {
+  doubler_.Close();
+  auto first = Send(Call(0, 0));
+  doubler_.AwaitEntered(1);
+
+  const auto late = Send(Call(1, 1), runtime::Context().WithDeadline(clock_.Now() + std::chrono::milliseconds(30))).get();
+
+  ASSERT_FALSE(late.ok());  // And that while the slot is still occupied.
+  EXPECT_THAT(late.error().reason(), ::testing::AnyOf("deadline_unreachable", "deadline_expired"));
+  doubler_.Open();
+  EXPECT_TRUE(first.get().ok());
+}
+
+TEST_F(LocalServiceTest, RepeatedEngineFailuresOpenTheBreaker) {
+  std::string last;
+  for (int i = 0; i < 50 && last != "breaker_open"; ++i) last = Send(Call(500, 0)).get().error().reason();
+
+  EXPECT_EQ(last, "breaker_open");
+}
+
+TEST_F(LocalServiceTest, CountsAndTimesEveryStage) {
+  ASSERT_TRUE(Send(Call(1, 2)).get().ok());
+  ASSERT_FALSE(Send(Call(666, 2)).get().ok());
+
+  const auto statistics = service_.Statistics("m", "1").value();
+  const std::string text = observe::Render(registry_, observe::ExpositionFormat::kOpenMetrics);
+
+  ASSERT_EQ(statistics.size(), 1u);
+  EXPECT_EQ(statistics[0].success.count, 1u);
+  EXPECT_EQ(statistics[0].fail.count, 1u);
+  EXPECT_EQ(statistics[0].execution_count, 1u);
+  EXPECT_GT(statistics[0].compute_infer.ns, 0u);
+  EXPECT_THAT(text, HasSubstr(R"(mezzo_inference_requests_total{model="m",version="1",tenant="t",outcome="success"} 1)"));
+  EXPECT_THAT(text, HasSubstr(R"(mezzo_inference_stage_seconds_count{model="m",version="1",stage="run"} 1)"));
+  EXPECT_EQ(service_.Statistics("nope", "").error().code(), Code::kNotFound);
+}
+
+TEST_F(LocalServiceTest, UnknownModelsAreNamed) {
+  const auto answer = Send(MakeCall("nope", {})).get();
+
+  EXPECT_EQ(answer.error().message(), "Request for unknown model: 'nope' is not found");
+}
+
+TEST_F(LocalServiceTest, ManyCallsFromManyThreadsAllEnd) {
+  std::atomic<int> answered{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 200; ++i) {
+        const runtime::Context ctx;
+        auto answer = Send(Call(static_cast<float>(t), static_cast<float>(i)), ctx);
+        if (i % 7 == 0) ctx.Cancel();
+        if (answer.wait_for(seconds(30)) == std::future_status::ready) ++answered;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+
+  EXPECT_EQ(answered, 800);
+}
+
+}  // namespace
+}  // namespace mezzo::inference

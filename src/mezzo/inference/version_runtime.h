@@ -1,0 +1,122 @@
+#pragma once
+
+#include <coroutine>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/inference/request_plan.h"
+#include "mezzo/inference/service.h"
+#include "mezzo/models/catalog.h"
+#include "mezzo/observe/metrics.h"
+#include "mezzo/runtime/loop.h"
+#include "mezzo/sched/device_executor.h"
+
+namespace mezzo::inference {
+
+/// The metric families of the call path; series are leased by each loaded version.
+struct InferenceMetrics {
+  explicit InferenceMetrics(observe::Registry& registry);
+  observe::Family<observe::Counter>& requests;        ///< model, version, tenant, outcome
+  observe::Family<observe::Histogram>& request_time;  ///< model, version, tenant
+  observe::Family<observe::Histogram>& stage_time;    ///< model, version, stage
+  observe::Family<observe::SizeHistogram>& batch_rows;  ///< model, version
+  observe::Family<observe::Counter>& refused;         ///< model, reason
+  observe::CallbackFamily& queued;          ///< model, version: calls that wait
+  observe::CallbackFamily& device_time;     ///< model, version: seconds on the device
+  observe::CallbackFamily& predicted_time;  ///< model, version: what the latency model expected of the same batches
+};
+
+/// One call in the scheduler. Lives in the frame of the coroutine that awaits it.
+class CallItem final : public sched::DeviceItem {
+ public:
+  CallItem(const RequestPlan& plan, runtime::Loop& home) : plan_(plan), home_(home) { rows = plan.rows; }
+
+  void Finish(const Error* error, const sched::RunReport& report) override;
+
+  [[nodiscard]] const RequestPlan& plan() const { return plan_; }
+  /// Set by the runner: this call's outputs, in the plan's order, or its own error.
+  std::optional<Result<std::vector<tensor::Tensor>>> result;
+  sched::RunReport report;
+  Duration gather{};
+  Duration scatter{};
+
+  /// Awaits the end of the item, after Submit succeeded within await_suspend.
+  struct Awaiter {
+    CallItem& item;
+    sched::DeviceExecutor& executor;
+    std::optional<Error> refused;
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    bool await_suspend(std::coroutine_handle<> handle);
+    /// The refusal, if Submit failed.
+    std::optional<Error> await_resume() { return std::move(refused); }
+  };
+  [[nodiscard]] Awaiter Run(sched::DeviceExecutor& executor) { return {*this, executor, std::nullopt}; }
+
+ private:
+  const RequestPlan& plan_;
+  runtime::Loop& home_;
+  std::coroutine_handle<> waiting_;
+};
+
+/// A loaded version's place in the device's scheduler: gathers its batches, runs them, scatters the answers, counts.
+/// Thread-safe.
+class VersionRuntime final : public models::VersionExtension, public sched::BatchRunner {
+ public:
+  VersionRuntime(const models::ModelVersion& version, sched::DeviceExecutor& executor, InferenceMetrics& metrics,
+                 const Clock& clock, std::size_t default_max_queued);
+  ~VersionRuntime() override;
+
+  [[nodiscard]] sched::ModelIndex model() const { return model_; }
+
+  bool Run(const sched::Batch& batch, std::uint32_t slot) override;
+  void Stop(std::uint32_t slot) override;
+
+  void RecordSuccess(const tenancy::Tenant& tenant, const CallItem& item, Duration total) EXCLUDES(mu_);
+  void RecordFailure(const tenancy::Tenant& tenant, const Error& error, Duration total) EXCLUDES(mu_);
+  void RecordEdges(Duration admit, Duration encode) {
+    stages_.admit->Observe(admit);
+    stages_.encode->Observe(encode);
+  }
+  [[nodiscard]] ModelStatistics Statistics() const EXCLUDES(mu_);
+
+ private:
+  struct TenantSeries {
+    observe::Series<observe::Counter> success;
+    observe::Series<observe::Counter> failure;
+    observe::Series<observe::Histogram> time;
+  };
+  struct Stages {
+    observe::Series<observe::Histogram> admit, queue, gather, run, scatter, encode;
+  };
+
+  /// Runs the items as one batch; false with `error` set when the engine refused or failed.
+  bool RunTogether(std::span<sched::WorkItem* const> items, std::uint32_t slot, std::optional<Error>& error)
+      EXCLUDES(mu_);
+  void Scatter(std::span<sched::WorkItem* const> items, std::span<const std::size_t> computed,
+               std::vector<tensor::Tensor>& outputs) const;
+  tensor::Tensor RowsOf(const tensor::Tensor& output, std::size_t index, const CallItem& item,
+                        std::int64_t first) const;
+  engine::RunControl* ControlFor(std::uint32_t slot) EXCLUDES(mu_);
+  TenantSeries& SeriesFor(const tenancy::Tenant& tenant) REQUIRES(mu_);
+  void CountBatch(std::uint32_t rows, Duration gather, Duration run, Duration scatter) EXCLUDES(mu_);
+
+  const models::ModelVersion& version_;
+  sched::DeviceExecutor& executor_;
+  InferenceMetrics& metrics_;
+  const Clock& clock_;
+  Stages stages_;
+  observe::Series<observe::SizeHistogram> batch_rows_;
+
+  mutable Mutex mu_;
+  std::vector<std::unique_ptr<engine::RunControl>> controls_ GUARDED_BY(mu_);  // By slot.
+  std::vector<std::unique_ptr<TenantSeries>> tenants_ GUARDED_BY(mu_);         // By tenant index.
+  ModelStatistics statistics_ GUARDED_BY(mu_);
+  sched::ModelIndex model_;
+  std::vector<observe::Callback> callbacks_;  // Last: they read the model's place in the scheduler.
+};
+
+}  // namespace mezzo::inference
