@@ -1,0 +1,52 @@
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/status.h>
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mezzo/api/grpc/internal/front.h"
+#include "mezzo/base/bytes.h"
+#include "mezzo/base/result.h"
+#include "mezzo/runtime/context.h"
+#include "mezzo/tenancy/tenant.h"
+
+namespace mezzo::api::rpc {
+
+/// The value of a metadata key; empty when there is none. Of several, the first.
+std::string_view MetadataValue(const grpc::ServerContextBase& call, const char* key);
+
+/// Who calls, and whether they may: authorization or x-api-key, and the address.
+Result<tenancy::TenantRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call, tenancy::Scope scope);
+
+/// The call's context: tenant, request id (x-request-id or a new one), trace, and grpc-timeout as its deadline.
+runtime::Context MakeContext(const Front& front, const grpc::ServerContextBase& call, const tenancy::Tenant& tenant);
+
+/// The earlier of the context's deadline and `timeout` from now.
+runtime::Context WithTimeout(const Front& front, const runtime::Context& ctx, const std::optional<Duration>& timeout);
+
+/// An error as gRPC's status. Reason, request id and the time to come back go into the trailing metadata; must come
+/// before the call is finished.
+grpc::Status Refuse(grpc::ServerContextBase& call, const Error& error, std::string_view request_id = {});
+
+/// A message's bytes, in the pieces they came in.
+class MessageBytes {
+ public:
+  explicit MessageBytes(const grpc::ByteBuffer& buffer);
+  MessageBytes(const MessageBytes&) = delete;
+  MessageBytes& operator=(const MessageBytes&) = delete;
+  [[nodiscard]] std::span<const BytesView> segments() const { return segments_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+ private:
+  std::vector<grpc::Slice> slices_;  // They keep small contents inside themselves: never moved after the constructor.
+  std::vector<BytesView> segments_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace mezzo::api::rpc

@@ -1,0 +1,153 @@
+#include "mezzo/api/grpc/internal/control_service.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mezzo/api/grpc/internal/infer_call.h"
+#include "mezzo/api/grpc/internal/infer_stream.h"
+#include "mezzo/api/grpc/internal/unary_answer.h"
+#include "mezzo/inference/service.h"
+#include "mezzo/models/config_json.h"
+#include "mezzo/observe/health.h"
+
+namespace mezzo::api::rpc {
+namespace {
+
+using tenancy::Scope;
+using tenancy::Tenant;
+
+constexpr std::string_view kExtensions[] = {
+    "classification",       "model_repository",     "model_repository(unload_dependents)",
+    "schedule_policy",      "model_configuration",  "system_shared_memory",
+    "binary_tensor_data",   "parameters",           "statistics",
+    "trace",                "logging",
+};
+
+void SetTensor(const models::TensorConfig& config, ::inference::ModelMetadataResponse::TensorMetadata* out) {
+  out->set_name(config.name);
+  out->set_datatype(std::string(tensor::DTypeName(config.dtype)));
+  for (const std::int64_t dim : config.shape.dims()) out->add_shape(dim);
+}
+
+void SetDuration(const inference::StatisticDuration& from, ::inference::StatisticDuration* to) {
+  to->set_count(from.count);
+  to->set_ns(from.ns);
+}
+
+void SetStatistics(const inference::ModelStatistics& from, ::inference::ModelStatistics* to) {
+  to->set_name(from.name);
+  to->set_version(from.version);
+  to->set_last_inference(from.last_inference_ms);
+  to->set_inference_count(from.inference_count);
+  to->set_execution_count(from.execution_count);
+  ::inference::InferStatistics* stats = to->mutable_inference_stats();
+  SetDuration(from.success, stats->mutable_success());
+  SetDuration(from.fail, stats->mutable_fail());
+  SetDuration(from.queue, stats->mutable_queue());
+  SetDuration(from.compute_input, stats->mutable_compute_input());
+  SetDuration(from.compute_infer, stats->mutable_compute_infer());
+  SetDuration(from.compute_output, stats->mutable_compute_output());
+  SetDuration(from.cache_hit, stats->mutable_cache_hit());
+  SetDuration(from.cache_miss, stats->mutable_cache_miss());
+  for (const inference::BatchStatistic& batch : from.batches) {
+    ::inference::InferBatchStatistics* out = to->add_batch_stats();
+    out->set_batch_size(batch.batch_size);
+    SetDuration(batch.compute_input, out->mutable_compute_input());
+    SetDuration(batch.compute_infer, out->mutable_compute_infer());
+    SetDuration(batch.compute_output, out->mutable_compute_output());
+  }
+  if (from.memory_bytes == 0) return;
+  ::inference::MemoryUsage* memory = to->add_memory_usage();
+  memory->set_type("CPU");
+  memory->set_byte_size(from.memory_bytes);
+}
+
+}  // namespace
+
+InferenceRpcService::Unary* InferenceRpcService::ModelInfer(Call* call, const grpc::ByteBuffer* request,
+                                                            grpc::ByteBuffer* response) {
+  return StartInferCall(front_, call, request, response);
+}
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* InferenceRpcService::ModelStreamInfer(Call* call) {
+  return StartInferStream(front_, call);
+}
+
+// Probes are open to everybody, and answered while the server drains.
+
+InferenceRpcService::Unary* InferenceRpcService::ServerLive(Call* call, const ::inference::ServerLiveRequest*,
+                                                            ::inference::ServerLiveResponse* response) {
+  response->set_live(front_.services.health.live());
+  return FinishUnary(front_, call, Method::kServerLive, {});
+}
+
+InferenceRpcService::Unary* InferenceRpcService::ServerReady(Call* call, const ::inference::ServerReadyRequest*,
+                                                             ::inference::ServerReadyResponse* response) {
+  response->set_ready(front_.services.health.ready() && !front_.draining());
+  return FinishUnary(front_, call, Method::kServerReady, {});
+}
+
+InferenceRpcService::Unary* InferenceRpcService::ModelReady(Call* call,
+                                                            const ::inference::ModelReadyRequest* request,
+                                                            ::inference::ModelReadyResponse* response) {
+  return AnswerUnary(front_, call, Method::kModelReady, Scope::kInfer, [&](const Tenant&) -> Result<void> {
+    response->set_ready(front_.services.service.catalog().IsReady(request->name(), request->version()));
+    return {};
+  });
+}
+
+InferenceRpcService::Unary* InferenceRpcService::ServerMetadata(Call* call,
+                                                                const ::inference::ServerMetadataRequest*,
+                                                                ::inference::ServerMetadataResponse* response) {
+  return AnswerUnary(front_, call, Method::kServerMetadata, Scope::kInfer, [&](const Tenant&) -> Result<void> {
+    response->set_name(front_.options.name);
+    response->set_version(front_.options.version);
+    for (const std::string& extension : front_.options.extensions) response->add_extensions(extension);
+    if (!front_.options.extensions.empty()) return {};
+    for (const std::string_view extension : kExtensions) response->add_extensions(std::string(extension));
+    return {};
+  });
+}
+
+InferenceRpcService::Unary* InferenceRpcService::ModelMetadata(Call* call,
+                                                               const ::inference::ModelMetadataRequest* request,
+                                                               ::inference::ModelMetadataResponse* response) {
+  return AnswerUnary(front_, call, Method::kModelMetadata, Scope::kInfer, [&](const Tenant&) -> Result<void> {
+    models::Catalog& catalog = front_.services.service.catalog();
+    MEZZO_TRY(const auto config, catalog.ConfigOf(request->name(), request->version()));
+    MEZZO_TRY(const auto versions, catalog.VersionsOf(request->name()));
+    response->set_name(config->name);
+    response->set_platform(config->platform);
+    for (const std::int64_t version : versions) {
+      std::string text = std::to_string(version);
+      if (request->version().empty() || request->version() == text) response->add_versions(std::move(text));
+    }
+    for (const auto& input : config->inputs) SetTensor(input, response->add_inputs());
+    for (const auto& output : config->outputs) SetTensor(output, response->add_outputs());
+    return {};
+  });
+}
+
+InferenceRpcService::Unary* InferenceRpcService::ModelConfig(Call* call,
+                                                             const ::inference::ModelConfigRequest* request,
+                                                             ::inference::ModelConfigResponse* response) {
+  return AnswerUnary(front_, call, Method::kModelConfig, Scope::kInfer, [&](const Tenant&) -> Result<void> {
+    MEZZO_TRY(const auto config,
+              front_.services.service.catalog().ConfigOf(request->name(), request->version()));
+    models::ConfigToProto(*config, *response->mutable_config());
+    return {};
+  });
+}
+
+InferenceRpcService::Unary* InferenceRpcService::ModelStatistics(
+    Call* call, const ::inference::ModelStatisticsRequest* request,
+    ::inference::ModelStatisticsResponse* response) {
+  return AnswerUnary(front_, call, Method::kModelStatistics, Scope::kObserve, [&](const Tenant&) -> Result<void> {
+    MEZZO_TRY(const auto all, front_.services.service.Statistics(request->name(), request->version()));
+    for (const inference::ModelStatistics& one : all) SetStatistics(one, response->add_model_stats());
+    return {};
+  });
+}
+
+}  // namespace mezzo::api::rpc

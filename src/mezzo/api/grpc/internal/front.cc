@@ -1,0 +1,157 @@
+#include "mezzo/api/grpc/internal/front.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mezzo/base/check.h"
+
+namespace mezzo::api::rpc {
+namespace {
+
+constexpr Duration kRetryAfter = std::chrono::seconds(1);
+
+constexpr std::array<std::string_view, static_cast<std::size_t>(Method::kCount)> kMethodNames = {
+    "ServerLive",
+    "ServerReady",
+    "ModelReady",
+    "ServerMetadata",
+    "ModelMetadata",
+    "ModelInfer",
+    "ModelStreamInfer",
+    "ModelConfig",
+    "ModelStatistics",
+    "RepositoryIndex",
+    "RepositoryModelLoad",
+    "RepositoryModelUnload",
+    "SystemSharedMemoryStatus",
+    "SystemSharedMemoryRegister",
+    "SystemSharedMemoryUnregister",
+    "CudaSharedMemoryStatus",
+    "CudaSharedMemoryRegister",
+    "CudaSharedMemoryUnregister",
+    "TraceSetting",
+    "LogSettings",
+    "Health.Check",
+    "Health.Watch",
+};
+
+bool IsLoopbackAddress(std::string_view address) {
+  return address.starts_with("127.") || address == "::1" || address == "localhost";
+}
+
+}  // namespace
+
+std::string_view MethodName(Method method) { return kMethodNames.at(static_cast<std::size_t>(method)); }
+
+FrontMetrics::FrontMetrics(observe::Registry& registry)
+    : stream_requests_ok(registry.NewCounter("mezzo_grpc_stream_requests_total",
+                                             "Requests on ModelStreamInfer calls, by outcome.", {{"outcome", "ok"}})),
+      stream_requests_failed(registry.NewCounter("mezzo_grpc_stream_requests_total",
+                                                 "Requests on ModelStreamInfer calls, by outcome.",
+                                                 {{"outcome", "failed"}})),
+      calls_(registry.NewCounterFamily("mezzo_grpc_calls_total", "gRPC calls that have ended, by method and code.",
+                                       {"method", "code"})),
+      refusals_(registry.NewCounterFamily("mezzo_grpc_refusals_total",
+                                          "gRPC requests refused at the front end's own bounds.", {"reason"})) {}
+
+void FrontMetrics::CountCall(Method method, int code) {
+  const auto index = code >= 0 && code < static_cast<int>(kCodes) ? static_cast<std::size_t>(code) : 2;
+  auto& slot = cache_.at(static_cast<std::size_t>(method)).at(index);
+  observe::Counter* counter = slot.load(std::memory_order_relaxed);
+  if (counter == nullptr) {
+    const std::string_view name = index == 0 ? "OK" : CodeName(static_cast<Code>(index));
+    counter = &calls_.With({MethodName(method), name});
+    slot.store(counter, std::memory_order_relaxed);
+  }
+  counter->Add();
+}
+
+RunningPlace::~RunningPlace() {
+  if (front_ == nullptr) return;
+  front_->bytes_.fetch_sub(bytes_, std::memory_order_relaxed);
+  front_->running_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+Result<void> RunningPlace::AddBytes(ByteCount bytes) {
+  MEZZO_CHECK(front_ != nullptr);
+  const ByteCount limit = front_->options.max_bytes_in_flight;
+  const ByteCount before = front_->bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  if (before + bytes > limit) {
+    front_->bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+    return front_->Refused(
+        ResourceExhausted("bytes_in_flight", "the request's tensors take " + std::to_string(bytes) +
+                                                 " bytes, running requests take " + std::to_string(before) +
+                                                 ", the limit is " + std::to_string(limit))
+            .WithRetryAfter(kRetryAfter));
+  }
+  bytes_ += bytes;
+  return {};
+}
+
+Front::Front(GrpcServer::Options front_options, GrpcServer::Services front_services)
+    : options(std::move(front_options)),
+      services(front_services),
+      metrics(services.registry),
+      listens_on_loopback(IsLoopbackAddress(options.address)),
+      running_gauge_(services.registry.NewCallbackGauge("mezzo_grpc_running", "gRPC requests in work.",
+                                                        [this] { return static_cast<double>(running()); })),
+      bytes_gauge_(services.registry.NewCallbackGauge(
+          "mezzo_grpc_in_flight_bytes", "Tensor bytes of the gRPC requests in work.",
+          [this] { return static_cast<double>(bytes_.load(std::memory_order_relaxed)); })) {}
+
+Error Front::Refused(Error error) {
+  metrics.CountRefusal(error.reason());
+  return error;
+}
+
+Result<RunningPlace> Front::Enter() {
+  if (draining()) {
+    return Refused(Unavailable("draining", "the server is shutting down").WithRetryAfter(kRetryAfter));
+  }
+  if (running_.fetch_add(1, std::memory_order_relaxed) >= options.max_running) {
+    running_.fetch_sub(1, std::memory_order_relaxed);
+    return Refused(ResourceExhausted("too_many_requests", "too many gRPC requests are running, the limit is " +
+                                                              std::to_string(options.max_running))
+                       .WithRetryAfter(kRetryAfter));
+  }
+  return RunningPlace(this);
+}
+
+runtime::Loop& Front::NextLoop() {
+  const std::size_t turn = next_loop_.fetch_add(1, std::memory_order_relaxed);
+  return services.loops.loop(turn % services.loops.size());
+}
+
+void Front::StartDraining() {
+  std::vector<std::shared_ptr<Drainable>> open;
+  {
+    MutexLock lock(mu_);
+    if (draining_.exchange(true, std::memory_order_acq_rel)) return;
+    for (const auto& [key, stream] : streams_) {
+      if (auto alive = stream.lock()) open.push_back(std::move(alive));
+    }
+  }
+  for (const auto& stream : open) stream->Drain();
+}
+
+Result<void> Front::AddStream(Drainable* key, const std::shared_ptr<Drainable>& stream) {
+  MutexLock lock(mu_);
+  if (draining_.load(std::memory_order_relaxed)) {
+    return Refused(Unavailable("draining", "the server is shutting down").WithRetryAfter(kRetryAfter));
+  }
+  if (streams_.size() >= options.max_streams) {
+    return Refused(ResourceExhausted("too_many_streams", "too many gRPC streams are open, the limit is " +
+                                                             std::to_string(options.max_streams))
+                       .WithRetryAfter(kRetryAfter));
+  }
+  streams_.emplace(key, stream);
+  return {};
+}
+
+void Front::RemoveStream(Drainable* key) {
+  MutexLock lock(mu_);
+  streams_.erase(key);
+}
+
+}  // namespace mezzo::api::rpc

@@ -1,0 +1,165 @@
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "mezzo/api/grpc/internal/control_service.h"
+#include "mezzo/api/grpc/internal/unary_answer.h"
+#include "mezzo/api/grpc/internal/wire_parameter.h"
+#include "mezzo/inference/service.h"
+#include "mezzo/runtime/task.h"
+
+namespace mezzo::api::rpc {
+namespace {
+
+using tenancy::Scope;
+using tenancy::Tenant;
+using Parameter = ::inference::ModelRepositoryParameter;
+
+std::string_view StateName(models::VersionState state) {
+  switch (state) {
+    case models::VersionState::kUnknown: return "UNKNOWN";
+    case models::VersionState::kOnDisk: return "READY";  // It answers requests: the first one loads it.
+    case models::VersionState::kLoading: return "LOADING";
+    case models::VersionState::kReady: return "READY";
+    case models::VersionState::kUnloading: return "UNLOADING";
+    case models::VersionState::kUnavailable: return "UNAVAILABLE";
+  }
+  return "UNKNOWN";
+}
+
+Result<void> CheckRepositoryName(const std::string& name) {
+  if (name.empty()) return {};
+  return Unimplemented("repository_name_unsupported",
+                       "'repository_name' specification is not supported, got " + Quoted(name));
+}
+
+Error WrongType(std::string_view key, std::string_view expected) {
+  return InvalidArgument("parameter_type", "invalid value type for " + Quoted(key) + " parameter, expected " +
+                                               std::string(expected) + ".");
+}
+
+Result<models::LoadOverrides> ReadOverrides(const ::inference::RepositoryModelLoadRequest& request) {
+  constexpr std::string_view kFile = "file:";
+  models::LoadOverrides overrides;
+  for (const auto& [key, value] : request.parameters()) {
+    if (key == "config") {
+      if (value.parameter_choice_case() != Parameter::kStringParam) return WrongType(key, "string_param");
+      overrides.config_json = value.string_param();
+    } else if (std::string_view(key).starts_with(kFile)) {
+      if (value.parameter_choice_case() != Parameter::kBytesParam) return WrongType(key, "bytes_param");
+      overrides.files.emplace(key.substr(kFile.size()), value.bytes_param());
+    } else {
+      return InvalidArgument("parameter_unknown", "unknown load parameter " + Quoted(key) +
+                                                      ", expected 'config' or 'file:<version>/<file name>'");
+    }
+  }
+  if (!overrides.files.empty() && overrides.config_json.empty()) {
+    return InvalidArgument("config_missing", "failed to load " + Quoted(request.model_name()) +
+                                                 ", load parameter 'config' must be specified when 'file:' is");
+  }
+  return overrides;
+}
+
+/// Models have no dependents here, so the parameter changes nothing.
+Result<void> CheckUnloadParameters(const ::inference::RepositoryModelUnloadRequest& request) {
+  for (const auto& [key, value] : request.parameters()) {
+    if (key != "unload_dependents") {
+      return InvalidArgument("parameter_unknown",
+                             "unknown unload parameter " + Quoted(key) + ", expected 'unload_dependents'");
+    }
+    if (value.parameter_choice_case() != Parameter::kBoolParam) return WrongType(key, "bool_param");
+  }
+  return {};
+}
+
+/// A call that runs a task on a loop. Deletes itself when gRPC is done with it.
+class TaskCall final : public grpc::ServerUnaryReactor {
+ public:
+  TaskCall(Front& front, grpc::CallbackServerContext& call, Method method, RunningPlace place, runtime::Context ctx)
+      : front_(front), call_(call), method_(method), place_(std::move(place)), ctx_(std::move(ctx)) {}
+
+  /// `make(ctx)` gives the task.
+  template <typename Make>
+  void Start(Make make) {
+    front_.NextLoop().Post([this, make = std::move(make)]() mutable {
+      runtime::Start(make(ctx_), [this](Result<void> result) { Complete(result); });
+    });
+  }
+
+  void OnCancel() override { ctx_.Cancel(); }
+  void OnDone() override { delete this; }
+
+ private:
+  void Complete(const Result<void>& result) {
+    const grpc::Status status =
+        result.ok() ? grpc::Status::OK : Refuse(call_, result.error(), ctx_.request_id());
+    front_.metrics.CountCall(method_, status.error_code());
+    Finish(status);
+  }
+
+  Front& front_;
+  grpc::CallbackServerContext& call_;
+  const Method method_;
+  const RunningPlace place_;
+  const runtime::Context ctx_;
+};
+
+Result<std::unique_ptr<TaskCall>> PrepareTask(Front& front, grpc::CallbackServerContext* call, Method method) {
+  MEZZO_TRY(RunningPlace place, front.Enter());
+  MEZZO_TRY(const tenancy::TenantRef tenant, AdmitCall(front, *call, Scope::kAdmin));
+  return std::make_unique<TaskCall>(front, *call, method, std::move(place), MakeContext(front, *call, *tenant));
+}
+
+}  // namespace
+
+InferenceRpcService::Unary* InferenceRpcService::RepositoryIndex(
+    Call* call, const ::inference::RepositoryIndexRequest* request,
+    ::inference::RepositoryIndexResponse* response) {
+  return AnswerUnary(front_, call, Method::kRepositoryIndex, Scope::kAdmin, [&](const Tenant&) -> Result<void> {
+    MEZZO_TRY_VOID(CheckRepositoryName(request->repository_name()));
+    for (const models::IndexEntry& entry : front_.services.service.catalog().Index(request->ready())) {
+      auto* out = response->add_models();
+      out->set_name(entry.name);
+      out->set_version(entry.version);
+      out->set_state(std::string(StateName(entry.state)));
+      out->set_reason(entry.reason);
+    }
+    return {};
+  });
+}
+
+InferenceRpcService::Unary* InferenceRpcService::RepositoryModelLoad(
+    Call* call, const ::inference::RepositoryModelLoadRequest* request, ::inference::RepositoryModelLoadResponse*) {
+  constexpr Method kMethod = Method::kRepositoryModelLoad;
+  auto prepared = PrepareTask(front_, call, kMethod);
+  if (!prepared.ok()) return FinishUnary(front_, call, kMethod, std::move(prepared).error());
+  if (auto named = CheckRepositoryName(request->repository_name()); !named.ok()) {
+    return FinishUnary(front_, call, kMethod, named);
+  }
+  auto overrides = ReadOverrides(*request);
+  if (!overrides.ok()) return FinishUnary(front_, call, kMethod, std::move(overrides).error());
+  TaskCall* started = std::move(prepared).value().release();  // Owned by gRPC until OnDone().
+  started->Start([this, model = ModelName(request->model_name()),
+                  overrides = std::move(overrides).value()](const runtime::Context& ctx) mutable {
+    return front_.services.service.catalog().Load(ctx, std::move(model), std::move(overrides));
+  });
+  return started;
+}
+
+InferenceRpcService::Unary* InferenceRpcService::RepositoryModelUnload(
+    Call* call, const ::inference::RepositoryModelUnloadRequest* request,
+    ::inference::RepositoryModelUnloadResponse*) {
+  constexpr Method kMethod = Method::kRepositoryModelUnload;
+  auto prepared = PrepareTask(front_, call, kMethod);
+  if (!prepared.ok()) return FinishUnary(front_, call, kMethod, std::move(prepared).error());
+  Result<void> checked = CheckRepositoryName(request->repository_name());
+  if (checked.ok()) checked = CheckUnloadParameters(*request);
+  if (!checked.ok()) return FinishUnary(front_, call, kMethod, checked);
+  TaskCall* started = std::move(prepared).value().release();  // Owned by gRPC until OnDone().
+  started->Start([this, model = ModelName(request->model_name())](const runtime::Context& ctx) mutable {
+    return front_.services.service.catalog().Unload(ctx, std::move(model));
+  });
+  return started;
+}
+
+}  // namespace mezzo::api::rpc

@@ -1,0 +1,84 @@
+// Inference: the hot path of the protocol.
+
+#include <charconv>
+
+#include "mezzo/api/v2http/generate.h"
+#include "mezzo/api/v2http/json_response.h"
+#include "mezzo/api/v2http/v2_handler.h"
+#include "mezzo/base/strings.h"
+
+namespace mezzo::api::v2http {
+
+Result<runtime::Context> V2Handler::WithDeadline(const runtime::Context& ctx, const net::HttpRequest& request,
+                                                 const std::optional<Duration>& timeout) {
+  TimePoint deadline = kNever;
+  if (timeout) deadline = AddSaturating(request.received_at(), *timeout);
+  if (const auto header = request.Header("X-Mezzo-Deadline-Ms")) {
+    constexpr std::uint64_t kLongest = 1000ULL * 3600 * 24 * 365;
+    const auto millis = ParseUint(Trim(*header));
+    if (!millis || *millis == 0 || *millis > kLongest) {
+      return InvalidArgument("deadline_header", "X-Mezzo-Deadline-Ms must be a number of milliseconds in [1, " +
+                                                    std::to_string(kLongest) + "], got '" + Printable(*header) +
+                                                    "'");
+    }
+    deadline = std::min(deadline, AddSaturating(request.received_at(), std::chrono::milliseconds(*millis)));
+  }
+  return ctx.WithDeadline(deadline);
+}
+
+Result<DecodedRequest> V2Handler::DecodeInfer(const Call& call, std::string_view version) const {
+  MEZZO_TRY_VOID(CheckVersion(version));
+  const SharedBytes& body = call.request->body();
+  std::size_t header_length = body.size();
+  if (const auto header = call.request->Header("Inference-Header-Content-Length")) {
+    MEZZO_TRY(header_length, ParseHeaderLength(*header));
+    if (header_length == 0) {
+      MEZZO_TRY(const auto config, ports_.service.catalog().ConfigOf(call.captures[0], version));
+      return DecodeRawRequest(body, call.captures[0], version, *config);
+    }
+  }
+  const DecodeSources sources{.regions = &ports_.regions, .tenant = call.tenant->id};
+  return DecodeRequest(body, header_length, call.captures[0], version, sources, options_.decode);
+}
+
+runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call call, bool versioned) const {
+  MEZZO_CO_TRY(DecodedRequest decoded, DecodeInfer(call, versioned ? call.captures[1] : std::string_view()));
+  MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, decoded.timeout));
+  MEZZO_CO_TRY(const inference::InferenceAnswer answer,
+               co_await ports_.service.Infer(std::move(timed), std::move(call.tenant), std::move(decoded.call)));
+  const models::ModelConfig* config = answer.served_by == nullptr ? nullptr : answer.served_by->config.get();
+  MEZZO_CO_TRY(EncodedResponse encoded, EncodeResponse(answer, decoded.plan, config));
+
+  net::HttpResponse response;
+  response.compressible = true;
+  if (encoded.pieces.empty()) {
+    response.content_type = "application/json";
+  } else {
+    response.content_type = "application/octet-stream";
+    response.headers.emplace_back("Inference-Header-Content-Length", std::to_string(encoded.json.size()));
+  }
+  response.text = std::move(encoded.json);
+  response.pieces = std::move(encoded.pieces);
+  co_return response;
+}
+
+runtime::Task<V2Handler::Answer> V2Handler::Generate(runtime::Context ctx, Call call, bool versioned,
+                                                     bool stream) const {
+  const std::string_view version = versioned ? call.captures[1] : std::string_view();
+  MEZZO_CO_TRY_VOID(CheckVersion(version));
+  MEZZO_CO_TRY(const auto config, ports_.service.catalog().ConfigOf(call.captures[0], version));
+  MEZZO_CO_TRY(inference::InferenceCall inference,
+               DecodeGenerate(call.request->body(), call.captures[0], version, *config, options_.decode));
+  MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, std::nullopt));
+  MEZZO_CO_TRY(const inference::InferenceAnswer answer,
+               co_await ports_.service.Infer(std::move(timed), std::move(call.tenant), std::move(inference)));
+  MEZZO_CO_TRY(std::string json, EncodeGenerate(answer));
+  if (!stream) co_return net::HttpResponse::Json(200, std::move(json));
+  // Models answer once, so the stream is one event.
+  net::HttpResponse response;
+  response.content_type = "text/event-stream; charset=utf-8";
+  response.text = "data: " + json + "\n\n";
+  co_return response;
+}
+
+}  // namespace mezzo::api::v2http

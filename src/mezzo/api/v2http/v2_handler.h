@@ -1,0 +1,104 @@
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "mezzo/api/router.h"
+#include "mezzo/api/settings.h"
+#include "mezzo/api/shared_memory.h"
+#include "mezzo/api/v2http/json_request.h"
+#include "mezzo/inference/service.h"
+#include "mezzo/net/http_types.h"
+#include "mezzo/runtime/pool.h"
+#include "mezzo/tenancy/directory.h"
+
+namespace mezzo::api::v2http {
+
+/// The Open Inference Protocol v2 over HTTP, in Triton's dialect: routes, bodies, status codes and error texts. What
+/// differs is listed in docs/protocol-http.md.
+///
+/// Who calls is checked when a request's head is there, before its body is read. Thread-safe; immutable.
+class V2Handler final : public net::HttpHandler {
+ public:
+  struct Options {
+    std::string server_name = "mezzo";
+    std::string server_version;
+    ByteCount max_infer_body = ByteCount{64} << 20;
+    ByteCount max_control_body = ByteCount{1} << 20;
+    ByteCount max_load_body = ByteCount{512} << 20;  ///< Load requests carry whole models in base64.
+    DecodeLimits decode;
+    /// What /v2/health/ready says; when null, whether the catalog is done starting up.
+    std::function<bool()> is_ready;
+  };
+  /// All outlive the handler. `pool` decodes large load requests; null: the loop does.
+  struct Ports {
+    inference::Service& service;
+    const tenancy::Directory& directory;
+    SharedMemoryRegions& regions;
+    TraceSettings& traces;
+    LogSettings& logs;
+    runtime::BlockingPool* pool = nullptr;
+  };
+
+  V2Handler(Options options, Ports ports);
+
+  /// True for the paths that this protocol answers, unknown ones below its root included.
+  [[nodiscard]] static bool Owns(std::string_view path);
+
+  [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
+  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
+
+ private:
+  /// What a route's function gets. The request outlives it.
+  struct Call {
+    net::HttpRequest* request = nullptr;
+    tenancy::TenantRef tenant;
+    int route = 0;
+    std::array<std::string_view, RouteMatch::kMaxCaptures> captures;
+  };
+  using Answer = Result<net::HttpResponse>;
+
+  [[nodiscard]] Result<tenancy::TenantRef> Admit(const net::HttpRequest& request, const Route& route) const;
+  /// The routes that wait for nothing.
+  [[nodiscard]] Answer AnswerNow(const Call& call) const;
+
+  // infer_routes.cc
+  runtime::Task<Answer> Infer(runtime::Context ctx, Call call, bool versioned) const;
+  runtime::Task<Answer> Generate(runtime::Context ctx, Call call, bool versioned, bool stream) const;
+  [[nodiscard]] Result<DecodedRequest> DecodeInfer(const Call& call, std::string_view version) const;
+  [[nodiscard]] static Result<runtime::Context> WithDeadline(const runtime::Context& ctx,
+                                                             const net::HttpRequest& request,
+                                                             const std::optional<Duration>& timeout);
+
+  // model_routes.cc
+  [[nodiscard]] Answer Health(bool ready) const;
+  [[nodiscard]] Answer ServerMetadata() const;
+  [[nodiscard]] Answer ModelReady(const Call& call, bool versioned) const;
+  [[nodiscard]] Answer ModelMetadata(const Call& call, bool versioned) const;
+  [[nodiscard]] Answer ModelConfiguration(const Call& call, bool versioned) const;
+  [[nodiscard]] Answer Statistics(std::string_view model, std::string_view version) const;
+
+  // repository_routes.cc
+  [[nodiscard]] Answer Index(const Call& call) const;
+  runtime::Task<Answer> Load(runtime::Context ctx, Call call) const;
+  runtime::Task<Answer> Unload(runtime::Context ctx, Call call) const;
+
+  // settings_routes.cc
+  [[nodiscard]] Answer SystemMemory(const Call& call) const;
+  [[nodiscard]] Answer CudaMemory(const Call& call) const;
+  [[nodiscard]] Answer RegisterSystemMemory(const Call& call) const;
+  [[nodiscard]] Answer Trace(const Call& call, std::string_view model) const;
+  [[nodiscard]] Answer Logging(const Call& call) const;
+
+  const Options options_;
+  const Ports ports_;
+};
+
+/// Fails with kInvalidArgument "version_invalid" for numbers beyond 63 bits. Empty is any version.
+Result<void> CheckVersion(std::string_view version);
+
+}  // namespace mezzo::api::v2http

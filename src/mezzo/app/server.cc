@@ -1,0 +1,342 @@
+#include "mezzo/app/server.h"
+
+#include <algorithm>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "mezzo/api/settings.h"
+#include "mezzo/api/shared_memory.h"
+#include "mezzo/api/v2http/v2_handler.h"
+#include "mezzo/app/http_front.h"
+#include "mezzo/app/memory.h"
+#include "mezzo/app/metrics_page.h"
+#include "mezzo/app/server_schema.h"
+#include "mezzo/app/trace_export.h"
+#include "mezzo/app/version.h"
+#include "mezzo/config/report.h"
+#include "mezzo/drivers/onnxruntime/onnx_engine.h"
+#include "mezzo/inference/local_service.h"
+#include "mezzo/net/http_server.h"
+#include "mezzo/observe/health.h"
+#include "mezzo/observe/process_metrics.h"
+#include "mezzo/runtime/pool.h"
+#include "mezzo/runtime/scope.h"
+#include "mezzo/sched/device_executor.h"
+
+namespace mezzo::app {
+namespace {
+
+std::size_t Cores() { return std::max(1U, std::thread::hardware_concurrency()); }
+
+template <typename T>
+T OrCores(T configured) {
+  return configured > 0 ? configured : static_cast<T>(Cores());
+}
+
+sched::DeviceExecutor::Options DeviceOptions(const DeviceConfig& config) {
+  sched::DeviceExecutor::Options options;
+  options.scheduler.slots = OrCores(config.slots);
+  options.scheduler.policy = config.policy;
+  options.scheduler.class_shares = {config.interactive_share, config.standard_share, config.bulk_share};
+  options.scheduler.max_queued_items = config.max_queued;
+  options.inline_limit = config.inline_limit;
+  return options;
+}
+
+drivers::OnnxEngine::Options EngineOptions(const EngineConfig& config) {
+  drivers::OnnxEngine::Options options;
+  options.library = config.library;
+  options.intra_op_threads = config.intra_op_threads;
+  options.spinning = config.spinning;
+  for (const auto& provider : config.provider_libraries) {
+    options.provider_libraries.emplace_back(provider.name, provider.library);
+  }
+  return options;
+}
+
+models::RepositoryCatalog::Options CatalogOptions(const ModelsConfig& config) {
+  models::RepositoryCatalog::Options options;
+  options.roots = config.repositories;
+  options.control = config.control;
+  options.startup_models = config.startup;
+  options.poll_interval = config.poll_interval;
+  options.memory_budget = config.memory_budget;
+  options.default_max_batch = config.default_max_batch;
+  options.max_concurrent_loads = config.load_threads;
+  options.after_unload = ReturnFreeMemory;
+  return options;
+}
+
+std::optional<net::TlsOptions> HttpTls(const std::optional<TlsConfig>& config) {
+  if (!config) return std::nullopt;
+  return net::TlsOptions{.certificate_file = config->certificate_file,
+                         .key_file = config->key_file,
+                         .client_ca_file = config->client_ca_file};
+}
+
+net::HttpServer::Options HttpOptions(const HttpConfig& config, runtime::BlockingPool& pool) {
+  net::HttpServer::Options options;
+  options.max_header_bytes = config.max_header_bytes;
+  options.max_headers = config.max_headers;
+  options.max_bytes_in_flight = config.max_bytes_in_flight;
+  options.max_connections = config.max_connections;
+  options.max_connections_per_peer = config.max_connections_per_peer;
+  options.header_timeout = config.header_timeout;
+  options.idle_timeout = config.idle_timeout;
+  options.write_timeout = config.write_timeout;
+  options.tls = HttpTls(config.tls);
+  options.codec_pool = &pool;
+  return options;
+}
+
+observe::TraceSettings SamplerSettings(const TracingConfig& config) {
+  observe::TraceSettings settings;
+  settings.enabled = config.enabled;
+  settings.ratio = config.ratio;
+  return settings;
+}
+
+observe::TraceSettings SamplerSettings(const api::TraceSetting& setting) {
+  observe::TraceSettings settings;
+  settings.enabled = setting.timestamps;
+  settings.ratio = setting.rate > 0 ? 1.0 / setting.rate : 1.0;
+  if (setting.count >= 0) settings.remaining = static_cast<std::uint64_t>(setting.count);
+  return settings;
+}
+
+api::TraceSetting TraceDefaults(const TracingConfig& config) {
+  api::TraceSetting setting;
+  setting.timestamps = config.enabled;
+  if (config.ratio > 0) setting.rate = static_cast<std::uint32_t>(std::max(1.0, 1.0 / config.ratio));
+  return setting;
+}
+
+observe::LogLevel LevelOf(const api::LogSetting& setting) {
+  if (setting.verbose_level > 0) return observe::LogLevel::kDebug;
+  if (setting.info) return observe::LogLevel::kInfo;
+  if (setting.warning) return observe::LogLevel::kWarn;
+  return setting.error ? observe::LogLevel::kError : observe::LogLevel::kOff;
+}
+
+/// The executor's and the process's counts, read when a scrape asks.
+std::vector<observe::Callback> RegisterCounts(observe::Registry& registry, const sched::DeviceExecutor& executor,
+                                              const runtime::IoThreads& loops, const tenancy::Directory& directory,
+                                              const observe::Logger& log) {
+  std::vector<observe::Callback> callbacks;
+  const auto gauge = [&](std::string_view name, std::string_view help, observe::CallbackFamily::Function read) {
+    callbacks.push_back(registry.NewCallbackGauge(name, help, std::move(read)));
+  };
+  const auto counter = [&](std::string_view name, std::string_view help, observe::CallbackFamily::Function read) {
+    callbacks.push_back(registry.NewCallbackCounter(name, help, std::move(read)));
+  };
+  gauge("mezzo_sched_queued_items", "Work that waits for the device.",
+        [&] { return static_cast<double>(executor.totals().queued_items); });
+  gauge("mezzo_sched_free_slots", "Slots of the device that run nothing.",
+        [&] { return static_cast<double>(executor.totals().free_slots); });
+  counter("mezzo_sched_inline_batches_total", "Batches that ran on an I/O thread.",
+          [&] { return static_cast<double>(executor.totals().inline_batches); });
+  counter("mezzo_sched_slot_batches_total", "Batches that ran on a slot's thread.",
+          [&] { return static_cast<double>(executor.totals().slot_batches); });
+  counter("mezzo_runtime_loop_stalls_total", "Turns of I/O loops that came more than 10 ms late.",
+          [&] { return static_cast<double>(loops.stalls()); });
+  counter("mezzo_observe_log_suppressed_total", "Log lines that a rate limit held back.",
+          [&] { return static_cast<double>(log.suppressed_lines()); });
+  counter("mezzo_observe_log_lost_total", "Log lines that could not be written.",
+          [&] { return static_cast<double>(log.lost_lines()); });
+
+  auto& refused = registry.NewCallbackFamily("mezzo_sched_refused_total", "Work that the scheduler refused, by reason.",
+                                             observe::MetricType::kCounter, {"class", "reason"});
+  auto& charged = registry.NewCallbackFamily("mezzo_sched_charged_seconds_total", "Device time charged to tenants.",
+                                             observe::MetricType::kCounter, {"tenant", "class"});
+  auto& queued = registry.NewCallbackFamily("mezzo_sched_tenant_queued_items", "Work of a tenant that waits.",
+                                            observe::MetricType::kGauge, {"tenant", "class"});
+  for (std::size_t c = 0; c < sched::kClassCount; ++c) {
+    const auto cls = static_cast<sched::Class>(c);
+    for (std::size_t r = 0; r < sched::kRefusalCount; ++r) {
+      callbacks.push_back(
+          refused.Add({sched::ClassName(cls), sched::RefusalName(static_cast<sched::Refusal>(r))},
+                      [&executor, cls, r] { return static_cast<double>(executor.StatisticsOf(cls).refused.at(r)); }));
+    }
+    for (const auto& tenant : directory.tenants()) {
+      const sched::TenantIndex index{tenant->index};
+      callbacks.push_back(charged.Add({tenant->id.str(), sched::ClassName(cls)}, [&executor, index, cls] {
+        return Seconds(executor.StatisticsOf(index, cls).charged);
+      }));
+      callbacks.push_back(queued.Add({tenant->id.str(), sched::ClassName(cls)}, [&executor, index, cls] {
+        return static_cast<double>(executor.StatisticsOf(index, cls).queued_items);
+      }));
+    }
+  }
+  return callbacks;
+}
+
+}  // namespace
+
+/// Everything that runs, in the order it is built; it is destroyed in the reverse order.
+class Server::Parts {
+ public:
+  Parts(ServerConfig server_config, tenancy::Directory tenants)
+      : config(std::move(server_config)),
+        directory(std::move(tenants)),
+        log({.level = config.log.level, .format = config.log.format}, clock),
+        process_metrics(registry, clock, {.version = std::string(kVersion), .commit = std::string(kCommit),
+                                          .compiler = __VERSION__}),
+        exporter(MakeExporter(config.tracing, clock)),
+        sampler(SamplerSettings(config.tracing)),
+        sink({.service_version = std::string(kVersion)}, clock, exporter.get(), registry),
+        tracer(clock, sampler, sink),
+        engine(EngineOptions(config.engine), &log),
+        executor(DeviceOptions(config.device), clock),
+        inference_metrics(registry),
+        binder(executor, inference_metrics, clock, config.models.default_max_queued),
+        load_pool({.name = "load", .threads = config.models.load_threads, .max_queued = 4096, .background = true}),
+        codec_pool({.name = "codec", .threads = Cores(), .max_queued = 256}),
+        catalog(CatalogOptions(config.models),
+                {.engine = engine, .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
+        service(catalog, executor, tracer, clock),
+        regions({.enabled = config.shared_memory.enabled}),
+        trace_settings(TraceDefaults(config.tracing),
+                       [this](std::string_view model, const api::TraceSetting& setting) { SetTracing(model, setting); }),
+        log_settings({}, [this](const api::LogSetting& setting) { log.set_level(LevelOf(setting)); }),
+        loops(OrCores(config.io_threads)),
+        counts(RegisterCounts(registry, executor, loops, directory, log)),
+        metrics_page(registry, directory),
+        v2(V2Options(), {.service = service, .directory = directory, .regions = regions, .traces = trace_settings,
+                         .logs = log_settings, .pool = &codec_pool}),
+        front({{.handler = &v2, .prefixes = {"/v2"}}, {.handler = &metrics_page, .prefixes = {"/metrics"}}}) {
+    for (const auto& tenant : directory.tenants()) {
+      const auto index = executor.AddTenant({.name = tenant->id.str(), .weight = tenant->weight});
+      MEZZO_CHECK(static_cast<std::uint32_t>(index) == tenant->index);
+    }
+    if (config.http.enabled) {
+      http = std::make_unique<net::HttpServer>(HttpOptions(config.http, codec_pool), front, loops, registry);
+    }
+  }
+
+  ~Parts() { End(); }
+
+  Result<void> Start() {
+    MEZZO_TRY_VOID(catalog.Start(&binder));
+    if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
+    scope.Spawn(loops.loop(0), runtime::Context(), [this](runtime::Context ctx) { return ReportReadiness(ctx); });
+    log.Info("serving", {{"version", kVersion},
+                         {"http_port", http != nullptr ? http->port() : 0},
+                         {"slots", executor.options().scheduler.slots},
+                         {"io_threads", loops.size()},
+                         {"tenants", directory.tenants().size()}});
+    if (config.insecure) log.Warn("callers without keys are allowed from other hosts (insecure)");
+    return {};
+  }
+
+  bool Shutdown() {
+    const TimePoint until = clock.Now() + config.shutdown.grace;
+    health.StartDraining();
+    log.Info("draining", {{"grace", config.shutdown.grace}});
+    bool clean = true;
+    if (http != nullptr) clean = http->Drain(until - clock.Now()) && clean;
+    executor.StopAccepting(Unavailable("shutting_down", "the server is shutting down"));
+    clean = executor.WaitIdle(std::max(until, clock.Now())) && clean;
+    End();
+    log.Info("ended", {{"clean", clean}});
+    return clean;
+  }
+
+  void Reload(const ServerConfig& changed) {
+    for (const auto& change : config::Diff(config, changed)) {
+      const bool live = change.reload == config::Reload::kLive;
+      log.Info(live ? "configuration changed" : "configuration change needs a restart",
+               {{"key", change.path}, {"from", change.before}, {"to", change.after}});
+    }
+    config.log = changed.log;
+    log.set_level(config.log.level);
+    log.set_format(config.log.format);
+  }
+
+  RealClock clock;
+  ServerConfig config;
+  tenancy::Directory directory;
+  observe::Logger log;
+  observe::Registry registry;
+  observe::Health health;
+  observe::HealthCheck models_check = health.NewCheck("models", observe::HealthKind::kReadiness);
+  observe::ProcessMetrics process_metrics;
+  std::unique_ptr<OtlpExporter> exporter;
+  observe::Sampler sampler;
+  observe::SpanSink sink;
+  observe::Tracer tracer;
+  drivers::OnnxEngine engine;
+  sched::DeviceExecutor executor;
+  inference::InferenceMetrics inference_metrics;
+  inference::RuntimeBinder binder;
+  runtime::BlockingPool load_pool;
+  runtime::BlockingPool codec_pool;
+  models::RepositoryCatalog catalog;
+  inference::LocalService service;
+  api::SharedMemoryRegions regions;
+  api::TraceSettings trace_settings;
+  api::LogSettings log_settings;
+  runtime::IoThreads loops;
+  std::vector<observe::Callback> counts;
+  MetricsPage metrics_page;
+  api::v2http::V2Handler v2;
+  HttpFront front;
+  std::unique_ptr<net::HttpServer> http;
+  runtime::Scope scope;  // Last: its tasks use everything above.
+
+ private:
+  static std::unique_ptr<OtlpExporter> MakeExporter(const TracingConfig& config, const Clock& clock) {
+    if (config.endpoint.empty()) return nullptr;
+    return std::make_unique<OtlpExporter>(config.endpoint, config.authorization.Reveal(), clock);
+  }
+
+  api::v2http::V2Handler::Options V2Options() {
+    api::v2http::V2Handler::Options options;
+    options.server_version = kVersion;
+    options.max_infer_body = config.http.max_body;
+    options.is_ready = [this] { return health.ready(); };
+    return options;
+  }
+
+  void SetTracing(std::string_view model, const api::TraceSetting& setting) {
+    const observe::TraceSettings settings = SamplerSettings(setting);
+    const auto done = model.empty() ? sampler.Set(settings) : sampler.SetModel(model, settings);
+    if (!done.ok()) log.Error("trace settings were not taken over", {{"reason", done.error().message()}});
+  }
+
+  runtime::Task<Result<void>> ReportReadiness(runtime::Context ctx) {
+    while (!catalog.StartupDone()) {
+      MEZZO_CO_TRY_VOID(co_await runtime::SleepUntil(ctx, clock.Now() + std::chrono::milliseconds(5)));
+    }
+    models_check.Ok();
+    log.Info("ready");
+    co_return Result<void>();
+  }
+
+  /// Ends everything that calls into what is destroyed next. Idempotent.
+  void End() {
+    scope.Stop(std::chrono::seconds(10));
+    if (http != nullptr) http->Stop();
+    catalog.Stop();
+    counts.clear();
+    loops.Stop();
+    sink.Stop(std::chrono::seconds(2));
+  }
+};
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
+  MEZZO_TRY(tenancy::Directory directory, MakeDirectory(config));
+  auto parts = std::make_unique<Parts>(config, std::move(directory));
+  MEZZO_TRY_VOID(parts->Start());
+  return std::unique_ptr<Server>(new Server(std::move(parts)));
+}
+
+std::uint16_t Server::http_port() const { return parts_->http != nullptr ? parts_->http->port() : 0; }
+std::uint16_t Server::grpc_port() const { return 0; }
+bool Server::Shutdown() { return parts_->Shutdown(); }
+void Server::Reload(const ServerConfig& config) { parts_->Reload(config); }
+
+}  // namespace mezzo::app

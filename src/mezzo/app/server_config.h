@@ -1,0 +1,135 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mezzo/config/value.h"
+#include "mezzo/models/repository_catalog.h"
+#include "mezzo/observe/log.h"
+#include "mezzo/sched/scheduler.h"
+#include "mezzo/tenancy/directory.h"
+
+namespace mezzo::app {
+
+struct TlsConfig {
+  std::string certificate_file;
+  std::string key_file;
+  std::string client_ca_file;
+};
+
+struct HttpConfig {
+  bool enabled = true;
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 8000;
+  std::optional<TlsConfig> tls;
+  config::ByteSize max_body = config::MiB(64);
+  config::ByteSize max_bytes_in_flight = config::GiB(1);
+  std::size_t max_connections = 10'000;
+  std::size_t max_connections_per_peer = 0;
+  config::ByteSize max_header_bytes = config::KiB(32);
+  std::size_t max_headers = 100;
+  Duration header_timeout = std::chrono::seconds(10);
+  Duration idle_timeout = std::chrono::seconds(75);
+  Duration write_timeout = std::chrono::seconds(30);
+};
+
+struct GrpcConfig {
+  bool enabled = true;
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 8001;
+  std::optional<TlsConfig> tls;
+  config::ByteSize max_message = config::MiB(64);
+};
+
+struct ModelsConfig {
+  std::vector<std::string> repositories;
+  models::ControlMode control = models::ControlMode::kNone;
+  std::vector<std::string> startup;
+  Duration poll_interval = std::chrono::seconds(15);
+  config::ByteSize memory_budget;
+  std::int64_t default_max_batch = 32;
+  std::size_t default_max_queued = 1024;
+  std::size_t load_threads = 1;
+};
+
+struct ProviderLibrary {
+  std::string name;
+  std::string library;
+};
+
+struct EngineConfig {
+  std::string library;
+  int intra_op_threads = 1;
+  bool spinning = false;
+  std::vector<ProviderLibrary> provider_libraries;
+};
+
+struct DeviceConfig {
+  std::uint32_t slots = 0;
+  sched::Scheduler::Policy policy = sched::Scheduler::Policy::kFair;
+  double interactive_share = 0.6;
+  double standard_share = 0.3;
+  double bulk_share = 0.1;
+  std::size_t max_queued = 65536;
+  Duration inline_limit = std::chrono::microseconds(150);
+};
+
+struct TenantConfig {
+  std::string id;
+  double weight = 1.0;
+  std::vector<std::string> classes = {"interactive", "standard", "bulk"};
+  std::vector<std::string> scopes = {"infer"};
+  std::vector<std::string> key_sha256;
+};
+
+struct TracingConfig {
+  bool enabled = false;
+  double ratio = 1.0;
+  std::string endpoint;
+  config::Secret authorization;
+};
+
+struct LogConfig {
+  observe::LogLevel level = observe::LogLevel::kInfo;
+  observe::LogFormat format = observe::LogFormat::kConsole;
+};
+
+struct SharedMemoryConfig {
+  bool enabled = false;
+};
+
+struct ShutdownConfig {
+  Duration grace = std::chrono::seconds(30);
+};
+
+/// mezzo.yaml. `mezzo config reference` prints its documentation.
+struct ServerConfig {
+  HttpConfig http;
+  GrpcConfig grpc;
+  ModelsConfig models;
+  EngineConfig engine;
+  DeviceConfig device;
+  std::vector<TenantConfig> tenants;
+  bool insecure = false;
+  std::size_t io_threads = 0;
+  TracingConfig tracing;
+  LogConfig log;
+  SharedMemoryConfig shared_memory;
+  ShutdownConfig shutdown;
+};
+
+}  // namespace mezzo::app
+
+namespace mezzo::app {
+
+/// Who may call, from `tenants`; the first tenant of an empty list is anonymous with every scope and class.
+/// Fails with kInvalidArgument "config_invalid_value" naming the tenant and the value.
+Result<tenancy::Directory> MakeDirectory(const ServerConfig& config);
+
+/// Fails with kFailedPrecondition "insecure_listener" when an address that is not loopback would be served without
+/// keys and without `insecure`.
+Result<void> CheckExposure(const ServerConfig& config);
+
+}  // namespace mezzo::app

@@ -1,0 +1,76 @@
+#include "mezzo/app/server_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "mezzo/app/server_schema.h"
+#include "mezzo/config/load.h"
+
+namespace mezzo::app {
+namespace {
+
+using ::testing::HasSubstr;
+
+Result<ServerConfig> Parse(const std::string& yaml) { return config::ParseYaml<ServerConfig>(yaml, "mezzo.yaml"); }
+
+TEST(ServerConfig, DefaultsListenOnLoopbackOnly) {
+  const ServerConfig config;
+
+  EXPECT_EQ(config.http.address, "127.0.0.1");
+  EXPECT_EQ(config.grpc.address, "127.0.0.1");
+  EXPECT_TRUE(CheckExposure(config).ok());
+}
+
+TEST(ServerConfig, OtherAddressesNeedKeysOrInsecure) {
+  ServerConfig config = Parse("http: {address: 0.0.0.0}").value();
+
+  const auto refused = CheckExposure(config);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("http.address is 0.0.0.0"));
+
+  config.insecure = true;
+  EXPECT_TRUE(CheckExposure(config).ok());
+  config.insecure = false;
+  config.tenants.push_back({.id = "a", .key_sha256 = {std::string(64, 'a')}});
+  EXPECT_TRUE(CheckExposure(config).ok());
+}
+
+TEST(ServerConfig, UnknownKeysAreNamedWithTheNearestOne) {
+  const auto failed = Parse("models:\n  repositorys: [a]\n");
+
+  ASSERT_FALSE(failed.ok());
+  EXPECT_THAT(failed.error().message(), HasSubstr("mezzo.yaml:2:3: unknown key 'repositorys' in models"));
+  EXPECT_THAT(failed.error().message(), HasSubstr("did you mean 'repositories'?"));
+}
+
+TEST(MakeDirectory, GivesTenantsTheirClassesAndScopes) {
+  const ServerConfig config = Parse(
+      "tenants:\n"
+      "  - {id: web, weight: 4, classes: [interactive], scopes: [infer, observe], key_sha256: [" +
+      std::string(64, 'b') + "]}\n").value();
+
+  const auto directory = MakeDirectory(config).value();
+
+  ASSERT_EQ(directory.tenants().size(), 1u);
+  const tenancy::Tenant& web = *directory.tenants()[0];
+  EXPECT_EQ(web.weight, 4.0);
+  EXPECT_TRUE(web.classes[0]);
+  EXPECT_FALSE(web.classes[1]);
+  EXPECT_TRUE(web.Has(tenancy::Scope::kObserve));
+  EXPECT_FALSE(web.Has(tenancy::Scope::kAdmin));
+}
+
+TEST(MakeDirectory, RefusesWhatCannotBeMeant) {
+  ServerConfig config;
+  config.tenants = {{.id = "a", .scopes = {"root"}, .key_sha256 = {}}};
+  EXPECT_THAT(MakeDirectory(config).error().message(), HasSubstr("scope must be infer, observe or admin, not 'root'"));
+  config.tenants = {{.id = "a", .key_sha256 = {"secret"}}};
+  EXPECT_THAT(MakeDirectory(config).error().message(), HasSubstr("64 lower-case hex digits"));
+  config.tenants = {{.id = "a"}};
+  EXPECT_THAT(MakeDirectory(config).error().message(), HasSubstr("none of them has a key_sha256"));
+  config.tenants = {{.id = "a", .key_sha256 = {std::string(64, 'a')}}, {.id = "a"}};
+  EXPECT_THAT(MakeDirectory(config).error().message(), HasSubstr("is declared twice"));
+}
+
+}  // namespace
+}  // namespace mezzo::app

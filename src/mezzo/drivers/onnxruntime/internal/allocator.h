@@ -1,0 +1,84 @@
+#pragma once
+
+#include <onnxruntime_c_api.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "mezzo/base/bytes.h"
+#include "mezzo/base/mutex.h"
+
+namespace mezzo::drivers {
+
+/// Bytes that one session took while it was loaded and still holds. Must outlive the session.
+class MemoryAccount {
+ public:
+  void Add(std::int64_t bytes) { bytes_.fetch_add(bytes, std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::int64_t> bytes_{0};  // Only a sum; nothing is published through it.
+};
+
+/// The CPU memory of all sessions.
+///
+/// What a load takes is charged to its account, and large blocks of it are mapped one by one, so that
+/// unloading gives them back to the system at once. Large blocks of runs are kept in size classes for the
+/// next run, up to a limit: mapping anew would cost a page fault for every 4 KiB. Small blocks come from
+/// malloc. All are aligned to 64 bytes.
+///
+/// Thread-safe. Outlives every session and output (OnnxRuntime sees to that).
+class SessionAllocator {
+ public:
+  SessionAllocator(const OrtMemoryInfo* memory, ByteCount max_cached);
+  ~SessionAllocator();
+  SessionAllocator(const SessionAllocator&) = delete;
+  SessionAllocator& operator=(const SessionAllocator&) = delete;
+
+  /// While it lives, what this thread allocates belongs to `account`.
+  class LoadScope {
+   public:
+    explicit LoadScope(MemoryAccount& account);
+    ~LoadScope();
+    LoadScope(const LoadScope&) = delete;
+    LoadScope& operator=(const LoadScope&) = delete;
+  };
+
+  /// For the C interface.
+  [[nodiscard]] OrtAllocator* ort() { return &callbacks_; }
+
+  /// Null when `size` is 0 or there is no memory.
+  void* Allocate(std::size_t size);
+  void Free(void* payload);
+  /// Gives cached blocks that were not used since the last call back to the system.
+  void Trim() EXCLUDES(mu_);
+  [[nodiscard]] ByteCount cached_bytes() const EXCLUDES(mu_);
+
+  /// Smaller blocks come from malloc.
+  static constexpr std::size_t kMinMapped = std::size_t{64} << 10U;
+  static constexpr std::size_t kAlignment = 64;
+
+ private:
+  struct Header;
+  struct Callbacks : OrtAllocator {
+    SessionAllocator* self = nullptr;
+    const OrtMemoryInfo* memory = nullptr;
+  };
+  /// One up to kMinMapped, then four for each doubling up to 2^40.
+  static constexpr std::size_t kClasses = 97;
+
+  static std::size_t ClassOf(std::size_t size);
+  static std::size_t ClassSize(std::size_t index);
+  Header* TakeCached(std::size_t index) EXCLUDES(mu_);
+
+  Callbacks callbacks_{};
+  const ByteCount max_cached_;
+  mutable Mutex mu_;
+  std::array<Header*, kClasses> cached_ GUARDED_BY(mu_){};
+  ByteCount cached_bytes_ GUARDED_BY(mu_) = 0;
+  std::uint32_t epoch_ GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace mezzo::drivers

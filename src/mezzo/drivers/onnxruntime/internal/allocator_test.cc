@@ -1,0 +1,137 @@
+#include "mezzo/drivers/onnxruntime/internal/allocator.h"
+
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace mezzo::drivers {
+namespace {
+
+constexpr ByteCount kMiB = ByteCount{1} << 20U;
+
+TEST(SessionAllocator, AlignsAndGivesAtLeastWhatWasAsked) {
+  SessionAllocator allocator(nullptr, 64 * kMiB);
+
+  for (std::size_t size = 1; size < (std::size_t{3} << 20U); size = size * 5 / 4 + 1) {
+    void* const at = allocator.Allocate(size);
+    ASSERT_NE(at, nullptr);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(at) % SessionAllocator::kAlignment, 0U);
+    std::memset(at, 0x5a, size);
+    allocator.Free(at);
+  }
+}
+
+TEST(SessionAllocator, RefusesZeroAndImpossibleSizes) {
+  SessionAllocator allocator(nullptr, kMiB);
+
+  EXPECT_EQ(allocator.Allocate(0), nullptr);
+  EXPECT_EQ(allocator.Allocate(SIZE_MAX), nullptr);
+  EXPECT_EQ(allocator.Allocate(SIZE_MAX - 32), nullptr);
+  allocator.Free(nullptr);
+}
+
+TEST(SessionAllocator, EveryBoundaryOfASizeClassFits) {
+  SessionAllocator allocator(nullptr, 0);
+
+  for (std::size_t power = std::size_t{64} << 10U; power <= (std::size_t{8} << 20U); power *= 2) {
+    for (const std::size_t quarter : {4, 5, 6, 7}) {
+      for (const std::size_t near : {63, 64, 65}) {
+        const std::size_t size = power / 4 * quarter - near;
+        auto* const at = static_cast<char*>(allocator.Allocate(size));
+        ASSERT_NE(at, nullptr);
+        at[size - 1] = 1;
+        allocator.Free(at);
+      }
+    }
+  }
+}
+
+TEST(SessionAllocator, ReusesLargeBlocksOfRuns) {
+  SessionAllocator allocator(nullptr, 64 * kMiB);
+  void* const first = allocator.Allocate(kMiB);
+  allocator.Free(first);
+  EXPECT_GE(allocator.cached_bytes(), kMiB);
+
+  void* const second = allocator.Allocate(kMiB + 1000);
+
+  EXPECT_EQ(second, first);
+  EXPECT_EQ(allocator.cached_bytes(), 0U);
+  allocator.Free(second);
+}
+
+TEST(SessionAllocator, KeepsNoMoreThanItsLimit) {
+  SessionAllocator allocator(nullptr, 4 * kMiB);
+  std::vector<void*> blocks;
+  for (int i = 0; i < 16; ++i) blocks.push_back(allocator.Allocate(kMiB));
+
+  for (void* block : blocks) allocator.Free(block);
+
+  EXPECT_LE(allocator.cached_bytes(), 4 * kMiB);
+  EXPECT_GT(allocator.cached_bytes(), 2 * kMiB);
+}
+
+TEST(SessionAllocator, TrimReleasesWhatWasNotUsedSinceTheLastOne) {
+  SessionAllocator allocator(nullptr, 64 * kMiB);
+  void* const used = allocator.Allocate(kMiB);
+  void* const idle = allocator.Allocate(2 * kMiB);
+  allocator.Free(used);
+  allocator.Free(idle);
+  allocator.Trim();
+  ASSERT_GE(allocator.cached_bytes(), 3 * kMiB);
+
+  allocator.Free(allocator.Allocate(kMiB));
+  allocator.Trim();
+
+  EXPECT_GE(allocator.cached_bytes(), kMiB);
+  EXPECT_LT(allocator.cached_bytes(), 2 * kMiB);
+}
+
+TEST(SessionAllocator, ChargesALoadAndReturnsTheChargeWithTheMemory) {
+  SessionAllocator allocator(nullptr, 64 * kMiB);
+  MemoryAccount account;
+  void* large = nullptr;
+  void* small = nullptr;
+  {
+    const SessionAllocator::LoadScope scope(account);
+    large = allocator.Allocate(3 * kMiB);
+    small = allocator.Allocate(1000);
+  }
+  void* const of_a_run = allocator.Allocate(5 * kMiB);
+
+  EXPECT_GE(account.bytes(), static_cast<std::int64_t>(3 * kMiB + 1000));
+  EXPECT_LT(account.bytes(), static_cast<std::int64_t>(3 * kMiB + 16384));
+  std::thread([&] {
+    allocator.Free(large);
+    allocator.Free(small);
+  }).join();
+  EXPECT_EQ(account.bytes(), 0);
+  EXPECT_EQ(allocator.cached_bytes(), 0U);  // A load's memory goes back to the system.
+  allocator.Free(of_a_run);
+}
+
+TEST(SessionAllocator, ServesThreadsAtTheSameTime) {
+  SessionAllocator allocator(nullptr, 8 * kMiB);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&allocator, t] {
+      for (std::size_t i = 0; i < 500; ++i) {
+        const std::size_t size = 1000 + (i * 7919 + static_cast<std::size_t>(t) * 104729) % 300000;
+        auto* const at = static_cast<char*>(allocator.Allocate(size));
+        ASSERT_NE(at, nullptr);
+        at[0] = static_cast<char>(t);
+        at[size - 1] = static_cast<char>(t);
+        if (i % 50 == 0) allocator.Trim();
+        EXPECT_EQ(at[0], static_cast<char>(t));
+        allocator.Free(at);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+
+  EXPECT_LE(allocator.cached_bytes(), 8 * kMiB);
+}
+
+}  // namespace
+}  // namespace mezzo::drivers

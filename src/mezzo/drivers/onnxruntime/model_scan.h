@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mezzo/base/bytes.h"
+#include "mezzo/base/result.h"
+
+namespace mezzo::drivers {
+
+/// Random access to the bytes of a file, or of a buffer in tests.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  [[nodiscard]] virtual std::uint64_t size() const = 0;
+  /// Fills `out` from `offset`; both lie within size(). Fails when the bytes can't be read.
+  virtual Result<void> Read(std::uint64_t offset, std::span<std::byte> out) = 0;
+};
+
+/// A file that the model's tensors refer to.
+struct ExternalFile {
+  std::string location;    ///< As the model writes it.
+  std::string tensor;      ///< The first tensor that refers to it, for messages.
+  ByteCount min_size = 0;  ///< The end of the furthest range that a tensor names.
+};
+
+/// What an ONNX file says about itself, found without giving it to the engine.
+struct ModelScan {
+  std::vector<ExternalFile> external;   ///< One per location.
+  ByteCount inline_tensor_bytes = 0;    ///< Values of tensors within the file.
+  ByteCount external_tensor_bytes = 0;  ///< Values of tensors in external files, as far as lengths are given.
+  std::set<std::string> dim_symbols;    ///< Symbolic dimensions of inputs: "batch". At most kMaxDimSymbols.
+};
+
+/// Reads the protobuf framing of an ONNX model: graphs, subgraphs, functions and training graphs, and every
+/// tensor in them. Tensor values are skipped, not read, so the cost is that of the structure. Nothing that a
+/// tensor says about external data is left unseen: parts that protobuf would merge are all visited.
+///
+/// Fails with kInvalidArgument "model_invalid", naming the byte, for what is not an ONNX model, and for what
+/// no model needs and attacks use: locations that are empty, absolute or have "..", unknown kinds of external
+/// data, nesting beyond kMaxDepth, EPContext nodes (they name files for a provider to open), huge sparse
+/// tensors.
+Result<ModelScan> ScanModel(ByteSource& source);
+
+inline constexpr int kMaxScanDepth = 100;
+inline constexpr std::size_t kMaxExternalFiles = 16384;
+inline constexpr std::size_t kMaxLocationLength = 1024;
+inline constexpr std::size_t kMaxDimSymbols = 1024;
+inline constexpr std::size_t kMaxDimSymbolLength = 256;
+/// Sparse initialisers become dense when they are loaded.
+inline constexpr ByteCount kMaxSparseTensorBytes = ByteCount{2} << 30U;
+
+/// Why `location` may not be used, or empty: it must be relative, and no part of it may be "..".
+std::string LocationFault(std::string_view location);
+
+}  // namespace mezzo::drivers

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "mezzo/base/bytes.h"
+#include "mezzo/base/result.h"
+
+namespace mezzo::models::internal {
+
+/// A private folder (mode 0700) with the files that a load request brought; removed with the object, which the
+/// sessions loaded from it keep alive. Creating and destroying it block on the disk.
+class OverrideDir {
+ public:
+  struct Limits {
+    std::size_t max_files = 64;
+    ByteCount max_bytes = ByteCount{2} << 30;
+  };
+
+  /// Writes `files` ("1/model.onnx" → content) into `<temp_dir>/mezzo-load-XXXXXX/<model>/`. Fails with
+  /// kInvalidArgument "override_unsafe" for names that are not plain paths, kResourceExhausted "override_too_large",
+  /// kUnavailable "override_write".
+  static Result<std::unique_ptr<OverrideDir>> Create(const std::string& temp_dir, const std::string& model,
+                                                     const std::map<std::string, std::string>& files,
+                                                     const Limits& limits);
+  ~OverrideDir();
+  OverrideDir(const OverrideDir&) = delete;
+  OverrideDir& operator=(const OverrideDir&) = delete;
+
+  /// The folder that holds the model's folder.
+  [[nodiscard]] const std::string& root() const { return root_; }
+
+ private:
+  explicit OverrideDir(std::string root) : root_(std::move(root)) {}
+  const std::string root_;
+};
+
+}  // namespace mezzo::models::internal

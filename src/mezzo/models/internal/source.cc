@@ -1,0 +1,89 @@
+#include "mezzo/models/internal/source.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "mezzo/base/strings.h"
+
+namespace mezzo::models::internal {
+namespace {
+
+using Parse = Result<DeclaredConfig> (*)(std::string_view text, std::string_view source);
+constexpr std::pair<const char*, Parse> kConfigFiles[] = {{"model.yaml", &ParseModelYaml},
+                                                         {"config.pbtxt", &ParseConfigPbtxt}};
+
+Result<DeclaredConfig> ReadDeclared(const ModelFolder& folder) {
+  for (const auto& [file, parse] : kConfigFiles) {
+    const auto text = ReadFileBelow(folder.path, file, ConfigLimits::kMaxFileBytes);
+    if (text.ok()) return parse(*text, file);
+    if (text.error().code() != Code::kNotFound) return text.error();
+  }
+  return DeclaredConfig();
+}
+
+void Complete(Source& source) {
+  ModelConfig& config = source.declared.config;
+  const std::string& name = source.folder.name;
+  if (!source.problem.has_value() && !config.name.empty() && config.name != name) {
+    source.problem = InvalidArgument("model_config_invalid", source.declared.source + ": the model's name is '" +
+                                                                 Printable(config.name) + "', but its folder is '" +
+                                                                 name + "'");
+  }
+  config.name = name;
+  config.platform = "onnxruntime_onnx";
+  source.config = std::make_shared<const ModelConfig>(config);
+  if (source.problem.has_value()) return;
+  std::vector<std::int64_t> available;
+  for (const VersionFolder& folder : source.folder.versions) available.push_back(folder.version);
+  source.wanted = ApplyVersionPolicy(config.version_policy, available);
+  if (source.wanted.empty()) {
+    source.problem = InvalidArgument(
+        "no_version", "at least one version must be available under the version policy of model '" + name + "'");
+  }
+}
+
+}  // namespace
+
+std::vector<std::int64_t> ApplyVersionPolicy(const VersionPolicy& policy, const std::vector<std::int64_t>& available) {
+  if (policy.kind == VersionPolicy::Kind::kAll) return available;
+  if (policy.kind == VersionPolicy::Kind::kLatest) {
+    const auto count = std::min(static_cast<std::size_t>(policy.latest_count), available.size());
+    return {available.end() - static_cast<std::ptrdiff_t>(count), available.end()};
+  }
+  std::vector<std::int64_t> wanted;
+  std::copy_if(available.begin(), available.end(), std::back_inserter(wanted), [&policy](std::int64_t version) {
+    return std::find(policy.versions.begin(), policy.versions.end(), version) != policy.versions.end();
+  });
+  return wanted;
+}
+
+std::shared_ptr<Source> ReadSource(ModelFolder folder) {
+  auto source = std::make_shared<Source>();
+  source->folder = std::move(folder);
+  source->stamp = source->folder.Stamp();
+  source->problem = source->folder.problem;
+  if (!source->problem.has_value()) {
+    auto declared = ReadDeclared(source->folder);
+    if (declared.ok()) {
+      source->declared = std::move(declared).value();
+    } else {
+      source->problem = declared.error();
+    }
+  }
+  Complete(*source);
+  return source;
+}
+
+std::shared_ptr<Source> MakeOverrideSource(ModelFolder folder, DeclaredConfig declared,
+                                           std::shared_ptr<const OverrideDir> overrides) {
+  auto source = std::make_shared<Source>();
+  source->folder = std::move(folder);
+  source->problem = source->folder.problem;
+  source->declared = std::move(declared);
+  source->overrides = std::move(overrides);
+  Complete(*source);
+  return source;
+}
+
+}  // namespace mezzo::models::internal

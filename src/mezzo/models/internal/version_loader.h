@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/result.h"
+#include "mezzo/engine/engine.h"
+#include "mezzo/models/catalog.h"
+#include "mezzo/models/internal/source.h"
+
+namespace mezzo::models::internal {
+
+/// Loads one version from disk to a session that has been warmed up: everything of a load that needs no lock.
+/// Thread-safe; blocks.
+class VersionLoader {
+ public:
+  struct Options {
+    std::int64_t default_max_batch = 32;
+    ByteCount max_warmup_bytes = ByteCount{64} << 20;
+  };
+  /// Both outlive the loader.
+  VersionLoader(Options options, engine::Engine& engine, const Clock& clock)
+      : options_(options), engine_(engine), clock_(clock) {}
+
+  /// The version without extension. Errors are the engine's, "model_config_mismatch", "warmup_failed" and those of
+  /// the files.
+  [[nodiscard]] Result<std::unique_ptr<ModelVersion>> Load(const Source& source, std::int64_t version) const;
+
+ private:
+  const Options options_;
+  engine::Engine& engine_;
+  const Clock& clock_;
+};
+
+/// Runs the configured warm-ups, or the automatic ones. Fails with the run's code and "warmup_failed".
+Result<void> WarmUp(engine::Session& session, const ModelConfig& config, ByteCount max_automatic_bytes);
+
+}  // namespace mezzo::models::internal
