@@ -146,11 +146,11 @@ Error JsonReader::error() const {
 
 std::string_view JsonReader::KindName(JsonKind kind) {
   switch (kind) {
-    case JsonKind::kObject: return "object";
-    case JsonKind::kArray: return "array";
-    case JsonKind::kString: return "string";
-    case JsonKind::kNumber: return "number";
-    case JsonKind::kBool: return "boolean";
+    case JsonKind::kObject: return "an object";
+    case JsonKind::kArray: return "an array";
+    case JsonKind::kString: return "a string";
+    case JsonKind::kNumber: return "a number";
+    case JsonKind::kBool: return "a boolean";
     case JsonKind::kNull: return "null";
     case JsonKind::kNone: break;
   }

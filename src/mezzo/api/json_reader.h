@@ -74,7 +74,7 @@ class JsonReader {
   [[nodiscard]] bool failed() const { return problem_ != Problem::kNone; }
   /// kInvalidArgument "json_malformed" or "json_too_deep". Only after a failure.
   [[nodiscard]] Error error() const;
-  /// "object", "array", "string": for messages.
+  /// "an object", "a string", "null": for messages.
   [[nodiscard]] static std::string_view KindName(JsonKind kind);
 
  private:

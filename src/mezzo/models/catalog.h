@@ -16,19 +16,19 @@
 
 namespace mezzo::models {
 
-/// What the layer above keeps with a loaded version (its place in the scheduler, its metrics). Made before the
-/// version is published, destroyed after the last reference to the version has gone.
+/// What the layer above keeps with a loaded version (its place in the scheduler, its metrics). Made before
+/// the version is published, destroyed after the last reference to the version has gone.
 class VersionExtension {
  public:
   virtual ~VersionExtension() = default;
 };
 
-/// A loaded version of a model. Immutable and shared: whoever holds a reference keeps the session alive, so an
-/// unload drains by itself.
+/// A loaded version of a model. Immutable and shared: whoever holds a reference keeps the session alive, so
+/// an unload drains by itself.
 struct ModelVersion {
   ModelName name;
   std::int64_t version = 1;
-  std::string version_text;                 ///< "1".
+  std::string version_text;  ///< "1".
   std::shared_ptr<const ModelConfig> config;
   std::unique_ptr<engine::Session> session;
   ByteCount memory_bytes{};
@@ -51,13 +51,14 @@ struct IndexEntry {
   std::string name;
   std::string version;  ///< Empty for a model of which nothing was loaded.
   VersionState state = VersionState::kUnknown;
-  std::string reason;   ///< Why it is unavailable.
+  std::string reason;  ///< Why it is unavailable.
 };
 
 /// What a load by the control API brings along.
 struct LoadOverrides {
-  std::string config_json;                   ///< Empty: the repository's own config.
-  std::map<std::string, std::string> files;  ///< "1/model.onnx" → content; never touches the repository's folder.
+  std::string config_json;  ///< Empty: the repository's own config.
+  std::map<std::string, std::string>
+      files;  ///< "1/model.onnx" → content; never touches the repository's folder.
 };
 
 /// The models this host serves. Thread-safe. Reads take no lock that a load holds.
@@ -65,10 +66,10 @@ class Catalog {
  public:
   virtual ~Catalog() = default;
 
-  /// The loaded version that a call should use: `version` empty means the policy's newest ready one. Fast path, no
-  /// waiting. Errors as Triton says them: kNotFound "model_unknown" ("Request for unknown model: 'x' is not found"),
-  /// kNotFound "version_unknown", kUnavailable "model_not_ready" with the failed load's reason.
-  /// kFailedPrecondition "model_on_disk": it has to be loaded first, see AcquireLoaded.
+  /// The loaded version that a call should use: `version` empty means the policy's newest ready one. Fast
+  /// path, no waiting. Errors as Triton says them: kNotFound "model_unknown" ("Request for unknown model: 'x'
+  /// is not found"), kNotFound "version_unknown", kUnavailable "model_not_ready" with the failed load's
+  /// reason. kFailedPrecondition "model_on_disk": it has to be loaded first, see AcquireLoaded.
   virtual Result<VersionRef> Acquire(std::string_view model, std::string_view version) = 0;
 
   /// The same, loading the model when it is only on disk: single flight per version, waits at most until the
@@ -77,7 +78,8 @@ class Catalog {
                                                           std::string version) = 0;
 
   /// The configuration without loading (the declared one, completed if it was ever loaded).
-  virtual Result<std::shared_ptr<const ModelConfig>> ConfigOf(std::string_view model, std::string_view version) = 0;
+  virtual Result<std::shared_ptr<const ModelConfig>> ConfigOf(std::string_view model,
+                                                              std::string_view version) = 0;
   /// Versions that can be served now, ascending.
   virtual Result<std::vector<std::int64_t>> VersionsOf(std::string_view model) = 0;
   virtual bool IsReady(std::string_view model, std::string_view version) = 0;
@@ -85,9 +87,10 @@ class Catalog {
   virtual bool StartupDone() = 0;
   virtual std::vector<IndexEntry> Index(bool ready_only) = 0;
 
-  /// Explicit control. Load answers when the new versions are published or have failed; versions in service stay
-  /// until then. Not allowed in polling mode (kUnavailable "control_mode").
-  virtual runtime::Task<Result<void>> Load(runtime::Context ctx, ModelName model, LoadOverrides overrides) = 0;
+  /// Explicit control. Load answers when the new versions are published or have failed; versions in service
+  /// stay until then. Not allowed in polling mode (kUnavailable "control_mode").
+  virtual runtime::Task<Result<void>> Load(runtime::Context ctx, ModelName model,
+                                           LoadOverrides overrides) = 0;
   virtual runtime::Task<Result<void>> Unload(runtime::Context ctx, ModelName model) = 0;
 };
 

@@ -61,8 +61,8 @@ void AddBatch(std::vector<TensorConfig>& tensors) {
 }
 
 /// Decides max_batch_size where the file left it to the model.
-void CompleteBatching(const DeclaredConfig& declared, const SessionFacts& facts, std::int64_t default_max_batch,
-                      ModelConfig& config) {
+void CompleteBatching(const DeclaredConfig& declared, const SessionFacts& facts,
+                      std::int64_t default_max_batch, ModelConfig& config) {
   if (declared.has_max_batch_size) return;
   Reading reading = Reading::kUnknown;
   if (declared.dims_may_exclude_batch) {
@@ -122,7 +122,8 @@ Result<void> MatchInputs(const std::string& subject, const SessionFacts& facts, 
     }
     MEZZO_TRY_VOID(MatchTensor(subject, "input", *spec, batches, tensor));
     if (tensor.optional && !spec->optional) {
-      return Mismatch(subject + "input " + Quoted(tensor.name) + " is declared optional, but the model needs it");
+      return Mismatch(subject + "input " + Quoted(tensor.name) +
+                      " is declared optional, but the model needs it");
     }
   }
   for (const TensorSpec& spec : facts.inputs) {
@@ -147,8 +148,8 @@ Result<void> MatchOutputs(const std::string& subject, const SessionFacts& facts,
     const auto spec = std::find_if(facts.outputs.begin(), facts.outputs.end(),
                                    [&](const TensorSpec& s) { return s.name == tensor.name; });
     if (spec == facts.outputs.end()) {
-      return Mismatch(subject + "output " + Quoted(tensor.name) + " is declared, but the model's outputs are " +
-                      Names(facts.outputs));
+      return Mismatch(subject + "output " + Quoted(tensor.name) +
+                      " is declared, but the model's outputs are " + Names(facts.outputs));
     }
     MEZZO_TRY_VOID(MatchTensor(subject, "output", *spec, batches, tensor));
   }
@@ -156,13 +157,14 @@ Result<void> MatchOutputs(const std::string& subject, const SessionFacts& facts,
 }
 
 /// With max_batch_size the first dimension of everything is the batch.
-Result<void> CheckBatchDimension(const std::string& subject, const SessionFacts& facts, const ModelConfig& config) {
+Result<void> CheckBatchDimension(const std::string& subject, const SessionFacts& facts,
+                                 const ModelConfig& config) {
   if (config.max_batch_size == 0) return {};
   const auto check = [&](const char* what, const TensorSpec& spec) -> Result<void> {
     if (spec.shape.rank() > 0 && spec.shape[0] == -1) return {};
-    return Mismatch(subject + "max_batch_size is " + std::to_string(config.max_batch_size) + ", but the model's " +
-                    what + " " + Quoted(spec.name) + " has the shape " + spec.shape.ToString() +
-                    " without a variable first dimension; set max_batch_size to 0");
+    return Mismatch(subject + "max_batch_size is " + std::to_string(config.max_batch_size) +
+                    ", but the model's " + what + " " + Quoted(spec.name) + " has the shape " +
+                    spec.shape.ToString() + " without a variable first dimension; set max_batch_size to 0");
   };
   for (const TensorSpec& spec : facts.inputs) MEZZO_TRY_VOID(check("input", spec));
   for (const TensorSpec& spec : facts.outputs) MEZZO_TRY_VOID(check("output", spec));
@@ -173,18 +175,20 @@ Result<void> CheckWarmups(const std::string& subject, const ModelConfig& config)
   for (const WarmupConfig& warmup : config.warmup) {
     const std::string name = subject + "warm-up " + Quoted(warmup.name);
     if (warmup.batch_size > std::max<std::int64_t>(config.max_batch_size, 1)) {
-      return Mismatch(name + " has the batch size " + std::to_string(warmup.batch_size) + "; max_batch_size is " +
-                      std::to_string(config.max_batch_size));
+      return Mismatch(name + " has the batch size " + std::to_string(warmup.batch_size) +
+                      "; max_batch_size is " + std::to_string(config.max_batch_size));
     }
     const auto known = [&config](const std::string& input) {
       return std::any_of(config.inputs.begin(), config.inputs.end(),
                          [&input](const TensorConfig& tensor) { return tensor.name == input; });
     };
     for (const auto& [input, dims] : warmup.input_dims) {
-      if (!known(input)) return Mismatch(name + " names the input " + Quoted(input) + ", which the model lacks");
+      if (!known(input))
+        return Mismatch(name + " names the input " + Quoted(input) + ", which the model lacks");
     }
     for (const std::string& input : warmup.random_inputs) {
-      if (!known(input)) return Mismatch(name + " names the input " + Quoted(input) + ", which the model lacks");
+      if (!known(input))
+        return Mismatch(name + " names the input " + Quoted(input) + ", which the model lacks");
     }
   }
   return {};
@@ -215,8 +219,8 @@ Result<ModelConfig> CompleteConfig(const DeclaredConfig& declared, const Session
   MEZZO_TRY_VOID(MatchOutputs(subject, facts, config));
   for (const std::int64_t size : config.preferred_batch_sizes) {
     if (config.max_batch_size > 0 && size > config.max_batch_size) {
-      return Mismatch(subject + "the preferred batch size " + std::to_string(size) + " is above max_batch_size " +
-                      std::to_string(config.max_batch_size));
+      return Mismatch(subject + "the preferred batch size " + std::to_string(size) +
+                      " is above max_batch_size " + std::to_string(config.max_batch_size));
     }
   }
   MEZZO_TRY_VOID(CheckWarmups(subject, config));

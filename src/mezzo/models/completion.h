@@ -9,14 +9,16 @@
 
 namespace mezzo::models {
 
-/// True when every input and output has a variable first dimension and those that have a symbolic name have the
-/// same one: such a model takes several requests in one run.
+/// True when every input and output has a variable first dimension and those that have a symbolic name have
+/// the same one: such a model takes several requests in one run.
 bool IsBatchable(const engine::SessionFacts& facts);
 
-/// The configuration a loaded model is served with: what was declared, checked against the model, and completed by
-/// what the model declares. Without a declared max_batch_size a batchable model gets `default_max_batch`.
+/// The configuration a loaded model is served with: what was declared, checked against the model, and
+/// completed by what the model declares. Without a declared max_batch_size a batchable model gets
+/// `default_max_batch`.
 ///
-/// Fails with kInvalidArgument "model_config_mismatch", naming what the configuration and what the model says.
+/// Fails with kInvalidArgument "model_config_mismatch", naming what the configuration and what the model
+/// says.
 Result<ModelConfig> CompleteConfig(const DeclaredConfig& declared, const engine::SessionFacts& facts,
                                    std::int64_t default_max_batch);
 

@@ -9,7 +9,8 @@ namespace {
 using ::testing::SizeIs;
 
 engine::TensorSpec Spec(std::string name, tensor::Shape shape, std::vector<std::string> symbols = {}) {
-  return {.name = std::move(name), .dtype = tensor::DType::kFp32, .shape = shape, .symbols = std::move(symbols)};
+  return {
+      .name = std::move(name), .dtype = tensor::DType::kFp32, .shape = shape, .symbols = std::move(symbols)};
 }
 engine::SessionFacts Facts(engine::TensorSpec input, engine::TensorSpec output) {
   engine::SessionFacts facts;
@@ -80,14 +81,17 @@ TEST(CompleteConfig, NamesBothSidesOfAMismatch) {
   EXPECT_EQ(ErrorOf("max_batch_size: 2 input { name: 'x' data_type: TYPE_INT64 dims: 4 }", kBatchable),
             "config.pbtxt: input 'x' is declared as INT64, but the model's is FP32");
   EXPECT_EQ(ErrorOf("max_batch_size: 2 input { name: 'x' data_type: TYPE_FP32 dims: 5 }", kBatchable),
-            "config.pbtxt: input 'x' is declared with the shape [-1,5] (batch dimension included), but the model's is "
+            "config.pbtxt: input 'x' is declared with the shape [-1,5] (batch dimension included), but the "
+            "model's is "
             "[-1,4]");
   EXPECT_EQ(ErrorOf("output { name: 'q' data_type: TYPE_FP32 dims: 2 }", kBatchable),
             "config.pbtxt: output 'q' is declared, but the model's outputs are 'y'");
   EXPECT_EQ(ErrorOf("max_batch_size: 2", kFixed),
-            "config.pbtxt: max_batch_size is 2, but the model's input 'x' has the shape [1,4] without a variable first "
+            "config.pbtxt: max_batch_size is 2, but the model's input 'x' has the shape [1,4] without a "
+            "variable first "
             "dimension; set max_batch_size to 0");
-  EXPECT_EQ(ErrorOf("max_batch_size: 2 input { name: 'x' data_type: TYPE_FP32 dims: 4 optional: true }", kBatchable),
+  EXPECT_EQ(ErrorOf("max_batch_size: 2 input { name: 'x' data_type: TYPE_FP32 dims: 4 optional: true }",
+                    kBatchable),
             "config.pbtxt: input 'x' is declared optional, but the model needs it");
   EXPECT_EQ(ErrorOf("max_batch_size: 2 model_warmup { name: 'w' batch_size: 3 }", kBatchable),
             "config.pbtxt: warm-up 'w' has the batch size 3; max_batch_size is 2");

@@ -1,9 +1,9 @@
 #include "mezzo/models/config_json.h"
 
-#include <google/protobuf/message.h>
-
 #include <algorithm>
 #include <chrono>
+
+#include <google/protobuf/message.h>
 #include <nlohmann/json.hpp>
 
 #include "mezzo/models/internal/proto_config.h"
@@ -31,7 +31,8 @@ void WriteTensor(const TensorConfig& from, bool batches, Tensor& to) {
   to.set_name(from.name);
   to.set_data_type(internal::ToProtoType(from.dtype));
   WriteDims(from.shape, batches, to.mutable_dims());
-  if (from.engine_shape.has_value()) WriteDims(*from.engine_shape, batches, to.mutable_reshape()->mutable_shape());
+  if (from.engine_shape.has_value())
+    WriteDims(*from.engine_shape, batches, to.mutable_reshape()->mutable_shape());
 }
 
 void WriteVersionPolicy(const VersionPolicy& from, inference::ModelVersionPolicy& to) {
@@ -81,9 +82,11 @@ void WriteDynamicBatching(const ModelConfig& from, inference::ModelDynamicBatchi
   to.set_default_priority_level(from.default_priority);
   if (from.default_queue_timeout.has_value() || from.max_queued > 0) {
     auto& policy = *to.mutable_default_queue_policy();
-    policy.set_default_timeout_microseconds(Microseconds(from.default_queue_timeout.value_or(Duration::zero())));
+    policy.set_default_timeout_microseconds(
+        Microseconds(from.default_queue_timeout.value_or(Duration::zero())));
     policy.set_allow_timeout_override(from.allow_timeout_override);
-    policy.set_max_queue_size(static_cast<std::uint32_t>(std::min<std::uint64_t>(from.max_queued, UINT32_MAX)));
+    policy.set_max_queue_size(
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(from.max_queued, UINT32_MAX)));
   }
 }
 
@@ -154,8 +157,8 @@ Json MapOf(const Message& message, const FieldDescriptor& field) {
   return map;
 }
 
-/// As Triton writes it: proto names, defaults included, absent messages and alternatives left out, 64-bit integers
-/// as numbers (protobuf's own writer makes strings of them).
+/// As Triton writes it: proto names, defaults included, absent messages and alternatives left out, 64-bit
+/// integers as numbers (protobuf's own writer makes strings of them).
 Json ToJson(const Message& message) {
   const auto& type = *message.GetDescriptor();
   const Reflection& r = *message.GetReflection();

@@ -10,8 +10,8 @@ class ModelConfig;  // schema/proto/model_config.proto, library mezzo_proto_mode
 
 namespace mezzo::models {
 
-/// Triton's model configuration as its clients read it at /v2/models/x/config: Triton's field names, every field
-/// present, 64-bit numbers as numbers.
+/// Triton's model configuration as its clients read it at /v2/models/x/config: Triton's field names, every
+/// field present, 64-bit numbers as numbers.
 std::string ConfigToJson(const ModelConfig& config);
 
 /// The same as a message, for ModelConfig over gRPC. `out` is cleared first.

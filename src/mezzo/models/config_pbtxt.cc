@@ -1,10 +1,10 @@
+#include <optional>
+
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/json_util.h>
-
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "mezzo/base/strings.h"
 #include "mezzo/models/declared_config.h"
@@ -40,8 +40,8 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
 
 Result<void> CheckSize(std::string_view text, std::string_view source) {
   if (text.size() <= ConfigLimits::kMaxFileBytes) return {};
-  return Invalid(std::string(source) + ": the configuration has " + FormatBytes(text.size()) + "; the limit is " +
-                 FormatBytes(ConfigLimits::kMaxFileBytes));
+  return Invalid(std::string(source) + ": the configuration has " + FormatBytes(text.size()) +
+                 "; the limit is " + FormatBytes(ConfigLimits::kMaxFileBytes));
 }
 
 /// Only the top level of `text`, which a first parse made sure of, is looked at.
@@ -66,12 +66,14 @@ Result<DeclaredConfig> ParseConfigPbtxt(std::string_view text, std::string_view 
   google::protobuf::io::ArrayInputStream input(text.data(), static_cast<int>(text.size()));
   if (!parser.Parse(&input, &proto)) return Invalid(errors.Text(source));
   const Place place(std::string(source), &tree);
-  return internal::FromProto(proto, place, place.Gives(proto, inference::ModelConfig::kMaxBatchSizeFieldNumber));
+  return internal::FromProto(proto, place,
+                             place.Gives(proto, inference::ModelConfig::kMaxBatchSizeFieldNumber));
 }
 
 Result<DeclaredConfig> ParseConfigJson(std::string_view text, std::string_view source) {
   MEZZO_TRY_VOID(CheckSize(text, source));
-  // Protobuf's JSON reader is recursive and names no place: this one bounds the depth and finds the syntax errors.
+  // Protobuf's JSON reader is recursive and names no place: this one bounds the depth and finds the syntax
+  // errors.
   bool too_deep = false;
   const auto watch_depth = [&too_deep](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
     too_deep = too_deep || depth > ConfigLimits::kMaxDepth;

@@ -26,7 +26,8 @@ bool IsSafeRelativePath(std::string_view path) {
   return parts.size() <= 4 && std::all_of(parts.begin(), parts.end(), IsSafeName);
 }
 
-Result<void> CheckTensors(std::string_view source, const char* what, const std::vector<TensorConfig>& tensors) {
+Result<void> CheckTensors(std::string_view source, const char* what,
+                          const std::vector<TensorConfig>& tensors) {
   if (tensors.size() > ConfigLimits::kMaxTensors) {
     return Bad(source, "there are " + std::to_string(tensors.size()) + " " + what + "s; the limit is " +
                            std::to_string(ConfigLimits::kMaxTensors));
@@ -85,9 +86,9 @@ Result<void> CheckScheduling(std::string_view source, const ModelConfig& c) {
     return Bad(source, "there are " + std::to_string(c.priority_levels) + " priority levels; the limit is " +
                            std::to_string(ConfigLimits::kMaxPriorityLevels));
   }
-  const bool default_fits = c.priority_levels == 0 ? c.default_priority == 0
-                                                   : c.default_priority >= 1 &&
-                                                         c.default_priority <= c.priority_levels;
+  const bool default_fits = c.priority_levels == 0
+                                ? c.default_priority == 0
+                                : c.default_priority >= 1 && c.default_priority <= c.priority_levels;
   if (!default_fits) {
     return Bad(source, "the default priority level " + std::to_string(c.default_priority) +
                            " is not one of the " + std::to_string(c.priority_levels) + " priority levels");
@@ -101,7 +102,8 @@ Result<void> CheckWarmups(std::string_view source, const ModelConfig& c) {
                            std::to_string(ConfigLimits::kMaxWarmups));
   }
   for (const WarmupConfig& warmup : c.warmup) {
-    MEZZO_TRY_VOID(CheckRange(source, "a warm-up's batch size", warmup.batch_size, 1, ConfigLimits::kMaxBatchSize));
+    MEZZO_TRY_VOID(
+        CheckRange(source, "a warm-up's batch size", warmup.batch_size, 1, ConfigLimits::kMaxBatchSize));
     MEZZO_TRY_VOID(CheckRange(source, "a warm-up's count", warmup.count, 1, ConfigLimits::kMaxWarmupCount));
     for (const auto& [name, dims] : warmup.input_dims) {
       for (const std::int64_t dim : dims) {

@@ -31,19 +31,19 @@ struct ConfigLimits {
   static constexpr std::uint64_t kMaxPriorityLevels = 1024;
 };
 
-/// Reads a model.yaml (docs/models.md). `source` names the file in messages. Unknown keys are errors. Fails with
-/// "model_yaml_…" slugs of the loader, or "model_config_invalid".
+/// Reads a model.yaml (docs/models.md). `source` names the file in messages. Unknown keys are errors. Fails
+/// with "model_yaml_…" slugs of the loader, or "model_config_invalid".
 Result<DeclaredConfig> ParseModelYaml(std::string_view text, std::string_view source);
 
-/// Reads Triton's config.pbtxt. What Mezzo lacks fails with kUnimplemented "model_config_unsupported" naming line
-/// and field, everything else that is wrong with kInvalidArgument "model_config_invalid".
+/// Reads Triton's config.pbtxt. What Mezzo lacks fails with kUnimplemented "model_config_unsupported" naming
+/// line and field, everything else that is wrong with kInvalidArgument "model_config_invalid".
 Result<DeclaredConfig> ParseConfigPbtxt(std::string_view text, std::string_view source);
 
 /// Reads the same configuration as JSON, as the load request brings it. Same errors, without lines.
 Result<DeclaredConfig> ParseConfigJson(std::string_view text, std::string_view source);
 
-/// What must hold for any configuration: bounds, safe file names, unique tensor names, warm-ups of known inputs.
-/// The message begins with `source`.
+/// What must hold for any configuration: bounds, safe file names, unique tensor names, warm-ups of known
+/// inputs. The message begins with `source`.
 Result<void> CheckConfig(const ModelConfig& config, std::string_view source);
 
 }  // namespace mezzo::models

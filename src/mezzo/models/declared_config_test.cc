@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <nlohmann/json.hpp>
 
 #include "mezzo/models/config_json.h"
@@ -133,20 +132,24 @@ TEST(ConfigPbtxt, NamesFieldAndLineOfWhatItLacks) {
       {"backend: 'python'", "config.pbtxt:1: backend 'python' is not supported; Mezzo runs 'onnxruntime'"},
       {"platform: 'tensorrt_plan'",
        "config.pbtxt:1: platform 'tensorrt_plan' is not supported; Mezzo runs 'onnxruntime_onnx'"},
-      {"instance_group {\n kind: KIND_MODEL }", "config.pbtxt:2: instance_group: kind KIND_MODEL is not supported"},
+      {"instance_group {\n kind: KIND_MODEL }",
+       "config.pbtxt:2: instance_group: kind KIND_MODEL is not supported"},
       {"instance_group { kind: KIND_CPU }\ninstance_group { kind: KIND_GPU }",
        "config.pbtxt:2: instance_group: groups on different devices is not supported"},
       {"batch_input { kind: BATCH_ELEMENT_COUNT }", "config.pbtxt:1: batch_input is not supported"},
-      {"optimization { cuda { graphs: true } }", "config.pbtxt:1: optimization: cuda graphs is not supported"},
+      {"optimization { cuda { graphs: true } }",
+       "config.pbtxt:1: optimization: cuda graphs is not supported"},
       {"optimization { graph { level: 2 } }",
        "config.pbtxt:1: optimization: graph level 2 is not supported (-1: basic, 1: extended, 0: all)"},
-      {"dynamic_batching {\n preserve_ordering: true }", "config.pbtxt:2: preserve_ordering is not supported"},
+      {"dynamic_batching {\n preserve_ordering: true }",
+       "config.pbtxt:2: preserve_ordering is not supported"},
       {"dynamic_batching { default_queue_policy {\n timeout_action: DELAY } }",
        "config.pbtxt:2: default_queue_policy: timeout_action DELAY is not supported"},
       {"input { name: 'x' data_type: TYPE_FP32 dims: 1\n is_shape_tensor: true }",
        "config.pbtxt:2: input 'x': is_shape_tensor is not supported"},
       {"input { name: 'x' data_type: TYPE_FP32 dims: 1 allow_ragged_batch: true }",
-       "config.pbtxt:1: input 'x': allow_ragged_batch is not supported; model.yaml's 'batching.ragged: pad' may "
+       "config.pbtxt:1: input 'x': allow_ragged_batch is not supported; model.yaml's 'batching.ragged: pad' "
+       "may "
        "serve"},
       {"model_warmup {\n name: 'w'\n inputs { key: 'x' value { input_data_file: '../../etc/passwd' } } }",
        "config.pbtxt:1: model_warmup 'w': input_data_file is not supported; use zero_data or random_data"},
@@ -169,7 +172,8 @@ TEST(ConfigPbtxt, NamesWhatIsWrong) {
       {"output { name: 'y' data_type: TYPE_FP32 dims: 4 reshape { shape: [ 3 ] } }",
        "config.pbtxt:1: output 'y': reshape [3] does not have as many elements as dims [4]"},
       {"output { name: 'y' data_type: TYPE_FP32 dims: 4 label_filename: '../secret' }",
-       "config.pbtxt: output 'y': the label file '../secret' must be a path of plain names below the model's folder"},
+       "config.pbtxt: output 'y': the label file '../secret' must be a path of plain names below the model's "
+       "folder"},
       {"default_model_filename: '../other/model.onnx'",
        "config.pbtxt: the model file '../other/model.onnx' must be a plain file name"},
       {"version_policy { latest { num_versions: 0 } }",
@@ -249,8 +253,7 @@ TEST(ConfigToJson, ComesBackTheSame) {
   const auto again = ParseConfigJson(ConfigToJson(c), "config");
 
   ASSERT_TRUE(again.ok()) << again.error().ToString();
-  EXPECT_EQ(ConfigToJson(again->config), ConfigToJson(Pbtxt(kFull).config).replace(
-                                             ConfigToJson(c).find("\"platform\":\"\""), 13, "\"platform\":\"\""));
+  EXPECT_EQ(ConfigToJson(again->config), ConfigToJson(c));
   EXPECT_EQ(again->config.warmup[0].random_inputs, c.warmup[0].random_inputs);
   EXPECT_EQ(again->config.outputs[0].engine_shape, c.outputs[0].engine_shape);
 }
@@ -334,11 +337,13 @@ TEST(ModelYaml, NamesWhatIsWrong) {
   EXPECT_THAT(YamlError("batching:\n  max_batchsize: 3"), HasSubstr("max_batch_size"));
   EXPECT_THAT(YamlError("instances: 0"), HasSubstr("instances"));
   EXPECT_THAT(YamlError("class: fast"), HasSubstr("interactive"));
-  EXPECT_THAT(YamlError("file: ../x.onnx"), HasSubstr("the model file '../x.onnx' must be a plain file name"));
+  EXPECT_THAT(YamlError("file: ../x.onnx"),
+              HasSubstr("the model file '../x.onnx' must be a plain file name"));
   EXPECT_THAT(YamlError("inputs: [{name: x, datatype: FLOAT, shape: [1]}]"),
               HasSubstr("inputs.0.datatype is 'FLOAT', which is no element type"));
   EXPECT_THAT(YamlError("platform: tensorrt_plan"), HasSubstr("platform 'tensorrt_plan' is not supported"));
-  EXPECT_THAT(YamlError("versions: {policy: specific}"), HasSubstr("needs a 'list' with the policy 'specific'"));
+  EXPECT_THAT(YamlError("versions: {policy: specific}"),
+              HasSubstr("needs a 'list' with the policy 'specific'"));
   EXPECT_THAT(YamlError("fixed_dims: {seq: 0}"), HasSubstr("the fixed dimension 'seq' is 0"));
 }
 

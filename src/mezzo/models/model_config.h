@@ -29,8 +29,8 @@ struct TensorConfig {
   tensor::DType dtype = tensor::DType::kFp32;
   /// As the protocol shows it, with the batch dimension first (-1) when the model batches.
   tensor::Shape shape;
-  /// Triton's `reshape`: the shape the engine wants (batch dimension first when the model batches) where it is not
-  /// `shape`. Both have equally many elements in a row; the inference service relabels the bytes.
+  /// Triton's `reshape`: the shape the engine wants (batch dimension first when the model batches) where it
+  /// is not `shape`. Both have equally many elements in a row; the inference service relabels the bytes.
   std::optional<tensor::Shape> engine_shape;
   bool optional = false;
   std::string label_file;           ///< Below the model's folder; for the classification extension.
@@ -56,21 +56,21 @@ struct VersionPolicy {
 /// How one model is served: from model.yaml, or config.pbtxt, completed by what the model itself declares.
 struct ModelConfig {
   std::string name;
-  std::string platform;               ///< "onnxruntime_onnx".
-  std::string file = "model.onnx";    ///< In the version's folder.
+  std::string platform;             ///< "onnxruntime_onnx".
+  std::string file = "model.onnx";  ///< In the version's folder.
   VersionPolicy version_policy;
 
   /// Rows of a batch; 0: the model has no batch dimension and requests run one by one.
   std::int64_t max_batch_size = 0;
-  bool dynamic_batching = true;       ///< False: batches hold one request.
-  Duration max_queue_delay{};         ///< Longest voluntary wait for a fuller batch while other work is there.
+  bool dynamic_batching = true;  ///< False: batches hold one request.
+  Duration max_queue_delay{};    ///< Longest voluntary wait for a fuller batch while other work is there.
   std::vector<std::int64_t> preferred_batch_sizes;
   RaggedPolicy ragged = RaggedPolicy::kSeparate;
 
   std::vector<TensorConfig> inputs;
   std::vector<TensorConfig> outputs;
 
-  std::int64_t instances = 1;         ///< Batches of this model that may run at once.
+  std::int64_t instances = 1;  ///< Batches of this model that may run at once.
   ServiceClass service_class = ServiceClass::kStandard;
   double weight = 1.0;
   std::uint64_t priority_levels = 0;  ///< Triton's schedule policy; 0: none.
@@ -78,17 +78,18 @@ struct ModelConfig {
   std::optional<Duration> default_deadline;
   std::optional<Duration> default_queue_timeout;  ///< Triton's default_timeout_microseconds.
   bool allow_timeout_override = true;
-  std::uint64_t max_queued = 0;       ///< Requests; 0: the server's default.
+  std::uint64_t max_queued = 0;  ///< Requests; 0: the server's default.
 
   std::vector<engine::ProviderChoice> providers;
   std::vector<std::pair<std::string, std::int64_t>> fixed_dims;
   int optimization_level = 2;
   std::vector<WarmupConfig> warmup;
-  /// With no `warmup` of its own: zeros of one row and of max_batch_size rows, if all other dimensions are fixed.
+  /// With no `warmup` of its own: zeros of one row and of max_batch_size rows, if all other dimensions are
+  /// fixed.
   bool automatic_warmup = true;
-  bool pinned = false;                ///< Loaded at start, never evicted.
+  bool pinned = false;  ///< Loaded at start, never evicted.
   bool evictable = true;
-  ByteCount memory_hint{};            ///< Expected memory before the first load is measured; 0: from file sizes.
+  ByteCount memory_hint{};  ///< Expected memory before the first load is measured; 0: from file sizes.
   std::map<std::string, std::string> parameters;
 };
 

@@ -138,30 +138,32 @@ struct Schema<yaml::Batching> {
         Field("dynamic", &C::dynamic, "Whether requests share batches."),
         Field("max_queue_delay", &C::max_queue_delay, "Longest voluntary wait for a fuller batch.",
               Range(std::chrono::nanoseconds(0), std::chrono::nanoseconds(std::chrono::seconds(60)))),
-        Field("preferred_sizes", &C::preferred_sizes, "Batch sizes that the model runs best with.", Length(0, 64)),
-        Field("ragged", &C::ragged, "Requests of different shapes: batched separately, or padded with zeros.")};
+        Field("preferred_sizes", &C::preferred_sizes, "Batch sizes that the model runs best with.",
+              Length(0, 64)),
+        Field("ragged", &C::ragged,
+              "Requests of different shapes: batched separately, or padded with zeros.")};
   }
 };
 template <>
 struct Schema<yaml::Queue> {
   static auto Fields() {
     using C = yaml::Queue;
-    return std::tuple{
-        Field("max_requests", &C::max_requests, "Most waiting requests; 0: the server's default.",
-              Range(0, 10'000'000)),
-        Field("timeout", &C::timeout, "Longest wait of a request in the queue.",
-              Range(std::chrono::nanoseconds(1), std::chrono::nanoseconds(hours(24)))),
-        Field("allow_timeout_override", &C::allow_timeout_override, "Whether a request may say its own timeout.")};
+    return std::tuple{Field("max_requests", &C::max_requests,
+                            "Most waiting requests; 0: the server's default.", Range(0, 10'000'000)),
+                      Field("timeout", &C::timeout, "Longest wait of a request in the queue.",
+                            Range(std::chrono::nanoseconds(1), std::chrono::nanoseconds(hours(24)))),
+                      Field("allow_timeout_override", &C::allow_timeout_override,
+                            "Whether a request may say its own timeout.")};
   }
 };
 template <>
 struct Schema<yaml::Priorities> {
   static auto Fields() {
     using C = yaml::Priorities;
-    return std::tuple{Field("levels", &C::levels, "Levels that requests may name, 1 being the most urgent; 0: none.",
-                            Range(0, 1024)),
-                      Field("default_level", &C::default_level, "Level of a request that names none.",
-                            Range(0, 1024))};
+    return std::tuple{
+        Field("levels", &C::levels, "Levels that requests may name, 1 being the most urgent; 0: none.",
+              Range(0, 1024)),
+        Field("default_level", &C::default_level, "Level of a request that names none.", Range(0, 1024))};
   }
 };
 template <>
@@ -176,45 +178,47 @@ template <>
 struct Schema<yaml::TensorEntry> {
   static auto Fields() {
     using C = yaml::TensorEntry;
-    return std::tuple{
-        Field("name", &C::name, "As the model calls it.", Required(), NotEmpty()),
-        Field("datatype", &C::datatype, "FP32, INT64, BYTES and so on, checked against the model.", Required()),
-        Field("shape", &C::shape, "With the batch dimension first (-1) when the model batches.", Required(),
-              Length(0, tensor::Shape::kMaxRank)),
-        Field("optional", &C::optional, "Whether requests may leave it out.")};
+    return std::tuple{Field("name", &C::name, "As the model calls it.", Required(), NotEmpty()),
+                      Field("datatype", &C::datatype,
+                            "FP32, INT64, BYTES and so on, checked against the model.", Required()),
+                      Field("shape", &C::shape, "With the batch dimension first (-1) when the model batches.",
+                            Required(), Length(0, tensor::Shape::kMaxRank)),
+                      Field("optional", &C::optional, "Whether requests may leave it out.")};
   }
 };
 template <>
 struct Schema<yaml::OutputEntry> {
   static auto Fields() {
     using C = yaml::OutputEntry;
-    return std::tuple{
-        Field("name", &C::name, "As the model calls it.", Required(), NotEmpty()),
-        Field("datatype", &C::datatype, "FP32, INT64, BYTES and so on, checked against the model.", Required()),
-        Field("shape", &C::shape, "With the batch dimension first (-1) when the model batches.", Required(),
-              Length(0, tensor::Shape::kMaxRank)),
-        Field("labels", &C::labels, "File of one label a line, below the model's folder.")};
+    return std::tuple{Field("name", &C::name, "As the model calls it.", Required(), NotEmpty()),
+                      Field("datatype", &C::datatype,
+                            "FP32, INT64, BYTES and so on, checked against the model.", Required()),
+                      Field("shape", &C::shape, "With the batch dimension first (-1) when the model batches.",
+                            Required(), Length(0, tensor::Shape::kMaxRank)),
+                      Field("labels", &C::labels, "File of one label a line, below the model's folder.")};
   }
 };
 template <>
 struct Schema<yaml::WarmupRun> {
   static auto Fields() {
     using C = yaml::WarmupRun;
-    return std::tuple{
-        Field("name", &C::name, "For messages."),
-        Field("batch_size", &C::batch_size, "Rows.", Range(1, Limits::kMaxBatchSize)),
-        Field("count", &C::count, "How often it runs.", Range(1, Limits::kMaxWarmupCount)),
-        Field("dims", &C::dims, "Dimensions of inputs that vary, without the batch dimension.", Length(0, 1024)),
-        Field("random", &C::random, "Inputs filled with random values; the others are zeros.", Length(0, 1024))};
+    return std::tuple{Field("name", &C::name, "For messages."),
+                      Field("batch_size", &C::batch_size, "Rows.", Range(1, Limits::kMaxBatchSize)),
+                      Field("count", &C::count, "How often it runs.", Range(1, Limits::kMaxWarmupCount)),
+                      Field("dims", &C::dims, "Dimensions of inputs that vary, without the batch dimension.",
+                            Length(0, 1024)),
+                      Field("random", &C::random, "Inputs filled with random values; the others are zeros.",
+                            Length(0, 1024))};
   }
 };
 template <>
 struct Schema<yaml::Warmup> {
   static auto Fields() {
     using C = yaml::Warmup;
-    return std::tuple{
-        Field("automatic", &C::automatic, "Without 'runs': zeros of one row and of a full batch, if shapes are fixed."),
-        Field("runs", &C::runs, "Requests to run before the model is ready.", Length(0, Limits::kMaxWarmups))};
+    return std::tuple{Field("automatic", &C::automatic,
+                            "Without 'runs': zeros of one row and of a full batch, if shapes are fixed."),
+                      Field("runs", &C::runs, "Requests to run before the model is ready.",
+                            Length(0, Limits::kMaxWarmups))};
   }
 };
 template <>
@@ -229,7 +233,8 @@ struct Schema<yaml::File> {
         Field("instances", &C::instances, "Batches that may run at once.", Range(1, Limits::kMaxInstances)),
         Field("batching", &C::batching, "How requests share runs."),
         Field("class", &C::service_class, "Service class of requests that ask for none."),
-        Field("weight", &C::weight, "Share of device time against the tenant's other models.", Range(0.001, 1000.0)),
+        Field("weight", &C::weight, "Share of device time against the tenant's other models.",
+              Range(0.001, 1000.0)),
         Field("deadline", &C::deadline, "Deadline of requests that bring none.",
               Range(std::chrono::nanoseconds(1), std::chrono::nanoseconds(hours(24)))),
         Field("queue", &C::queue, "Bounds on waiting requests."),
@@ -309,7 +314,8 @@ void TranslateLoading(const yaml::File& file, ModelConfig& out) {
   out.version_policy.latest_count = file.versions.count;
   out.version_policy.versions = file.versions.list;
   for (const auto& provider : file.providers) {
-    out.providers.push_back({.name = provider.name, .options = {provider.options.begin(), provider.options.end()}});
+    out.providers.push_back(
+        {.name = provider.name, .options = {provider.options.begin(), provider.options.end()}});
   }
   out.fixed_dims.assign(file.fixed_dims.begin(), file.fixed_dims.end());
   out.optimization_level = static_cast<int>(file.optimization_level);

@@ -102,7 +102,7 @@ class FolderWalk {
       if (name.front() != '.') Sum(folder, name, model_.path + "/" + name, 1, config, ignored);
       return;
     }
-    struct stat s {};
+    struct stat s{};
     if (::fstatat(folder, name.c_str(), &s, AT_SYMLINK_NOFOLLOW) != 0) return;
     if (S_ISLNK(s.st_mode)) {
       Complain(model_.path + "/" + name, "is a symbolic link, which is not followed");
@@ -119,7 +119,7 @@ class FolderWalk {
   /// Adds a file, or all files below a folder, to the stamp and the bytes.
   void Sum(int folder, const std::string& name, const std::string& path, int depth, StampHash& stamp,
            ByteCount& bytes) {
-    struct stat s {};
+    struct stat s{};
     if (::fstatat(folder, name.c_str(), &s, AT_SYMLINK_NOFOLLOW) != 0) return;  // Gone since it was listed.
     if (++files_ > Repository::kMaxFilesPerModel) {
       Complain(model_.path, "holds more than " + std::to_string(Repository::kMaxFilesPerModel) + " files");
@@ -185,7 +185,7 @@ Result<Fd> OpenRoot(const std::string& root) {
 
 /// Folders, and links (which are then refused with a reason instead of being overlooked).
 bool MayBeModel(int root_fd, const std::string& name) {
-  struct stat s {};
+  struct stat s{};
   if (!IsSafeName(name) || ::fstatat(root_fd, name.c_str(), &s, AT_SYMLINK_NOFOLLOW) != 0) return false;
   if (S_ISDIR(s.st_mode)) return true;
   if (!S_ISLNK(s.st_mode)) return false;
@@ -205,7 +205,8 @@ Result<Fd> OpenBelow(const std::string& folder, std::string_view relative) {
   }
   if (at.ok()) return at;
   const std::string path = Printable(folder + "/" + std::string(relative), 256);
-  if (errno == ELOOP) return InvalidArgument("file_unsafe", "'" + path + "' is a symbolic link, which is not followed");
+  if (errno == ELOOP)
+    return InvalidArgument("file_unsafe", "'" + path + "' is a symbolic link, which is not followed");
   return NotFound("file_missing", "'" + path + "' can't be opened: " + ErrnoText());
 }
 
@@ -239,7 +240,8 @@ Result<std::vector<ModelFolder>> Repository::Scan() const {
     MEZZO_TRY(const Fd fd, OpenRoot(root));
     MEZZO_TRY(const std::vector<std::string> names, ListNames(fd.get(), root));
     for (const std::string& name : names) {
-      if (!found.contains(name) && MayBeModel(fd.get(), name)) found.emplace(name, LookInto(fd.get(), root, name));
+      if (!found.contains(name) && MayBeModel(fd.get(), name))
+        found.emplace(name, LookInto(fd.get(), root, name));
     }
   }
   std::vector<ModelFolder> models;
@@ -259,10 +261,11 @@ Result<ModelFolder> Repository::Look(std::string_view name) const {
   return NotFound("model_unknown", "the repository has no model '" + Printable(name) + "'");
 }
 
-Result<std::string> ReadFileBelow(const std::string& folder, std::string_view relative, std::size_t max_bytes) {
+Result<std::string> ReadFileBelow(const std::string& folder, std::string_view relative,
+                                  std::size_t max_bytes) {
   MEZZO_TRY(const Fd file, OpenBelow(folder, relative));
   const std::string path = Printable(folder + "/" + std::string(relative), 256);
-  struct stat s {};
+  struct stat s{};
   if (::fstat(file.get(), &s) != 0 || !S_ISREG(s.st_mode)) {
     return InvalidArgument("file_unsafe", "'" + path + "' is not a regular file");
   }
@@ -278,7 +281,8 @@ Result<std::string> ReadFileBelow(const std::string& folder, std::string_view re
     have += static_cast<std::size_t>(n);
   }
   if (have > max_bytes) {
-    return InvalidArgument("file_too_large", "'" + path + "' is larger than the limit of " + FormatBytes(max_bytes));
+    return InvalidArgument("file_too_large",
+                           "'" + path + "' is larger than the limit of " + FormatBytes(max_bytes));
   }
   content.resize(have);
   return content;
@@ -296,7 +300,7 @@ Result<std::string> FindModelFile(const VersionFolder& folder, std::string_view 
       if (opened.error().code() == Code::kNotFound) return missing(relative);
       return std::move(opened).error();
     }
-    struct stat s {};
+    struct stat s{};
     if (::fstat(opened->get(), &s) != 0) return missing(relative);
     if (S_ISREG(s.st_mode)) return folder.path + "/" + relative;
     if (!S_ISDIR(s.st_mode)) break;

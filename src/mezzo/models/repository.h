@@ -24,7 +24,7 @@ struct ModelFolder {
   std::string name;
   std::string root;
   std::string path;
-  std::uint64_t config_stamp = 0;       ///< The same for the files beside the versions: configuration, labels.
+  std::uint64_t config_stamp = 0;  ///< The same for the files beside the versions: configuration, labels.
   std::vector<VersionFolder> versions;  ///< Ascending.
   std::optional<Error> problem;         ///< Why it can't be served: a symbolic link, too many files.
 
@@ -33,9 +33,10 @@ struct ModelFolder {
   [[nodiscard]] std::uint64_t Stamp() const;
 };
 
-/// Model folders below some roots. Looks, never writes. Names that are not safe (IsSafeName) and folders whose
-/// name is not a version ([1-9][0-9]{0,17}) are ignored; symbolic links below a root are not followed: a model
-/// that is or holds one has a problem. A root itself may be a link. Of equal names the first root wins.
+/// Model folders below some roots. Looks, never writes. Names that are not safe (IsSafeName) and folders
+/// whose name is not a version ([1-9][0-9]{0,17}) are ignored; symbolic links below a root are not followed:
+/// a model that is or holds one has a problem. A root itself may be a link. Of equal names the first root
+/// wins.
 ///
 /// Thread-safe; blocks on the disk.
 class Repository {
@@ -61,10 +62,12 @@ std::optional<std::int64_t> ParseVersion(std::string_view text);
 
 /// The content of `relative` ("labels/en.txt") below `folder`, never through a symbolic link and never above.
 /// Fails with kNotFound "file_missing", kInvalidArgument "file_unsafe", "file_too_large".
-Result<std::string> ReadFileBelow(const std::string& folder, std::string_view relative, std::size_t max_bytes);
+Result<std::string> ReadFileBelow(const std::string& folder, std::string_view relative,
+                                  std::size_t max_bytes);
 
-/// The path of a version's model file: `file` in the version's folder, or, when that is a folder, "model.onnx" in it
-/// (beside the data files it refers to). Fails with kNotFound "model_file_missing" or "file_unsafe".
+/// The path of a version's model file: `file` in the version's folder, or, when that is a folder,
+/// "model.onnx" in it (beside the data files it refers to). Fails with kNotFound "model_file_missing" or
+/// "file_unsafe".
 Result<std::string> FindModelFile(const VersionFolder& folder, std::string_view file);
 
 }  // namespace mezzo::models

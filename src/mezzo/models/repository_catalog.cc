@@ -34,7 +34,8 @@ bool RepositoryCatalog::IsReady(std::string_view model, std::string_view version
 }
 bool RepositoryCatalog::StartupDone() { return core_->StartupDone(); }
 std::vector<IndexEntry> RepositoryCatalog::Index(bool ready_only) { return core_->Index(ready_only); }
-runtime::Task<Result<void>> RepositoryCatalog::Load(runtime::Context ctx, ModelName model, LoadOverrides overrides) {
+runtime::Task<Result<void>> RepositoryCatalog::Load(runtime::Context ctx, ModelName model,
+                                                    LoadOverrides overrides) {
   return core_->Load(std::move(ctx), std::move(model), std::move(overrides));
 }
 runtime::Task<Result<void>> RepositoryCatalog::Unload(runtime::Context ctx, ModelName model) {

@@ -24,8 +24,8 @@ enum class ControlMode : std::uint8_t {
 
 /// The catalog of models in repository folders.
 ///
-/// Loading and freeing never happen on the caller's thread: loads run on the given pool, frees and polling on one
-/// thread of the catalog's own. Sessions may outlive the catalog in the hands of callers.
+/// Loading and freeing never happen on the caller's thread: loads run on the given pool, frees and polling on
+/// one thread of the catalog's own. Sessions may outlive the catalog in the hands of callers.
 class RepositoryCatalog final : public Catalog {
  public:
   struct Options {
@@ -35,21 +35,24 @@ class RepositoryCatalog final : public Catalog {
     Duration poll_interval = std::chrono::seconds(15);  ///< 0: only when PollNow() is called.
     Duration settle_time = std::chrono::seconds(2);  ///< A change is taken up once it has lasted this long.
 
-    ByteCount memory_budget = 0;       ///< What all sessions together may hold; 0: no limit.
-    double file_size_factor = 1.25;    ///< Expected memory of a session never measured, by its files' size.
+    ByteCount memory_budget = 0;     ///< What all sessions together may hold; 0: no limit.
+    double file_size_factor = 1.25;  ///< Expected memory of a session never measured, by its files' size.
     std::int64_t default_max_batch = 32;
     std::size_t max_concurrent_loads = 2;
     std::size_t max_waiters_per_load = 1024;
-    Duration room_timeout = std::chrono::seconds(30);   ///< A load that finds no room in the budget fails after it.
+    Duration room_timeout =
+        std::chrono::seconds(30);  ///< A load that finds no room in the budget fails after it.
     Duration retry_backoff = std::chrono::seconds(10);  ///< After a failed load on demand; doubles with each.
     Duration max_retry_backoff = std::chrono::minutes(10);
     Duration value_half_life = std::chrono::minutes(5);  ///< Of a use, when values are compared for eviction.
     Duration min_residency = std::chrono::seconds(5);    ///< A session just loaded is evicted last.
 
-    std::string temp_dir = "/tmp";  ///< Where overrides of Load() are kept, in folders that only this user reads.
+    std::string temp_dir =
+        "/tmp";  ///< Where overrides of Load() are kept, in folders that only this user reads.
     std::size_t max_override_files = 64;
     ByteCount max_override_bytes = ByteCount{2} << 30;
-    ByteCount max_warmup_bytes = ByteCount{64} << 20;  ///< An automatic warm-up with bigger inputs is left out.
+    ByteCount max_warmup_bytes = ByteCount{64}
+                                 << 20;  ///< An automatic warm-up with bigger inputs is left out.
 
     std::function<void()> after_unload;  ///< On the background thread after sessions were freed: trim memory.
   };
@@ -67,15 +70,16 @@ class RepositoryCatalog final : public Catalog {
   /// Calls Stop().
   ~RepositoryCatalog() override;
 
-  /// Reads the repository and begins to load: pinned models first, then by name, as long as they fit the budget.
-  /// `binder` may be null and outlives the catalog. Fails with "repository_unreadable". Once.
+  /// Reads the repository and begins to load: pinned models first, then by name, as long as they fit the
+  /// budget. `binder` may be null and outlives the catalog. Fails with "repository_unreadable". Once.
   Result<void> Start(VersionBinder* binder);
 
-  /// Looks for changes now: what the polling thread does at each interval. Blocks on the disk; for tests and for
-  /// whoever has another signal than time. In kPoll only; elsewhere it does nothing.
+  /// Looks for changes now: what the polling thread does at each interval. Blocks on the disk; for tests and
+  /// for whoever has another signal than time. In kPoll only; elsewhere it does nothing.
   void PollNow();
 
-  /// Ends waits with kUnavailable "shutting_down", waits for running loads, frees what nobody uses. Idempotent.
+  /// Ends waits with kUnavailable "shutting_down", waits for running loads, frees what nobody uses.
+  /// Idempotent.
   void Stop();
 
   /// What the budget counts now: loaded, being loaded and being freed.
@@ -84,7 +88,8 @@ class RepositoryCatalog final : public Catalog {
   Result<VersionRef> Acquire(std::string_view model, std::string_view version) override;
   runtime::Task<Result<VersionRef>> AcquireLoaded(runtime::Context ctx, ModelName model,
                                                   std::string version) override;
-  Result<std::shared_ptr<const ModelConfig>> ConfigOf(std::string_view model, std::string_view version) override;
+  Result<std::shared_ptr<const ModelConfig>> ConfigOf(std::string_view model,
+                                                      std::string_view version) override;
   Result<std::vector<std::int64_t>> VersionsOf(std::string_view model) override;
   bool IsReady(std::string_view model, std::string_view version) override;
   bool StartupDone() override;

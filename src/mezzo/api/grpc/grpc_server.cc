@@ -1,10 +1,6 @@
 #include "mezzo/api/grpc/grpc_server.h"
 
 #include <grpc/support/log.h>
-#include <grpcpp/resource_quota.h>
-#include <grpcpp/security/server_credentials.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +11,7 @@
 
 #include "mezzo/api/grpc/internal/control_service.h"
 #include "mezzo/api/grpc/internal/front.h"
+#include "mezzo/api/grpc/internal/grpc_headers.h"
 #include "mezzo/api/grpc/internal/health_service.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/observe/log.h"

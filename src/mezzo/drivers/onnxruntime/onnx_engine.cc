@@ -19,7 +19,7 @@ using engine::LoadRequest;
 
 /// What a session takes beside its tensors, for which there is no measurement when loads overlap: graph,
 /// kernels and plans, several times the size of their description in the file.
-constexpr ByteCount kStructureBase = ByteCount{256} << 10U;
+constexpr ByteCount kStructureBase = ByteCount{128} << 10U;
 constexpr ByteCount kStructureFactor = 6;
 
 /// Finds what a load took. Tensors that the library repacks go through SessionAllocator and are counted
@@ -36,17 +36,16 @@ class LoadMeasurement {
     const ByteCount tensors = scan.inline_tensor_bytes + scan.external_tensor_bytes;
     const ByteCount description = files.model_size() - std::min(files.model_size(), scan.inline_tensor_bytes);
     const ByteCount structures = kStructureBase + kStructureFactor * description;
-    const auto counted = static_cast<ByteCount>(std::max<std::int64_t>(account.bytes(), 0));
     const ByteCount now = MallocBytes();
     // Another malloc than the C library's (a sanitizer's) tells nothing.
     if (!change_.alone() || now == 0) {
       // A repacked tensor replaces the original and is about as large.
-      return std::max(counted, tensors) + structures;
+      return std::max(account.mapped() + account.malloced(), tensors) + structures;
     }
-    // Tensors in external files may stay there, mapped: neither counted nor in malloc, but in memory.
-    const ByteCount least = std::max(counted, scan.external_tensor_bytes);
     const ByteCount grown = now > malloc_before_ ? now - malloc_before_ : 0;
-    return std::clamp(counted + grown, least, std::max(least, counted + tensors + structures));
+    // Tensors in external files may stay there, mapped: neither counted nor in malloc, but in memory.
+    const ByteCount least = std::max(account.mapped() + account.malloced(), scan.external_tensor_bytes);
+    return std::clamp(account.mapped() + grown, least, least + tensors + structures);
   }
 
  private:

@@ -40,7 +40,7 @@ class OnnxEngine final : public engine::Engine {
     /// Blocks from this size on that the library takes from malloc are mapped one by one, so that they go
     /// back to the system when a model is unloaded. Applies to the whole process (mallopt). 0 leaves malloc
     /// as it is.
-    ByteCount malloc_map_threshold = ByteCount{512} << 10U;
+    ByteCount malloc_map_threshold = ByteCount{128} << 10U;
     /// Execution providers that come as plug-in libraries: {"openvino",
     /// "/opt/…/libonnxruntime_providers_….so"}.
     std::vector<std::pair<std::string, std::string>> provider_libraries;

@@ -154,6 +154,7 @@ BENCHMARK(BM_MiniLm)
     ->ArgNames({"slots", "threads", "batch"})
     ->ArgsProduct({{1}, {1, 2}, {1, 4, 8, 16}})
     ->ArgsProduct({{2}, {1}, {1, 4, 8, 16}})
+    ->MeasureProcessCPUTime()
     ->UseRealTime();
 
 }  // namespace

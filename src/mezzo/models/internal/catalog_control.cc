@@ -65,7 +65,8 @@ runtime::Task<Result<void>> RepositoryCatalog::Core::WaitFor(runtime::Context ct
   if (ctx.cancelled()) {
     co_return Cancelled("cancelled", "the call was cancelled while model '" + plan->model + "' was loading");
   }
-  co_return DeadlineExceeded("deadline", "the call's deadline passed while model '" + plan->model + "' was loading");
+  co_return DeadlineExceeded("deadline",
+                             "the call's deadline passed while model '" + plan->model + "' was loading");
 }
 
 /// The plan that brings the version into memory; null when it is there already.
@@ -113,11 +114,12 @@ Result<VersionRef> RepositoryCatalog::Core::OutcomeFor(const PlanPtr& plan, cons
   }
   if (newest != nullptr || failed == nullptr) return newest;
   return Unavailable("model_not_ready", "Request for unknown model: '" + plan->model + "' version " +
-                                            std::to_string(failed->version) + " is not at ready state: " +
-                                            failed->error->message());
+                                            std::to_string(failed->version) +
+                                            " is not at ready state: " + failed->error->message());
 }
 
-runtime::Task<Result<VersionRef>> RepositoryCatalog::Core::AcquireLoaded(runtime::Context ctx, ModelName model,
+runtime::Task<Result<VersionRef>> RepositoryCatalog::Core::AcquireLoaded(runtime::Context ctx,
+                                                                         ModelName model,
                                                                          std::string version) {
   // More than once only when the model changes or is evicted again meanwhile.
   for (int attempt = 0; attempt < 4; ++attempt) {
@@ -142,8 +144,9 @@ Result<void> RepositoryCatalog::Core::CheckControl() const {
 Result<std::shared_ptr<const RepositoryCatalog::Core::Source>> RepositoryCatalog::Core::PrepareLoad(
     const std::string& name, const LoadOverrides& overrides) {
   if (!IsSafeName(name)) {
-    return InvalidArgument("model_name", "'" + Printable(name) + "' is not a model's name: 1 to 128 of letters, digits, "
-                                                                 "'.', '_' and '-', not beginning with '.'");
+    return InvalidArgument("model_name", "'" + Printable(name) +
+                                             "' is not a model's name: 1 to 128 of letters, digits, "
+                                             "'.', '_' and '-', not beginning with '.'");
   }
   if (overrides.config_json.empty() && !overrides.files.empty()) {
     return InvalidArgument("config_missing",
@@ -236,7 +239,8 @@ Result<void> RepositoryCatalog::Core::UnloadNow(const std::string& name) {
     MutexLock lock(mu_);
     const auto it = models_.find(name);
     if (it == models_.end()) {
-      return NotFound("model_unknown", "failed to unload '" + Printable(name) + "', the repository has no such model");
+      return NotFound("model_unknown",
+                      "failed to unload '" + Printable(name) + "', the repository has no such model");
     }
     Model& model = it->second;
     if (!model.served) return {};
@@ -251,7 +255,8 @@ Result<void> RepositoryCatalog::Core::UnloadNow(const std::string& name) {
     }
     Withdraw(name);
     ShowStates(model);
-    after.events.push_back({.failed = false, .text = "model unloaded", .model = name, .version = {}, .detail = {}});
+    after.events.push_back(
+        {.failed = false, .text = "model unloaded", .model = name, .version = {}, .detail = {}});
     Dispatch(after);  // Ends what was queued of it.
   }
   Finish(after);
@@ -284,13 +289,15 @@ std::vector<ModelFolder> RepositoryCatalog::Core::SettledChanges(std::vector<Mod
     const std::string& name = it->first;
     // Sorted, as the scan is.
     const bool here = std::binary_search(found.begin(), found.end(), name, ByName());
-    const bool unused = !model.served && model.slots.empty() && model.draining.empty() && model.plan == nullptr;
+    const bool unused =
+        !model.served && model.slots.empty() && model.draining.empty() && model.plan == nullptr;
     if (!here && model.served) {
       ModelFolder folder;
       folder.name = name;
       missing.push_back(std::move(folder));
     }
-    it = !here && unused ? models_.erase(it) : std::next(it);  // A new folder that went before it was taken up.
+    it = !here && unused ? models_.erase(it)
+                         : std::next(it);  // A new folder that went before it was taken up.
   }
   std::move(missing.begin(), missing.end(), std::back_inserter(found));
   for (ModelFolder& folder : found) {
@@ -319,7 +326,10 @@ void RepositoryCatalog::Core::TakeChange(const std::string& name, std::shared_pt
       model.slots.clear();
       Withdraw(name);
       ShowStates(model);
-      after.events.push_back({.failed = false, .text = "model gone from the repository", .model = name, .version = {},
+      after.events.push_back({.failed = false,
+                              .text = "model gone from the repository",
+                              .model = name,
+                              .version = {},
                               .detail = {}});
       if (model.draining.empty()) models_.erase(name);
     }
@@ -334,7 +344,8 @@ void RepositoryCatalog::Core::PollNow() {
   auto found = repository_.Scan();
   if (!found.ok()) {
     // An unmounted disk must not unload everything.
-    parts_.log.Limited("repository_poll").Warn("model repository unreadable", {{"detail", found.error().message()}});
+    parts_.log.Limited("repository_poll")
+        .Warn("model repository unreadable", {{"detail", found.error().message()}});
     return;
   }
   for (ModelFolder& folder : SettledChanges(std::move(found).value())) {

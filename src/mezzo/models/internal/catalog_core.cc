@@ -15,10 +15,14 @@ namespace internal {
 
 std::string_view CauseName(Cause cause) {
   switch (cause) {
-    case Cause::kStartup: return "startup";
-    case Cause::kDemand: return "demand";
-    case Cause::kExplicit: return "explicit";
-    case Cause::kChange: return "change";
+    case Cause::kStartup:
+      return "startup";
+    case Cause::kDemand:
+      return "demand";
+    case Cause::kExplicit:
+      return "explicit";
+    case Cause::kChange:
+      return "change";
   }
   return "unknown";
 }
@@ -49,8 +53,9 @@ RepositoryCatalog::Core::Core(Options options, Parts parts)
     : options_(std::move(options)),
       parts_(parts),
       repository_(options_.roots),
-      loader_({.default_max_batch = options_.default_max_batch, .max_warmup_bytes = options_.max_warmup_bytes},
-              parts_.engine, parts_.clock),
+      loader_(
+          {.default_max_batch = options_.default_max_batch, .max_warmup_bytes = options_.max_warmup_bytes},
+          parts_.engine, parts_.clock),
       metrics_(parts_.registry),
       link_(std::make_shared<Link>()),
       snapshot_(std::make_shared<const Snapshot>()),
@@ -82,10 +87,11 @@ Result<void> RepositoryCatalog::Core::Start(VersionBinder* binder) {
     }
   }
   for (const std::string& name : options_.startup_models) {
-    const bool found = name == "*" || std::any_of(sources.begin(), sources.end(), [&name](const auto& source) {
-                         return source->folder.name == name;
-                       });
-    if (!found) return NotFound("model_unknown", "the repository has no model '" + Printable(name) + "' to start with");
+    const bool found =
+        name == "*" || std::any_of(sources.begin(), sources.end(),
+                                   [&name](const auto& source) { return source->folder.name == name; });
+    if (!found)
+      return NotFound("model_unknown", "the repository has no model '" + Printable(name) + "' to start with");
   }
   std::sort(sources.begin(), sources.end(), [](const auto& a, const auto& b) {
     if (a->config->pinned != b->config->pinned) return a->config->pinned;
@@ -102,7 +108,8 @@ Result<void> RepositoryCatalog::Core::Start(VersionBinder* binder) {
       const std::string name = source->folder.name;
       Model& model = models_[name];
       model.served = true;
-      if (StartExclusive(name, model, std::move(source), Cause::kStartup, after) == nullptr) startup_left_.fetch_sub(1);
+      if (StartExclusive(name, model, std::move(source), Cause::kStartup, after) == nullptr)
+        startup_left_.fetch_sub(1);
     }
     started_.store(true);
     Dispatch(after);
@@ -199,8 +206,10 @@ void RepositoryCatalog::Core::OnFreed(const std::string& name, std::int64_t vers
       Model& model = it->second;
       if (--model.draining[version] <= 0) model.draining.erase(version);
       ShowStates(model);
-      const bool forgotten = !model.served && model.slots.empty() && model.draining.empty() && model.plan == nullptr;
-      if (forgotten && options_.control == ControlMode::kPoll) models_.erase(it);  // Its folder has gone, too.
+      const bool forgotten =
+          !model.served && model.slots.empty() && model.draining.empty() && model.plan == nullptr;
+      if (forgotten && options_.control == ControlMode::kPoll)
+        models_.erase(it);  // Its folder has gone, too.
     }
     Dispatch(after);
     ShowGauges();
@@ -245,7 +254,8 @@ void RepositoryCatalog::Core::ShowStates(Model& model) {
     if (!model.slots.contains(version)) ++states[static_cast<std::size_t>(VersionState::kUnloading)];
   }
   for (std::size_t i = 0; i < states.size(); ++i) {
-    if (states[i] != model.counted[i]) metrics_.versions.With({kStateNames[i]}).Add(states[i] - model.counted[i]);
+    if (states[i] != model.counted[i])
+      metrics_.versions.With({kStateNames[i]}).Add(states[i] - model.counted[i]);
   }
   model.counted = states;
 }
@@ -263,8 +273,8 @@ Result<VersionRef> RepositoryCatalog::Core::Acquire(std::string_view model, std:
   return NotServed(model, *view, found, version);
 }
 
-Error RepositoryCatalog::Core::NotServed(std::string_view model, const ModelView& view, const VersionView* version,
-                                         std::string_view text) const {
+Error RepositoryCatalog::Core::NotServed(std::string_view model, const ModelView& view,
+                                         const VersionView* version, std::string_view text) const {
   const std::string subject = "Request for unknown model: '" + Printable(model) + "'";
   if (view.problem != nullptr) {
     return Unavailable("model_not_ready", subject + " has no available versions: " + view.problem->message());
@@ -282,12 +292,13 @@ Error RepositoryCatalog::Core::NotServed(std::string_view model, const ModelView
   std::string message = subject + " version " + version->text + " is not at ready state";
   if (version->failure != nullptr) message += ": " + version->failure->message();
   Error error = Unavailable("model_not_ready", std::move(message));
-  if (version->active && version->retry_at > now) return std::move(error).WithRetryAfter(version->retry_at - now);
+  if (version->active && version->retry_at > now)
+    return std::move(error).WithRetryAfter(version->retry_at - now);
   return error;
 }
 
 Result<std::shared_ptr<const ModelConfig>> RepositoryCatalog::Core::ConfigOf(std::string_view model,
-                                                                              std::string_view version) {
+                                                                             std::string_view version) {
   const ModelView* view = board_.Read().Find(model);
   if (view == nullptr) return UnknownModel(model);
   const VersionView* found = version.empty() ? view->Default() : view->Find(version);

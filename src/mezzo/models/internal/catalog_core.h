@@ -66,7 +66,8 @@ class RepositoryCatalog::Core {
   void Publish(const std::string& name, Model& model) REQUIRES(mu_);
   void Withdraw(const std::string& name) REQUIRES(mu_);
   void ShowStates(Model& model) REQUIRES(mu_);
-  VersionRef MakeRef(std::unique_ptr<ModelVersion> version, std::shared_ptr<const Source> source) REQUIRES(mu_);
+  VersionRef MakeRef(std::unique_ptr<ModelVersion> version, std::shared_ptr<const Source> source)
+      REQUIRES(mu_);
   void Drop(Model& model, std::int64_t version, VersionRef ref, After& after) REQUIRES(mu_);
   void OnFreed(const std::string& name, std::int64_t version, ByteCount bytes) EXCLUDES(mu_);
   [[nodiscard]] Error NotServed(std::string_view model, const internal::ModelView& view,
@@ -74,9 +75,10 @@ class RepositoryCatalog::Core {
   [[nodiscard]] bool StartsServed(const std::string& name) const;
 
   // catalog_loading.cc
-  PlanPtr StartExclusive(const std::string& name, Model& model, std::shared_ptr<const Source> source, Cause cause,
-                         After& after) REQUIRES(mu_);
-  PlanPtr StartOnDemand(const std::string& name, Model& model, std::int64_t version, After& after) REQUIRES(mu_);
+  PlanPtr StartExclusive(const std::string& name, Model& model, std::shared_ptr<const Source> source,
+                         Cause cause, After& after) REQUIRES(mu_);
+  PlanPtr StartOnDemand(const std::string& name, Model& model, std::int64_t version, After& after)
+      REQUIRES(mu_);
   void Enqueue(const PlanPtr& plan) REQUIRES(mu_);
   void Dispatch(After& after) REQUIRES(mu_);
   bool DispatchOne(std::deque<Job>& queue, After& after) REQUIRES(mu_);
@@ -116,7 +118,7 @@ class RepositoryCatalog::Core {
   const Repository repository_;
   const internal::VersionLoader loader_;
   internal::CatalogMetrics metrics_;
-  TimePoint next_poll_{};  // Real time; keeper's thread only.
+  TimePoint next_poll_{};            // Real time; keeper's thread only.
   VersionBinder* binder_ = nullptr;  // Set by Start() before any load.
   internal::SnapshotBoard board_;
   std::atomic<bool> started_{false};          // Partner: startup_left_, set before it.
@@ -131,7 +133,7 @@ class RepositoryCatalog::Core {
   std::deque<Job> urgent_ GUARDED_BY(mu_);  // Somebody waits.
   std::deque<Job> later_ GUARDED_BY(mu_);
   std::size_t active_loads_ GUARDED_BY(mu_) = 0;
-  std::size_t jobs_ GUARDED_BY(mu_) = 0;  // On the pool, up to their very end.
+  std::size_t jobs_ GUARDED_BY(mu_) = 0;    // On the pool, up to their very end.
   ByteCount used_ GUARDED_BY(mu_) = 0;      // Loaded, reserved for loads, and draining.
   ByteCount draining_ GUARDED_BY(mu_) = 0;  // Unpublished and not yet freed.
   std::size_t waiting_ GUARDED_BY(mu_) = 0;

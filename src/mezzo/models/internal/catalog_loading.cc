@@ -7,7 +7,6 @@
 namespace mezzo::models {
 namespace {
 
-
 /// What a version's files say about it: its own and those that every version shares.
 std::uint64_t StampOf(const internal::Source& source, std::int64_t version) {
   if (source.overrides != nullptr || source.stamp == 0) return 0;
@@ -17,7 +16,8 @@ std::uint64_t StampOf(const internal::Source& source, std::int64_t version) {
 
 }  // namespace
 
-RepositoryCatalog::Core::PlanPtr RepositoryCatalog::Core::StartExclusive(const std::string& name, Model& model,
+RepositoryCatalog::Core::PlanPtr RepositoryCatalog::Core::StartExclusive(const std::string& name,
+                                                                         Model& model,
                                                                          std::shared_ptr<const Source> source,
                                                                          Cause cause, After& after) {
   model.taken_stamp = source->stamp;
@@ -105,7 +105,8 @@ bool RepositoryCatalog::Core::DispatchOne(std::deque<Job>& queue, After& after) 
   const bool unwanted = plan->abandoned || stopping_ || left;
   if (unwanted) {
     queue.pop_front();
-    piece.error = Unavailable("load_abandoned", stopping_ ? "the server is shutting down" : "the load was abandoned");
+    piece.error =
+        Unavailable("load_abandoned", stopping_ ? "the server is shutting down" : "the load was abandoned");
     EndPiece(plan, piece, after);
     return true;
   }
@@ -155,7 +156,8 @@ ByteCount RepositoryCatalog::Core::Expected(const Plan& plan, std::int64_t versi
     const auto slot = model->second.slots.find(version);
     // What was measured holds while the files are the same, or nothing else is known.
     if (slot != model->second.slots.end() && slot->second.measured > 0 &&
-        (plan.source == model->second.source || slot->second.loaded_stamp == StampOf(*plan.source, version))) {
+        (plan.source == model->second.source ||
+         slot->second.loaded_stamp == StampOf(*plan.source, version))) {
       return slot->second.measured;
     }
   }
@@ -176,7 +178,8 @@ RepositoryCatalog::Core::Room RepositoryCatalog::Core::MakeRoom(const std::strin
   for (const auto& [other, model] : models_) {
     for (const auto& [version, slot] : model.slots) {
       if (slot.ref == nullptr) continue;
-      const bool stays = slot.config->pinned || !slot.config->evictable || (other == name && model.plan != nullptr);
+      const bool stays =
+          slot.config->pinned || !slot.config->evictable || (other == name && model.plan != nullptr);
       if (stays) fixed += slot.ref->memory_bytes;
     }
   }
@@ -186,7 +189,8 @@ RepositoryCatalog::Core::Room RepositoryCatalog::Core::MakeRoom(const std::strin
   return Room::kWait;  // Until the sessions have really been freed.
 }
 
-/// Unpublishes the least valuable idle sessions; false when that does not free enough, and then nothing changes.
+/// Unpublishes the least valuable idle sessions; false when that does not free enough, and then nothing
+/// changes.
 bool RepositoryCatalog::Core::EvictFor(const std::string& name, ByteCount shortfall, After& after) {
   const TimePoint now = parts_.clock.Now();
   std::vector<internal::EvictionCandidate> candidates;
@@ -196,7 +200,8 @@ bool RepositoryCatalog::Core::EvictFor(const std::string& name, ByteCount shortf
     for (auto& [version, slot] : model.slots) {
       if (slot.ref == nullptr || slot.config->pinned || !slot.config->evictable) continue;
       slot.uses.Add(slot.usage->uses.exchange(0, std::memory_order_relaxed), now, options_.value_half_life);
-      if (slot.ref.use_count() > 1 || slot.plan != nullptr) continue;  // In use: freeing it would free nothing now.
+      if (slot.ref.use_count() > 1 || slot.plan != nullptr)
+        continue;  // In use: freeing it would free nothing now.
       candidates.push_back({.id = ids.size(),
                             .bytes = slot.ref->memory_bytes,
                             .uses = slot.uses.count(),
@@ -227,10 +232,11 @@ bool RepositoryCatalog::Core::EvictFor(const std::string& name, ByteCount shortf
 
 /// "memory_budget" when no wait would help, "memory_busy" when one has not.
 Error RepositoryCatalog::Core::NoRoom(const Plan& plan, std::int64_t version, ByteCount need, bool never) {
-  return ResourceExhausted(never ? "memory_budget" : "memory_busy", "model '" + plan.model + "' version " + std::to_string(version) +
-                                                " needs " + FormatBytes(need) + ", but of the memory budget of " +
-                                                FormatBytes(options_.memory_budget) + " " + FormatBytes(used_) +
-                                                " are taken by models that are pinned, in use or being loaded");
+  return ResourceExhausted(never ? "memory_budget" : "memory_busy",
+                           "model '" + plan.model + "' version " + std::to_string(version) + " needs " +
+                               FormatBytes(need) + ", but of the memory budget of " +
+                               FormatBytes(options_.memory_budget) + " " + FormatBytes(used_) +
+                               " are taken by models that are pinned, in use or being loaded");
 }
 
 void RepositoryCatalog::Core::RunPiece(const PlanPtr& plan, std::size_t index) {
@@ -272,7 +278,8 @@ void RepositoryCatalog::Core::RunPiece(const PlanPtr& plan, std::size_t index) {
 }
 
 /// Puts what was measured in the place of what was expected; fails when that exceeds the budget.
-Result<void> RepositoryCatalog::Core::Settle(const PlanPtr& plan, std::size_t index, const ModelVersion& loaded) {
+Result<void> RepositoryCatalog::Core::Settle(const PlanPtr& plan, std::size_t index,
+                                             const ModelVersion& loaded) {
   After after;
   Result<void> outcome;
   {
@@ -312,19 +319,22 @@ void RepositoryCatalog::Core::EndPlan(const PlanPtr& plan, After& after) {
   if (stale) {
     for (Piece& piece : plan->pieces) {
       if (piece.loaded == nullptr) continue;
-      // Into a reference and at once out of it: freed on the keeper's thread, and its bytes counted until then.
+      // Into a reference and at once out of it: freed on the keeper's thread, and its bytes counted until
+      // then.
       draining_ += piece.loaded->memory_bytes;
       if (it != models_.end()) ++it->second.draining[piece.version];
       after.drop.push_back(MakeRef(std::move(piece.loaded), plan->source));
-      piece.error = Unavailable("load_superseded", "model '" + plan->model + "' was unloaded or changed meanwhile");
+      piece.error =
+          Unavailable("load_superseded", "model '" + plan->model + "' was unloaded or changed meanwhile");
     }
   }
   if (it != models_.end()) {
     Model& model = it->second;
     const bool exclusive = model.plan == plan;
+    // Where nothing came of it, what was served before still is.
+    bool any = plan->pieces.empty();
+    for (const Piece& piece : plan->pieces) any = any || piece.loaded != nullptr || piece.left_on_disk;
     if (!stale) {
-      bool any = plan->pieces.empty();
-      for (const Piece& piece : plan->pieces) any = any || piece.loaded != nullptr || piece.left_on_disk;
       if (exclusive && any) model.source = plan->source;
       for (Piece& piece : plan->pieces) {
         if (piece.loaded != nullptr) TakeUp(plan, model, piece, after);
@@ -338,7 +348,7 @@ void RepositoryCatalog::Core::EndPlan(const PlanPtr& plan, After& after) {
     }
     if (exclusive) {
       model.plan = nullptr;
-      if (!stale) DropUnwanted(model, after);
+      if (!stale && any) DropUnwanted(model, after);
     }
     if (model.served) Publish(plan->model, model);
   }
@@ -388,7 +398,8 @@ void RepositoryCatalog::Core::TakeFailure(const Plan& plan, Model& model, const 
   }
   slot.failure = std::make_shared<const Error>(error);
   const auto doublings = std::min<std::uint32_t>(slot.failures++, 20);
-  const Duration pause = std::min(options_.max_retry_backoff, options_.retry_backoff * (std::int64_t{1} << doublings));
+  const Duration pause =
+      std::min(options_.max_retry_backoff, options_.retry_backoff * (std::int64_t{1} << doublings));
   slot.retry_at = AddSaturating(parts_.clock.Now(), pause);
   // A version that never worked does not take the place of one that does.
   const bool others = std::any_of(model.slots.begin(), model.slots.end(), [&](const auto& entry) {
@@ -411,7 +422,8 @@ void RepositoryCatalog::Core::DropUnwanted(Model& model, After& after) {
     return std::find(wanted.begin(), wanted.end(), version) != wanted.end();
   };
   const bool served = std::any_of(model.slots.begin(), model.slots.end(), [&](const auto& entry) {
-    return is_wanted(entry.first) && entry.second.active && (entry.second.ref != nullptr || !model.HasReady());
+    return is_wanted(entry.first) && entry.second.active &&
+           (entry.second.ref != nullptr || !model.HasReady());
   });
   if (!served) return;
   for (auto it = model.slots.begin(); it != model.slots.end();) {

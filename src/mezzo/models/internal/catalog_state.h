@@ -36,8 +36,8 @@ struct Piece {
   ByteCount reserved = 0;                ///< Of the budget, while it runs.
   std::unique_ptr<ModelVersion> loaded;  ///< From its end to the plan's.
   std::optional<Error> error;
-  bool left_on_disk = false;             ///< At start: there was no room.
-  VersionRef published;                  ///< For those who wait.
+  bool left_on_disk = false;  ///< At start: there was no room.
+  VersionRef published;       ///< For those who wait.
 };
 
 /// Versions of one model that are loaded side by side and published together.
@@ -57,7 +57,7 @@ struct Plan {
 
 /// One version of a served model.
 struct Slot {
-  bool active = false;   ///< Decided to be served: loaded, or loaded on first use.
+  bool active = false;  ///< Decided to be served: loaded, or loaded on first use.
   VersionRef ref;
   std::shared_ptr<Plan> plan;  ///< Loading it now.
   std::shared_ptr<const Error> failure;
@@ -76,13 +76,13 @@ struct Model {
   bool served = false;
   std::shared_ptr<const Source> source;
   std::map<std::int64_t, Slot> slots;
-  std::shared_ptr<Plan> plan;                  ///< The one that changes what is served; loads on demand are not here.
-  std::shared_ptr<const Error> change_problem; ///< Why the newest change was not taken up.
-  std::map<std::int64_t, int> draining;        ///< Sessions that were unpublished and are not yet freed.
-  std::uint64_t taken_stamp = 0;               ///< The repository's state that was last acted on.
-  std::uint64_t seen_stamp = 0;                ///< A newer one, and since when it has been so.
+  std::shared_ptr<Plan> plan;  ///< The one that changes what is served; loads on demand are not here.
+  std::shared_ptr<const Error> change_problem;  ///< Why the newest change was not taken up.
+  std::map<std::int64_t, int> draining;         ///< Sessions that were unpublished and are not yet freed.
+  std::uint64_t taken_stamp = 0;                ///< The repository's state that was last acted on.
+  std::uint64_t seen_stamp = 0;                 ///< A newer one, and since when it has been so.
   TimePoint seen_since{};
-  std::array<int, 6> counted{};                ///< Versions by state, as the metrics show them.
+  std::array<int, 6> counted{};  ///< Versions by state, as the metrics show them.
 
   /// Whether calls get an answer from it: loaded, or to be loaded.
   [[nodiscard]] bool Serves() const {

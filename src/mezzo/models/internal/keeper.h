@@ -10,18 +10,18 @@
 
 namespace mezzo::models::internal {
 
-/// The catalog's own thread: frees sessions, and calls `tick` at the times it asks for. Loads are not its business,
-/// so that nothing that waits for memory waits for a load. Thread-safe.
+/// The catalog's own thread: frees sessions, and calls `tick` at the times it asks for. Loads are not its
+/// business, so that nothing that waits for memory waits for a load. Thread-safe.
 class Keeper {
  public:
-  /// `tick` returns after how long it wants to run again; zero: only when woken. `after_work` runs when all posted
-  /// work has been done.
+  /// `tick` returns after how long it wants to run again; zero: only when woken. `after_work` runs when all
+  /// posted work has been done.
   Keeper(std::function<Duration()> tick, std::function<void()> after_work);
   /// Calls Stop().
   ~Keeper();
 
-  /// Runs `work` on the thread; on this one when the keeper has stopped. Unbounded: one entry for each version
-  /// that is freed.
+  /// Runs `work` on the thread; on this one when the keeper has stopped. Unbounded: one entry for each
+  /// version that is freed.
   void Post(runtime::Callback work) EXCLUDES(mu_);
   /// Makes `tick` run soon.
   void Wake() EXCLUDES(mu_);

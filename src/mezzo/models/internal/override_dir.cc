@@ -24,7 +24,8 @@ Error WriteError(const std::string& what) {
 Result<void> CheckFiles(const std::map<std::string, std::string>& files, const OverrideDir::Limits& limits) {
   if (files.size() > limits.max_files) {
     return ResourceExhausted("override_too_large", "the load brings " + std::to_string(files.size()) +
-                                                       " files; the limit is " + std::to_string(limits.max_files));
+                                                       " files; the limit is " +
+                                                       std::to_string(limits.max_files));
   }
   ByteCount bytes = 0;
   for (const auto& [path, content] : files) {
@@ -36,8 +37,9 @@ Result<void> CheckFiles(const std::map<std::string, std::string>& files, const O
     bytes += content.size();
   }
   if (bytes > limits.max_bytes) {
-    return ResourceExhausted("override_too_large", "the load brings " + FormatBytes(bytes) +
-                                                       " of files; the limit is " + FormatBytes(limits.max_bytes));
+    return ResourceExhausted(
+        "override_too_large",
+        "the load brings " + FormatBytes(bytes) + " of files; the limit is " + FormatBytes(limits.max_bytes));
   }
   return {};
 }
@@ -65,14 +67,16 @@ Result<void> WriteFile(int root, std::string_view path, std::string_view content
   }
   if (!folder.ok()) return WriteError("the folder of '" + Printable(path) + "' can't be opened");
   const std::string name(parts.back());
-  const Fd file(::openat(folder.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const Fd file(
+      ::openat(folder.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.ok()) return WriteError("the file '" + Printable(path) + "' can't be made");
   return WriteAll(file.get(), content);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<OverrideDir>> OverrideDir::Create(const std::string& temp_dir, const std::string& model,
+Result<std::unique_ptr<OverrideDir>> OverrideDir::Create(const std::string& temp_dir,
+                                                         const std::string& model,
                                                          const std::map<std::string, std::string>& files,
                                                          const Limits& limits) {
   MEZZO_TRY_VOID(CheckFiles(files, limits));

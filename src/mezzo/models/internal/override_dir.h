@@ -9,8 +9,8 @@
 
 namespace mezzo::models::internal {
 
-/// A private folder (mode 0700) with the files that a load request brought; removed with the object, which the
-/// sessions loaded from it keep alive. Creating and destroying it block on the disk.
+/// A private folder (mode 0700) with the files that a load request brought; removed with the object, which
+/// the sessions loaded from it keep alive. Creating and destroying it block on the disk.
 class OverrideDir {
  public:
   struct Limits {
@@ -19,8 +19,8 @@ class OverrideDir {
   };
 
   /// Writes `files` ("1/model.onnx" → content) into `<temp_dir>/mezzo-load-XXXXXX/<model>/`. Fails with
-  /// kInvalidArgument "override_unsafe" for names that are not plain paths, kResourceExhausted "override_too_large",
-  /// kUnavailable "override_write".
+  /// kInvalidArgument "override_unsafe" for names that are not plain paths, kResourceExhausted
+  /// "override_too_large", kUnavailable "override_write".
   static Result<std::unique_ptr<OverrideDir>> Create(const std::string& temp_dir, const std::string& model,
                                                      const std::map<std::string, std::string>& files,
                                                      const Limits& limits);

@@ -38,7 +38,8 @@ std::optional<Duration> FromMicroseconds(std::uint64_t us) {
 
 /// `dims` as a shape, with the batch dimension before it when the model batches.
 template <typename Dims>
-Result<tensor::Shape> ReadDims(const Dims& dims, bool batches, const std::string& at, const std::string& what) {
+Result<tensor::Shape> ReadDims(const Dims& dims, bool batches, const std::string& at,
+                               const std::string& what) {
   tensor::Shape shape;
   if (batches) (void)shape.Append(-1);
   for (const std::int64_t dim : dims) {
@@ -75,7 +76,8 @@ bool SameElements(const tensor::Shape& a, const tensor::Shape& b) {
 
 /// What inputs and outputs share.
 template <typename Tensor>
-Result<TensorConfig> ReadTensor(const Tensor& proto, bool batches, const Place& place, const std::string& what) {
+Result<TensorConfig> ReadTensor(const Tensor& proto, bool batches, const Place& place,
+                                const std::string& what) {
   if (proto.is_shape_tensor()) {
     return Unsupported(place.At(proto, Tensor::kIsShapeTensorFieldNumber), what + ": is_shape_tensor");
   }
@@ -90,7 +92,8 @@ Result<TensorConfig> ReadTensor(const Tensor& proto, bool batches, const Place& 
   if (!dtype.has_value()) return Invalid(place.prefix() + what + " must have a data_type");
   tensor.dtype = *dtype;
   if (proto.dims().empty()) {
-    return Invalid(place.prefix() + what + " must have dims (a scalar: dims [ 1 ] and reshape { shape [ ] })");
+    return Invalid(place.prefix() + what +
+                   " must have dims (a scalar: dims [ 1 ] and reshape { shape [ ] })");
   }
   const std::string at = place.At(proto, Tensor::kDimsFieldNumber, 0);
   MEZZO_TRY(tensor.shape, ReadDims(proto.dims(), batches, at, what + ": dims"));
@@ -124,7 +127,8 @@ Result<void> ReadTensors(const Proto& proto, const Place& place, mezzo::models::
   for (int i = 0; i < proto.output_size(); ++i) {
     const auto& output = proto.output(i);
     const Place at = place.Into(proto, Proto::kOutputFieldNumber, i);
-    MEZZO_TRY(TensorConfig tensor, ReadTensor(output, batches, at, "output '" + Printable(output.name()) + "'"));
+    MEZZO_TRY(TensorConfig tensor,
+              ReadTensor(output, batches, at, "output '" + Printable(output.name()) + "'"));
     tensor.label_file = output.label_filename();
     out.outputs.push_back(std::move(tensor));
   }
@@ -185,7 +189,8 @@ Result<void> ReadScheduling(const Proto& proto, const Place& place, mezzo::model
   using Dynamic = inference::ModelDynamicBatching;
   const Dynamic& dynamic = proto.dynamic_batching();
   const Place at = place.Into(proto, Proto::kDynamicBatchingFieldNumber);
-  out.preferred_batch_sizes.assign(dynamic.preferred_batch_size().begin(), dynamic.preferred_batch_size().end());
+  out.preferred_batch_sizes.assign(dynamic.preferred_batch_size().begin(),
+                                   dynamic.preferred_batch_size().end());
   const auto delay = FromMicroseconds(dynamic.max_queue_delay_microseconds());
   if (!delay.has_value()) {
     return Invalid(at.At(dynamic, Dynamic::kMaxQueueDelayMicrosecondsFieldNumber) +
@@ -201,8 +206,8 @@ Result<void> ReadScheduling(const Proto& proto, const Place& place, mezzo::model
   out.priority_levels = dynamic.priority_levels();
   out.default_priority = dynamic.default_priority_level();
   if (dynamic.has_default_queue_policy()) {
-    return ReadQueuePolicy(dynamic.default_queue_policy(), at.Into(dynamic, Dynamic::kDefaultQueuePolicyFieldNumber),
-                           out);
+    return ReadQueuePolicy(dynamic.default_queue_policy(),
+                           at.Into(dynamic, Dynamic::kDefaultQueuePolicyFieldNumber), out);
   }
   return {};
 }
@@ -226,7 +231,8 @@ Result<void> CheckGroup(const ModelInstanceGroup& group, const Place& at) {
                        "instance_group: more than one of gpus");
   }
   if (group.gpus_size() > 0 && group.kind() == ModelInstanceGroup::KIND_CPU) {
-    return Invalid(at.At(group, ModelInstanceGroup::kGpusFieldNumber, 0) + "instance_group: KIND_CPU has no gpus");
+    return Invalid(at.At(group, ModelInstanceGroup::kGpusFieldNumber, 0) +
+                   "instance_group: KIND_CPU has no gpus");
   }
   if (group.count() < 0) {
     return Invalid(at.At(group, ModelInstanceGroup::kCountFieldNumber) + "instance_group: count is " +
@@ -244,8 +250,8 @@ Result<void> ReadInstances(const Proto& proto, const Place& place, mezzo::models
     const ModelInstanceGroup& group = proto.instance_group(i);
     const Place at = place.Into(proto, Proto::kInstanceGroupFieldNumber, i);
     MEZZO_TRY_VOID(CheckGroup(group, at));
-    const bool same_device = group.gpus_size() == first.gpus_size() &&
-                             (group.gpus().empty() || group.gpus(0) == first.gpus(0));
+    const bool same_device =
+        group.gpus_size() == first.gpus_size() && (group.gpus().empty() || group.gpus(0) == first.gpus(0));
     if (group.kind() != first.kind() || !same_device) {
       return Unsupported(at.prefix(), "instance_group: groups on different devices");
     }
@@ -289,12 +295,17 @@ Result<void> ReadOptimization(const Proto& proto, const Place& place, mezzo::mod
     const std::string graph_at = at.At(policy, Policy::kGraphFieldNumber);
     // As Triton's ONNX Runtime backend reads it: -1 basic, 1 extended, 2 none at all, else everything.
     switch (policy.graph().level()) {
-      case -1: out.optimization_level = 0; break;
-      case 0: out.optimization_level = 2; break;
-      case 1: out.optimization_level = 1; break;
+      case -1:
+        out.optimization_level = 0;
+        break;
+      case 0:
+        out.optimization_level = 2;
+        break;
+      case 1:
+        out.optimization_level = 1;
+        break;
       default:
-        return Unsupported(graph_at,
-                           "optimization: graph level " + std::to_string(policy.graph().level()),
+        return Unsupported(graph_at, "optimization: graph level " + std::to_string(policy.graph().level()),
                            " (-1: basic, 1: extended, 0: all)");
     }
   }
@@ -348,8 +359,8 @@ Result<void> CheckUnsupported(const Proto& proto, const Place& place) {
                        "platform '" + Printable(proto.platform()) + "'", "; Mezzo runs 'onnxruntime_onnx'");
   }
   if (!proto.backend().empty() && proto.backend() != "onnxruntime") {
-    return Unsupported(place.At(proto, Proto::kBackendFieldNumber), "backend '" + Printable(proto.backend()) + "'",
-                       "; Mezzo runs 'onnxruntime'");
+    return Unsupported(place.At(proto, Proto::kBackendFieldNumber),
+                       "backend '" + Printable(proto.backend()) + "'", "; Mezzo runs 'onnxruntime'");
   }
   if (!proto.batch_input().empty()) {
     return Unsupported(place.At(proto, Proto::kBatchInputFieldNumber, 0), "batch_input");

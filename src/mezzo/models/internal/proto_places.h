@@ -1,10 +1,10 @@
 #pragma once
 
-#include <google/protobuf/message.h>
-#include <google/protobuf/text_format.h>
-
 #include <string>
 #include <utility>
+
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
 
 #include "mezzo/base/result.h"
 

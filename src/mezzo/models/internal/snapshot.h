@@ -21,8 +21,8 @@ struct alignas(64) Usage {
   std::atomic<std::uint64_t> uses{0};  // Relaxed: a count, no partner.
 };
 
-/// A version as readers see it. Holds no strong reference: threads keep snapshots for as long as they are idle, and
-/// that must not keep sessions in memory.
+/// A version as readers see it. Holds no strong reference: threads keep snapshots for as long as they are
+/// idle, and that must not keep sessions in memory.
 struct VersionView {
   std::int64_t version = 0;
   std::string text;
@@ -45,8 +45,8 @@ struct ModelView {
     }
     return nullptr;
   }
-  /// What a call without a version means: the newest that is served and has not failed, else one being loaded,
-  /// else the newest at all.
+  /// What a call without a version means: the newest that is served and has not failed, else one being
+  /// loaded, else the newest at all.
   [[nodiscard]] const VersionView* Default() const {
     const VersionView* best = nullptr;
     int best_rank = -1;
@@ -61,8 +61,8 @@ struct ModelView {
   }
 };
 
-/// All served models. A hash table whose buckets are shared between snapshots: a changed model costs a copy of
-/// kBuckets pointers and of one bucket, however many models there are.
+/// All served models. A hash table whose buckets are shared between snapshots: a changed model costs a copy
+/// of kBuckets pointers and of one bucket, however many models there are.
 class Snapshot {
  public:
   static constexpr std::size_t kBuckets = 256;

@@ -11,7 +11,7 @@ namespace {
 
 using Parse = Result<DeclaredConfig> (*)(std::string_view text, std::string_view source);
 constexpr std::pair<const char*, Parse> kConfigFiles[] = {{"model.yaml", &ParseModelYaml},
-                                                         {"config.pbtxt", &ParseConfigPbtxt}};
+                                                          {"config.pbtxt", &ParseConfigPbtxt}};
 
 Result<DeclaredConfig> ReadDeclared(const ModelFolder& folder) {
   for (const auto& [file, parse] : kConfigFiles) {
@@ -26,9 +26,9 @@ void Complete(Source& source) {
   ModelConfig& config = source.declared.config;
   const std::string& name = source.folder.name;
   if (!source.problem.has_value() && !config.name.empty() && config.name != name) {
-    source.problem = InvalidArgument("model_config_invalid", source.declared.source + ": the model's name is '" +
-                                                                 Printable(config.name) + "', but its folder is '" +
-                                                                 name + "'");
+    source.problem = InvalidArgument(
+        "model_config_invalid", source.declared.source + ": the model's name is '" + Printable(config.name) +
+                                    "', but its folder is '" + name + "'");
   }
   config.name = name;
   config.platform = "onnxruntime_onnx";
@@ -39,22 +39,25 @@ void Complete(Source& source) {
   source.wanted = ApplyVersionPolicy(config.version_policy, available);
   if (source.wanted.empty()) {
     source.problem = InvalidArgument(
-        "no_version", "at least one version must be available under the version policy of model '" + name + "'");
+        "no_version",
+        "at least one version must be available under the version policy of model '" + name + "'");
   }
 }
 
 }  // namespace
 
-std::vector<std::int64_t> ApplyVersionPolicy(const VersionPolicy& policy, const std::vector<std::int64_t>& available) {
+std::vector<std::int64_t> ApplyVersionPolicy(const VersionPolicy& policy,
+                                             const std::vector<std::int64_t>& available) {
   if (policy.kind == VersionPolicy::Kind::kAll) return available;
   if (policy.kind == VersionPolicy::Kind::kLatest) {
     const auto count = std::min(static_cast<std::size_t>(policy.latest_count), available.size());
     return {available.end() - static_cast<std::ptrdiff_t>(count), available.end()};
   }
   std::vector<std::int64_t> wanted;
-  std::copy_if(available.begin(), available.end(), std::back_inserter(wanted), [&policy](std::int64_t version) {
-    return std::find(policy.versions.begin(), policy.versions.end(), version) != policy.versions.end();
-  });
+  std::copy_if(
+      available.begin(), available.end(), std::back_inserter(wanted), [&policy](std::int64_t version) {
+        return std::find(policy.versions.begin(), policy.versions.end(), version) != policy.versions.end();
+      });
   return wanted;
 }
 

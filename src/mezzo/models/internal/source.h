@@ -13,20 +13,20 @@
 
 namespace mezzo::models::internal {
 
-/// Where a model's files are and what its configuration says. Immutable; the versions loaded from it share it, so
-/// override files live as long as a session may read them.
+/// Where a model's files are and what its configuration says. Immutable; the versions loaded from it share
+/// it, so override files live as long as a session may read them.
 struct Source {
   ModelFolder folder;
   DeclaredConfig declared;
-  std::shared_ptr<const ModelConfig> config;  ///< As declared, to show before the first load.
-  std::vector<std::int64_t> wanted;           ///< The versions that the policy serves, ascending.
-  std::optional<Error> problem;               ///< Why nothing of it can be loaded.
-  std::shared_ptr<const OverrideDir> overrides;     ///< Null: the repository's own files.
-  std::uint64_t stamp = 0;                    ///< Of all files; 0 with overrides.
+  std::shared_ptr<const ModelConfig> config;     ///< As declared, to show before the first load.
+  std::vector<std::int64_t> wanted;              ///< The versions that the policy serves, ascending.
+  std::optional<Error> problem;                  ///< Why nothing of it can be loaded.
+  std::shared_ptr<const OverrideDir> overrides;  ///< Null: the repository's own files.
+  std::uint64_t stamp = 0;                       ///< Of all files; 0 with overrides.
 };
 
-/// Reads `folder`'s configuration (model.yaml, else config.pbtxt, else none) and applies the version policy. What
-/// is wrong ends up in `problem`, so that it can be shown. Blocks on the disk.
+/// Reads `folder`'s configuration (model.yaml, else config.pbtxt, else none) and applies the version policy.
+/// What is wrong ends up in `problem`, so that it can be shown. Blocks on the disk.
 std::shared_ptr<Source> ReadSource(ModelFolder folder);
 
 /// The same with the configuration that a load brought, and its files if any.
@@ -34,6 +34,7 @@ std::shared_ptr<Source> MakeOverrideSource(ModelFolder folder, DeclaredConfig de
                                            std::shared_ptr<const OverrideDir> overrides);
 
 /// The versions of `available` (ascending) that `policy` serves, ascending.
-std::vector<std::int64_t> ApplyVersionPolicy(const VersionPolicy& policy, const std::vector<std::int64_t>& available);
+std::vector<std::int64_t> ApplyVersionPolicy(const VersionPolicy& policy,
+                                             const std::vector<std::int64_t>& available);
 
 }  // namespace mezzo::models::internal

@@ -24,7 +24,8 @@ std::vector<std::string> ReadLabels(std::string_view text) {
 }
 
 /// A warm-up's dims for one input, or nothing when the shape leaves some open.
-std::optional<tensor::Shape> WarmupShape(const TensorConfig& input, const WarmupConfig& warmup, bool batches) {
+std::optional<tensor::Shape> WarmupShape(const TensorConfig& input, const WarmupConfig& warmup,
+                                         bool batches) {
   tensor::Shape shape;
   if (batches) (void)shape.Append(warmup.batch_size);
   const auto given = warmup.input_dims.find(input.name);
@@ -53,8 +54,9 @@ Result<tensor::Tensor> MakeInput(const TensorConfig& input, const tensor::Shape&
   }
   MEZZO_TRY(const ByteCount bytes, tensor::ByteSize(input.dtype, shape));
   if (bytes > (ByteCount{4} << 30)) {
-    return ResourceExhausted("warmup_too_large", "input '" + Printable(input.name) + "' of shape " + shape.ToString() +
-                                                     " needs " + FormatBytes(bytes) + "; the limit is 4 GiB");
+    return ResourceExhausted("warmup_too_large", "input '" + Printable(input.name) + "' of shape " +
+                                                     shape.ToString() + " needs " + FormatBytes(bytes) +
+                                                     "; the limit is 4 GiB");
   }
   const auto buffer = tensor::AllocateBuffer(bytes);
   std::fill_n(buffer.data(), bytes, std::byte{0});
@@ -63,7 +65,8 @@ Result<tensor::Tensor> MakeInput(const TensorConfig& input, const tensor::Shape&
     std::uint32_t state = 0x2545f491;
     for (std::size_t i = 0; i < bytes; i += step) {
       state = state * 1664525U + 1013904223U;
-      buffer.data()[i] = static_cast<std::byte>((state >> 24) & (input.dtype == tensor::DType::kBool ? 1U : 7U));
+      buffer.data()[i] =
+          static_cast<std::byte>((state >> 24) & (input.dtype == tensor::DType::kBool ? 1U : 7U));
     }
   }
   made.data = buffer.Share();
@@ -77,7 +80,8 @@ Error WarmupError(const WarmupConfig& warmup, const Error& error) {
               " failed: " + error.message()};
 }
 
-/// Runs one warm-up `count` times. False when its shapes are not known (only an automatic one may leave it at that).
+/// Runs one warm-up `count` times. False when its shapes are not known (only an automatic one may leave it at
+/// that).
 Result<bool> RunWarmup(engine::Session& session, const ModelConfig& config, const WarmupConfig& warmup,
                        ByteCount max_bytes) {
   const auto& facts = session.facts();
@@ -101,7 +105,8 @@ Result<bool> RunWarmup(engine::Session& session, const ModelConfig& config, cons
     tensors.back() = std::move(made).value();
   }
   std::vector<const tensor::Tensor*> inputs;
-  for (std::size_t i = 0; i < tensors.size(); ++i) inputs.push_back(belongs[i] == nullptr ? nullptr : &tensors[i]);
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    inputs.push_back(belongs[i] == nullptr ? nullptr : &tensors[i]);
   std::vector<std::size_t> wanted(facts.outputs.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = i;
   for (std::int64_t run = 0; run < warmup.count; ++run) {

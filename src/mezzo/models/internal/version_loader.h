@@ -22,8 +22,8 @@ class VersionLoader {
   VersionLoader(Options options, engine::Engine& engine, const Clock& clock)
       : options_(options), engine_(engine), clock_(clock) {}
 
-  /// The version without extension. Errors are the engine's, "model_config_mismatch", "warmup_failed" and those of
-  /// the files.
+  /// The version without extension. Errors are the engine's, "model_config_mismatch", "warmup_failed" and
+  /// those of the files.
   [[nodiscard]] Result<std::unique_ptr<ModelVersion>> Load(const Source& source, std::int64_t version) const;
 
  private:

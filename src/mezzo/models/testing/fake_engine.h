@@ -17,8 +17,8 @@
 namespace mezzo::models::testing {
 
 /// An engine whose model files are text: words of "memory=100" (bytes), "fail=reason", "failrun=reason",
-/// "fixed" (no variable first dimension), "bytes" (string input). By default a model maps x FP32 [-1,4] to y of the
-/// same shape. Loads of a model can be held and let go. Thread-safe.
+/// "fixed" (no variable first dimension), "bytes" (string input). By default a model maps x FP32 [-1,4] to y
+/// of the same shape. Loads of a model can be held and let go. Thread-safe.
 class FakeEngine final : public engine::Engine {
  public:
   /// From now on, loads of files below a folder of this name wait for Release().
@@ -117,7 +117,8 @@ inline Result<std::unique_ptr<engine::Session>> FakeEngine::Load(const engine::L
   }
   engine::SessionFacts facts;
   facts.provider = "cpu";
-  engine::TensorSpec input{.name = "x", .dtype = tensor::DType::kFp32, .shape = {-1, 4}, .symbols = {"batch", ""}};
+  engine::TensorSpec input{
+      .name = "x", .dtype = tensor::DType::kFp32, .shape = {-1, 4}, .symbols = {"batch", ""}};
   std::string fail_run;
   for (std::string word; text >> word;) {
     const std::string value = word.substr(word.find('=') + 1);

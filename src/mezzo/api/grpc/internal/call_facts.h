@@ -1,9 +1,5 @@
 #pragma once
 
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/status.h>
-
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +7,7 @@
 #include <vector>
 
 #include "mezzo/api/grpc/internal/front.h"
+#include "mezzo/api/grpc/internal/grpc_headers.h"
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/result.h"
 #include "mezzo/runtime/context.h"

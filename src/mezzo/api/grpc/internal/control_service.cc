@@ -4,11 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include "mezzo/api/grpc/internal/config_message.h"
 #include "mezzo/api/grpc/internal/infer_call.h"
 #include "mezzo/api/grpc/internal/infer_stream.h"
 #include "mezzo/api/grpc/internal/unary_answer.h"
 #include "mezzo/inference/service.h"
-#include "mezzo/models/config_json.h"
 #include "mezzo/observe/health.h"
 
 namespace mezzo::api::rpc {
@@ -135,7 +135,7 @@ InferenceRpcService::Unary* InferenceRpcService::ModelConfig(Call* call,
   return AnswerUnary(front_, call, Method::kModelConfig, Scope::kInfer, [&](const Tenant&) -> Result<void> {
     MEZZO_TRY(const auto config,
               front_.services.service.catalog().ConfigOf(request->name(), request->version()));
-    models::ConfigToProto(*config, *response->mutable_config());
+    FillConfig(*config, response->mutable_config());
     return {};
   });
 }

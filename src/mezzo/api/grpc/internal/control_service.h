@@ -1,16 +1,39 @@
 #pragma once
 
-#include "grpc_service.grpc.pb.h"
 #include "mezzo/api/grpc/internal/front.h"
+#include "mezzo/api/grpc/internal/grpc_headers.h"
 
 namespace mezzo::api::rpc {
 
+/// The generated service: two methods with serialised messages, the others with generated ones, all by callbacks. It
+/// is put together one method at a time, since the generated CallbackService has the first two the other way.
+namespace service_layers {
+using Rpcs = ::inference::GRPCInferenceService;
+using L1 = Rpcs::WithCallbackMethod_ServerLive<Rpcs::Service>;
+using L2 = Rpcs::WithCallbackMethod_ServerReady<L1>;
+using L3 = Rpcs::WithCallbackMethod_ModelReady<L2>;
+using L4 = Rpcs::WithCallbackMethod_ServerMetadata<L3>;
+using L5 = Rpcs::WithCallbackMethod_ModelMetadata<L4>;
+using L6 = Rpcs::WithCallbackMethod_ModelConfig<L5>;
+using L7 = Rpcs::WithCallbackMethod_ModelStatistics<L6>;
+using L8 = Rpcs::WithCallbackMethod_RepositoryIndex<L7>;
+using L9 = Rpcs::WithCallbackMethod_RepositoryModelLoad<L8>;
+using L10 = Rpcs::WithCallbackMethod_RepositoryModelUnload<L9>;
+using L11 = Rpcs::WithCallbackMethod_SystemSharedMemoryStatus<L10>;
+using L12 = Rpcs::WithCallbackMethod_SystemSharedMemoryRegister<L11>;
+using L13 = Rpcs::WithCallbackMethod_SystemSharedMemoryUnregister<L12>;
+using L14 = Rpcs::WithCallbackMethod_CudaSharedMemoryStatus<L13>;
+using L15 = Rpcs::WithCallbackMethod_CudaSharedMemoryRegister<L14>;
+using L16 = Rpcs::WithCallbackMethod_CudaSharedMemoryUnregister<L15>;
+using L17 = Rpcs::WithCallbackMethod_TraceSetting<L16>;
+using L18 = Rpcs::WithCallbackMethod_LogSettings<L17>;
+using Raw = Rpcs::WithRawCallbackMethod_ModelInfer<L18>;
+using All = Rpcs::WithRawCallbackMethod_ModelStreamInfer<Raw>;
+}  // namespace service_layers
+
 /// inference.GRPCInferenceService. The two inference methods take and give serialised messages (infer_call.h,
 /// infer_stream.h); the others are answered on gRPC's thread, but for loading, which runs on a loop.
-class InferenceRpcService final
-    : public ::inference::GRPCInferenceService::WithRawCallbackMethod_ModelInfer<
-          ::inference::GRPCInferenceService::WithRawCallbackMethod_ModelStreamInfer<
-              ::inference::GRPCInferenceService::CallbackService>> {
+class InferenceRpcService final : public service_layers::All {
  public:
   /// `front` outlives the service.
   explicit InferenceRpcService(Front& front) : front_(front) {}

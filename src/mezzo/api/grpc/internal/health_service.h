@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "health.grpc.pb.h"
 #include "mezzo/api/grpc/internal/front.h"
+#include "mezzo/api/grpc/internal/grpc_headers.h"
 #include "mezzo/base/mutex.h"
 
 namespace mezzo::api::rpc {

@@ -1,10 +1,7 @@
 #pragma once
 
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
-
 #include "mezzo/api/grpc/internal/front.h"
+#include "mezzo/api/grpc/internal/grpc_headers.h"
 #include "mezzo/api/grpc/internal/infer_response.h"
 
 namespace mezzo::api::rpc {

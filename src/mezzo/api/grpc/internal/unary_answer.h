@@ -1,13 +1,11 @@
 #pragma once
 
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/server_callback.h>
-
 #include <optional>
 #include <utility>
 
 #include "mezzo/api/grpc/internal/call_facts.h"
 #include "mezzo/api/grpc/internal/front.h"
+#include "mezzo/api/grpc/internal/grpc_headers.h"
 #include "mezzo/base/result.h"
 #include "mezzo/tenancy/tenant.h"
 

@@ -13,7 +13,7 @@ Error WrongKind(JsonReader* reader, std::string_view field, std::string_view wan
     return reader->error();
   }
   return InvalidArgument("field_type", "Unable to parse '" + std::string(field) + "': attempt to access JSON non-" +
-                                           std::string(wanted) + " as " + std::string(wanted) + ", found a " +
+                                           std::string(wanted) + " as " + std::string(wanted) + ", found " +
                                            std::string(JsonReader::KindName(kind)));
 }
 
@@ -83,7 +83,7 @@ Result<inference::ParameterValue> ReadParameter(JsonReader* reader, std::string_
   }
   return InvalidArgument("parameter_type", "parameter '" + Printable(name) +
                                                "' has invalid type. It should be either 'int', 'bool', 'double' or "
-                                               "'string', found a " +
+                                               "'string', found " +
                                                std::string(JsonReader::KindName(reader->Peek())));
 }
 

@@ -1,5 +1,7 @@
 #include "mezzo/api/v2http/internal/json_tensor.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -65,7 +67,7 @@ class NumberSink {
     if (!reader->ReadDouble(&value)) return false;
     *out = static_cast<T>(value);
     if constexpr (std::is_same_v<T, float>) {
-      if (std::isinf(*out) && !std::isinf(value)) [[unlikely]] return OutOfRange(std::to_string(value));
+      if (std::isinf(*out) && !std::isinf(value)) [[unlikely]] return OutOfRange(fmt::format("{}", value));
     }
     return true;
   }
@@ -94,7 +96,7 @@ class NumberSink {
 
   bool Mismatch(JsonReader* reader, std::string_view what) {
     if (reader->Peek() == JsonKind::kNone) return reader->Skip();  // Not JSON at all: let the reader say so.
-    problem_ = "attempt to access JSON " + std::string(what) + ": found a " +
+    problem_ = "attempt to access JSON " + std::string(what) + ": found " +
                std::string(JsonReader::KindName(reader->Peek()));
     return false;
   }
@@ -123,7 +125,7 @@ class BoolSink {
     const JsonKind kind = reader->Peek();
     if (kind == JsonKind::kNone) return reader->Skip();
     if (kind != JsonKind::kBool) {
-      problem_ = "attempt to access JSON non-boolean as boolean: found a " + std::string(JsonReader::KindName(kind));
+      problem_ = "attempt to access JSON non-boolean as boolean: found " + std::string(JsonReader::KindName(kind));
       return false;
     }
     bool value = false;
@@ -159,7 +161,7 @@ class BytesSink {
     const JsonKind kind = reader->Peek();
     if (kind == JsonKind::kNone) return reader->Skip();
     if (kind != JsonKind::kString) {
-      problem_ = "attempt to access JSON non-string as string: found a " + std::string(JsonReader::KindName(kind));
+      problem_ = "attempt to access JSON non-string as string: found " + std::string(JsonReader::KindName(kind));
       return false;
     }
     std::string_view value;
@@ -324,7 +326,7 @@ Result<tensor::Tensor> ReadJsonTensor(JsonReader* reader, std::string_view name,
   if (kind == JsonKind::kNone) return static_cast<void>(reader->Skip()), reader->error();
   if (kind != JsonKind::kArray) {
     return InvalidArgument("field_type", "Unable to parse 'data': attempt to access JSON non-array as array (input " +
-                                             Quoted(name) + ", found a " +
+                                             Quoted(name) + ", found " +
                                              std::string(JsonReader::KindName(kind)) + ")");
   }
   MEZZO_TRY(const std::uint64_t count, CountElements(name, dtype, shape));

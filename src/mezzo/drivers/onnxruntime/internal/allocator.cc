@@ -73,6 +73,16 @@ std::size_t SessionAllocator::ClassSize(std::size_t index) {
   return (kMinMapped << ((index - 1) / 4)) / 4 * (5 + (index - 1) % 4);
 }
 
+void SessionAllocator::Charge(const Header& block, std::int64_t sign) {
+  if (block.account == nullptr) return;
+  const std::int64_t bytes = sign * static_cast<std::int64_t>(block.size);
+  if (block.kind == Header::Kind::kMalloc) {
+    block.account->AddMalloc(bytes);
+  } else {
+    block.account->AddMapped(bytes);
+  }
+}
+
 void* SessionAllocator::Allocate(std::size_t size) {
   static_assert(sizeof(Header) <= kAlignment);
   // Beyond any machine, and rounding must not overflow.
@@ -100,14 +110,14 @@ void* SessionAllocator::Allocate(std::size_t size) {
     header.base = at;
   }
   if (at == nullptr) return nullptr;
-  if (account != nullptr) account->Add(static_cast<std::int64_t>(header.size));
+  Charge(header, 1);
   return reinterpret_cast<std::byte*>(new (at) Header(header)) + kAlignment;
 }
 
 void SessionAllocator::Free(void* payload) {
   if (payload == nullptr) return;
   auto* const at = reinterpret_cast<Header*>(static_cast<std::byte*>(payload) - kAlignment);
-  if (at->account != nullptr) at->account->Add(-static_cast<std::int64_t>(at->size));
+  Charge(*at, -1);
   if (at->kind == Header::Kind::kMalloc) return std::free(at->base);
   if (at->kind == Header::Kind::kCached) {
     const MutexLock lock(mu_);

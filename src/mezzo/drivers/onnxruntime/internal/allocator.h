@@ -15,11 +15,18 @@ namespace mezzo::drivers {
 /// Bytes that one session took while it was loaded and still holds. Must outlive the session.
 class MemoryAccount {
  public:
-  void Add(std::int64_t bytes) { bytes_.fetch_add(bytes, std::memory_order_relaxed); }
-  [[nodiscard]] std::int64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  void AddMapped(std::int64_t bytes) { mapped_.fetch_add(bytes, std::memory_order_relaxed); }
+  void AddMalloc(std::int64_t bytes) { malloc_.fetch_add(bytes, std::memory_order_relaxed); }
+  /// In blocks of their own.
+  [[nodiscard]] ByteCount mapped() const { return Positive(mapped_.load(std::memory_order_relaxed)); }
+  /// In malloc's heap, where the C library counts them too.
+  [[nodiscard]] ByteCount malloced() const { return Positive(malloc_.load(std::memory_order_relaxed)); }
 
  private:
-  std::atomic<std::int64_t> bytes_{0};  // Only a sum; nothing is published through it.
+  static ByteCount Positive(std::int64_t bytes) { return bytes < 0 ? 0 : static_cast<ByteCount>(bytes); }
+  // Only sums; nothing is published through them.
+  std::atomic<std::int64_t> mapped_{0};
+  std::atomic<std::int64_t> malloc_{0};
 };
 
 /// The CPU memory of all sessions.
@@ -69,6 +76,7 @@ class SessionAllocator {
   /// One up to kMinMapped, then four for each doubling up to 2^40.
   static constexpr std::size_t kClasses = 97;
 
+  static void Charge(const Header& block, std::int64_t sign);
   static std::size_t ClassOf(std::size_t size);
   static std::size_t ClassSize(std::size_t index);
   Header* TakeCached(std::size_t index) EXCLUDES(mu_);

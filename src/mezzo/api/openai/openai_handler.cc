@@ -1,0 +1,157 @@
+#include "mezzo/api/openai/openai_handler.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+#include "mezzo/api/json_text.h"
+#include "mezzo/api/openai/openai_error.h"
+#include "mezzo/base/strings.h"
+
+namespace mezzo::api::openai {
+namespace {
+
+enum RouteId : int { kEmbeddings, kModels, kModel };
+
+constexpr ByteCount kIgnoredBody = 1024;  // Clients may send a few bytes with a GET; nobody reads them.
+
+constexpr std::array<Route, 3> kRoutes = {
+    Route{net::Method::kPost, "/v1/embeddings", tenancy::Scope::kInfer, 0, kEmbeddings},
+    Route{net::Method::kGet, "/v1/models", tenancy::Scope::kInfer, kIgnoredBody, kModels},
+    Route{net::Method::kGet, "/v1/models/*", tenancy::Scope::kInfer, kIgnoredBody, kModel}};
+
+net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& match) {
+  const std::string what = "(" + std::string(request.method_text()) + " " + Printable(request.path()) + ")";
+  if (!match.path_known) return ErrorResponse(NotFound("unknown_url", "unknown request URL: " + what));
+  constexpr int kMethodNotAllowed = 405;
+  const std::string allowed = AllowedMethods(kRoutes, request.path());
+  net::HttpResponse response = ErrorResponse(
+      kMethodNotAllowed,
+      InvalidArgument("method_not_supported", "this URL does not serve this method: " + what + "; it serves " + allowed));
+  response.headers.emplace_back("Allow", allowed);
+  return response;
+}
+
+std::optional<net::HttpResponse> RefuseSize(const net::HttpRequest& head, ByteCount limit) {
+  constexpr int kPayloadTooLarge = 413;
+  const auto header = head.Header("Content-Length");
+  const auto length = header ? ParseUint(Trim(*header)) : std::nullopt;
+  if (!length || *length <= limit) return std::nullopt;
+  return ErrorResponse(kPayloadTooLarge,
+                       InvalidArgument("request_too_large", "the body has " + std::to_string(*length) +
+                                                                " bytes; the limit is " + std::to_string(limit)));
+}
+
+void AppendModel(std::string_view name, std::int64_t created, std::string* out) {
+  out->append(R"({"id":)");
+  AppendJsonString(name, out);
+  out->append(R"(,"object":"model","created":)");
+  AppendJsonInteger(created, out);
+  out->append(R"(,"owned_by":"mezzo"})");
+}
+
+/// Models with a version that answers now or after its first use has loaded it.
+std::set<std::string, std::less<>> ServedModels(models::Catalog& catalog) {
+  std::set<std::string, std::less<>> names;
+  for (const models::IndexEntry& entry : catalog.Index(/*ready_only=*/false)) {
+    if (entry.state == models::VersionState::kReady || entry.state == models::VersionState::kOnDisk ||
+        entry.state == models::VersionState::kLoading) {
+      names.insert(entry.name);
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
+OpenAiHandler::OpenAiHandler(Options options, Ports ports)
+    : options_(options),
+      ports_(ports),
+      started_seconds_(
+          std::chrono::duration_cast<std::chrono::seconds>(ports.clock.WallNow().time_since_epoch()).count()) {}
+
+bool OpenAiHandler::Owns(std::string_view path) {
+  constexpr std::string_view kRoot = "/v1";
+  return path.starts_with(kRoot) && (path.size() == kRoot.size() || path[kRoot.size()] == '/');
+}
+
+Result<tenancy::TenantRef> OpenAiHandler::Admit(const net::HttpRequest& request) const {
+  // Without keys the official clients still send one; it means nothing then.
+  std::optional<std::string_view> credential;
+  if (ports_.directory.has_keys()) {
+    credential = request.Header("Authorization");
+    if (!credential) credential = request.Header("X-Api-Key");
+  }
+  return tenancy::Admit(ports_.directory, credential.value_or(""), request.is_loopback(), tenancy::Scope::kInfer);
+}
+
+net::BodyPlan OpenAiHandler::PlanBody(const net::HttpRequest& head) const {
+  net::BodyPlan plan;
+  const auto refuse = [&plan](net::HttpResponse response) {
+    plan.refusal = std::make_unique<net::HttpResponse>(std::move(response));
+  };
+  const RouteMatch match = MatchRoute(kRoutes, head.method(), head.path());
+  if (match.route == nullptr) {
+    refuse(NoRoute(head, match));
+    return plan;
+  }
+  if (const auto tenant = Admit(head); !tenant.ok()) {
+    refuse(ErrorResponse(tenant.error()));
+    return plan;
+  }
+  plan.max_body = match.route->id == kEmbeddings ? options_.max_body : match.route->max_body;
+  if (auto refusal = RefuseSize(head, plan.max_body)) refuse(*std::move(refusal));
+  return plan;
+}
+
+runtime::Task<net::HttpResponse> OpenAiHandler::Handle(runtime::Context ctx, net::HttpRequest* request) {
+  const RouteMatch match = MatchRoute(kRoutes, request->method(), request->path());
+  if (match.route == nullptr) co_return NoRoute(*request, match);
+  auto tenant = Admit(*request);
+  Answer answer = net::HttpResponse();
+  if (!tenant.ok()) {
+    answer = std::move(tenant).error();
+  } else if (match.route->id == kEmbeddings) {
+    answer = co_await Embed(ctx, request, std::move(*tenant));
+  } else {
+    answer = match.route->id == kModels ? ListModels() : DescribeModel(match.captures[0]);
+  }
+  net::HttpResponse response = answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error());
+  if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
+  co_return response;
+}
+
+OpenAiHandler::Answer OpenAiHandler::ListModels() const {
+  std::string json = R"({"object":"list","data":[)";
+  const auto names = ServedModels(ports_.service.catalog());
+  for (const std::string& name : names) {
+    if (json.back() == '}') json += ',';
+    AppendModel(name, started_seconds_, &json);
+  }
+  json += "]}";
+  return net::HttpResponse::Json(200, std::move(json));
+}
+
+OpenAiHandler::Answer OpenAiHandler::DescribeModel(std::string_view name) const {
+  if (!ServedModels(ports_.service.catalog()).contains(name)) {
+    return NotFound("model_unknown", "the model '" + Printable(name) + "' does not exist");
+  }
+  std::string json;
+  AppendModel(name, started_seconds_, &json);
+  return net::HttpResponse::Json(200, std::move(json));
+}
+
+Result<runtime::Context> WithDeadline(const runtime::Context& ctx, const net::HttpRequest& request) {
+  const auto header = request.Header("X-Mezzo-Deadline-Ms");
+  if (!header) return ctx;
+  constexpr std::uint64_t kLongest = 1000ULL * 3600 * 24 * 365;
+  const auto millis = ParseUint(Trim(*header));
+  if (!millis || *millis == 0 || *millis > kLongest) {
+    return InvalidArgument("deadline_header", "X-Mezzo-Deadline-Ms must be a number of milliseconds in [1, " +
+                                                  std::to_string(kLongest) + "], got '" + Printable(*header) + "'");
+  }
+  return ctx.WithDeadline(AddSaturating(request.received_at(), std::chrono::milliseconds(*millis)));
+}
+
+}  // namespace mezzo::api::openai

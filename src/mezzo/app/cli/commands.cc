@@ -1,0 +1,30 @@
+#include "mezzo/app/cli/commands.h"
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "mezzo/app/cli/bench_command.h"
+#include "mezzo/app/cli/infer_command.h"
+#include "mezzo/app/cli/models_command.h"
+#include "mezzo/app/cli/top_command.h"
+
+namespace mezzo::app::cli {
+namespace {
+
+/// Registers one command; its options live as long as the app that may run it.
+template <typename Options>
+void Add(CLI::App& app, int& exit_code, CLI::App* (*add)(CLI::App&, Options&), int (*run)(const Options&)) {
+  auto options = std::make_shared<Options>();
+  add(app, *options)->final_callback([options, run, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace
+
+void AddCommands(CLI::App& app, int& exit_code) {
+  Add<BenchOptions>(app, exit_code, AddBenchCommand, RunBenchCommand);
+  Add<TopOptions>(app, exit_code, AddTopCommand, RunTopCommand);
+  Add<ModelsOptions>(app, exit_code, AddModelsCommand, RunModelsCommand);
+  Add<InferOptions>(app, exit_code, AddInferCommand, RunInferCommand);
+}
+
+}  // namespace mezzo::app::cli
