@@ -1,7 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-// cli
+#include "mezzo/app/cli/commands.h"
 #include "mezzo/app/serve_command.h"
 #include "mezzo/app/version.h"
 
@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   mezzo::app::AddServeCommand(app, exit_code);
   mezzo::app::AddConfigCommand(app, exit_code);
-  // cli::AddCommands(app, exit_code);
+  mezzo::app::cli::AddCommands(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

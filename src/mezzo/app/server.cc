@@ -1,10 +1,14 @@
 #include "mezzo/app/server.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "mezzo/api/grpc/grpc_server.h"
+#include "mezzo/api/openai/folder_tokenizers.h"
+#include "mezzo/api/openai/openai_handler.h"
 #include "mezzo/api/settings.h"
 #include "mezzo/api/shared_memory.h"
 #include "mezzo/api/v2http/v2_handler.h"
@@ -88,6 +92,31 @@ net::HttpServer::Options HttpOptions(const HttpConfig& config, runtime::Blocking
   options.tls = HttpTls(config.tls);
   options.codec_pool = &pool;
   return options;
+}
+
+api::rpc::GrpcServer::Options GrpcOptions(const GrpcConfig& config) {
+  api::rpc::GrpcServer::Options options;
+  options.address = config.address;
+  options.port = config.port;
+  options.version = kVersion;
+  options.max_message_bytes = config.max_message;
+  if (config.tls) {
+    options.certificate_file = config.tls->certificate_file;
+    options.key_file = config.tls->key_file;
+    options.client_ca_file = config.tls->client_ca_file;
+  }
+  return options;
+}
+
+/// Where the files of a version lie; names and versions of loaded models are safe as folders.
+Result<std::string> FolderOf(const std::vector<std::string>& roots, const models::ModelVersion& version) {
+  for (const auto& root : roots) {
+    const auto folder = std::filesystem::path(root) / version.name.str() / version.version_text;
+    std::error_code error;
+    if (std::filesystem::is_directory(folder, error)) return folder.string();
+  }
+  return NotFound("version_folder_missing", "model '" + version.name.str() + "' version " + version.version_text +
+                                                " has no folder in the repositories");
 }
 
 observe::TraceSettings SamplerSettings(const TracingConfig& config) {
@@ -204,13 +233,27 @@ class Server::Parts {
         metrics_page(registry, directory),
         v2(V2Options(), {.service = service, .directory = directory, .regions = regions, .traces = trace_settings,
                          .logs = log_settings, .pool = &codec_pool}),
-        front({{.handler = &v2, .prefixes = {"/v2"}}, {.handler = &metrics_page, .prefixes = {"/metrics"}}}) {
+        tokenizers([this](const models::ModelVersion& version) { return FolderOf(config.models.repositories, version); },
+                   codec_pool),
+        openai({.max_body = config.http.max_body}, {.service = service, .directory = directory,
+                                                    .tokenizers = tokenizers, .clock = clock, .pool = &codec_pool}),
+        front({{.handler = &v2, .prefixes = {"/v2"}},
+               {.handler = &openai, .prefixes = {"/v1"}},
+               {.handler = &metrics_page, .prefixes = {"/metrics"}}}) {
     for (const auto& tenant : directory.tenants()) {
       const auto index = executor.AddTenant({.name = tenant->id.str(), .weight = tenant->weight});
       MEZZO_CHECK(static_cast<std::uint32_t>(index) == tenant->index);
     }
     if (config.http.enabled) {
       http = std::make_unique<net::HttpServer>(HttpOptions(config.http, codec_pool), front, loops, registry);
+    }
+    if (config.grpc.enabled) {
+      grpc = std::make_unique<api::rpc::GrpcServer>(
+          GrpcOptions(config.grpc),
+          api::rpc::GrpcServer::Services{.service = service, .directory = directory, .shared_memory = regions,
+                                         .trace_settings = trace_settings, .log_settings = log_settings,
+                                         .health = health, .registry = registry, .logger = log, .clock = clock,
+                                         .loops = loops});
     }
   }
 
@@ -219,9 +262,11 @@ class Server::Parts {
   Result<void> Start() {
     MEZZO_TRY_VOID(catalog.Start(&binder));
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
+    if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
     scope.Spawn(loops.loop(0), runtime::Context(), [this](runtime::Context ctx) { return ReportReadiness(ctx); });
     log.Info("serving", {{"version", kVersion},
                          {"http_port", http != nullptr ? http->port() : 0},
+                         {"grpc_port", grpc != nullptr ? grpc->port() : 0},
                          {"slots", executor.options().scheduler.slots},
                          {"io_threads", loops.size()},
                          {"tenants", directory.tenants().size()}});
@@ -233,8 +278,14 @@ class Server::Parts {
     const TimePoint until = clock.Now() + config.shutdown.grace;
     health.StartDraining();
     log.Info("draining", {{"grace", config.shutdown.grace}});
-    bool clean = true;
-    if (http != nullptr) clean = http->Drain(until - clock.Now()) && clean;
+    // Side by side: a long call on one protocol must not use up the other's time.
+    bool grpc_clean = true;
+    std::thread grpc_drain([&] {
+      if (grpc != nullptr) grpc_clean = grpc->Drain(until - clock.Now());
+    });
+    bool clean = http == nullptr || http->Drain(until - clock.Now());
+    grpc_drain.join();
+    clean = clean && grpc_clean;
     executor.StopAccepting(Unavailable("shutting_down", "the server is shutting down"));
     clean = executor.WaitIdle(std::max(until, clock.Now())) && clean;
     End();
@@ -280,8 +331,11 @@ class Server::Parts {
   std::vector<observe::Callback> counts;
   MetricsPage metrics_page;
   api::v2http::V2Handler v2;
+  api::openai::FolderTokenizers tokenizers;
+  api::openai::OpenAiHandler openai;
   HttpFront front;
   std::unique_ptr<net::HttpServer> http;
+  std::unique_ptr<api::rpc::GrpcServer> grpc;
   runtime::Scope scope;  // Last: its tasks use everything above.
 
  private:
@@ -316,6 +370,7 @@ class Server::Parts {
   /// Ends everything that calls into what is destroyed next. Idempotent.
   void End() {
     scope.Stop(std::chrono::seconds(10));
+    if (grpc != nullptr) grpc->Stop();
     if (http != nullptr) http->Stop();
     catalog.Stop();
     counts.clear();
@@ -335,7 +390,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
 }
 
 std::uint16_t Server::http_port() const { return parts_->http != nullptr ? parts_->http->port() : 0; }
-std::uint16_t Server::grpc_port() const { return 0; }
+std::uint16_t Server::grpc_port() const { return parts_->grpc != nullptr ? parts_->grpc->port() : 0; }
 bool Server::Shutdown() { return parts_->Shutdown(); }
 void Server::Reload(const ServerConfig& config) { parts_->Reload(config); }
 

@@ -34,7 +34,7 @@ struct Served {
   std::unique_ptr<RepositoryCatalog> catalog;
 };
 
-// Question: what does finding a loaded model cost a request, by the number of models? Budget: 60 ns.
+// Question: what does finding a loaded model cost a request, by the number of models? Budget: 100 ns.
 void BM_Acquire(benchmark::State& state) {
   const Served served(static_cast<int>(state.range(0)));
   const std::string name = "m" + std::to_string(state.range(0) / 2);

@@ -241,6 +241,19 @@ TEST_F(RepositoryCatalogTest, ConfiguredWarmupsReplaceTheAutomaticOnes) {
   EXPECT_THAT(engine_.rows(), ElementsAre(3, 3));
 }
 
+TEST_F(RepositoryCatalogTest, ProvidersAreTheModelsElseTheServers) {
+  options_.control = ControlMode::kExplicit;
+  options_.default_providers = {{.name = "openvino", .options = {}}};
+  files_.Write("m/1/model.onnx");
+  Start();
+
+  ASSERT_TRUE(Load("m").ok());
+  EXPECT_EQ(engine_.providers_asked().at(0).name, "openvino");
+  files_.Write("m/model.yaml", "providers: [{name: cpu}]");
+  ASSERT_TRUE(Load("m").ok());
+  EXPECT_EQ(engine_.providers_asked().at(0).name, "cpu");
+}
+
 TEST_F(RepositoryCatalogTest, StartLoadsWhatFitsAndPinnedModelsFirst) {
   options_.memory_budget = 250;
   options_.max_concurrent_loads = 1;
@@ -711,7 +724,11 @@ TEST_F(RepositoryCatalogTest, StopEndsWaitsAndSessionsInUseOutliveTheCatalog) {
   auto waits = Ask("c");
   ASSERT_TRUE(Eventually([this] { return engine_.loads("c") == 1; }));
   std::thread stopper([this] { catalog_->Stop(); });
-  ASSERT_TRUE(Eventually([this] { return Index().empty() || Index()[2] != "c/1 ready"; }));
+  const auto stopping = [this] {
+    const auto soon = runtime::Context().WithDeadline(std::chrono::steady_clock::now() + milliseconds(1));
+    return Ask("c", "", soon).get().error().reason() == "shutting_down";
+  };
+  ASSERT_TRUE(Eventually(stopping));
   engine_.Release("c");
   stopper.join();
 

@@ -51,14 +51,15 @@ struct RefusedItem {
 ///   time. A flow that returns from idle starts at the present virtual time: credit is not banked (the "lift"
 ///   of VTC, Sheng et al., OSDI 2024).
 /// - Inside a flow: earliest effective deadline first, min(deadline, enqueued + horizon).
-/// - A batch is filled max-min fair over the tenants waiting for the same (class, model, key); none gets more
-/// rows
-///   than the tenant that leads (scaled up by weight), so a light tenant's batch is not stretched by a heavy
-///   one. It grows only while a high quantile of its predicted run meets every deadline in it, and while it
-///   lets another flow's most pressing item still start in time.
-/// - An item that would miss its deadline unless started now goes ahead of the fair order, as long as its
-/// tenant's
-///   lead over fair stays within `burst_window`.
+/// - A batch is filled row by row from the tenants waiting for the same (class, model, key), the one served
+/// least by
+///   virtual time first; none gets more rows than the tenant that leads (scaled up by weight), so a light
+///   tenant's batch is not stretched by a heavy one. It grows only while a high quantile of its predicted run
+///   meets every deadline in it, and while items outside it can still start in time.
+/// - An item with a deadline is accepted when it is predicted to be in time and all accepted before it stay
+/// so:
+///   deadlines are promises, checked by earliest-deadline-first demand. To keep them, a pressing item goes
+///   ahead of the fair order, as long as its tenant's lead over its share stays within `burst_window`.
 /// - A tenant may hold a queue's free space times share/(1-share) (dynamic thresholds: Choudhury and Hahne,
 /// 1998), so
 ///   a flood never takes the last places.

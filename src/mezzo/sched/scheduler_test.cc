@@ -253,7 +253,7 @@ TEST_F(SchedulerTest, WhatWouldBreakAnEarlierPromiseIsRefused) {
   const ModelIndex other = scheduler_.AddModel(ModelNamed("n", 1));
   Teach(model);
   Teach(other);
-  for (int i = 0; i < 5; ++i) Add(a_, model, milliseconds(7));
+  for (int i = 0; i < 4; ++i) Add(a_, model, milliseconds(6));
 
   const Result<void> late = scheduler_.Enqueue(New(b_, other, milliseconds(3)), now_);
 

@@ -1,6 +1,6 @@
 // Inference: the hot path of the protocol.
 
-#include <charconv>
+#include <algorithm>
 
 #include "mezzo/api/v2http/generate.h"
 #include "mezzo/api/v2http/json_response.h"
@@ -42,10 +42,13 @@ Result<DecodedRequest> V2Handler::DecodeInfer(const Call& call, std::string_view
 }
 
 runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call call, bool versioned) const {
+  const TimePoint started = Now();
   MEZZO_CO_TRY(DecodedRequest decoded, DecodeInfer(call, versioned ? call.captures[1] : std::string_view()));
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, decoded.timeout));
+  const TimePoint admitted = Now();
   MEZZO_CO_TRY(const inference::InferenceAnswer answer,
                co_await ports_.service.Infer(std::move(timed), std::move(call.tenant), std::move(decoded.call)));
+  const TimePoint answered = Now();
   const models::ModelConfig* config = answer.served_by == nullptr ? nullptr : answer.served_by->config.get();
   MEZZO_CO_TRY(EncodedResponse encoded, EncodeResponse(answer, decoded.plan, config));
 
@@ -59,6 +62,7 @@ runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call cal
   }
   response.text = std::move(encoded.json);
   response.pieces = std::move(encoded.pieces);
+  if (ports_.clock != nullptr) ports_.service.RecordEdges(answer, admitted - started, Now() - answered);
   co_return response;
 }
 
@@ -66,13 +70,17 @@ runtime::Task<V2Handler::Answer> V2Handler::Generate(runtime::Context ctx, Call 
                                                      bool stream) const {
   const std::string_view version = versioned ? call.captures[1] : std::string_view();
   MEZZO_CO_TRY_VOID(CheckVersion(version));
+  const TimePoint started = Now();
   MEZZO_CO_TRY(const auto config, ports_.service.catalog().ConfigOf(call.captures[0], version));
   MEZZO_CO_TRY(inference::InferenceCall inference,
                DecodeGenerate(call.request->body(), call.captures[0], version, *config, options_.decode));
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, std::nullopt));
+  const TimePoint admitted = Now();
   MEZZO_CO_TRY(const inference::InferenceAnswer answer,
                co_await ports_.service.Infer(std::move(timed), std::move(call.tenant), std::move(inference)));
+  const TimePoint answered = Now();
   MEZZO_CO_TRY(std::string json, EncodeGenerate(answer));
+  if (ports_.clock != nullptr) ports_.service.RecordEdges(answer, admitted - started, Now() - answered);
   if (!stream) co_return net::HttpResponse::Json(200, std::move(json));
   // Models answer once, so the stream is one event.
   net::HttpResponse response;

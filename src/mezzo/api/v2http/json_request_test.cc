@@ -114,8 +114,8 @@ TEST(DecodeRequest, CopiesBinaryTensorsThatLieUnaligned) {
 }
 
 TEST(DecodeRequest, ReadsAllTypesFromJson) {
-  EXPECT_EQ(DecodeValues<bool>(R"("shape":[3],"datatype":"BOOL","data":[true,[false],true])"),
-            (std::vector<bool>{true, false, true}));
+  EXPECT_EQ(DecodeValues<std::uint8_t>(R"("shape":[3],"datatype":"BOOL","data":[true,[false],true])"),
+            (std::vector<std::uint8_t>{1, 0, 1}));
   EXPECT_EQ(DecodeValues<std::uint8_t>(R"("shape":[2],"datatype":"UINT8","data":[0,255])"),
             (std::vector<std::uint8_t>{0, 255}));
   EXPECT_EQ(DecodeValues<std::int8_t>(R"("shape":[2],"datatype":"INT8","data":[-128,127])"),
@@ -180,7 +180,7 @@ TEST(DecodeRequest, RefusesBadRequestsExactly) {
       {Input(x + R"("BYTES","data":["a",1])"), "INVALID_ARGUMENT data_element: Unable to parse 'data': attempt to access JSON non-string as string: found a number (element 1 of input 'x', type BYTES)", ""},
       {Input(x + R"("FP16","data":[1,2])"), "INVALID_ARGUMENT data_half: receiving FP16 data via JSON is not supported. Please use the binary data format for input x", ""},
       {Input(x + R"("BF16","data":[1,2])"), "INVALID_ARGUMENT data_half: receiving BF16 data via JSON is not supported. Please use the binary data format for input x", ""},
-      {Input(x + R"("FP32","data":[1,2)"), "INVALID_ARGUMENT json_malformed: failed to parse the request JSON buffer: expected ',' or ']' at byte 65", ""},
+      {Input(x + R"("FP32","data":[1,2)"), "INVALID_ARGUMENT json_malformed: failed to parse the request JSON buffer: expected ',' or ']' at byte 64", ""},
       {Input(x + R"("UINT8","parameters":{"binary_data_size":2})"), "INVALID_ARGUMENT binary_too_short: unexpected size for input 'x', expecting 1 additional bytes for model 'm'", "a"},
       {Input(x + R"("UINT8","parameters":{"binary_data_size":2})"), "INVALID_ARGUMENT binary_left_over: unexpected additional input data for model 'm': 1 bytes after the last input", "abc"},
       {Input(x + R"("UINT8","parameters":{"binary_data_size":18446744073709551615})"), "INVALID_ARGUMENT binary_too_short: unexpected size for input 'x', expecting 18446744073709551613 additional bytes for model 'm'", "ab"},

@@ -11,6 +11,7 @@
 #include "mezzo/api/settings.h"
 #include "mezzo/api/shared_memory.h"
 #include "mezzo/api/v2http/json_request.h"
+#include "mezzo/base/clock.h"
 #include "mezzo/inference/service.h"
 #include "mezzo/net/http_types.h"
 #include "mezzo/runtime/pool.h"
@@ -34,7 +35,8 @@ class V2Handler final : public net::HttpHandler {
     /// What /v2/health/ready says; when null, whether the catalog is done starting up.
     std::function<bool()> is_ready;
   };
-  /// All outlive the handler. `pool` decodes large load requests; null: the loop does.
+  /// All outlive the handler. `pool` decodes large load requests; null: the loop does. With a `clock` the times of
+  /// decoding and encoding are recorded.
   struct Ports {
     inference::Service& service;
     const tenancy::Directory& directory;
@@ -42,6 +44,7 @@ class V2Handler final : public net::HttpHandler {
     TraceSettings& traces;
     LogSettings& logs;
     runtime::BlockingPool* pool = nullptr;
+    const Clock* clock = nullptr;
   };
 
   V2Handler(Options options, Ports ports);
@@ -73,6 +76,8 @@ class V2Handler final : public net::HttpHandler {
   [[nodiscard]] static Result<runtime::Context> WithDeadline(const runtime::Context& ctx,
                                                              const net::HttpRequest& request,
                                                              const std::optional<Duration>& timeout);
+
+  [[nodiscard]] TimePoint Now() const { return ports_.clock == nullptr ? TimePoint() : ports_.clock->Now(); }
 
   // model_routes.cc
   [[nodiscard]] Answer Health(bool ready) const;

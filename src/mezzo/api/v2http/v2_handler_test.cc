@@ -6,6 +6,7 @@
 
 #include "mezzo/api/v2http/testing/fakes.h"
 #include "mezzo/base/strings.h"
+#include "mezzo/testing/manual_clock.h"
 
 namespace mezzo::api::v2http {
 namespace {
@@ -40,7 +41,7 @@ std::string HeaderOf(const net::HttpResponse& response, std::string_view name) {
 class V2HandlerTest : public ::testing::Test {
  protected:
   /// Through both halves, as the server does it: the plan first, then the handler.
-  net::HttpResponse Send(MadeRequest request) {
+  net::HttpResponse Send(MadeRequest&& request) {
     const net::BodyPlan plan = handler_.PlanBody(*request.get());
     if (plan.refusal != nullptr) return *plan.refusal;
     const runtime::Context ctx({.tenant = {}, .request_id = "rid-1", .trace = {}});
@@ -113,6 +114,23 @@ TEST_F(V2HandlerTest, TakesTheEarlierOfTwoDeadlines) {
             R"(400 {"error":"X-Mezzo-Deadline-Ms must be a number of milliseconds in [1, 31536000000], got 'soon'"})");
 }
 
+TEST_F(V2HandlerTest, RecordsWhatItSpentAroundAnAnsweredCall) {
+  const mezzo::testing::ManualClock clock;
+  V2Handler timed({}, {.service = service_,
+                             .directory = open_,
+                             .regions = regions_,
+                             .traces = traces_,
+                             .logs = logs_,
+                             .clock = &clock});
+  Post("/v2/models/m/infer", kJsonInfer);
+  EXPECT_EQ(service_.recorded, 0) << "without a clock there is nothing to record";
+
+  MadeRequest request("POST", "/v2/models/m/infer", kJsonInfer);
+  EXPECT_EQ(runtime::SyncWait(timed.Handle(runtime::Context(), request.get())).status, 200);
+  EXPECT_EQ(service_.recorded, 1);
+  EXPECT_EQ(service_.admit_time, Duration::zero());
+}
+
 TEST_F(V2HandlerTest, PassesTheServicesErrorsOn) {
   service_.failure = Unavailable("queue_full", "Exceeds maximum queue size").WithRetryAfter(30ms);
   const auto response = Post("/v2/models/m/infer", kJsonInfer);
@@ -157,7 +175,7 @@ TEST_F(V2HandlerTest, TellsHealth) {
 
 TEST_F(V2HandlerTest, DescribesServerAndModels) {
   EXPECT_EQ(Line(Get("/v2")),
-            R"(200 {"name":"mezzo","version":"1.2","extensions":["classification","model_repository","model_repository(unload_dependents)","schedule_policy","model_configuration","binary_tensor_data","parameters","statistics","trace","logging","system_shared_memory"]})");
+            R"j(200 {"name":"mezzo","version":"1.2","extensions":["classification","model_repository","model_repository(unload_dependents)","schedule_policy","model_configuration","binary_tensor_data","parameters","statistics","trace","logging","system_shared_memory"]})j");
   EXPECT_EQ(Line(Get("/v2/models")), R"(200 {"models":["m","z"]})");
   EXPECT_EQ(Line(Get("/v2/models/m")),
             R"(200 {"name":"m","versions":["1","3"],"platform":"onnxruntime_onnx","inputs":[{"name":"x","datatype":"FP32","shape":[-1,2]}],"outputs":[{"name":"y","datatype":"FP32","shape":[-1,2]}]})");

@@ -13,9 +13,8 @@
 namespace mezzo::app::cli {
 namespace {
 
-constexpr const char* kAbout = R"(Sends inference requests and measures the answers
-
-Open loop (--rate, --trace): requests are sent when the schedule says, whether or not earlier ones were answered, and
+constexpr const char* kAbout = "Sends inference requests at a given pace and measures the answers";
+constexpr const char* kMore = R"(Open loop (--rate, --trace): requests are sent when the schedule says, whether or not earlier ones were answered, and
 latency counts from the time the schedule intended. Closed loop (--concurrency): so many requests are always on their way.
 
 Several flows in one run:
@@ -131,6 +130,7 @@ void PrintProgress(const ProgressSample& sample) {
 
 CLI::App* AddBenchCommand(CLI::App& app, BenchOptions& options) {
   CLI::App* command = app.add_subcommand("bench", kAbout);
+  command->footer(kMore);
   AddServerOptions(*command, options.server);
   command->add_option("--grpc", options.server.grpc, "The server's gRPC address")
       ->capture_default_str()->type_name("HOST:PORT");

@@ -229,8 +229,8 @@ Result<std::vector<NamedInput>> ParseAnswer(std::string_view body, std::size_t j
 }
 
 CLI::App* AddInferCommand(CLI::App& app, InferOptions& options) {
-  CLI::App* command = app.add_subcommand("infer", R"(Sends one inference request and prints the answer
-
+  CLI::App* command = app.add_subcommand("infer", "Sends one inference request and prints the answer");
+  command->footer(R"(Examples:
   mezzo infer simple --input 'INPUT0=[[1,2,3]]' --input INPUT1=@second.json
   mezzo infer minilm --input input_ids=@ids.bin --shape input_ids:1x32 --output json)");
   AddServerOptions(*command, options.server);

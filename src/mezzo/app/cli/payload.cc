@@ -95,8 +95,20 @@ Result<std::optional<std::string_view>> Given(const ModelSignature& signature, c
   return value;
 }
 
+/// The text of the input's own shape, or of one given to an input declared alike.
+Result<std::optional<std::string_view>> GivenShape(const TensorSignature& input, const ModelSignature& signature,
+                                                   const FlowSpec& flow) {
+  MEZZO_TRY(auto given, Given(signature, flow, flow.shapes, "shape", input.name));
+  for (const TensorSignature& other : signature.inputs) {
+    if (given.has_value()) break;
+    if (!(other.shape == input.shape)) continue;
+    MEZZO_TRY(given, Given(signature, flow, flow.shapes, "shape", other.name));
+  }
+  return given;
+}
+
 Result<Shape> ChooseShape(const TensorSignature& input, const ModelSignature& signature, const FlowSpec& flow) {
-  MEZZO_TRY(const auto given, Given(signature, flow, flow.shapes, "shape", input.name));
+  MEZZO_TRY(const auto given, GivenShape(input, signature, flow));
   Shape shape = input.shape;
   if (given.has_value()) {
     MEZZO_TRY(shape, ParseShape(*given));

@@ -21,9 +21,9 @@ struct NamedInput {
 /// "1x32" → [1,32]; fails with "bad_shape".
 Result<tensor::Shape> ParseShape(std::string_view text);
 
-/// Inputs for a model from its signature: variable dimensions become 1 unless the flow has a shape for the input,
-/// values are random in the flow's ranges (else 0 to 1 for reals, 0 to 99 for integers, both for booleans, words for
-/// BYTES) or zero. The same seed makes the same inputs. Fails with "bad_flow" for shapes and ranges that name no input,
+/// Inputs for a model from its signature. An input without a shape in the flow takes the one given to another input of
+/// the same declared shape (the mask goes with the tokens); else its variable dimensions become 1. Values are
+/// random in the flow's ranges (else 0 to 1 for reals, 0 to 99 for integers, both for booleans, words for BYTES) or zero. The same seed makes the same inputs. Fails with "bad_flow" for shapes and ranges that name no input,
 /// contradict the signature, exceed the type, or make a tensor of over 1 GiB.
 Result<std::vector<NamedInput>> MakeInputs(const ModelSignature& signature, const FlowSpec& flow, std::uint64_t seed);
 

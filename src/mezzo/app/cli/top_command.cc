@@ -71,9 +71,9 @@ void Watch(const V2Client& client, const TopOptions& options, TopSample before, 
 }  // namespace
 
 CLI::App* AddTopCommand(CLI::App& app, TopOptions& options) {
-  CLI::App* command = app.add_subcommand(
-      "top", "Shows models, queues, batches and tenants of a running server, live; q quits\n"
-             "DEVICE is the share of the device's slots, QUEUE the requests that wait, BATCH the mean rows of a batch.");
+  CLI::App* command = app.add_subcommand("top", "Shows models, queues, batches and tenants of a server, live; q quits");
+  command->footer(
+      "DEVICE is the share of the device's slots, QUEUE the requests that wait, BATCH the mean rows of a batch.");
   AddServerOptions(*command, options.server);
   AddDurationOption(*command, "-i,--interval", options.interval, "Time between two looks");
   command->add_flag("--once", options.once, "Print one frame over one interval and end");

@@ -75,6 +75,8 @@ Message ChildOf(Message parent, std::uint64_t field) {
 
 constexpr std::uint64_t kNodeOpType = 4;
 constexpr std::uint64_t kDimParam = 2;
+/// A graph that an execution provider compiled before.
+constexpr std::string_view kContextOperator = "EPContext";
 constexpr std::uint64_t kTensorName = 8;
 constexpr std::uint64_t kSparseDims = 3;
 constexpr std::size_t kMaxSparseElementSize = 16;
@@ -143,13 +145,12 @@ class Scanner {
   }
 
   Result<void> CheckOperator(const Field& field) {
-    constexpr std::string_view kContext = "EPContext";
-    if (field.value != kContext.size()) {
+    if (field.value != kContextOperator.size()) {
       at_ = field.end;
       return {};
     }
     MEZZO_TRY(const std::string name, Text(field.value));
-    if (name != kContext) return {};
+    if (name != kContextOperator) return {};
     return InvalidArgument(
         "model_invalid",
         "the model has an EPContext node, which names files for an execution provider to open; "

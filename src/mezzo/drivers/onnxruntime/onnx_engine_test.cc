@@ -58,6 +58,7 @@ class OnnxEngineTest : public ::testing::Test {
   static Result<std::vector<Tensor>> RunAll(Session& session, const std::vector<Tensor>& inputs,
                                             RunControl* control = nullptr) {
     std::vector<const Tensor*> pointers;
+    pointers.reserve(inputs.size());
     for (const Tensor& input : inputs) pointers.push_back(&input);
     std::vector<std::size_t> wanted(session.facts().outputs.size());
     for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = i;
@@ -353,6 +354,7 @@ TEST_F(OnnxEngineTest, FourThreadsRunOneSessionWhileAnotherLoadsAndUnloads) {
   const std::string other = folder_.Write("other.onnx", testing::MatMulModel(256, 2));
   std::atomic<int> failures{0};
   std::vector<std::thread> threads;
+  threads.reserve(4);
 
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {

@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -187,6 +189,24 @@ TEST_F(OnnxLoadTest, TakesTheFirstProviderOfTheListThatThisHostHas) {
   EXPECT_THAT(none.message(), AllOf(HasSubstr("tensorrt: not in this build"),
                                     HasSubstr("cuda: not in this build"), HasSubstr("this host has: cpu")));
   EXPECT_THAT(engine_.providers(), Contains("cpu"));
+}
+
+TEST_F(OnnxLoadTest, LogsTheProviderThatWasTakenAndWhyNotTheOthers) {
+  const std::string path = folder_.Write("model.onnx", testing::MatMulModel(16, 1));
+  const std::string log_path = folder_.Write("log", "");
+  std::FILE* const file = std::fopen(log_path.c_str(), "w");
+  ASSERT_NE(file, nullptr);
+  const RealClock clock;
+  observe::Logger log({.fd = ::fileno(file)}, clock);
+  OnnxEngine engine({}, &log);
+
+  EXPECT_TRUE(engine.Load({.model_path = path, .providers = {{"cuda", {}}, {"cpu", {}}}}).ok());
+
+  std::ifstream lines(log_path);
+  const std::string text{std::istreambuf_iterator<char>(lines), {}};
+  EXPECT_THAT(text, AllOf(HasSubstr("model session created"), HasSubstr(R"("provider":"cpu")"),
+                          HasSubstr("cuda: not in this build of ONNX Runtime")));
+  std::fclose(file);
 }
 
 TEST_F(OnnxLoadTest, AModelMaySetOnlyHarmlessOptions) {

@@ -53,9 +53,10 @@ RepositoryCatalog::Core::Core(Options options, Parts parts)
     : options_(std::move(options)),
       parts_(parts),
       repository_(options_.roots),
-      loader_(
-          {.default_max_batch = options_.default_max_batch, .max_warmup_bytes = options_.max_warmup_bytes},
-          parts_.engine, parts_.clock),
+      loader_({.default_max_batch = options_.default_max_batch,
+               .default_providers = options_.default_providers,
+               .max_warmup_bytes = options_.max_warmup_bytes},
+              parts_.engine, parts_.clock),
       metrics_(parts_.registry),
       link_(std::make_shared<Link>()),
       snapshot_(std::make_shared<const Snapshot>()),

@@ -150,7 +150,7 @@ Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, 
   const TimePoint start = clock_.Now();
   engine::LoadRequest request;
   MEZZO_TRY(request.model_path, FindModelFile(*folder, declared.file));
-  request.providers = declared.providers;
+  request.providers = declared.providers.empty() ? options_.default_providers : declared.providers;
   request.optimization_level = declared.optimization_level;
   request.fixed_dims = declared.fixed_dims;
   auto loaded = std::make_unique<ModelVersion>();
@@ -158,6 +158,7 @@ Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, 
   MEZZO_TRY(ModelConfig config,
             CompleteConfig(source.declared, loaded->session->facts(), options_.default_max_batch));
   config.platform = engine_.platform();
+  config.providers = request.providers;
   for (TensorConfig& output : config.outputs) {
     if (output.label_file.empty()) continue;
     MEZZO_TRY(const std::string text, ReadFileBelow(source.folder.path, output.label_file, kMaxLabelBytes));

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
@@ -16,11 +18,12 @@ class VersionLoader {
  public:
   struct Options {
     std::int64_t default_max_batch = 32;
+    std::vector<engine::ProviderChoice> default_providers;
     ByteCount max_warmup_bytes = ByteCount{64} << 20;
   };
   /// Both outlive the loader.
   VersionLoader(Options options, engine::Engine& engine, const Clock& clock)
-      : options_(options), engine_(engine), clock_(clock) {}
+      : options_(std::move(options)), engine_(engine), clock_(clock) {}
 
   /// The version without extension. Errors are the engine's, "model_config_mismatch", "warmup_failed" and
   /// those of the files.

@@ -40,6 +40,11 @@ class FakeEngine final : public engine::Engine {
   ByteCount alive_bytes() const { return alive_.load(); }
   ByteCount peak_bytes() const { return peak_.load(); }
   int sessions() const { return sessions_.load(); }
+  /// Of the newest load.
+  std::vector<engine::ProviderChoice> providers_asked() EXCLUDES(mu_) {
+    MutexLock lock(mu_);
+    return providers_asked_;
+  }
   /// Batch sizes of all runs.
   std::vector<std::int64_t> rows() EXCLUDES(mu_) {
     MutexLock lock(mu_);
@@ -58,6 +63,7 @@ class FakeEngine final : public engine::Engine {
   std::set<std::string> held_ GUARDED_BY(mu_);
   std::map<std::string, int> loads_ GUARDED_BY(mu_);
   std::vector<std::int64_t> rows_ GUARDED_BY(mu_);
+  std::vector<engine::ProviderChoice> providers_asked_ GUARDED_BY(mu_);
   std::atomic<int> runs_{0};
   std::atomic<int> sessions_{0};
   std::atomic<ByteCount> alive_{0};
@@ -110,6 +116,7 @@ inline Result<std::unique_ptr<engine::Session>> FakeEngine::Load(const engine::L
       }
       return false;
     };
+    providers_asked_ = request.providers;
     std::string path = request.model_path;
     for (int i = 0; i < 2; ++i) path.resize(path.rfind('/'));
     ++loads_[path.substr(path.rfind('/') + 1)];

@@ -61,6 +61,7 @@ class BatchFormer {
   double lead_weight_ = 1;
   bool full_ = false;
   std::vector<Candidate> candidates_;  // The lead first.
+  std::vector<Subqueue*> joining_;     // Scratch of Gather().
   std::vector<WorkItem*>* items_ = nullptr;
   std::vector<WorkItem*>* hopeless_ = nullptr;
 };

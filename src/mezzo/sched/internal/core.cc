@@ -134,16 +134,17 @@ void Scheduler::Core::Retire(Model& model) {
 }
 
 TenantIndex Scheduler::Core::AddTenant(TenantOptions options) {
-  options.weight = SaneWeight(options.weight);
+  const TenantIndex index{static_cast<std::uint32_t>(tenants_.size())};
   tenants_.push_back(std::make_unique<Tenant>());
-  tenants_.back()->options = std::move(options);
   HangUnder(*tenants_.back(), tree_);
-  return TenantIndex{static_cast<std::uint32_t>(tenants_.size() - 1)};
+  SetTenant(index, std::move(options));
+  return index;
 }
 
 void Scheduler::Core::SetTenant(TenantIndex index, TenantOptions options) {
-  options.weight = SaneWeight(options.weight);
-  TenantAt(index).options = std::move(options);
+  Tenant& tenant = TenantAt(index);
+  tenant.options = std::move(options);
+  for (Node& node : tenant.nodes) node.weight = SaneWeight(tenant.options.weight);
 }
 
 void Scheduler::Core::SetSlots(std::uint32_t slots) {
@@ -305,7 +306,7 @@ bool Scheduler::Core::KeepsPromises(const WorkItem& item, const Model& model, co
 }
 
 double Scheduler::Core::RoomForOthers(const Node& node, double cost, TimePoint now) {
-  if (tenants_.size() < 2) return 0;
+  if (tenants_.size() < 2 || node.class_state->queued_cost == 0) return 0;
   // Promises to a tenant that holds most of the backlog must not fill the device to the brim: the next item
   // of a tenant with little in the queue would find no room, though its turn comes first.
   if (node.queued_cost > 0 && 2 * node.queued_cost >= node.class_state->queued_cost) {

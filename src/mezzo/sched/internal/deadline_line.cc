@@ -22,7 +22,7 @@ void DeadlineLine::Insert(WorkItem& item, TimePoint latest_start) {
     return;
   }
   ItemAccess::ExpiryPosition::Of(item) = kNoPosition;
-  InsertNear({key, SafeCost(item), &item});
+  InsertNear({key, SafeCost(item), &item, item.cls});
   Rebalance();
 }
 
@@ -61,7 +61,7 @@ void DeadlineLine::Rebalance() {
   if (near_.size() >= kLeastNear || far_.empty()) return;
   while (near_.size() < kMostNear / 2 && !far_.empty()) {
     WorkItem* item = far_.top();
-    near_.push_back({far_.top_key(), SafeCost(*item), item});
+    near_.push_back({far_.top_key(), SafeCost(*item), item, item->cls});
     far_.Pop();
   }
 }
@@ -71,7 +71,7 @@ double DeadlineLine::Slack(Class cls, TimePoint after, const Device& device, con
   double slack = std::numeric_limits<double>::infinity();
   const auto from = after.time_since_epoch().count();
   for (const Entry& entry : near_) {
-    if (entry.item->cls > cls || entry.item == except) continue;
+    if (entry.cls > cls || entry.item == except) continue;
     const double room = static_cast<double>(entry.key.when) * device.slots - ahead;
     if (room >= 0 && entry.key.when >= from) slack = std::min(slack, room);
     ahead += entry.cost;
@@ -83,7 +83,7 @@ bool DeadlineLine::Hurts(const WorkItem& item, double work, const Device& device
   double without = device.free_sum;
   double with = without + work;
   for (const Entry& entry : near_) {
-    if (entry.item->cls > item.cls) continue;
+    if (entry.cls > item.cls) continue;
     if (entry.item != &item) {
       const double limit = static_cast<double>(entry.key.when) * device.slots;
       if (without <= limit && with > limit) return true;
@@ -99,7 +99,7 @@ double DeadlineLine::WorkBefore(TimePoint latest_start, Class cls) const {
   double work = 0;
   for (const Entry& entry : near_) {
     if (entry.key.when > latest_start.time_since_epoch().count()) break;
-    if (entry.item->cls <= cls) work += entry.cost;
+    if (entry.cls <= cls) work += entry.cost;
   }
   return work;
 }

@@ -11,7 +11,7 @@ namespace mezzo::sched::internal {
 
 /// Queued items with deadlines, by the latest time at which they must start.
 ///
-/// The first few hundred stand in one sorted array, so that the question "would all of them still start in
+/// The first hundred or so stand in one sorted array, so that the question "would all of them still start in
 /// time if this work went first?" is one pass over contiguous memory; the rest waits in a heap. Latest starts
 /// and costs are those of the time of insertion or of the last Update().
 class DeadlineLine {
@@ -45,7 +45,7 @@ class DeadlineLine {
   template <typename Fits>
   [[nodiscard]] WorkItem* FirstThat(Class cls, const Fits& fits) const {
     for (const Entry& entry : near_) {
-      if (entry.item->cls <= cls && fits(*entry.item)) return entry.item;
+      if (entry.cls <= cls && fits(*entry.item)) return entry.item;
     }
     return nullptr;
   }
@@ -57,9 +57,10 @@ class DeadlineLine {
     ItemKey key;
     double cost;
     WorkItem* item;
+    Class cls;  // Here too, so that a pass touches no item.
   };
-  static constexpr std::size_t kMostNear = 256;
-  static constexpr std::size_t kLeastNear = 64;
+  static constexpr std::size_t kMostNear = 128;
+  static constexpr std::size_t kLeastNear = 32;
 
   void InsertNear(const Entry& entry);
   void Rebalance();

@@ -44,7 +44,7 @@ void FlowTree::Activate(Leaf& leaf) {
   Model& model = *leaf.model_class->model;
   if (node.active_leaves++ == 0) {
     node.tag = std::max(node.tag, cls.virtual_time);
-    node.counted_weight = node.tenant->options.weight;
+    node.counted_weight = node.weight;
     cls.active_weight += node.counted_weight;
     ++cls.active_nodes;
   }
@@ -222,7 +222,7 @@ void FlowTree::Charge(Leaf& leaf, double cost, bool served) {
   Node& node = *leaf.node;
   if (served) leaf.served = node.served = ++serve_clock_;
   leaf.tag += cost / leaf.model_class->model->options.weight;
-  node.tag += cost / node.tenant->options.weight;
+  node.tag += cost / node.weight;
   if (leaf.queued_items > 0 && !leaf.parked && leaf.position != kNoPosition) {
     node.leaves.Update(KeyOf(leaf), &leaf);
   }

@@ -119,17 +119,18 @@ struct Leaf {
 
 /// A tenant within a class.
 struct Node {
-  Tenant* tenant = nullptr;
-  ClassState* class_state = nullptr;
-  Heap<TagKey, Leaf, Position> leaves;  // Those that may run as far as is known.
   double tag = 0;
+  double weight = 1;  // The tenant's.
+  std::uint64_t served = 0;
+  std::uint32_t position = kNoPosition;
+  std::uint32_t active_leaves = 0;
+  std::int64_t queued_cost = 0;
+  Heap<TagKey, Leaf, Position> leaves;  // Those that may run as far as is known.
+  ClassState* class_state = nullptr;
+  Tenant* tenant = nullptr;
   double virtual_time = 0;    // Of its leaves.
   double active_weight = 0;   // Sum over leaves with items.
   double counted_weight = 0;  // As counted in class_state->active_weight.
-  std::uint64_t served = 0;
-  std::int64_t queued_cost = 0;
-  std::uint32_t active_leaves = 0;
-  std::uint32_t position = kNoPosition;
   FlowStatistics stats;
 };
 

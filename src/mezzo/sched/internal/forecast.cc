@@ -68,7 +68,7 @@ double Forecast::FairShareAhead(const Arrival& arrival, const ClassState& cls, d
   const double own_tenant =
       std::min(static_cast<double>(node.queued_cost) + own, own_flow * models / model_weight + flow_debt);
 
-  const double weight = arrival.tenant->options.weight;
+  const double weight = node.weight;
   const double tenants = cls.active_weight + (node.active_leaves > 0 ? 0 : weight);
   // What the tenant got beyond its share lately, the others get first.
   const double debt = std::max(0.0, tree_.Lead(node)) * (tenants - weight);

@@ -30,6 +30,8 @@ class MadeRequest {
     net::RequestAssembler::SetBody(&request_, SharedBytes::FromString(std::string(body)));
     net::RequestAssembler::SetReceivedAt(&request_, received_at);
   }
+  MadeRequest(const MadeRequest&) = delete;  // The request's views point into it.
+  MadeRequest& operator=(const MadeRequest&) = delete;
   [[nodiscard]] net::HttpRequest* get() { return &request_; }
 
  private:
@@ -124,12 +126,20 @@ class FakeService final : public inference::Service {
     statistics.memory_bytes = 100;
     return std::vector<inference::ModelStatistics>{statistics};
   }
+  void RecordEdges(const inference::InferenceAnswer&, Duration admit, Duration encode) override {
+    ++recorded;
+    admit_time = admit;
+    encode_time = encode;
+  }
   models::Catalog& catalog() override { return models; }
 
   FakeCatalog models;
   std::optional<Error> failure;
   TimePoint deadline{};
   std::string tenant_name;
+  int recorded = 0;
+  Duration admit_time{};
+  Duration encode_time{};
   std::string asked_statistics;
   inference::InferenceCall last;
 };

@@ -30,8 +30,8 @@ constexpr std::array<TypeRow, 26> kTypes = {{
 constexpr std::array<ONNXTensorElementDataType, 14> MakeReverse() {
   std::array<ONNXTensorElementDataType, 14> reverse{};
   for (std::size_t i = 0; i < kTypes.size(); ++i) {
-    if (kTypes[i].dtype) {
-      reverse[static_cast<std::size_t>(*kTypes[i].dtype)] = static_cast<ONNXTensorElementDataType>(i);
+    if (const auto dtype = kTypes[i].dtype) {
+      reverse[static_cast<std::size_t>(*dtype)] = static_cast<ONNXTensorElementDataType>(i);
     }
   }
   return reverse;
