@@ -1,5 +1,5 @@
-// Requests with binary tensors behind their JSON: two bytes of header length, then the body. Whatever is decoded is
-// a whole tensor within the body or a copy of it, and goes out again as it came.
+// Requests with binary tensors behind their JSON: two bytes of header length, then the body. Whatever is
+// decoded is a whole tensor within the body or a copy of it, and goes out again as it came.
 
 #include <cstdint>
 #include <cstdlib>

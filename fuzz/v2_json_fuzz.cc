@@ -1,5 +1,5 @@
-// JSON of the v2 protocol. The reader takes exactly what simdjson takes (apart from Triton's NaN and Infinity, huge
-// integers and depth); what is decoded is sound, and survives being written and read again.
+// JSON of the v2 protocol. The reader takes exactly what simdjson takes (apart from Triton's NaN and
+// Infinity, huge integers and depth); what is decoded is sound, and survives being written and read again.
 
 #include <simdjson.h>
 
@@ -41,8 +41,8 @@ void CompareWithSimdjson(std::string_view text) {
   if (accepted == (error == simdjson::SUCCESS) || too_deep) return;
   if (accepted) {
     // Words and sizes of numbers that simdjson has no place for.
-    MEZZO_CHECK(text.find("NaN") != text.npos || text.find("Inf") != text.npos || error == simdjson::NUMBER_ERROR ||
-                error == simdjson::CAPACITY);
+    MEZZO_CHECK(text.find("NaN") != text.npos || text.find("Inf") != text.npos ||
+                error == simdjson::NUMBER_ERROR || error == simdjson::CAPACITY);
     return;
   }
   // simdjson 3.0 lets a lone low surrogate through.
@@ -74,7 +74,8 @@ bool SameBytes(const mezzo::tensor::Tensor& a, const mezzo::tensor::Tensor& b) {
 
 bool HasNan(const mezzo::tensor::Tensor& tensor) {
   using mezzo::tensor::DType;
-  return tensor.dtype == DType::kFp32 || tensor.dtype == DType::kFp64;  // NaN has many forms; shapes were compared.
+  return tensor.dtype == DType::kFp32 ||
+         tensor.dtype == DType::kFp64;  // NaN has many forms; shapes were compared.
 }
 
 void RoundTrip(const DecodedRequest& request) {

@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BUILD = ROOT / "build" / "fuzz"
+BUILD = ROOT / "build" / "asan"  # Its targets are instrumented for libFuzzer.
 
 
 def fuzz(target, seconds):

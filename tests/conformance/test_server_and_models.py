@@ -173,9 +173,7 @@ def test_model_names(server):
 
 
 @covers("GET /metrics")
-def test_metrics_are_openmetrics(server, http):
-    inputs, _, _ = simple_inputs(http)
-    http.infer("simple", inputs)
+def test_metrics_are_openmetrics(server):
     status, headers, body = server.get("/metrics", {"Accept": "application/openmetrics-text; version=1.0.0"})
 
     assert status == 200
@@ -186,9 +184,19 @@ def test_metrics_are_openmetrics(server, http):
     for name in ("mezzo_inference_requests", "mezzo_inference_request_seconds", "mezzo_inference_stage_seconds",
                  "mezzo_inference_batch_rows", "mezzo_sched_refused", "mezzo_models_loads", "mezzo_runtime_loop_stalls"):
         assert f"# TYPE {name} " in text, name
-    stages = {line.split('stage="')[1].split('"')[0] for line in text.splitlines()
-              if line.startswith('mezzo_inference_stage_seconds_count{model="simple"') and not line.endswith(" 0")}
-    assert stages == {"admit", "queue", "gather", "run", "scatter", "encode"}
+
+
+@covers("GET /metrics")
+def test_every_stage_of_a_call_is_measured(client, server):
+    def counts():
+        return {stage: server.metrics()[f'mezzo_inference_stage_seconds_count{{model="simple",version="1",stage="{stage}"}}']
+                for stage in ("admit", "queue", "gather", "run", "scatter", "encode")}
+
+    before = counts()
+    inputs, _, _ = simple_inputs(client)
+    client.infer("simple", inputs)
+    after = counts()
+    assert {stage: after[stage] - before[stage] for stage in after} == dict.fromkeys(after, 1)
 
 
 def _without_defaults(value):
@@ -196,7 +204,7 @@ def _without_defaults(value):
     if isinstance(value, dict):
         cleaned = {key: _without_defaults(inner) for key, inner in value.items()}
         return {key: inner for key, inner in cleaned.items() if inner not in ({}, [], "", "0", "False", "FORMAT_NONE",
-                                                                             "PRIORITY_DEFAULT")}
+                                                                             "PRIORITY_DEFAULT", "REJECT")}
     if isinstance(value, list):
         return [_without_defaults(inner) for inner in value]
     return str(value)

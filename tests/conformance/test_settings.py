@@ -80,5 +80,5 @@ def test_log_settings(controller, control):
         controller.update_log_settings({"log_info": True})
     controller.unload_model("classifier")
     assert "unknown setting 'log_colour'" in \
-        controller.refused("invalid", controller.update_log_settings, {"log_colour": "red"})
+        controller.refused("invalid", controller.update_log_settings, {"log_colour": True})
     assert "log_format" in controller.refused("invalid", controller.update_log_settings, {"log_format": "xml"})

@@ -1,6 +1,7 @@
 """System shared memory with tritonclient's own helpers, and the refusal of CUDA's."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -114,13 +115,12 @@ def test_ranges_and_sizes_are_checked(controller, region):
     output = controller.module.InferRequestedOutput("OUTPUT0")
     output.set_shared_memory("region", SIZE - 1, 2 * SIZE)
     inputs, _, _ = simple_inputs(controller)
-    assert controller.refused("invalid", controller.infer, "simple", inputs, outputs=[output]) == \
-        "the output needs 64 bytes, its shared memory has 63"
+    assert controller.refused("internal", controller.infer, "simple", inputs, outputs=[output]) == (
+        "shared memory size specified with the request for output 'OUTPUT0' (63 bytes) should be at least 64 bytes to hold "
+        "the results")
 
 
 def test_an_object_that_shrank_is_an_error_not_a_crash(controller, region):
-    import os
-
     controller.register_system_shared_memory("region", region.key, 3 * SIZE)
     inputs = [_in_region(controller, "INPUT0", 0), _in_region(controller, "INPUT1", SIZE)]
     os.truncate(f"/dev/shm{region.key}", SIZE)

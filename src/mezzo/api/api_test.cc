@@ -1,11 +1,11 @@
 // The small parts: status table, errors as responses, numbers as text, classification, settings.
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
+
+#include <gtest/gtest.h>
 
 #include "mezzo/api/classification.h"
 #include "mezzo/api/http_error.h"
@@ -42,7 +42,8 @@ TEST(StatusTable, KeepsGrpcNumbers) {
 }
 
 TEST(ErrorResponse, RoundsRetryAfterUp) {
-  const auto response = ErrorResponse(ResourceExhausted("rate", "slow \"down\"").WithRetryAfter(1200ms + 1us));
+  const auto response =
+      ErrorResponse(ResourceExhausted("rate", "slow \"down\"").WithRetryAfter(1200ms + 1us));
 
   EXPECT_EQ(response.status, 429);
   EXPECT_EQ(response.text, R"({"error":"slow \"down\""})");
@@ -141,7 +142,8 @@ TEST(Classify, RefusesWhatHasNoOrderAndWhatIsTooBig) {
   const tensor::Tensor text{.dtype = tensor::DType::kBytes, .shape = {0}, .data = {}};
   EXPECT_EQ(Classify("p", text, 1, false, {}).error().message(),
             "class result not available for output 'p' due to unsupported type 'BYTES'");
-  const auto big = Numbers<std::uint8_t>(tensor::DType::kUint8, {1'000'001}, std::vector<std::uint8_t>(1'000'001));
+  const auto big =
+      Numbers<std::uint8_t>(tensor::DType::kUint8, {1'000'001}, std::vector<std::uint8_t>(1'000'001));
   EXPECT_EQ(Classify("p", big, 1, false, {}).error().reason(), "classification_size");
 }
 
@@ -163,7 +165,8 @@ TEST(TraceSettings, ChangesAllOrNothing) {
   const auto result = settings.Update(
       "", {{.name = "trace_rate", .values = {"5"}}, {.name = "trace_count", .values = {"many"}}});
 
-  EXPECT_EQ(result.error().message(), "Unable to parse 'trace_count': expected a number in [-1, 2147483647], got 'many'");
+  EXPECT_EQ(result.error().message(),
+            "Unable to parse 'trace_count': expected a number in [-1, 2147483647], got 'many'");
   EXPECT_EQ(settings.Get("").rate, 1000U);
   EXPECT_EQ(told, 0);
 }
@@ -183,7 +186,10 @@ TEST(LogSettings, AppliesAndTells) {
   LogSetting seen;
   LogSettings settings({}, [&seen](const LogSetting& now) { seen = now; });
 
-  ASSERT_TRUE(settings.Update({{"log_info", false}, {"log_verbose_level", std::uint64_t{2}}, {"log_format", "ISO8601"}}).ok());
+  ASSERT_TRUE(
+      settings
+          .Update({{"log_info", false}, {"log_verbose_level", std::uint64_t{2}}, {"log_format", "ISO8601"}})
+          .ok());
 
   EXPECT_EQ(seen, (LogSetting{.info = false, .verbose_level = 2, .format = "ISO8601"}));
   EXPECT_EQ(settings.Get(), seen);

@@ -43,28 +43,39 @@ using Appender = void (*)(BytesView, std::size_t, const std::vector<std::string>
 
 Appender AppenderOf(tensor::DType dtype) {
   switch (dtype) {
-    case tensor::DType::kUint8: return AppendTop<std::uint8_t>;
-    case tensor::DType::kUint16: return AppendTop<std::uint16_t>;
-    case tensor::DType::kUint32: return AppendTop<std::uint32_t>;
-    case tensor::DType::kUint64: return AppendTop<std::uint64_t>;
-    case tensor::DType::kInt8: return AppendTop<std::int8_t>;
-    case tensor::DType::kInt16: return AppendTop<std::int16_t>;
-    case tensor::DType::kInt32: return AppendTop<std::int32_t>;
-    case tensor::DType::kInt64: return AppendTop<std::int64_t>;
-    case tensor::DType::kFp32: return AppendTop<float>;
-    case tensor::DType::kFp64: return AppendTop<double>;
-    default: return nullptr;
+    case tensor::DType::kUint8:
+      return AppendTop<std::uint8_t>;
+    case tensor::DType::kUint16:
+      return AppendTop<std::uint16_t>;
+    case tensor::DType::kUint32:
+      return AppendTop<std::uint32_t>;
+    case tensor::DType::kUint64:
+      return AppendTop<std::uint64_t>;
+    case tensor::DType::kInt8:
+      return AppendTop<std::int8_t>;
+    case tensor::DType::kInt16:
+      return AppendTop<std::int16_t>;
+    case tensor::DType::kInt32:
+      return AppendTop<std::int32_t>;
+    case tensor::DType::kInt64:
+      return AppendTop<std::int64_t>;
+    case tensor::DType::kFp32:
+      return AppendTop<float>;
+    case tensor::DType::kFp64:
+      return AppendTop<double>;
+    default:
+      return nullptr;
   }
 }
 
 }  // namespace
 
-Result<tensor::Tensor> Classify(std::string_view name, const tensor::Tensor& output, std::int64_t top, bool batched,
-                                const std::vector<std::string>& labels) {
+Result<tensor::Tensor> Classify(std::string_view name, const tensor::Tensor& output, std::int64_t top,
+                                bool batched, const std::vector<std::string>& labels) {
   const Appender append = AppenderOf(output.dtype);
   if (append == nullptr) {
-    return InvalidArgument("classification_type", "class result not available for output '" + std::string(name) +
-                                                      "' due to unsupported type '" +
+    return InvalidArgument("classification_type", "class result not available for output '" +
+                                                      std::string(name) + "' due to unsupported type '" +
                                                       std::string(tensor::DTypeName(output.dtype)) + "'");
   }
   const bool by_row = batched && output.shape.rank() > 0;
@@ -78,13 +89,15 @@ Result<tensor::Tensor> Classify(std::string_view name, const tensor::Tensor& out
                                                       std::to_string(kMaxRowElements));
   }
 
-  const std::uint64_t kept = std::min<std::uint64_t>(static_cast<std::uint64_t>(std::max<std::int64_t>(top, 0)), row_elements);
+  const std::uint64_t kept =
+      std::min<std::uint64_t>(static_cast<std::uint64_t>(std::max<std::int64_t>(top, 0)), row_elements);
   const std::uint64_t row_bytes = row_elements * tensor::DTypeSize(output.dtype);
   std::string text;
   for (std::uint64_t row = 0; row < rows; ++row) {
     append(output.data.view().subspan(row * row_bytes, row_bytes), kept, labels, &text);
   }
-  tensor::Tensor classes{.dtype = tensor::DType::kBytes, .shape = {}, .data = SharedBytes::FromString(std::move(text))};
+  tensor::Tensor classes{
+      .dtype = tensor::DType::kBytes, .shape = {}, .data = SharedBytes::FromString(std::move(text))};
   if (by_row) static_cast<void>(classes.shape.Append(output.shape[0]));
   static_cast<void>(classes.shape.Append(static_cast<std::int64_t>(kept)));
   return classes;

@@ -1,6 +1,5 @@
-// schema/errors.toml is the contract that clients branch on: every reason that the sources can give stands there.
-
-#include <gtest/gtest.h>
+// schema/errors.toml is the contract that clients branch on: every reason that the sources can give stands
+// there.
 
 #include <filesystem>
 #include <fstream>
@@ -9,6 +8,8 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+
+#include <gtest/gtest.h>
 
 namespace mezzo::api {
 namespace {
@@ -101,7 +102,8 @@ Reasons Used() {
     if (!entry.is_regular_file() || !IsSource(entry.path())) continue;
     const std::string text = ReadAll(entry.path());
     for (const Maker& maker : kMakers) {
-      for (std::size_t at = text.find(maker.name); at != std::string::npos; at = text.find(maker.name, at + 1)) {
+      for (std::size_t at = text.find(maker.name); at != std::string::npos;
+           at = text.find(maker.name, at + 1)) {
         const std::string slug = SlugAt(text, at + maker.name.size());
         if (!slug.empty()) used[slug].emplace(maker.code);
       }
@@ -118,7 +120,8 @@ TEST(ErrorReasons, EverySlugInTheSourcesIsListedWithItsCodes) {
     const auto found = listed.find(slug);
     EXPECT_TRUE(found != listed.end()) << "add [" << slug << "] to schema/errors.toml";
     if (found == listed.end()) continue;
-    for (const std::string& code : codes) EXPECT_TRUE(found->second.contains(code)) << slug << " lacks " << code;
+    for (const std::string& code : codes)
+      EXPECT_TRUE(found->second.contains(code)) << slug << " lacks " << code;
   }
 }
 

@@ -1,12 +1,13 @@
 #include "mezzo/api/json_reader.h"
 
+#include <simdjson.h>
+
 #include <array>
 #include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <simdjson.h>
 
 namespace mezzo::api {
 namespace {
@@ -33,7 +34,8 @@ bool HasStop(std::uint64_t eight) {
   return ((control | quote | slash | eight) & kHighs) != 0;
 }
 
-constexpr std::array<std::uint64_t, 9> kTens = {1, 10, 100, 1000, 10'000, 100'000, 1'000'000, 10'000'000, 100'000'000};
+constexpr std::array<std::uint64_t, 9> kTens = {1,       10,        100,        1000,       10'000,
+                                                100'000, 1'000'000, 10'000'000, 100'000'000};
 
 /// The number that eight digit values (first in the lowest byte) spell.
 std::uint64_t JoinEight(std::uint64_t eight) {
@@ -43,8 +45,8 @@ std::uint64_t JoinEight(std::uint64_t eight) {
   return (low + high) >> 32 & 0xFFFFFFFFU;
 }
 
-/// Takes digits from `p` on into `mantissa`, which may wrap: whoever needs to know counts. Runs of up to eight cost
-/// the same whatever their length, without a branch that could be guessed wrong for each digit.
+/// Takes digits from `p` on into `mantissa`, which may wrap: whoever needs to know counts. Runs of up to
+/// eight cost the same whatever their length, without a branch that could be guessed wrong for each digit.
 const char* TakeDigits(const char* p, const char* end, std::uint64_t* mantissa) {
   while (end - p >= 8) {
     std::uint64_t eight = 0;
@@ -146,13 +148,20 @@ Error JsonReader::error() const {
 
 std::string_view JsonReader::KindName(JsonKind kind) {
   switch (kind) {
-    case JsonKind::kObject: return "an object";
-    case JsonKind::kArray: return "an array";
-    case JsonKind::kString: return "a string";
-    case JsonKind::kNumber: return "a number";
-    case JsonKind::kBool: return "a boolean";
-    case JsonKind::kNull: return "null";
-    case JsonKind::kNone: break;
+    case JsonKind::kObject:
+      return "an object";
+    case JsonKind::kArray:
+      return "an array";
+    case JsonKind::kString:
+      return "a string";
+    case JsonKind::kNumber:
+      return "a number";
+    case JsonKind::kBool:
+      return "a boolean";
+    case JsonKind::kNull:
+      return "null";
+    case JsonKind::kNone:
+      break;
   }
   return "nothing";
 }
@@ -168,16 +177,23 @@ JsonKind JsonReader::Peek() {
   SkipSpace();
   if (at_ >= end_ || failed()) return JsonKind::kNone;
   switch (*at_) {
-    case '{': return JsonKind::kObject;
-    case '[': return JsonKind::kArray;
-    case '"': return JsonKind::kString;
+    case '{':
+      return JsonKind::kObject;
+    case '[':
+      return JsonKind::kArray;
+    case '"':
+      return JsonKind::kString;
     case 't':
-    case 'f': return JsonKind::kBool;
-    case 'n': return JsonKind::kNull;
+    case 'f':
+      return JsonKind::kBool;
+    case 'n':
+      return JsonKind::kNull;
     case '-':
     case 'N':
-    case 'I': return JsonKind::kNumber;
-    default: return IsDigit(*at_) ? JsonKind::kNumber : JsonKind::kNone;
+    case 'I':
+      return JsonKind::kNumber;
+    default:
+      return IsDigit(*at_) ? JsonKind::kNumber : JsonKind::kNone;
   }
 }
 
@@ -289,20 +305,32 @@ bool JsonReader::Unescape(std::string_view raw, std::string* out) {
     switch (kind) {
       case '"':
       case '\\':
-      case '/': *to += kind; break;
-      case 'b': *to += '\b'; break;
-      case 'f': *to += '\f'; break;
-      case 'n': *to += '\n'; break;
-      case 'r': *to += '\r'; break;
-      case 't': *to += '\t'; break;
+      case '/':
+        *to += kind;
+        break;
+      case 'b':
+        *to += '\b';
+        break;
+      case 'f':
+        *to += '\f';
+        break;
+      case 'n':
+        *to += '\n';
+        break;
+      case 'r':
+        *to += '\r';
+        break;
+      case 't':
+        *to += '\t';
+        break;
       case 'u': {
         std::uint32_t point = 0;
         if (!ReadHex4(raw, &point)) return Fail("four hexadecimal digits after '\\u' in the string before");
         raw.remove_prefix(4);
         if (point >= 0xD800 && point < 0xE000) {
           std::uint32_t low = 0;
-          if (point >= 0xDC00 || raw.substr(0, 2) != "\\u" || !ReadHex4(raw.substr(2), &low) || low < 0xDC00 ||
-              low >= 0xE000) {
+          if (point >= 0xDC00 || raw.substr(0, 2) != "\\u" || !ReadHex4(raw.substr(2), &low) ||
+              low < 0xDC00 || low >= 0xE000) {
             return Fail("a pair of surrogates in the string before");
           }
           raw.remove_prefix(6);
@@ -311,7 +339,8 @@ bool JsonReader::Unescape(std::string_view raw, std::string* out) {
         AppendUtf8(point, to);
         break;
       }
-      default: return Fail("one of \"\\/bfnrtu after '\\' in the string before");
+      default:
+        return Fail("one of \"\\/bfnrtu after '\\' in the string before");
     }
   }
   return true;
@@ -403,15 +432,16 @@ bool JsonReader::LexSpecial(bool negative, double* out) {
   if (!lexed.dropped && exponent >= -kMaxExactPower && exponent <= kMaxExactPower) {
     const auto power = static_cast<std::size_t>(exponent < 0 ? -exponent : exponent);
     if (lexed.mantissa <= kExact && power <= kMaxDoublePower) {
-      // Both are exact doubles, so one operation rounds once (Clinger's fast path). Signed conversion is the cheap one.
+      // Both are exact doubles, so one operation rounds once (Clinger's fast path). Signed conversion is the
+      // cheap one.
       const auto mantissa = static_cast<double>(static_cast<std::int64_t>(lexed.mantissa));
       const double magnitude = exponent < 0 ? mantissa / kPowers[power] : mantissa * kPowers[power];
       *out = std::copysign(magnitude, lexed.negative ? -1.0 : 1.0);
       return true;
     }
     if constexpr (std::numeric_limits<long double>::digits == 64) {
-      // The same with 64 bits of mantissa, which takes what printed floats and doubles look like (17 digits). The
-      // second rounding to 53 bits is wrong only if the first one landed exactly between two doubles.
+      // The same with 64 bits of mantissa, which takes what printed floats and doubles look like (17 digits).
+      // The second rounding to 53 bits is wrong only if the first one landed exactly between two doubles.
       const auto mantissa = static_cast<long double>(lexed.mantissa);
       const long double wide = exponent < 0 ? mantissa / kWidePowers[power] : mantissa * kWidePowers[power];
       std::uint64_t bits = 0;
@@ -448,7 +478,9 @@ bool JsonReader::ReadDouble(double* out) {
 
 template <typename T>
 std::size_t JsonReader::ReadRun(T* out, std::size_t room) {
-  const auto plain = [this] { return end_ - at_ >= 2 && (IsDigit(*at_) || (*at_ == '-' && IsDigit(at_[1]))); };
+  const auto plain = [this] {
+    return end_ - at_ >= 2 && (IsDigit(*at_) || (*at_ == '-' && IsDigit(at_[1])));
+  };
   std::size_t count = 0;
   SkipSpace();
   const char* behind = at_;  // The element that was taken last.
@@ -457,7 +489,8 @@ std::size_t JsonReader::ReadRun(T* out, std::size_t room) {
     double value = 0;
     if (!LexNumber(&lexed) || !ConvertDouble(lexed, &value)) return count;
     const auto narrow = static_cast<T>(value);
-    if (std::isinf(narrow)) [[unlikely]] break;
+    if (std::isinf(narrow)) [[unlikely]]
+      break;
     out[count++] = narrow;
     behind = at_;
     SkipSpace();
@@ -541,8 +574,10 @@ bool JsonReader::Skip() {
       bool value = false;
       return ReadBool(&value);
     }
-    case JsonKind::kNull: return ReadNull();
-    case JsonKind::kNone: break;
+    case JsonKind::kNull:
+      return ReadNull();
+    case JsonKind::kNone:
+      break;
   }
   return Fail("a value");
 }

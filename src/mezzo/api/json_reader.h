@@ -15,7 +15,7 @@ enum class JsonKind : std::uint8_t { kObject, kArray, kString, kNumber, kBool, k
 
 /// A JSON number as it stands: exact when it is an integer of up to 64 bits, and always as a double.
 struct JsonNumber {
-  bool integer = false;       ///< No fraction, no exponent, |value| fits in 64 bits.
+  bool integer = false;  ///< No fraction, no exponent, |value| fits in 64 bits.
   bool negative = false;
   std::uint64_t magnitude = 0;  ///< When `integer`.
   double value = 0;
@@ -23,12 +23,12 @@ struct JsonNumber {
 
 /// Reads one JSON text (RFC 8259) front to back without building a tree: time is linear, memory constant.
 ///
-/// As Triton's reader does, NaN, Inf and Infinity (with or without a minus) are taken for numbers. Everything that
-/// is read or skipped is checked: grammar, UTF-8, surrogates, depth. Functions return false on the first failure
-/// and for ever after; error() then says what and where. Asking for the wrong kind is such a failure.
+/// As Triton's reader does, NaN, Inf and Infinity (with or without a minus) are taken for numbers. Everything
+/// that is read or skipped is checked: grammar, UTF-8, surrogates, depth. Functions return false on the first
+/// failure and for ever after; error() then says what and where. Asking for the wrong kind is such a failure.
 ///
-/// Views returned point into the text, or into the reader for strings with escapes; both stay valid while the text
-/// and the reader live. Not thread-safe.
+/// Views returned point into the text, or into the reader for strings with escapes; both stay valid while the
+/// text and the reader live. Not thread-safe.
 class JsonReader {
  public:
   JsonReader(std::string_view text, std::size_t max_depth);
@@ -38,8 +38,8 @@ class JsonReader {
   /// What comes next; kNone at the end of the text, and for what can't start a value.
   [[nodiscard]] JsonKind Peek();
 
-  /// while (reader.NextMember(&key)) { read or skip exactly one value }. NextMember is false at the end of the
-  /// object and on failure: see failed().
+  /// while (reader.NextMember(&key)) { read or skip exactly one value }. NextMember is false at the end of
+  /// the object and on failure: see failed().
   bool EnterObject();
   bool NextMember(std::string_view* key);
   /// The same for arrays: while (reader.NextElement()) { ... }.
@@ -50,8 +50,9 @@ class JsonReader {
   bool ReadNumber(JsonNumber* out);
   /// Any number as the nearest double; fails for those beyond its range.
   bool ReadDouble(double* out);
-  /// Where an element of an array starts: takes it and those after it while they are plain numbers in the range of
-  /// the type, at most `room`, and returns how many. Then NextElement() goes on; after 0 the element is still there.
+  /// Where an element of an array starts: takes it and those after it while they are plain numbers in the
+  /// range of the type, at most `room`, and returns how many. Then NextElement() goes on; after 0 the element
+  /// is still there.
   std::size_t ReadFloats(float* out, std::size_t room);
   std::size_t ReadDoubles(double* out, std::size_t room);
   bool ReadBool(bool* out);

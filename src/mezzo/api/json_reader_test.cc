@@ -1,12 +1,12 @@
 #include "mezzo/api/json_reader.h"
 
-#include <gtest/gtest.h>
-
 #include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <random>
 #include <string>
+
+#include <gtest/gtest.h>
 
 namespace mezzo::api {
 namespace {
@@ -30,7 +30,8 @@ std::string Problem(std::string_view text) {
 std::string String(std::string_view text) {
   JsonReader reader(text, kDepth);
   std::string_view value;
-  return reader.ReadString(&value) && reader.Finish() ? std::string(value) : "error: " + reader.error().message();
+  return reader.ReadString(&value) && reader.Finish() ? std::string(value)
+                                                      : "error: " + reader.error().message();
 }
 
 TEST(JsonReader, WalksObjectsAndArrays) {
@@ -111,7 +112,8 @@ TEST(JsonReader, ReadsIntegersOf64BitsExactly) {
     JsonReader reader(text, kDepth);
     JsonNumber number;
     EXPECT_TRUE(reader.ReadNumber(&number)) << text;
-    return std::string(number.integer ? number.negative ? "-" : "" : "real ") + std::to_string(number.magnitude);
+    return std::string(number.integer ? number.negative ? "-" : "" : "real ") +
+           std::to_string(number.magnitude);
   };
   EXPECT_EQ(read("18446744073709551615"), "18446744073709551615");
   EXPECT_EQ(read("-9223372036854775808"), "-9223372036854775808");
@@ -219,7 +221,8 @@ TEST(JsonReader, SaysWhatIsWrongAndWhere) {
       {"\"abc", head + "'\"' at the end of a string at byte 4, where the text ends"},
       {"\"a\nb\"", head + "control characters in a string to be escaped at byte 2"},
       {"\"\\x\"", head + "one of \"\\/bfnrtu after '\\' in the string before at byte 4, where the text ends"},
-      {"\"\\u12g4\"", head + "four hexadecimal digits after '\\u' in the string before at byte 8, where the text ends"},
+      {"\"\\u12g4\"",
+       head + "four hexadecimal digits after '\\u' in the string before at byte 8, where the text ends"},
       {"\"\\ud800\"", head + "a pair of surrogates in the string before at byte 8, where the text ends"},
       {"\"\\ude00\"", head + "a pair of surrogates in the string before at byte 8, where the text ends"},
       {"\"\xC0\x80\"", head + "valid UTF-8 in the text that follows at byte 1"},

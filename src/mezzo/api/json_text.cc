@@ -1,9 +1,10 @@
 #include "mezzo/api/json_text.h"
 
+#include <simdjson.h>
+
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <simdjson.h>
 
 #include "mezzo/net/http_types.h"
 
@@ -46,7 +47,8 @@ void AppendJsonUtf8(std::string_view text, std::string* out) {
   *out += '"';
   std::size_t plain = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (!NeedsEscape(text[i])) [[likely]] continue;
+    if (!NeedsEscape(text[i])) [[likely]]
+      continue;
     out->append(text.substr(plain, i - plain));
     out->append(net::JsonEscape(text.substr(i, 1)));
     plain = i + 1;

@@ -17,8 +17,8 @@ void AppendJsonUtf8(std::string_view text, std::string* out);
 
 void AppendJsonInteger(std::int64_t value, std::string* out);
 void AppendJsonInteger(std::uint64_t value, std::string* out);
-/// The shortest text that reads back as the same value, always with a point or an exponent. As Triton's writer does,
-/// not-a-number is NaN and infinity is Infinity: not JSON, but what its clients read.
+/// The shortest text that reads back as the same value, always with a point or an exponent. As Triton's
+/// writer does, not-a-number is NaN and infinity is Infinity: not JSON, but what its clients read.
 void AppendJsonFloat(float value, std::string* out);
 void AppendJsonFloat(double value, std::string* out);
 inline void AppendJsonBool(bool value, std::string* out) { out->append(value ? "true" : "false"); }

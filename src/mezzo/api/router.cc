@@ -35,14 +35,22 @@ bool Fits(std::string_view pattern, std::string_view path,
 
 std::string_view MethodName(net::Method method) {
   switch (method) {
-    case net::Method::kGet: return "GET";
-    case net::Method::kHead: return "HEAD";
-    case net::Method::kPost: return "POST";
-    case net::Method::kPut: return "PUT";
-    case net::Method::kDelete: return "DELETE";
-    case net::Method::kPatch: return "PATCH";
-    case net::Method::kOptions: return "OPTIONS";
-    case net::Method::kOther: break;
+    case net::Method::kGet:
+      return "GET";
+    case net::Method::kHead:
+      return "HEAD";
+    case net::Method::kPost:
+      return "POST";
+    case net::Method::kPut:
+      return "PUT";
+    case net::Method::kDelete:
+      return "DELETE";
+    case net::Method::kPatch:
+      return "PATCH";
+    case net::Method::kOptions:
+      return "OPTIONS";
+    case net::Method::kOther:
+      break;
   }
   return "";
 }
@@ -78,7 +86,8 @@ std::string AllowedMethods(std::span<const Route> table, std::string_view path) 
   return allowed;
 }
 
-net::HttpResponse NoRouteResponse(std::span<const Route> table, std::string_view path, const RouteMatch& match) {
+net::HttpResponse NoRouteResponse(std::span<const Route> table, std::string_view path,
+                                  const RouteMatch& match) {
   if (!match.path_known) return net::HttpResponse::ErrorJson(404, "Not Found");
   net::HttpResponse response = net::HttpResponse::ErrorJson(405, "Method Not Allowed");
   response.headers.emplace_back("Allow", AllowedMethods(table, path));

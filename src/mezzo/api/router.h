@@ -13,8 +13,8 @@
 
 namespace mezzo::api {
 
-/// One line of a protocol's route table. In `pattern` a segment "*" is any one segment and "#" one of digits only;
-/// everything else is literal. What no line names is refused.
+/// One line of a protocol's route table. In `pattern` a segment "*" is any one segment and "#" one of digits
+/// only; everything else is literal. What no line names is refused.
 struct Route {
   net::Method method = net::Method::kGet;
   std::string_view pattern;

@@ -37,8 +37,8 @@ TEST(Router, CapturesSegments) {
 TEST(Router, DeniesWhatNoLineNames) {
   for (const std::string_view path :
        {"", "/", "v2/models/m", "/v2", "/v2/", "/v2/models/", "/v2/models//infer", "/v2/models/m/infer/",
-        "/v2/models/m/infer/x", "/v2//models/m", "/V2/models/m", "/v2/models/m/versions/", "/v2/models/m/versions/x",
-        "/v2/models/m/versions/-1", "/v2/models/m/versions/1a"}) {
+        "/v2/models/m/infer/x", "/v2//models/m", "/V2/models/m", "/v2/models/m/versions/",
+        "/v2/models/m/versions/x", "/v2/models/m/versions/-1", "/v2/models/m/versions/1a"}) {
     EXPECT_EQ(Id(net::Method::kGet, path), 404) << path;
   }
 }

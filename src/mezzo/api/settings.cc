@@ -26,8 +26,8 @@ Result<T> ParseSetting(const TraceChange& change, T low) {
   for (const auto& value_text : change.values) got += (got.empty() ? "" : ",") + Printable(value_text);
   return InvalidArgument("setting_invalid", "Unable to parse '" + change.name + "': expected a number in [" +
                                                 std::to_string(low) + ", " +
-                                                std::to_string(std::numeric_limits<T>::max()) + "], got '" + got +
-                                                "'");
+                                                std::to_string(std::numeric_limits<T>::max()) + "], got '" +
+                                                got + "'");
 }
 
 Result<bool> ParseLevels(const std::vector<std::string>& levels) {
@@ -43,8 +43,8 @@ Result<bool> ParseLevels(const std::vector<std::string>& levels) {
       return Unimplemented("trace_level_unsupported",
                            "trace level 'TENSORS' is not supported: tensors are never written to traces");
     } else {
-      return InvalidArgument("setting_invalid", "unknown trace level '" + Printable(level) +
-                                                    "': expected OFF or TIMESTAMPS");
+      return InvalidArgument("setting_invalid",
+                             "unknown trace level '" + Printable(level) + "': expected OFF or TIMESTAMPS");
     }
   }
   return timestamps;
@@ -70,8 +70,8 @@ Result<void> ApplyLog(const LogChange& change, LogSetting* setting) {
   } else if (change.name == "log_verbose_level") {
     MEZZO_TRY(const std::uint64_t level, LogValue<std::uint64_t>(change, "a number in [0, 4294967295]"));
     if (level > std::numeric_limits<std::uint32_t>::max()) {
-      return InvalidArgument("setting_invalid", "'log_verbose_level' must not exceed 4294967295, got " +
-                                                    std::to_string(level));
+      return InvalidArgument("setting_invalid",
+                             "'log_verbose_level' must not exceed 4294967295, got " + std::to_string(level));
     }
     setting->verbose_level = static_cast<std::uint32_t>(level);
   } else if (change.name == "log_format") {
@@ -94,7 +94,8 @@ TraceSettings::TraceSettings(TraceSetting initial, Listener listener)
 
 Result<void> TraceSettings::Apply(const TraceChange& change, Overrides* overrides) {
   if (change.name == "trace_file") {
-    return Unimplemented("trace_file_refused", "trace file location can not be updated through network protocol");
+    return Unimplemented("trace_file_refused",
+                         "trace file location can not be updated through network protocol");
   }
   if (change.name == "trace_level") {
     overrides->timestamps.reset();

@@ -38,9 +38,10 @@ class TraceSettings {
 
   explicit TraceSettings(TraceSetting initial = {}, Listener listener = nullptr);
 
-  /// All of `changes` or, on an error, none. `model` must exist; empty is the server. A model's setting that was
-  /// cleared follows the server's, the server's goes back to its initial value. Errors: kUnimplemented
-  /// "trace_file_refused" and "trace_level_unsupported"; kInvalidArgument "setting_unknown", "setting_invalid".
+  /// All of `changes` or, on an error, none. `model` must exist; empty is the server. A model's setting that
+  /// was cleared follows the server's, the server's goes back to its initial value. Errors: kUnimplemented
+  /// "trace_file_refused" and "trace_level_unsupported"; kInvalidArgument "setting_unknown",
+  /// "setting_invalid".
   Result<TraceSetting> Update(std::string_view model, const std::vector<TraceChange>& changes) EXCLUDES(mu_);
   /// What holds for a model.
   [[nodiscard]] TraceSetting Get(std::string_view model) const EXCLUDES(mu_);

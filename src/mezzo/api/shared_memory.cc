@@ -32,7 +32,7 @@ struct SharedMemoryWindow::Object {
 
   /// Bytes it has now.
   [[nodiscard]] ByteCount Size() const {
-    struct stat facts {};
+    struct stat facts{};
     if (::fstat(fd, &facts) != 0 || facts.st_size < 0) return 0;
     return static_cast<ByteCount>(facts.st_size);
   }
@@ -66,8 +66,8 @@ Result<void> SharedMemoryWindow::Write(BytesView bytes) const {
                                                             std::to_string(size_));
   }
   if (!object_->writable) {
-    return InvalidArgument("shared_memory_read_only",
-                           "the shared memory object " + Quoted(object_->key) + " can't be written by the server");
+    return InvalidArgument("shared_memory_read_only", "the shared memory object " + Quoted(object_->key) +
+                                                          " can't be written by the server");
   }
   if (object_->Size() < offset_ + bytes.size()) return object_->Shrunk();
   ByteCount done = 0;
@@ -87,15 +87,15 @@ SharedMemoryRegions::~SharedMemoryRegions() = default;
 Result<void> SharedMemoryRegions::CheckKey(std::string_view name, std::string_view key) const {
   const std::string_view bare = key.substr(key.substr(0, 1) == "/" ? 1 : 0);
   if (!IsSafeName(bare)) {
-    return InvalidArgument("shared_memory_key", "cannot register shared memory region " + Quoted(name) +
-                                                    " - invalid shm key " + Quoted(key) +
-                                                    ": expected an optional '/' and 1 to 128 of [A-Za-z0-9._-]");
+    return InvalidArgument("shared_memory_key",
+                           "cannot register shared memory region " + Quoted(name) + " - invalid shm key " +
+                               Quoted(key) + ": expected an optional '/' and 1 to 128 of [A-Za-z0-9._-]");
   }
   for (const std::string_view prefix : kReservedPrefixes) {
     if (bare.substr(0, prefix.size()) != prefix) continue;
-    return InvalidArgument("shared_memory_key", "cannot register shared memory region " + Quoted(name) +
-                                                    " with key " + Quoted(key) +
-                                                    " as the key contains the reserved prefix " + Quoted(prefix));
+    return InvalidArgument("shared_memory_key",
+                           "cannot register shared memory region " + Quoted(name) + " with key " +
+                               Quoted(key) + " as the key contains the reserved prefix " + Quoted(prefix));
   }
   if (bare.substr(0, options_.key_prefix.size()) != options_.key_prefix) {
     return InvalidArgument("shared_memory_key", "cannot register shared memory region " + Quoted(name) +
@@ -110,16 +110,17 @@ Result<void> SharedMemoryRegions::Register(const TenantId& owner, std::string na
     return Unimplemented("shared_memory_disabled", "Client shared memory is disabled on this server.");
   }
   if (name.empty() || name.size() > 256) {
-    return InvalidArgument("shared_memory_key", "the name of a shared memory region must have 1 to 256 bytes, got " +
-                                                    std::to_string(name.size()));
+    return InvalidArgument(
+        "shared_memory_key",
+        "the name of a shared memory region must have 1 to 256 bytes, got " + std::to_string(name.size()));
   }
   MEZZO_TRY_VOID(CheckKey(name, key));
   const auto end = CheckedAdd(offset, byte_size);
   if (byte_size == 0 || byte_size > options_.max_region_bytes || !end) {
-    return InvalidArgument("shared_memory_size", "failed to register shared memory region " + Quoted(name) +
-                                                     ": byte_size " + std::to_string(byte_size) + " at offset " +
-                                                     std::to_string(offset) + ", the limit is " +
-                                                     std::to_string(options_.max_region_bytes));
+    return InvalidArgument("shared_memory_size",
+                           "failed to register shared memory region " + Quoted(name) + ": byte_size " +
+                               std::to_string(byte_size) + " at offset " + std::to_string(offset) +
+                               ", the limit is " + std::to_string(options_.max_region_bytes));
   }
 
   const std::string path = key.front() == '/' ? key : "/" + key;
@@ -130,22 +131,24 @@ Result<void> SharedMemoryRegions::Register(const TenantId& owner, std::string na
     fd = ::shm_open(path.c_str(), O_RDONLY, 0);
   }
   if (fd < 0) {
-    return InvalidArgument("shared_memory_missing", "Unable to open shared memory region: " + Quoted(key) + ": " +
-                                                        std::strerror(errno));
+    return InvalidArgument("shared_memory_missing", "Unable to open shared memory region: " + Quoted(key) +
+                                                        ": " + std::strerror(errno));
   }
   const auto object = std::make_shared<const SharedMemoryWindow::Object>(key, fd, writable);
-  struct stat facts {};
+  struct stat facts{};
   if (::fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode) || object->Size() < *end) {
-    return InvalidArgument("shared_memory_size", "failed to register shared memory region " + Quoted(name) + ": " +
-                                                     std::to_string(byte_size) + " bytes at offset " +
+    return InvalidArgument("shared_memory_size", "failed to register shared memory region " + Quoted(name) +
+                                                     ": " + std::to_string(byte_size) + " bytes at offset " +
                                                      std::to_string(offset) + " are not within the " +
-                                                     std::to_string(object->Size()) + " bytes of " + Quoted(key));
+                                                     std::to_string(object->Size()) + " bytes of " +
+                                                     Quoted(key));
   }
 
   MutexLock lock(mu_);
   Key id{owner.str(), name};
   if (regions_.contains(id)) {
-    return AlreadyExists("shared_memory_exists", "shared memory region " + Quoted(name) + " already in manager");
+    return AlreadyExists("shared_memory_exists",
+                         "shared memory region " + Quoted(name) + " already in manager");
   }
   if (regions_.size() >= options_.max_regions) {
     return ResourceExhausted("shared_memory_full", "the limit of " + std::to_string(options_.max_regions) +
@@ -171,7 +174,7 @@ Result<void> SharedMemoryRegions::Unregister(const TenantId& owner, std::string_
 }
 
 Result<std::vector<SharedMemoryRegions::Region>> SharedMemoryRegions::Status(const TenantId& owner,
-                                                                            std::string_view name) const {
+                                                                             std::string_view name) const {
   std::vector<Region> found;
   MutexLock lock(mu_);
   for (const auto& [id, entry] : regions_) {
@@ -192,15 +195,15 @@ Result<SharedMemoryWindow> SharedMemoryRegions::Window(const TenantId& owner, st
   }
   const Region& region = found->second.region;
   if (offset >= region.byte_size) {
-    return InvalidArgument("shared_memory_range", "Invalid offset for shared memory region: " + Quoted(name) + ": " +
-                                                      std::to_string(offset) + " of " +
+    return InvalidArgument("shared_memory_range", "Invalid offset for shared memory region: " + Quoted(name) +
+                                                      ": " + std::to_string(offset) + " of " +
                                                       std::to_string(region.byte_size) + " bytes");
   }
   if (byte_size > region.byte_size - offset) {
-    return InvalidArgument("shared_memory_range", "Invalid offset + byte size for shared memory region: " +
-                                                      Quoted(name) + ": " + std::to_string(offset) + " + " +
-                                                      std::to_string(byte_size) + " of " +
-                                                      std::to_string(region.byte_size) + " bytes");
+    return InvalidArgument("shared_memory_range",
+                           "Invalid offset + byte size for shared memory region: " + Quoted(name) + ": " +
+                               std::to_string(offset) + " + " + std::to_string(byte_size) + " of " +
+                               std::to_string(region.byte_size) + " bytes");
   }
   return SharedMemoryWindow(found->second.object, region.offset + offset, byte_size);
 }

@@ -17,8 +17,9 @@ namespace mezzo::api {
 
 /// A part of a registered region. Keeps the region's memory object open after the region was unregistered.
 ///
-/// Bytes are copied in and out by pread and pwrite and never mapped: a client that shrinks the object gets an error
-/// instead of killing the server with SIGBUS, and one that changes bytes while they are used changes nothing.
+/// Bytes are copied in and out by pread and pwrite and never mapped: a client that shrinks the object gets an
+/// error instead of killing the server with SIGBUS, and one that changes bytes while they are used changes
+/// nothing.
 class SharedMemoryWindow {
  public:
   [[nodiscard]] ByteCount size() const { return size_; }
@@ -39,15 +40,15 @@ class SharedMemoryWindow {
   ByteCount size_ = 0;
 };
 
-/// POSIX shared memory that clients on this host have registered for tensors, by names of their own: each tenant sees
-/// and uses only its own regions. Thread-safe.
+/// POSIX shared memory that clients on this host have registered for tensors, by names of their own: each
+/// tenant sees and uses only its own regions. Thread-safe.
 class SharedMemoryRegions {
  public:
   struct Options {
-    bool enabled = false;             ///< Off: Register() and Unregister() fail with "shared_memory_disabled".
-    std::size_t max_regions = 256;    ///< Of all tenants.
+    bool enabled = false;           ///< Off: Register() and Unregister() fail with "shared_memory_disabled".
+    std::size_t max_regions = 256;  ///< Of all tenants.
     ByteCount max_region_bytes = ByteCount{4} << 30;
-    std::string key_prefix;           ///< Keys must start with this (after the leading slash).
+    std::string key_prefix;  ///< Keys must start with this (after the leading slash).
   };
   struct Region {
     std::string name;
@@ -64,15 +65,16 @@ class SharedMemoryRegions {
   /// "shared_memory_missing"; kAlreadyExists "shared_memory_exists"; kResourceExhausted "shared_memory_full".
   Result<void> Register(const TenantId& owner, std::string name, std::string key, ByteCount offset,
                         ByteCount byte_size) EXCLUDES(mu_);
-  /// Forgets a region, or all of the owner's when `name` is empty. Requests in progress keep what they use. An
-  /// unknown name is no error.
+  /// Forgets a region, or all of the owner's when `name` is empty. Requests in progress keep what they use.
+  /// An unknown name is no error.
   Result<void> Unregister(const TenantId& owner, std::string_view name) EXCLUDES(mu_);
   /// The owner's regions by name, or the one named. Fails with kNotFound "shared_memory_unknown".
   [[nodiscard]] Result<std::vector<Region>> Status(const TenantId& owner, std::string_view name) const
       EXCLUDES(mu_);
-  /// A part of a region. Fails with kNotFound "shared_memory_unknown", kInvalidArgument "shared_memory_range".
-  [[nodiscard]] Result<SharedMemoryWindow> Window(const TenantId& owner, std::string_view name, ByteCount offset,
-                                                  ByteCount byte_size) const EXCLUDES(mu_);
+  /// A part of a region. Fails with kNotFound "shared_memory_unknown", kInvalidArgument
+  /// "shared_memory_range".
+  [[nodiscard]] Result<SharedMemoryWindow> Window(const TenantId& owner, std::string_view name,
+                                                  ByteCount offset, ByteCount byte_size) const EXCLUDES(mu_);
   [[nodiscard]] bool enabled() const { return options_.enabled; }
 
  private:

@@ -4,9 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <gtest/gtest.h>
-
 #include <string>
+
+#include <gtest/gtest.h>
 
 namespace mezzo::api {
 namespace {
@@ -97,17 +97,19 @@ TEST_F(SharedMemoryTest, ChecksRangesWithoutOverflow) {
   EXPECT_EQ(regions_.Window(alice_, "r", 4, 5).error().message(),
             "Invalid offset + byte size for shared memory region: 'r': 4 + 5 of 8 bytes");
   EXPECT_EQ(regions_.Window(alice_, "r", 4, ~ByteCount{0}).error().reason(), "shared_memory_range");
-  EXPECT_EQ(regions_.Register(alice_, "s", object_.key(), ~ByteCount{0}, 2).error().reason(), "shared_memory_size");
-  EXPECT_EQ(regions_.Register(alice_, "s", object_.key(), 8, 9).error().message(),
-            "failed to register shared memory region 's': 9 bytes at offset 8 are not within the 16 bytes of '" +
-                object_.key() + "'");
+  EXPECT_EQ(regions_.Register(alice_, "s", object_.key(), ~ByteCount{0}, 2).error().reason(),
+            "shared_memory_size");
+  EXPECT_EQ(
+      regions_.Register(alice_, "s", object_.key(), 8, 9).error().message(),
+      "failed to register shared memory region 's': 9 bytes at offset 8 are not within the 16 bytes of '" +
+          object_.key() + "'");
   EXPECT_EQ(regions_.Window(alice_, "r", 0, 2)->Write(AsBytes("abc")).error().message(),
             "the output needs 3 bytes, its shared memory has 2");
 }
 
 TEST_F(SharedMemoryTest, RefusesKeysThatAreNotPlainNames) {
-  for (const std::string key : {"", "/", "//x", "../x", "/a/b", "/.hidden", "a b", "/mezzo_internal", "mezzo-x",
-                                "/triton_python_backend_shm_region_1"}) {
+  for (const std::string key : {"", "/", "//x", "../x", "/a/b", "/.hidden", "a b", "/mezzo_internal",
+                                "mezzo-x", "/triton_python_backend_shm_region_1"}) {
     EXPECT_EQ(regions_.Register(alice_, "r", key, 0, 1).error().reason(), "shared_memory_key") << key;
   }
   EXPECT_EQ(regions_.Register(alice_, "r", "/test-mezzo-no-such", 0, 1).error().message(),

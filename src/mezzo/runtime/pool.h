@@ -25,7 +25,7 @@ class BlockingPool {
     std::string name = "pool";
     std::size_t threads = 2;
     std::size_t max_queued = 256;
-    bool background = false;  ///< Runs only on processor time nobody else wants (SCHED_IDLE, else nice 19).
+    bool background = false;  ///< Lower priority than what serves (nice 10).
   };
   explicit BlockingPool(Options options);
   ~BlockingPool();

@@ -1,13 +1,14 @@
-// Question: how many unary calls does the front end serve, with a service that answers at once, against a server that
-// does nothing but send back bytes of the same sizes (1 KB in, 64 bytes out)? Budget: at least 0.7 of the bare one.
-// Both are on loopback in this process, called by the same client, 64 calls at a time over 4 connections.
-
-#include <benchmark/benchmark.h>
+// Question: how many unary calls does the front end serve, with a service that answers at once, against a
+// server that does nothing but send back bytes of the same sizes (1 KB in, 64 bytes out)? Budget: at least
+// 0.7 of the bare one. Both are on loopback in this process, called by the same client, 64 calls at a time
+// over 4 connections.
 
 #include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <benchmark/benchmark.h>
 
 #include "mezzo/api/grpc/internal/grpc_headers.h"
 #include "mezzo/api/grpc/internal/infer_request.h"
@@ -98,7 +99,8 @@ class RawEcho final : public Rpcs::WithRawCallbackMethod_ModelInfer<Rpcs::Servic
 class MessageEcho final : public Rpcs::WithCallbackMethod_ModelInfer<Rpcs::Service> {
  public:
   MessageEcho() { MEZZO_CHECK(answer_.ParseFromString(ResponseBytes())); }
-  grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext* call, const ::inference::ModelInferRequest*,
+  grpc::ServerUnaryReactor* ModelInfer(grpc::CallbackServerContext* call,
+                                       const ::inference::ModelInferRequest*,
                                        ::inference::ModelInferResponse* response) override {
     *response = answer_;
     grpc::ServerUnaryReactor* reactor = call->DefaultReactor();
@@ -131,7 +133,9 @@ class BareServer {
 class FrontServer {
  public:
   FrontServer()
-      : directory_({testing::MakeTenant("everyone", {tenancy::Scope::kInfer})}, {}, false), logger_({}, clock_), loops_(2) {
+      : directory_({testing::MakeTenant("everyone", {tenancy::Scope::kInfer})}, {}, false),
+        logger_({}, clock_),
+        loops_(2) {
     GrpcServer::Options options;
     options.port = 0;
     server_ = std::make_unique<GrpcServer>(options, GrpcServer::Services{.service = service_,
@@ -201,8 +205,8 @@ class Client {
     auto call = std::make_shared<Call>();
     call->request = request_;
     grpc::GenericStub& stub = *stubs_[static_cast<std::size_t>(connection)];
-    stub.UnaryCall(&call->context, "/inference.GRPCInferenceService/ModelInfer", {}, &call->request, &call->response,
-                   [this, call, connection](const grpc::Status& status) {
+    stub.UnaryCall(&call->context, "/inference.GRPCInferenceService/ModelInfer", {}, &call->request,
+                   &call->response, [this, call, connection](const grpc::Status& status) {
                      MEZZO_CHECK(status.ok());
                      Next(connection);
                    });
@@ -228,13 +232,15 @@ BENCHMARK(BM_Unary<BareServer<RawEcho>>)->UseRealTime()->Unit(benchmark::kMillis
 BENCHMARK(BM_Unary<BareServer<MessageEcho>>)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Unary<FrontServer>)->UseRealTime()->Unit(benchmark::kMillisecond);
 
-// Question: what do decoding and encoding cost, against protobuf's own parser? Budget: 1 µs for both together.
+// Question: what do decoding and encoding cost, against protobuf's own parser? Budget: 1 µs for both
+// together.
 void BM_Decode(benchmark::State& state) {
   const std::string bytes = RequestBytes();
   const BytesView segment = AsBytes(bytes);
   for (auto _ : state) {
     DecodedInfer decoded;
-    benchmark::DoNotOptimize(DecodeInferRequest({&segment, 1}, {.regions = nullptr, .tenant = {}}, {}, &decoded).ok());
+    benchmark::DoNotOptimize(
+        DecodeInferRequest({&segment, 1}, {.regions = nullptr, .tenant = {}}, {}, &decoded).ok());
   }
 }
 BENCHMARK(BM_Decode);

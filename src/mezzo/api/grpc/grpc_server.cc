@@ -1,13 +1,14 @@
 #include "mezzo/api/grpc/grpc_server.h"
 
-#include <grpc/support/log.h>
-
 #include <algorithm>
 #include <atomic>
 #include <fstream>
 #include <limits>
 #include <sstream>
 #include <utility>
+
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
 
 #include "mezzo/api/grpc/internal/control_service.h"
 #include "mezzo/api/grpc/internal/front.h"
@@ -26,17 +27,25 @@ std::atomic<observe::Logger*> core_logger{nullptr};
 void LogCoreLine(gpr_log_func_args* args) {
   observe::Logger* logger = core_logger.load(std::memory_order_acquire);
   if (logger == nullptr) return;
-  const auto level = args->severity == GPR_LOG_SEVERITY_ERROR ? observe::LogLevel::kWarn : observe::LogLevel::kDebug;
+  const auto level =
+      args->severity == GPR_LOG_SEVERITY_ERROR ? observe::LogLevel::kWarn : observe::LogLevel::kDebug;
   logger->Limited("grpc_core").Log(level, "gRPC says", {{"text", args->message}, {"line", args->line}});
 }
 
-/// Lets gRPC log here, while there is a server.
+/// Protobuf reports malformed text in messages, which the caller gets as an error anyway.
+void LogProtobufLine(google::protobuf::LogLevel, const char*, int, const std::string& message) {
+  observe::Logger* logger = core_logger.load(std::memory_order_acquire);
+  if (logger != nullptr) logger->Limited("protobuf").Debug("protobuf says", {{"text", message}});
+}
+
+/// Lets gRPC and protobuf log here, while there is a server.
 class CoreLogRoute {
  public:
   explicit CoreLogRoute(observe::Logger& logger) : logger_(logger) {
     core_logger.store(&logger_, std::memory_order_release);
     gpr_set_log_function(LogCoreLine);
     gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+    google::protobuf::SetLogHandler(LogProtobufLine);
   }
   ~CoreLogRoute() {
     observe::Logger* own = &logger_;
@@ -56,7 +65,8 @@ Result<std::string> ReadPem(const std::string& path, std::string_view what) {
     return InvalidArgument("tls_file", "cannot read the " + std::string(what) + " file '" + path + "'");
   }
   if (text.str().find("-----BEGIN ") == std::string::npos) {
-    return InvalidArgument("bad_certificate", "the " + std::string(what) + " file '" + path + "' is no PEM file");
+    return InvalidArgument("bad_certificate",
+                           "the " + std::string(what) + " file '" + path + "' is no PEM file");
   }
   return std::move(text).str();
 }
@@ -94,6 +104,8 @@ int Bounded(std::uint64_t value) {
 void SetLimits(const GrpcServer::Options& options, grpc::ServerBuilder* builder) {
   builder->SetMaxReceiveMessageSize(Bounded(options.max_message_bytes));
   builder->SetMaxSendMessageSize(-1);
+  // gRPC decompresses without a bound: messages come as they were sent, and inflate.h takes care.
+  builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   grpc::ResourceQuota quota("mezzo");
   quota.Resize(options.max_library_memory);
   builder->SetResourceQuota(quota);
@@ -141,10 +153,11 @@ class GrpcServer::State {
     if (server_ == nullptr || port == 0) {
       server_.reset();
       const bool tls = !front_.options.certificate_file.empty();
-      return FailedPrecondition("cannot_listen",
-                                "cannot serve gRPC on " + ListenAddress(front_.options) +
-                                    (tls ? ": the address is in use or not this host's, or certificate and key don't fit"
-                                         : ": the address is in use or not this host's"));
+      return FailedPrecondition(
+          "cannot_listen",
+          "cannot serve gRPC on " + ListenAddress(front_.options) +
+              (tls ? ": the address is in use or not this host's, or certificate and key don't fit"
+                   : ": the address is in use or not this host's"));
     }
     port_ = static_cast<std::uint16_t>(port);
     tasks_.Spawn(front_.NextLoop(), runtime::Context(),

@@ -1,8 +1,6 @@
 #include "mezzo/api/grpc/grpc_server.h"
 
 #include <fcntl.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -11,6 +9,9 @@
 #include <filesystem>
 #include <future>
 #include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "mezzo/api/grpc/internal/grpc_headers.h"
 #include "mezzo/api/grpc/testing/client_headers.h"
@@ -58,7 +59,8 @@ class GrpcServerTest : public ::testing::Test {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    channel_ = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(fakes_->server->port()), credentials, arguments);
+    channel_ = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(fakes_->server->port()), credentials,
+                                         arguments);
     stub_ = Rpcs::NewStub(channel_);
     health_ = grpc::health::v1::Health::NewStub(channel_);
   }
@@ -254,7 +256,8 @@ TEST_F(GrpcServerTest, MessagesOverTheLimitAreRefused) {
   *request.mutable_raw_input_contents(0) = std::string(2 << 20, 'x');
   grpc::ClientContext context;
   ::inference::ModelInferResponse response;
-  EXPECT_EQ(stub_->ModelInfer(&context, request, &response).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(stub_->ModelInfer(&context, request, &response).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
 TEST_F(GrpcServerTest, CompressedMessagesOverTheLimitAreRefusedToo) {
@@ -266,16 +269,57 @@ TEST_F(GrpcServerTest, CompressedMessagesOverTheLimitAreRefusedToo) {
   grpc::ClientContext context;
   context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
   ::inference::ModelInferResponse response;
-  EXPECT_EQ(stub_->ModelInfer(&context, request, &response).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(stub_->ModelInfer(&context, request, &response).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(GrpcServerTest, BombsAreRefusedByTheirRatio) {
+  Serve();
+  auto request = MakeRequest("echo");
+  *request.mutable_raw_input_contents(0) = std::string(60 << 20, '\0');
+  grpc::ClientContext context;
+  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  ::inference::ModelInferResponse response;
+  const grpc::Status status = stub_->ModelInfer(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(Trailer(context, "x-mezzo-reason"), "message_too_large");
 }
 
 TEST_F(GrpcServerTest, CompressedRequestsAreUnderstood) {
   Serve();
-  grpc::ClientContext context;
-  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
-  ::inference::ModelInferResponse response;
-  ASSERT_TRUE(stub_->ModelInfer(&context, MakeRequest("echo"), &response).ok());
-  EXPECT_THAT(response.raw_output_contents(), ElementsAre("0123456789abcdef"));
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    auto request = MakeRequest("echo");
+    (*request.mutable_parameters())["long"].set_string_param(std::string(2000, 'l'));
+    grpc::ClientContext context;
+    context.set_compression_algorithm(algorithm);
+    ::inference::ModelInferResponse response;
+    const grpc::Status status = stub_->ModelInfer(&context, request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    EXPECT_THAT(response.raw_output_contents(), ElementsAre("0123456789abcdef"));
+  }
+  grpc::ClientContext control;
+  control.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  ::inference::ModelMetadataRequest request;
+  request.set_name(std::string(3000, 'n'));
+  ::inference::ModelMetadataResponse response;
+  EXPECT_EQ(stub_->ModelMetadata(&control, request, &response).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(GrpcServerTest, MalformedMessagesAreInvalidArguments) {
+  Serve();
+  for (const char* method : {"ModelInfer", "ModelMetadata", "RepositoryModelLoad"}) {
+    grpc::GenericStub stub(channel_);
+    const grpc::Slice slice(std::string("\x0a\x7fnot a message"));
+    grpc::ByteBuffer request(&slice, 1);
+    grpc::ByteBuffer response;
+    grpc::ClientContext context;
+    std::promise<grpc::Status> done;
+    stub.UnaryCall(&context, std::string("/inference.GRPCInferenceService/") + method, {}, &request,
+                   &response, [&](const grpc::Status& status) { done.set_value(status); });
+    const grpc::Status status = done.get_future().get();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << method;
+    EXPECT_THAT(status.error_message(), HasSubstr("malformed protocol buffer")) << method;
+  }
 }
 
 // Streams.
@@ -425,7 +469,8 @@ TEST_F(GrpcServerTest, MetadataDescribesServerAndModel) {
 
   grpc::ClientContext unknown_context;
   request.set_name("nope");
-  EXPECT_EQ(stub_->ModelMetadata(&unknown_context, request, &model).error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(stub_->ModelMetadata(&unknown_context, request, &model).error_code(),
+            grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_F(GrpcServerTest, ConfigAndStatisticsAreTritonsMessages) {
@@ -488,14 +533,16 @@ TEST_F(GrpcServerTest, BadLoadsAreRefusedWithWhatIsWrong) {
   const Case cases[] = {
       {[](auto* r) { r->set_repository_name("other"); }, grpc::StatusCode::UNIMPLEMENTED,
        "'repository_name' specification is not supported, got 'other'"},
-      {[](auto* r) { (*r->mutable_parameters())["config"].set_bool_param(true); }, grpc::StatusCode::INVALID_ARGUMENT,
+      {[](auto* r) { (*r->mutable_parameters())["config"].set_bool_param(true); },
+       grpc::StatusCode::INVALID_ARGUMENT,
        "invalid value type for 'config' parameter, expected string_param."},
       {[](auto* r) { (*r->mutable_parameters())["file:1/x"].set_string_param(""); },
-       grpc::StatusCode::INVALID_ARGUMENT, "invalid value type for 'file:1/x' parameter, expected bytes_param."},
+       grpc::StatusCode::INVALID_ARGUMENT,
+       "invalid value type for 'file:1/x' parameter, expected bytes_param."},
       {[](auto* r) { (*r->mutable_parameters())["file:1/x"].set_bytes_param(""); },
        grpc::StatusCode::INVALID_ARGUMENT, "load parameter 'config' must be specified when 'file:' is"},
-      {[](auto* r) { (*r->mutable_parameters())["what"].set_bool_param(true); }, grpc::StatusCode::INVALID_ARGUMENT,
-       "unknown load parameter 'what'"},
+      {[](auto* r) { (*r->mutable_parameters())["what"].set_bool_param(true); },
+       grpc::StatusCode::INVALID_ARGUMENT, "unknown load parameter 'what'"},
       {[](auto* r) { r->set_model_name("nope"); }, grpc::StatusCode::NOT_FOUND, "Request for unknown model"},
   };
   for (const Case& bad : cases) {
@@ -539,12 +586,13 @@ TEST_F(GrpcServerTest, SettingsAreReadAndChangedButNeverWithAFilePath) {
   EXPECT_FALSE(logged.settings().at("log_info").bool_param());
   grpc::ClientContext log_file_context;
   (*log.mutable_settings())["log_file"].set_string_param("/tmp/x");
-  EXPECT_EQ(stub_->LogSettings(&log_file_context, log, &logged).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(stub_->LogSettings(&log_file_context, log, &logged).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
 }
 
 TEST_F(GrpcServerTest, TensorsGoThroughSharedMemory) {
   Serve();
-  const std::string key = "/mezzo-grpc-test-" + std::to_string(::getpid());
+  const std::string key = "/grpc-test-" + std::to_string(::getpid());
   const int fd = ::shm_open(key.c_str(), O_CREAT | O_RDWR | O_EXCL, 0600);
   ASSERT_GE(fd, 0);
   ASSERT_EQ(::ftruncate(fd, 64), 0);
@@ -581,7 +629,8 @@ TEST_F(GrpcServerTest, TensorsGoThroughSharedMemory) {
   to["shared_memory_byte_size"].set_int64_param(15);
   grpc::ClientContext small_context;
   const grpc::Status small = stub_->ModelInfer(&small_context, request, &response);
-  EXPECT_THAT(small.error_message(), HasSubstr("shared memory size specified with the request for output 'Y' (15 bytes)"));
+  EXPECT_THAT(small.error_message(),
+              HasSubstr("shared memory size specified with the request for output 'Y' (15 bytes)"));
 
   grpc::ClientContext status_context;
   ::inference::SystemSharedMemoryStatusResponse regions;
@@ -648,7 +697,8 @@ TEST_F(GrpcServerTest, WithKeysOnlyTheyAreAdmittedAndOnlyWithinTheirScopes) {
   grpc::ClientContext statistics;
   statistics.AddMetadata("x-api-key", "k-infer");
   ::inference::ModelStatisticsResponse counted;
-  EXPECT_EQ(stub_->ModelStatistics(&statistics, {}, &counted).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(stub_->ModelStatistics(&statistics, {}, &counted).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
 
   grpc::ClientContext stream_context;
   auto stream = stub_->ModelStreamInfer(&stream_context);
@@ -770,7 +820,8 @@ class TlsTest : public GrpcServerTest {
     folder_ = std::filesystem::temp_directory_path() / ("mezzo-grpc-tls-" + std::to_string(::getpid()));
     std::filesystem::create_directories(folder_);
     const std::string command =
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "
+        "/CN=localhost "
         "-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout " +
         Path("key.pem") + " -out " + Path("cert.pem") + " 2>/dev/null";
     ASSERT_EQ(std::system(command.c_str()), 0);

@@ -1,13 +1,14 @@
-// Question: what do the v2 HTTP codecs cost for one request, by form? Budgets on the reference host: JSON of 2.7 kB
-// with 256 floats decodes in 6 us; a binary request decodes, and its answer encodes, in 2 us together. The library
-// parsers beside ours read the same text without making a tensor of it.
+// Question: what do the v2 HTTP codecs cost for one request, by form? Budgets on the reference host: JSON
+// of 2.7 kB with 256 floats decodes in 6 us; a binary request decodes, and its answer encodes, in 2 us
+// together. The library parsers beside ours read the same text without making a tensor of it.
 
-#include <benchmark/benchmark.h>
 #include <simdjson.h>
 
 #include <cstring>
 #include <random>
 #include <string>
+
+#include <benchmark/benchmark.h>
 
 #include "mezzo/api/v2http/json_request.h"
 #include "mezzo/api/v2http/json_response.h"
@@ -39,7 +40,8 @@ SharedBytes Body(const std::string& text) {
 }
 
 void BM_DecodeJson(benchmark::State& state) {
-  const std::string text = JsonRequest(static_cast<std::size_t>(state.range(0)), static_cast<int>(state.range(1)));
+  const std::string text =
+      JsonRequest(static_cast<std::size_t>(state.range(0)), static_cast<int>(state.range(1)));
   const SharedBytes body = Body(text);
   const DecodeSources sources;
   const DecodeLimits limits;
@@ -53,7 +55,8 @@ void BM_DecodeJson(benchmark::State& state) {
 BENCHMARK(BM_DecodeJson)->Args({256, 7})->Args({256, 17})->Args({16384, 7});
 
 void BM_SimdjsonDom(benchmark::State& state) {
-  const simdjson::padded_string text(JsonRequest(static_cast<std::size_t>(state.range(0)), static_cast<int>(state.range(1))));
+  const simdjson::padded_string text(
+      JsonRequest(static_cast<std::size_t>(state.range(0)), static_cast<int>(state.range(1))));
   simdjson::dom::parser parser;
   for (auto _ : state) benchmark::DoNotOptimize(parser.parse(text).error());
   state.SetBytesProcessed(static_cast<std::int64_t>(text.size()) * state.iterations());
@@ -61,13 +64,15 @@ void BM_SimdjsonDom(benchmark::State& state) {
 BENCHMARK(BM_SimdjsonDom)->Args({256, 7})->Args({256, 17})->Args({16384, 7});
 
 void BM_SimdjsonOnDemand(benchmark::State& state) {
-  const simdjson::padded_string text(JsonRequest(static_cast<std::size_t>(state.range(0)), static_cast<int>(state.range(1))));
+  const simdjson::padded_string text(
+      JsonRequest(static_cast<std::size_t>(state.range(0)), static_cast<int>(state.range(1))));
   simdjson::ondemand::parser parser;
   for (auto _ : state) {
     simdjson::ondemand::document document = parser.iterate(text);
     float sum = 0;
     for (simdjson::ondemand::object input : document["inputs"].get_array()) {
-      for (simdjson::ondemand::value number : input["data"].get_array()) sum += static_cast<float>(number.get_double().value());
+      for (simdjson::ondemand::value number : input["data"].get_array())
+        sum += static_cast<float>(number.get_double().value());
     }
     benchmark::DoNotOptimize(sum);
   }
@@ -76,8 +81,9 @@ void BM_SimdjsonOnDemand(benchmark::State& state) {
 BENCHMARK(BM_SimdjsonOnDemand)->Args({256, 7})->Args({256, 17})->Args({16384, 7});
 
 void BM_DecodeBinary(benchmark::State& state) {
-  std::string text = R"({"inputs":[{"name":"input","shape":[1,256],"datatype":"FP32","parameters":{"binary_data_size":1024}}],)"
-                     R"("outputs":[{"name":"output","parameters":{"binary_data":true}}]})";
+  std::string text =
+      R"({"inputs":[{"name":"input","shape":[1,256],"datatype":"FP32","parameters":{"binary_data_size":1024}}],)"
+      R"("outputs":[{"name":"output","parameters":{"binary_data":true}}]})";
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const std::size_t header = text.size();
   text.resize(header + 1024);

@@ -20,8 +20,8 @@ Result<void> ForEachMember(JsonReader* reader, std::string_view field, const Vis
   if (!reader->EnterObject()) return reader->error();
   while (reader->NextMember(&key)) {
     if (++count > kMaxMembers) {
-      return InvalidArgument("too_many_parameters", "more than " + std::to_string(kMaxMembers) + " members in '" +
-                                                        std::string(field) + "'");
+      return InvalidArgument("too_many_parameters", "more than " + std::to_string(kMaxMembers) +
+                                                        " members in '" + std::string(field) + "'");
     }
     MEZZO_TRY_VOID(visit(key));
   }
@@ -78,8 +78,8 @@ Result<TraceChange> ReadTraceChange(JsonReader* reader, std::string_view key) {
       if (!reader->EnterArray()) return reader->error();
       while (reader->NextElement()) {
         if (change.values.size() >= kMaxMembers) {
-          return InvalidArgument("setting_invalid", "more than " + std::to_string(kMaxMembers) + " values in '" +
-                                                        Printable(key) + "'");
+          return InvalidArgument("setting_invalid", "more than " + std::to_string(kMaxMembers) +
+                                                        " values in '" + Printable(key) + "'");
         }
         MEZZO_TRY(std::string value, ReadSettingText(reader, key));
         change.values.push_back(std::move(value));
@@ -87,7 +87,8 @@ Result<TraceChange> ReadTraceChange(JsonReader* reader, std::string_view key) {
       if (reader->failed()) return reader->error();
       return change;
     }
-    default: break;
+    default:
+      break;
   }
   MEZZO_TRY(std::string value, ReadSettingText(reader, key));
   change.values.push_back(std::move(value));
@@ -138,7 +139,8 @@ Result<models::LoadOverrides> ReadLoadRequest(std::string_view body) {
     MEZZO_TRY(const std::string_view text, ReadStringField(reader, name, body.size()));
     auto content = Base64Decode(text);
     if (!content.ok()) return std::move(content).error().WithContext("parameter '" + Printable(name) + "'");
-    if (!overrides.files.emplace(name.substr(kFile.size()), std::move(*content)).second) return DuplicateField(name);
+    if (!overrides.files.emplace(name.substr(kFile.size()), std::move(*content)).second)
+      return DuplicateField(name);
     return {};
   };
   MEZZO_TRY_VOID(ReadParametersOfBody(body, parameter));
@@ -177,7 +179,8 @@ Result<RegisterRequest> ReadRegisterRequest(std::string_view body) {
   };
   MEZZO_TRY_VOID(ReadBody(body, member));
   if (!key) return InvalidArgument("field_missing", "Shared memory register request has no 'key' field");
-  if (!byte_size) return InvalidArgument("field_missing", "Shared memory register request has no 'byte_size' field");
+  if (!byte_size)
+    return InvalidArgument("field_missing", "Shared memory register request has no 'byte_size' field");
   request.byte_size = *byte_size;
   return request;
 }

@@ -12,8 +12,8 @@
 
 namespace mezzo::api::v2http {
 
-/// The bodies of control requests. An empty one is taken for {}, as Triton does where it can. Unknown members are
-/// ignored unless said otherwise. All errors are kInvalidArgument and name the member.
+/// The bodies of control requests. An empty one is taken for {}, as Triton does where it can. Unknown members
+/// are ignored unless said otherwise. All errors are kInvalidArgument and name the member.
 
 /// {"ready": bool}; false when absent.
 Result<bool> ReadIndexRequest(std::string_view body);
@@ -33,7 +33,8 @@ struct RegisterRequest {
 /// {"key":"/name","offset":0,"byte_size":64}
 Result<RegisterRequest> ReadRegisterRequest(std::string_view body);
 
-/// {"trace_level":["TIMESTAMPS"],"trace_rate":"1000"}: null clears; numbers may stand where Triton wants text.
+/// {"trace_level":["TIMESTAMPS"],"trace_rate":"1000"}: null clears; numbers may stand where Triton wants
+/// text.
 Result<std::vector<TraceChange>> ReadTraceRequest(std::string_view body);
 
 /// {"log_info":true,"log_verbose_level":1}: null changes nothing.

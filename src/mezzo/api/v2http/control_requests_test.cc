@@ -26,7 +26,8 @@ TEST(ReadLoadRequest, RefusesExactly) {
   EXPECT_EQ(ReadLoadRequest(R"({"parameters":{"file:1/m":"AA=="}})").error().message(),
             "the parameter 'config' must be given together with 'file:' parameters");
   EXPECT_EQ(ReadLoadRequest(R"({"parameters":{"other":"x"}})").error().reason(), "parameter_unknown");
-  EXPECT_EQ(ReadLoadRequest(R"({"parameters":{"config":"{}","file:1/m":"A!=="}})").error().reason(), "invalid_base64");
+  EXPECT_EQ(ReadLoadRequest(R"({"parameters":{"config":"{}","file:1/m":"A!=="}})").error().reason(),
+            "invalid_base64");
   EXPECT_EQ(ReadLoadRequest(R"({"parameters":{"config":1}})").error().message(),
             "Unable to parse 'config': attempt to access JSON non-string as string, found a number");
   EXPECT_EQ(ReadLoadRequest(R"({"parameters":[]})").error().reason(), "field_type");
@@ -46,7 +47,8 @@ TEST(ReadRegisterRequest, NeedsKeyAndSize) {
 }
 
 TEST(ReadTraceRequest, TakesTextNumbersListsAndNull) {
-  const auto changes = ReadTraceRequest(R"({"trace_level":["TIMESTAMPS"],"trace_rate":"5","trace_count":-1,"log_frequency":null})");
+  const auto changes = ReadTraceRequest(
+      R"({"trace_level":["TIMESTAMPS"],"trace_rate":"5","trace_count":-1,"log_frequency":null})");
   ASSERT_TRUE(changes.ok());
   ASSERT_EQ(changes->size(), 4U);
   EXPECT_EQ((*changes)[0].values, std::vector<std::string>{"TIMESTAMPS"});
@@ -57,7 +59,8 @@ TEST(ReadTraceRequest, TakesTextNumbersListsAndNull) {
 }
 
 TEST(ReadLogRequest, SkipsNull) {
-  const auto changes = ReadLogRequest(R"({"log_file":null,"log_info":false,"log_verbose_level":3,"log_format":"default"})");
+  const auto changes =
+      ReadLogRequest(R"({"log_file":null,"log_info":false,"log_verbose_level":3,"log_format":"default"})");
   ASSERT_TRUE(changes.ok());
   ASSERT_EQ(changes->size(), 3U);
   EXPECT_EQ(std::get<bool>((*changes)[0].value), false);
@@ -67,8 +70,9 @@ TEST(ReadLogRequest, SkipsNull) {
 
 TEST(CheckUnloadRequest, ChecksTheFlag) {
   EXPECT_TRUE(CheckUnloadRequest(R"({"parameters":{"unload_dependents":false}})").ok());
-  EXPECT_EQ(CheckUnloadRequest(R"({"parameters":{"unload_dependents":1}})").error().message(),
-            "Unable to parse 'unload_dependents': attempt to access JSON non-boolean as boolean, found a number");
+  EXPECT_EQ(
+      CheckUnloadRequest(R"({"parameters":{"unload_dependents":1}})").error().message(),
+      "Unable to parse 'unload_dependents': attempt to access JSON non-boolean as boolean, found a number");
 }
 
 }  // namespace

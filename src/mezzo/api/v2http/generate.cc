@@ -13,7 +13,10 @@ namespace {
 class GenerateDecoder {
  public:
   GenerateDecoder(const SharedBytes& body, const models::ModelConfig& config, const DecodeLimits& limits)
-      : config_(config), limits_(limits), budget_(limits.max_decoded_bytes), reader_(body.text(), limits.max_depth) {}
+      : config_(config),
+        limits_(limits),
+        budget_(limits.max_decoded_bytes),
+        reader_(body.text(), limits.max_depth) {}
 
   Result<inference::InferenceCall> Decode(std::string_view model, std::string_view version) {
     call_.model = ModelName(std::string(model));
@@ -47,8 +50,8 @@ class GenerateDecoder {
       if (declared.name == key) return ReadInput(declared);
     }
     if (call_.parameters.size() >= limits_.max_parameters) {
-      return InvalidArgument("too_many_parameters",
-                             "more than " + std::to_string(limits_.max_parameters) + " parameters in the request");
+      return InvalidArgument("too_many_parameters", "more than " + std::to_string(limits_.max_parameters) +
+                                                        " parameters in the request");
     }
     MEZZO_TRY(inference::ParameterValue value, ReadParameter(&reader_, key));
     call_.parameters.emplace_back(std::string(key), std::move(value));

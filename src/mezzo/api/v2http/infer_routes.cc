@@ -17,9 +17,9 @@ Result<runtime::Context> V2Handler::WithDeadline(const runtime::Context& ctx, co
     constexpr std::uint64_t kLongest = 1000ULL * 3600 * 24 * 365;
     const auto millis = ParseUint(Trim(*header));
     if (!millis || *millis == 0 || *millis > kLongest) {
-      return InvalidArgument("deadline_header", "X-Mezzo-Deadline-Ms must be a number of milliseconds in [1, " +
-                                                    std::to_string(kLongest) + "], got '" + Printable(*header) +
-                                                    "'");
+      return InvalidArgument("deadline_header",
+                             "X-Mezzo-Deadline-Ms must be a number of milliseconds in [1, " +
+                                 std::to_string(kLongest) + "], got '" + Printable(*header) + "'");
     }
     deadline = std::min(deadline, AddSaturating(request.received_at(), std::chrono::milliseconds(*millis)));
   }
@@ -46,8 +46,9 @@ runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call cal
   MEZZO_CO_TRY(DecodedRequest decoded, DecodeInfer(call, versioned ? call.captures[1] : std::string_view()));
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, decoded.timeout));
   const TimePoint admitted = Now();
-  MEZZO_CO_TRY(const inference::InferenceAnswer answer,
-               co_await ports_.service.Infer(std::move(timed), std::move(call.tenant), std::move(decoded.call)));
+  MEZZO_CO_TRY(
+      const inference::InferenceAnswer answer,
+      co_await ports_.service.Infer(std::move(timed), std::move(call.tenant), std::move(decoded.call)));
   const TimePoint answered = Now();
   const models::ModelConfig* config = answer.served_by == nullptr ? nullptr : answer.served_by->config.get();
   MEZZO_CO_TRY(EncodedResponse encoded, EncodeResponse(answer, decoded.plan, config));

@@ -73,9 +73,9 @@ class Decoder {
     if (!reader_.Finish()) return reader_.error();
     if (!seen_inputs_) return MissingField("inputs");
     if (binary_at_ != body_.size()) {
-      return InvalidArgument("binary_left_over", "unexpected additional input data for model " + Quoted(model) +
-                                                     ": " + std::to_string(body_.size() - binary_at_) +
-                                                     " bytes after the last input");
+      return InvalidArgument("binary_left_over",
+                             "unexpected additional input data for model " + Quoted(model) + ": " +
+                                 std::to_string(body_.size() - binary_at_) + " bytes after the last input");
     }
     return std::move(request_);
   }
@@ -185,13 +185,14 @@ class Decoder {
           "Unable to parse 'shape': attempt to access JSON non-unsigned-integer as unsigned-integer";
       if (number.integer && number.negative && number.magnitude != 0) {
         // Triton calls this its own fault, and its tests ask for that: code INTERNAL, HTTP status 500.
-        return Internal("shape_negative", std::string(kProblem) + " (dimension " + std::to_string(shape.rank()) +
-                                              " of input " + Quoted(input) + " is -" +
-                                              std::to_string(number.magnitude) + ")");
+        return Internal("shape_negative", std::string(kProblem) + " (dimension " +
+                                              std::to_string(shape.rank()) + " of input " + Quoted(input) +
+                                              " is -" + std::to_string(number.magnitude) + ")");
       }
       if (!number.integer || number.magnitude > std::numeric_limits<std::int64_t>::max()) {
         return InvalidArgument("field_type", std::string(kProblem) + " of 63 bits (dimension " +
-                                                 std::to_string(shape.rank()) + " of input " + Quoted(input) + ")");
+                                                 std::to_string(shape.rank()) + " of input " + Quoted(input) +
+                                                 ")");
       }
       if (!shape.Append(static_cast<std::int64_t>(number.magnitude))) {
         return InvalidArgument("shape_rank", "input " + Quoted(input) + " has more than " +
@@ -270,8 +271,8 @@ class Decoder {
   Result<SharedBytes> TakeBinary(std::string_view name, std::uint64_t size) {
     const std::uint64_t left = body_.size() - binary_at_;
     if (size > left) {
-      return InvalidArgument("binary_too_short", "unexpected size for input " + Quoted(name) + ", expecting " +
-                                                     std::to_string(size - left) +
+      return InvalidArgument("binary_too_short", "unexpected size for input " + Quoted(name) +
+                                                     ", expecting " + std::to_string(size - left) +
                                                      " additional bytes for model " +
                                                      Quoted(request_.call.model.str()));
     }
@@ -291,7 +292,8 @@ class Decoder {
   Result<SharedBytes> ReadRegion(std::string_view name, const RegionRange& range) {
     MEZZO_TRY(const SharedMemoryWindow window, OpenRange(range));
     if (window.size() > budget_) {
-      return InvalidArgument("data_too_large", "input " + Quoted(name) + " takes " + std::to_string(window.size()) +
+      return InvalidArgument("data_too_large", "input " + Quoted(name) + " takes " +
+                                                   std::to_string(window.size()) +
                                                    " bytes from shared memory, the limit that is left of the "
                                                    "request's is " +
                                                    std::to_string(budget_));
@@ -305,8 +307,8 @@ class Decoder {
     if (!reader_.EnterArray()) return reader_.error();
     while (reader_.NextElement()) {
       if (request_.call.outputs.size() >= limits_.max_outputs) {
-        return InvalidArgument("too_many_outputs",
-                               "more than " + std::to_string(limits_.max_outputs) + " outputs in the request");
+        return InvalidArgument("too_many_outputs", "more than " + std::to_string(limits_.max_outputs) +
+                                                       " outputs in the request");
       }
       MEZZO_TRY_VOID(ReadOutput());
     }
@@ -350,8 +352,9 @@ class Decoder {
 
   static Result<void> CheckWindowOutput(const OutputPlan& plan) {
     if (plan.classification == 0 && !plan.binary) return {};
-    return InvalidArgument("output_content", std::string("Output can't set both 'shared_memory_region' and ") +
-                                                 (plan.binary ? "'binary_data'" : "'classification'"));
+    return InvalidArgument("output_content",
+                           std::string("Output can't set both 'shared_memory_region' and ") +
+                               (plan.binary ? "'binary_data'" : "'classification'"));
   }
 
   Result<void> ReadOutputParameters(OutputPlan* plan, RegionRange* range) {
@@ -383,8 +386,8 @@ class Decoder {
     if (!reader_.EnterObject()) return reader_.error();
     while (reader_.NextMember(&key)) {
       if (++count > limits_.max_parameters) {
-        return InvalidArgument("too_many_parameters",
-                               "more than " + std::to_string(limits_.max_parameters) + " parameters in the request");
+        return InvalidArgument("too_many_parameters", "more than " + std::to_string(limits_.max_parameters) +
+                                                          " parameters in the request");
       }
       MEZZO_TRY_VOID(ReadRequestParameter(key));
     }
@@ -407,10 +410,11 @@ class Decoder {
     } else if (key == "sequence_id") {
       return ReadSequenceId();
     } else if (key.substr(0, 7) == "triton_") {
-      return InvalidArgument("parameter_reserved",
-                             "parameter keys starting with 'triton_' are reserved for Triton usage and should not be "
-                             "specified: " +
-                                 Quoted(key));
+      return InvalidArgument(
+          "parameter_reserved",
+          "parameter keys starting with 'triton_' are reserved for Triton usage and should not be "
+          "specified: " +
+              Quoted(key));
     } else {
       if (key.size() > limits_.max_name_bytes) {
         return InvalidArgument("field_too_long", "a parameter's name has " + std::to_string(key.size()) +
@@ -456,16 +460,17 @@ class Decoder {
 Result<std::size_t> ParseHeaderLength(std::string_view value) {
   const auto length = ParseUint(Trim(value));
   if (!length || *length > std::numeric_limits<std::int32_t>::max()) {
-    return InvalidArgument("header_length", "Unable to parse Inference-Header-Content-Length, expected a number in "
-                                            "[0, 2147483647], got: " +
-                                                Printable(value));
+    return InvalidArgument("header_length",
+                           "Unable to parse Inference-Header-Content-Length, expected a number in "
+                           "[0, 2147483647], got: " +
+                               Printable(value));
   }
   return static_cast<std::size_t>(*length);
 }
 
-Result<DecodedRequest> DecodeRequest(const SharedBytes& body, std::size_t header_length, std::string_view model,
-                                     std::string_view version, const DecodeSources& sources,
-                                     const DecodeLimits& limits) {
+Result<DecodedRequest> DecodeRequest(const SharedBytes& body, std::size_t header_length,
+                                     std::string_view model, std::string_view version,
+                                     const DecodeSources& sources, const DecodeLimits& limits) {
   if (header_length > body.size()) {
     return InvalidArgument("header_length", "inference header size should be in range (0, " +
                                                 std::to_string(body.size()) +
@@ -474,12 +479,13 @@ Result<DecodedRequest> DecodeRequest(const SharedBytes& body, std::size_t header
   return Decoder(body, header_length, sources, limits).Decode(model, version);
 }
 
-Result<DecodedRequest> DecodeRawRequest(const SharedBytes& body, std::string_view model, std::string_view version,
-                                        const models::ModelConfig& config) {
+Result<DecodedRequest> DecodeRawRequest(const SharedBytes& body, std::string_view model,
+                                        std::string_view version, const models::ModelConfig& config) {
   if (config.inputs.size() != 1) {
-    return InvalidArgument("raw_request", "Raw request must only have 1 input (found 1) to be deduced but got " +
-                                              std::to_string(config.inputs.size()) + " inputs in " + Quoted(model) +
-                                              " model configuration");
+    return InvalidArgument("raw_request",
+                           "Raw request must only have 1 input (found 1) to be deduced but got " +
+                               std::to_string(config.inputs.size()) + " inputs in " + Quoted(model) +
+                               " model configuration");
   }
   const models::TensorConfig& declared = config.inputs.front();
   tensor::Tensor tensor{.dtype = declared.dtype, .shape = declared.shape, .data = body};

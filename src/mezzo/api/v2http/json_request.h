@@ -17,10 +17,10 @@
 namespace mezzo::api::v2http {
 
 struct DecodeLimits {
-  std::size_t max_depth = 32;        ///< Nested objects and arrays.
+  std::size_t max_depth = 32;  ///< Nested objects and arrays.
   std::size_t max_inputs = 1024;
   std::size_t max_outputs = 1024;
-  std::size_t max_parameters = 256;  ///< Of the request.
+  std::size_t max_parameters = 256;   ///< Of the request.
   std::size_t max_name_bytes = 4096;  ///< Of tensor names, parameter names and the id.
   /// All bytes that decoding allocates for tensors: those from JSON and from shared memory.
   ByteCount max_decoded_bytes = ByteCount{256} << 20;
@@ -56,20 +56,21 @@ struct DecodeSources {
 /// The value of an Inference-Header-Content-Length header. Fails with kInvalidArgument "header_length".
 Result<std::size_t> ParseHeaderLength(std::string_view value);
 
-/// Decodes an inference request: JSON in the first `header_length` bytes of `body`, the binary tensors after it in
-/// the order of the inputs. Binary tensors are slices of `body` (copied only when they lie unaligned for their type);
-/// every tensor returned is checked against its shape. `model` and `version` are the path's.
+/// Decodes an inference request: JSON in the first `header_length` bytes of `body`, the binary tensors after
+/// it in the order of the inputs. Binary tensors are slices of `body` (copied only when they lie unaligned
+/// for their type); every tensor returned is checked against its shape. `model` and `version` are the path's.
 ///
-/// Unknown members are ignored. All errors name what is wrong; they are kInvalidArgument, except kUnimplemented
-/// "sequence_unsupported" and, as Triton answers them, kInternal "shape_negative" for negative dimensions.
-Result<DecodedRequest> DecodeRequest(const SharedBytes& body, std::size_t header_length, std::string_view model,
-                                     std::string_view version, const DecodeSources& sources,
-                                     const DecodeLimits& limits);
+/// Unknown members are ignored. All errors name what is wrong; they are kInvalidArgument, except
+/// kUnimplemented "sequence_unsupported" and, as Triton answers them, kInternal "shape_negative" for negative
+/// dimensions.
+Result<DecodedRequest> DecodeRequest(const SharedBytes& body, std::size_t header_length,
+                                     std::string_view model, std::string_view version,
+                                     const DecodeSources& sources, const DecodeLimits& limits);
 
-/// Decodes a raw binary request (Inference-Header-Content-Length: 0): the whole body is the model's only input, its
-/// shape is deduced and has batch size 1. All outputs go back as binary. Errors are Triton's, kInvalidArgument
-/// "raw_request".
-Result<DecodedRequest> DecodeRawRequest(const SharedBytes& body, std::string_view model, std::string_view version,
-                                        const models::ModelConfig& config);
+/// Decodes a raw binary request (Inference-Header-Content-Length: 0): the whole body is the model's only
+/// input, its shape is deduced and has batch size 1. All outputs go back as binary. Errors are Triton's,
+/// kInvalidArgument "raw_request".
+Result<DecodedRequest> DecodeRawRequest(const SharedBytes& body, std::string_view model,
+                                        std::string_view version, const models::ModelConfig& config);
 
 }  // namespace mezzo::api::v2http

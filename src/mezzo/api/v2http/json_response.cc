@@ -44,10 +44,10 @@ Result<void> AppendStrings(std::string_view name, BytesView data, std::string* o
     if (!broken) AppendJsonUtf8(element, out);
   });
   if (!broken) return {};
-  return InvalidArgument("output_not_utf8", "element " + std::to_string(*broken) + " of output '" +
-                                                Printable(name) +
-                                                "' is not valid UTF-8 and has no JSON form. Please use the binary "
-                                                "data format for this output");
+  return InvalidArgument("output_not_utf8",
+                         "element " + std::to_string(*broken) + " of output '" + Printable(name) +
+                             "' is not valid UTF-8 and has no JSON form. Please use the binary "
+                             "data format for this output");
 }
 
 const models::TensorConfig* FindOutput(const models::ModelConfig* config, std::string_view name) {
@@ -64,7 +64,10 @@ OutputPlan PlanOf(const ResponsePlan& plan, std::size_t index, std::string_view 
   for (const OutputPlan& output : plan.outputs) {
     if (output.name == name) return output;
   }
-  return {.name = std::string(name), .binary = plan.binary_by_default, .classification = 0, .window = std::nullopt};
+  return {.name = std::string(name),
+          .binary = plan.binary_by_default,
+          .classification = 0,
+          .window = std::nullopt};
 }
 
 void AppendOutputHead(std::string_view name, const tensor::Tensor& tensor, std::string* out) {
@@ -101,22 +104,47 @@ Result<void> AppendOutput(std::string_view name, const tensor::Tensor& tensor, c
 
 }  // namespace
 
-Result<void> AppendJsonElements(std::string_view name, const tensor::Tensor& tensor, bool bare, std::string* out) {
+Result<void> AppendJsonElements(std::string_view name, const tensor::Tensor& tensor, bool bare,
+                                std::string* out) {
   const BytesView data = tensor.data.view();
   if (!bare) *out += '[';
   switch (tensor.dtype) {
-    case DType::kBool: AppendBools(data, out); break;
-    case DType::kUint8: AppendNumbers<std::uint8_t>(data, out); break;
-    case DType::kUint16: AppendNumbers<std::uint16_t>(data, out); break;
-    case DType::kUint32: AppendNumbers<std::uint32_t>(data, out); break;
-    case DType::kUint64: AppendNumbers<std::uint64_t>(data, out); break;
-    case DType::kInt8: AppendNumbers<std::int8_t>(data, out); break;
-    case DType::kInt16: AppendNumbers<std::int16_t>(data, out); break;
-    case DType::kInt32: AppendNumbers<std::int32_t>(data, out); break;
-    case DType::kInt64: AppendNumbers<std::int64_t>(data, out); break;
-    case DType::kFp32: AppendNumbers<float>(data, out); break;
-    case DType::kFp64: AppendNumbers<double>(data, out); break;
-    case DType::kBytes: MEZZO_TRY_VOID(AppendStrings(name, data, out)); break;
+    case DType::kBool:
+      AppendBools(data, out);
+      break;
+    case DType::kUint8:
+      AppendNumbers<std::uint8_t>(data, out);
+      break;
+    case DType::kUint16:
+      AppendNumbers<std::uint16_t>(data, out);
+      break;
+    case DType::kUint32:
+      AppendNumbers<std::uint32_t>(data, out);
+      break;
+    case DType::kUint64:
+      AppendNumbers<std::uint64_t>(data, out);
+      break;
+    case DType::kInt8:
+      AppendNumbers<std::int8_t>(data, out);
+      break;
+    case DType::kInt16:
+      AppendNumbers<std::int16_t>(data, out);
+      break;
+    case DType::kInt32:
+      AppendNumbers<std::int32_t>(data, out);
+      break;
+    case DType::kInt64:
+      AppendNumbers<std::int64_t>(data, out);
+      break;
+    case DType::kFp32:
+      AppendNumbers<float>(data, out);
+      break;
+    case DType::kFp64:
+      AppendNumbers<double>(data, out);
+      break;
+    case DType::kBytes:
+      MEZZO_TRY_VOID(AppendStrings(name, data, out));
+      break;
     case DType::kFp16:
     case DType::kBf16:
       return InvalidArgument("output_half", "sending " + std::string(tensor::DTypeName(tensor.dtype)) +
@@ -182,10 +210,9 @@ Result<EncodedResponse> EncodeResponse(const inference::InferenceAnswer& answer,
     }
     const models::TensorConfig* declared = FindOutput(config, output.name);
     static const std::vector<std::string> kNoLabels;
-    MEZZO_TRY(const tensor::Tensor classes,
-              Classify(output.name, output.tensor, form.classification,
-                       config != nullptr && config->max_batch_size > 0,
-                       declared == nullptr ? kNoLabels : declared->labels));
+    MEZZO_TRY(const tensor::Tensor classes, Classify(output.name, output.tensor, form.classification,
+                                                     config != nullptr && config->max_batch_size > 0,
+                                                     declared == nullptr ? kNoLabels : declared->labels));
     MEZZO_TRY_VOID(AppendOutput(output.name, classes, form, &response));
   }
   out.append("]}");

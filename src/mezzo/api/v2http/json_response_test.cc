@@ -1,9 +1,9 @@
 #include "mezzo/api/v2http/json_response.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstring>
+
+#include <gtest/gtest.h>
 
 namespace mezzo::api::v2http {
 namespace {
@@ -11,7 +11,8 @@ namespace {
 using tensor::DType;
 
 template <typename T>
-inference::NamedTensor Output(std::string name, DType dtype, tensor::Shape shape, const std::vector<T>& values) {
+inference::NamedTensor Output(std::string name, DType dtype, tensor::Shape shape,
+                              const std::vector<T>& values) {
   std::string bytes(values.size() * sizeof(T), '\0');
   if (!values.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
   return {.name = std::move(name),
@@ -48,8 +49,9 @@ TEST(EncodeResponse, WritesIdAndParameters) {
   inference::InferenceAnswer answer = Answer({});
   answer.id = "a\"b";
   answer.parameters = {{"b", true}, {"i", std::int64_t{-1}}, {"d", 0.5}, {"s", std::string("t")}};
-  EXPECT_EQ(EncodeResponse(answer, {}, nullptr)->json,
-            R"({"id":"a\"b","model_name":"m","model_version":"1","parameters":{"b":true,"i":-1,"d":0.5,"s":"t"},"outputs":[]})");
+  EXPECT_EQ(
+      EncodeResponse(answer, {}, nullptr)->json,
+      R"({"id":"a\"b","model_name":"m","model_version":"1","parameters":{"b":true,"i":-1,"d":0.5,"s":"t"},"outputs":[]})");
 }
 
 TEST(EncodeResponse, WritesAllTypesAsJson) {
@@ -64,32 +66,39 @@ TEST(EncodeResponse, WritesAllTypesAsJson) {
                     R"({"name":"z","datatype":"INT8","shape":[2],"data":[-128,127]})"));
   EXPECT_EQ(Json({Output<std::uint8_t>("y", DType::kBool, {3}, {0, 1, 7})}),
             Wrapped(R"({"name":"y","datatype":"BOOL","shape":[3],"data":[false,true,true]})"));
-  EXPECT_EQ(Json({Strings("y", {"a\"b", "", "\xC3\xA9"})}),
-            Wrapped("{\"name\":\"y\",\"datatype\":\"BYTES\",\"shape\":[3],\"data\":[\"a\\\"b\",\"\",\"\xC3\xA9\"]}"));
+  EXPECT_EQ(
+      Json({Strings("y", {"a\"b", "", "\xC3\xA9"})}),
+      Wrapped(
+          "{\"name\":\"y\",\"datatype\":\"BYTES\",\"shape\":[3],\"data\":[\"a\\\"b\",\"\",\"\xC3\xA9\"]}"));
   EXPECT_EQ(Json({Output<float>("y", DType::kFp32, {0, 4}, {})}),
             Wrapped(R"({"name":"y","datatype":"FP32","shape":[0,4],"data":[]})"));
 }
 
 TEST(EncodeResponse, RefusesWhatJsonCantHold) {
-  EXPECT_EQ(Json({Output<std::uint16_t>("y", DType::kFp16, {1}, {0})}),
-            "INVALID_ARGUMENT output_half: sending FP16 data via JSON is not supported. Please use the binary data "
-            "format for output 'y'");
+  EXPECT_EQ(
+      Json({Output<std::uint16_t>("y", DType::kFp16, {1}, {0})}),
+      "INVALID_ARGUMENT output_half: sending FP16 data via JSON is not supported. Please use the binary data "
+      "format for output 'y'");
   EXPECT_EQ(Json({Strings("y", {"ok", "\xFF"})}),
-            "INVALID_ARGUMENT output_not_utf8: element 1 of output 'y' is not valid UTF-8 and has no JSON form. Please "
+            "INVALID_ARGUMENT output_not_utf8: element 1 of output 'y' is not valid UTF-8 and has no JSON "
+            "form. Please "
             "use the binary data format for this output");
 }
 
 TEST(EncodeResponse, BinaryOutputsKeepTheirMemory) {
-  const auto answer = Answer({Output<float>("a", DType::kFp32, {2}, {1, 2}), Output<float>("b", DType::kFp32, {1}, {3}),
-                              Output<float>("empty", DType::kFp32, {0}, {})});
-  ResponsePlan plan{.outputs = {{.name = "a", .binary = true}, {.name = "b"}, {.name = "empty", .binary = true}}};
+  const auto answer =
+      Answer({Output<float>("a", DType::kFp32, {2}, {1, 2}), Output<float>("b", DType::kFp32, {1}, {3}),
+              Output<float>("empty", DType::kFp32, {0}, {})});
+  ResponsePlan plan{
+      .outputs = {{.name = "a", .binary = true}, {.name = "b"}, {.name = "empty", .binary = true}}};
 
   const auto response = EncodeResponse(answer, plan, nullptr);
 
   ASSERT_TRUE(response.ok());
-  EXPECT_EQ(response->json, Wrapped(R"({"name":"a","datatype":"FP32","shape":[2],"parameters":{"binary_data_size":8}},)"
-                                    R"({"name":"b","datatype":"FP32","shape":[1],"data":[3.0]},)"
-                                    R"({"name":"empty","datatype":"FP32","shape":[0],"parameters":{"binary_data_size":0}})"));
+  EXPECT_EQ(response->json,
+            Wrapped(R"({"name":"a","datatype":"FP32","shape":[2],"parameters":{"binary_data_size":8}},)"
+                    R"({"name":"b","datatype":"FP32","shape":[1],"data":[3.0]},)"
+                    R"({"name":"empty","datatype":"FP32","shape":[0],"parameters":{"binary_data_size":0}})"));
   ASSERT_EQ(response->pieces.size(), 1U);
   EXPECT_EQ(response->pieces[0].data(), answer.outputs[0].tensor.data.data());
 }
@@ -97,9 +106,11 @@ TEST(EncodeResponse, BinaryOutputsKeepTheirMemory) {
 TEST(EncodeResponse, TheOutputsOwnFormWinsOverTheDefault) {
   ResponsePlan plan{.outputs = {{.name = "b", .binary = false}}, .binary_by_default = true};
   const auto response = EncodeResponse(
-      Answer({Output<float>("a", DType::kFp32, {1}, {1}), Output<float>("b", DType::kFp32, {1}, {2})}), plan, nullptr);
-  EXPECT_EQ(response->json, Wrapped(R"({"name":"a","datatype":"FP32","shape":[1],"parameters":{"binary_data_size":4}},)"
-                                    R"({"name":"b","datatype":"FP32","shape":[1],"data":[2.0]})"));
+      Answer({Output<float>("a", DType::kFp32, {1}, {1}), Output<float>("b", DType::kFp32, {1}, {2})}), plan,
+      nullptr);
+  EXPECT_EQ(response->json,
+            Wrapped(R"({"name":"a","datatype":"FP32","shape":[1],"parameters":{"binary_data_size":4}},)"
+                    R"({"name":"b","datatype":"FP32","shape":[1],"data":[2.0]})"));
 }
 
 TEST(EncodeResponse, ClassifiesWithTheModelsLabels) {
@@ -109,8 +120,9 @@ TEST(EncodeResponse, ClassifiesWithTheModelsLabels) {
   ResponsePlan plan{.outputs = {{.name = "p", .classification = 2}}};
   const auto answer = Answer({Output<float>("p", DType::kFp32, {1, 3}, {0.25F, 0.5F, 0.125F})});
 
-  EXPECT_EQ(EncodeResponse(answer, plan, &config)->json,
-            Wrapped(R"({"name":"p","datatype":"BYTES","shape":[1,2],"data":["0.500000:1:dog","0.250000:0:cat"]})"));
+  EXPECT_EQ(
+      EncodeResponse(answer, plan, &config)->json,
+      Wrapped(R"({"name":"p","datatype":"BYTES","shape":[1,2],"data":["0.500000:1:dog","0.250000:0:cat"]})"));
   plan.outputs[0].binary = true;
   EXPECT_EQ(EncodeResponse(answer, plan, &config)->pieces[0].size(), 2 * (4 + 14U));
 }

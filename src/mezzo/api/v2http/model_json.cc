@@ -94,12 +94,18 @@ void AppendStatistics(const inference::ModelStatistics& model, std::string* out)
 
 std::string_view StateName(models::VersionState state) {
   switch (state) {
-    case models::VersionState::kOnDisk: return "";
-    case models::VersionState::kLoading: return "LOADING";
-    case models::VersionState::kReady: return "READY";
-    case models::VersionState::kUnloading: return "UNLOADING";
-    case models::VersionState::kUnavailable: return "UNAVAILABLE";
-    case models::VersionState::kUnknown: break;
+    case models::VersionState::kOnDisk:
+      return "READY";  // It answers requests: the first one loads it.
+    case models::VersionState::kLoading:
+      return "LOADING";
+    case models::VersionState::kReady:
+      return "READY";
+    case models::VersionState::kUnloading:
+      return "UNLOADING";
+    case models::VersionState::kUnavailable:
+      return "UNAVAILABLE";
+    case models::VersionState::kUnknown:
+      break;
   }
   return "UNKNOWN";
 }
@@ -108,12 +114,10 @@ void AppendEntry(const models::IndexEntry& entry, std::string* out) {
   *out += '{';
   AppendText("name", entry.name, out);
   if (!entry.version.empty()) AppendText("version", entry.version, out);
-  if (const std::string_view state = StateName(entry.state); !state.empty()) AppendText("state", state, out);
-  if (!entry.reason.empty()) {
-    AppendText("reason", entry.reason, out);
-  } else if (entry.state == models::VersionState::kOnDisk) {
-    AppendText("reason", "on disk, loads on first use", out);
-  }
+  // Models that nobody loaded have only their name.
+  const bool name_only = entry.version.empty() && entry.state == models::VersionState::kUnknown;
+  if (!name_only) AppendText("state", StateName(entry.state), out);
+  if (!entry.reason.empty()) AppendText("reason", entry.reason, out);
   *out += '}';
 }
 
@@ -145,7 +149,8 @@ std::string ModelMetadataJson(const models::ModelConfig& config, const std::vect
 std::string StatisticsJson(const std::vector<inference::ModelStatistics>& statistics) {
   std::string out = "{";
   AppendKey("model_stats", &out);
-  AppendArray(statistics, &out, [&out](const inference::ModelStatistics& model) { AppendStatistics(model, &out); });
+  AppendArray(statistics, &out,
+              [&out](const inference::ModelStatistics& model) { AppendStatistics(model, &out); });
   out += '}';
   return out;
 }

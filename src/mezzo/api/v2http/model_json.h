@@ -20,8 +20,8 @@ std::string ServerMetadataJson(std::string_view name, std::string_view version,
 std::string ModelMetadataJson(const models::ModelConfig& config, const std::vector<std::string>& versions);
 /// {"model_stats":[...]}
 std::string StatisticsJson(const std::vector<inference::ModelStatistics>& statistics);
-/// [{"name":...,"version":...,"state":...,"reason":...}]. A model on disk has no state, only a reason, as in Triton a
-/// model that nobody loaded.
+/// [{"name":...,"version":...,"state":...,"reason":...}]. A model on disk counts as READY, because the first
+/// request loads it; one that nobody loaded has only its name.
 std::string IndexJson(const std::vector<models::IndexEntry>& entries);
 /// {"models":[...]}: each name once, KServe's listing.
 std::string ModelNamesJson(const std::vector<models::IndexEntry>& entries);

@@ -20,19 +20,14 @@ net::HttpResponse Empty(int status) {
 V2Handler::Answer V2Handler::Health(bool ready) const { return Empty(ready ? 200 : 400); }
 
 V2Handler::Answer V2Handler::ServerMetadata() const {
-  std::vector<std::string_view> extensions = {"classification",
-                                              "model_repository",
-                                              "model_repository(unload_dependents)",
-                                              "schedule_policy",
-                                              "model_configuration",
-                                              "binary_tensor_data",
-                                              "parameters",
-                                              "statistics",
-                                              "trace",
-                                              "logging"};
+  std::vector<std::string_view> extensions = {
+      "classification",  "model_repository",    "model_repository(unload_dependents)",
+      "schedule_policy", "model_configuration", "binary_tensor_data",
+      "parameters",      "statistics",          "trace",
+      "logging"};
   if (ports_.regions.enabled()) extensions.emplace_back("system_shared_memory");
-  return net::HttpResponse::Json(200,
-                                 ServerMetadataJson(options_.server_name, options_.server_version, extensions));
+  return net::HttpResponse::Json(
+      200, ServerMetadataJson(options_.server_name, options_.server_version, extensions));
 }
 
 V2Handler::Answer V2Handler::ModelReady(const Call& call, bool versioned) const {
@@ -66,7 +61,8 @@ V2Handler::Answer V2Handler::ModelConfiguration(const Call& call, bool versioned
 
 V2Handler::Answer V2Handler::Statistics(std::string_view model, std::string_view version) const {
   MEZZO_TRY_VOID(CheckVersion(version));
-  MEZZO_TRY(const std::vector<inference::ModelStatistics> statistics, ports_.service.Statistics(model, version));
+  MEZZO_TRY(const std::vector<inference::ModelStatistics> statistics,
+            ports_.service.Statistics(model, version));
   return net::HttpResponse::Json(200, StatisticsJson(statistics));
 }
 

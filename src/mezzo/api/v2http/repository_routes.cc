@@ -20,8 +20,9 @@ net::HttpResponse Done() {
 /// Names become folder names further down: refuse here what can't be one.
 Result<ModelName> CheckName(std::string_view name) {
   if (IsSafeName(name)) return ModelName(std::string(name));
-  return InvalidArgument("model_name_invalid", "invalid model name '" + Printable(name) +
-                                                   "': expected 1 to 128 of [A-Za-z0-9._-], not starting with '.'");
+  return InvalidArgument("model_name_invalid",
+                         "invalid model name '" + Printable(name) +
+                             "': expected 1 to 128 of [A-Za-z0-9._-], not starting with '.'");
 }
 
 }  // namespace
@@ -42,7 +43,8 @@ runtime::Task<V2Handler::Answer> V2Handler::Load(runtime::Context ctx, Call call
     overrides = read();
   }
   if (!overrides.ok()) co_return std::move(overrides).error();
-  MEZZO_CO_TRY_VOID(co_await ports_.service.catalog().Load(ctx, std::move(model), std::move(overrides).value()));
+  MEZZO_CO_TRY_VOID(
+      co_await ports_.service.catalog().Load(ctx, std::move(model), std::move(overrides).value()));
   co_return Done();
 }
 

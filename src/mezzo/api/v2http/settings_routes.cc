@@ -60,14 +60,15 @@ std::string LogJson(const LogSetting& setting) {
 
 V2Handler::Answer V2Handler::RegisterSystemMemory(const Call& call) const {
   MEZZO_TRY(RegisterRequest request, ReadRegisterRequest(call.request->body().text()));
-  MEZZO_TRY_VOID(ports_.regions.Register(call.tenant->id, std::string(call.captures[0]), std::move(request.key),
-                                         request.offset, request.byte_size));
+  MEZZO_TRY_VOID(ports_.regions.Register(call.tenant->id, std::string(call.captures[0]),
+                                         std::move(request.key), request.offset, request.byte_size));
   return Done();
 }
 
 V2Handler::Answer V2Handler::SystemMemory(const Call& call) const {
   switch (call.route) {
-    case kSystemRegister: return RegisterSystemMemory(call);
+    case kSystemRegister:
+      return RegisterSystemMemory(call);
     case kSystemRegisterNameless:
       return InvalidArgument("shared_memory_key",
                              "'region name' is necessary to register system shared memory region");
@@ -75,7 +76,8 @@ V2Handler::Answer V2Handler::SystemMemory(const Call& call) const {
     case kSystemUnregisterAll:
       MEZZO_TRY_VOID(ports_.regions.Unregister(call.tenant->id, call.captures[0]));
       return Done();
-    default: break;
+    default:
+      break;
   }
   MEZZO_TRY(const auto regions, ports_.regions.Status(call.tenant->id, call.captures[0]));
   return net::HttpResponse::Json(200, RegionsJson(regions));
@@ -84,14 +86,18 @@ V2Handler::Answer V2Handler::SystemMemory(const Call& call) const {
 V2Handler::Answer V2Handler::CudaMemory(const Call& call) const {
   const std::string region = Printable(call.captures[0]);
   switch (call.route) {
-    case kCudaStatus: return net::HttpResponse::Json(200, "[]");
+    case kCudaStatus:
+      return net::HttpResponse::Json(200, "[]");
     case kCudaRegionStatus:
       return NotFound("shared_memory_unknown", "Unable to find cuda shared memory region: '" + region + "'");
-    case kCudaUnregister: return Done();
-    default: break;
+    case kCudaUnregister:
+      return Done();
+    default:
+      break;
   }
-  return Unimplemented("cuda_shared_memory_unsupported", "failed to register CUDA shared memory region: '" + region +
-                                                             "', CUDA shared memory is not supported");
+  return Unimplemented(
+      "cuda_shared_memory_unsupported",
+      "failed to register CUDA shared memory region: '" + region + "', CUDA shared memory is not supported");
 }
 
 V2Handler::Answer V2Handler::Trace(const Call& call, std::string_view model) const {

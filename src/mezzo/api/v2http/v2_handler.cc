@@ -12,10 +12,14 @@ namespace {
 
 ByteCount MaxBody(const V2Handler::Options& options, ByteCount body_class) {
   switch (body_class) {
-    case kInferBody: return options.max_infer_body;
-    case kControlBody: return options.max_control_body;
-    case kLoadBody: return options.max_load_body;
-    default: break;
+    case kInferBody:
+      return options.max_infer_body;
+    case kControlBody:
+      return options.max_control_body;
+    case kLoadBody:
+      return options.max_load_body;
+    default:
+      break;
   }
   // Clients may send a few bytes with a GET; nobody reads them.
   constexpr ByteCount kIgnored = 1024;
@@ -93,14 +97,30 @@ runtime::Task<net::HttpResponse> V2Handler::Handle(runtime::Context ctx, net::Ht
               .captures = match.captures};
     switch (match.route->id) {
       case kInfer:
-      case kInferVersion: answer = co_await Infer(ctx, std::move(call), match.route->id == kInferVersion); break;
-      case kGenerate: answer = co_await Generate(ctx, std::move(call), false, false); break;
-      case kGenerateVersion: answer = co_await Generate(ctx, std::move(call), true, false); break;
-      case kGenerateStream: answer = co_await Generate(ctx, std::move(call), false, true); break;
-      case kGenerateStreamVersion: answer = co_await Generate(ctx, std::move(call), true, true); break;
-      case kLoad: answer = co_await Load(ctx, std::move(call)); break;
-      case kUnload: answer = co_await Unload(ctx, std::move(call)); break;
-      default: answer = AnswerNow(call); break;
+      case kInferVersion:
+        answer = co_await Infer(ctx, std::move(call), match.route->id == kInferVersion);
+        break;
+      case kGenerate:
+        answer = co_await Generate(ctx, std::move(call), false, false);
+        break;
+      case kGenerateVersion:
+        answer = co_await Generate(ctx, std::move(call), true, false);
+        break;
+      case kGenerateStream:
+        answer = co_await Generate(ctx, std::move(call), false, true);
+        break;
+      case kGenerateStreamVersion:
+        answer = co_await Generate(ctx, std::move(call), true, true);
+        break;
+      case kLoad:
+        answer = co_await Load(ctx, std::move(call));
+        break;
+      case kUnload:
+        answer = co_await Unload(ctx, std::move(call));
+        break;
+      default:
+        answer = AnswerNow(call);
+        break;
     }
   }
   net::HttpResponse response = answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error());
@@ -110,20 +130,34 @@ runtime::Task<net::HttpResponse> V2Handler::Handle(runtime::Context ctx, net::Ht
 
 V2Handler::Answer V2Handler::AnswerNow(const Call& call) const {
   switch (call.route) {
-    case kLive: return Health(true);
-    case kReady: return Health(options_.is_ready ? options_.is_ready() : ports_.service.catalog().StartupDone());
-    case kServer: return ServerMetadata();
-    case kModels: return net::HttpResponse::Json(200, ModelNamesJson(ports_.service.catalog().Index(false)));
-    case kModel: return ModelMetadata(call, false);
-    case kModelVersion: return ModelMetadata(call, true);
-    case kModelReady: return ModelReady(call, false);
-    case kModelVersionReady: return ModelReady(call, true);
-    case kConfig: return ModelConfiguration(call, false);
-    case kConfigVersion: return ModelConfiguration(call, true);
-    case kAllStatistics: return Statistics("", "");
-    case kStatistics: return Statistics(call.captures[0], "");
-    case kStatisticsVersion: return Statistics(call.captures[0], call.captures[1]);
-    case kIndex: return Index(call);
+    case kLive:
+      return Health(true);
+    case kReady:
+      return Health(options_.is_ready ? options_.is_ready() : ports_.service.catalog().StartupDone());
+    case kServer:
+      return ServerMetadata();
+    case kModels:
+      return net::HttpResponse::Json(200, ModelNamesJson(ports_.service.catalog().Index(false)));
+    case kModel:
+      return ModelMetadata(call, false);
+    case kModelVersion:
+      return ModelMetadata(call, true);
+    case kModelReady:
+      return ModelReady(call, false);
+    case kModelVersionReady:
+      return ModelReady(call, true);
+    case kConfig:
+      return ModelConfiguration(call, false);
+    case kConfigVersion:
+      return ModelConfiguration(call, true);
+    case kAllStatistics:
+      return Statistics("", "");
+    case kStatistics:
+      return Statistics(call.captures[0], "");
+    case kStatisticsVersion:
+      return Statistics(call.captures[0], call.captures[1]);
+    case kIndex:
+      return Index(call);
     case kNamedRepository:
       return Unimplemented("repository_name_unsupported", "'repository_name' specification is not supported");
     case kSystemStatus:
@@ -131,15 +165,21 @@ V2Handler::Answer V2Handler::AnswerNow(const Call& call) const {
     case kSystemRegister:
     case kSystemRegisterNameless:
     case kSystemUnregister:
-    case kSystemUnregisterAll: return SystemMemory(call);
+    case kSystemUnregisterAll:
+      return SystemMemory(call);
     case kCudaStatus:
     case kCudaRegionStatus:
     case kCudaRegister:
-    case kCudaUnregister: return CudaMemory(call);
-    case kTrace: return Trace(call, "");
-    case kTraceModel: return Trace(call, call.captures[0]);
-    case kLogging: return Logging(call);
-    default: break;
+    case kCudaUnregister:
+      return CudaMemory(call);
+    case kTrace:
+      return Trace(call, "");
+    case kTraceModel:
+      return Trace(call, call.captures[0]);
+    case kLogging:
+      return Logging(call);
+    default:
+      break;
   }
   return Internal("route_unhandled", "this route has no handler");
 }

@@ -19,8 +19,8 @@
 
 namespace mezzo::api::v2http {
 
-/// The Open Inference Protocol v2 over HTTP, in Triton's dialect: routes, bodies, status codes and error texts. What
-/// differs is listed in docs/protocol-http.md.
+/// The Open Inference Protocol v2 over HTTP, in Triton's dialect: routes, bodies, status codes and error
+/// texts. What differs is listed in docs/protocol-http.md.
 ///
 /// Who calls is checked when a request's head is there, before its body is read. Thread-safe; immutable.
 class V2Handler final : public net::HttpHandler {
@@ -35,8 +35,8 @@ class V2Handler final : public net::HttpHandler {
     /// What /v2/health/ready says; when null, whether the catalog is done starting up.
     std::function<bool()> is_ready;
   };
-  /// All outlive the handler. `pool` decodes large load requests; null: the loop does. With a `clock` the times of
-  /// decoding and encoding are recorded.
+  /// All outlive the handler. `pool` decodes large load requests; null: the loop does. With a `clock` the
+  /// times of decoding and encoding are recorded.
   struct Ports {
     inference::Service& service;
     const tenancy::Directory& directory;

@@ -1,19 +1,20 @@
 #include "mezzo/api/v2http/v2_handler.h"
 
-#include <gtest/gtest.h>
-
 #include <cstring>
+
+#include <gtest/gtest.h>
 
 #include "mezzo/api/v2http/testing/fakes.h"
 #include "mezzo/base/strings.h"
+#include "mezzo/net/testing/made_request.h"
 #include "mezzo/testing/manual_clock.h"
 
 namespace mezzo::api::v2http {
 namespace {
 
 using namespace std::chrono_literals;
+using net::testing::MadeRequest;
 using testing::FakeService;
-using testing::MadeRequest;
 
 constexpr std::string_view kJsonInfer =
     R"({"id":"7","inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,2.5]}]})";
@@ -48,7 +49,9 @@ class V2HandlerTest : public ::testing::Test {
     return runtime::SyncWait(handler_.Handle(ctx, request.get()));
   }
   net::HttpResponse Get(std::string_view target) { return Send({"GET", target}); }
-  net::HttpResponse Post(std::string_view target, std::string_view body) { return Send({"POST", target, body}); }
+  net::HttpResponse Post(std::string_view target, std::string_view body) {
+    return Send({"POST", target, {}, std::string(body)});
+  }
   /// "status body"
   std::string Line(const net::HttpResponse& response) {
     return std::to_string(response.status) + " " + BodyOf(response);
@@ -59,15 +62,17 @@ class V2HandlerTest : public ::testing::Test {
   SharedMemoryRegions regions_{{.enabled = true}};
   TraceSettings traces_;
   LogSettings logs_;
-  V2Handler handler_{{.server_version = "1.2"},
-                     {.service = service_, .directory = open_, .regions = regions_, .traces = traces_, .logs = logs_}};
+  V2Handler handler_{
+      {.server_version = "1.2"},
+      {.service = service_, .directory = open_, .regions = regions_, .traces = traces_, .logs = logs_}};
 };
 
 TEST_F(V2HandlerTest, InfersFromJson) {
   const auto response = Post("/v2/models/m/infer", kJsonInfer);
 
-  EXPECT_EQ(Line(response),
-            R"(200 {"id":"7","model_name":"m","model_version":"3","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[1.0,2.5]}]})");
+  EXPECT_EQ(
+      Line(response),
+      R"(200 {"id":"7","model_name":"m","model_version":"3","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[1.0,2.5]}]})");
   EXPECT_EQ(response.content_type, "application/json");
   EXPECT_EQ(HeaderOf(response, "X-Request-Id"), "rid-1");
   EXPECT_EQ(service_.tenant_name, "anonymous");
@@ -78,8 +83,8 @@ TEST_F(V2HandlerTest, InfersFromBinaryAlignedAndWithoutCopies) {
   const std::string json =
       R"({"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}}],"parameters":{"binary_data_output":true}})";
   const std::string tail("\0\0\x80\x3F\0\0\0\x40", 8);
-  MadeRequest request("POST", "/v2/models/m/versions/2/infer", json + tail,
-                      {{"Inference-Header-Content-Length", std::to_string(json.size())}});
+  MadeRequest request("POST", "/v2/models/m/versions/2/infer",
+                      {{"Inference-Header-Content-Length", std::to_string(json.size())}}, json + tail);
 
   EXPECT_EQ(handler_.PlanBody(*request.get()).align_offset, json.size());
   const auto response = Send(std::move(request));
@@ -95,7 +100,7 @@ TEST_F(V2HandlerTest, InfersFromBinaryAlignedAndWithoutCopies) {
 
 TEST_F(V2HandlerTest, InfersFromRawBinary) {
   const auto response =
-      Send({"POST", "/v2/models/m/infer", std::string(8, '\0'), {{"Inference-Header-Content-Length", "0"}}});
+      Send({"POST", "/v2/models/m/infer", {{"Inference-Header-Content-Length", "0"}}, std::string(8, '\0')});
   EXPECT_EQ(response.status, 200) << response.text;
   EXPECT_EQ(service_.last.inputs[0].tensor.shape, (tensor::Shape{1, 2}));
   ASSERT_EQ(response.pieces.size(), 1U);
@@ -103,29 +108,30 @@ TEST_F(V2HandlerTest, InfersFromRawBinary) {
 
 TEST_F(V2HandlerTest, TakesTheEarlierOfTwoDeadlines) {
   const std::string body = R"({"parameters":{"timeout":5000},)" + std::string(kJsonInfer.substr(1));
-  const TimePoint received(10s);
-  Send({"POST", "/v2/models/m/infer", body, {}, true, received});
+  const TimePoint received{};
+  Send({"POST", "/v2/models/m/infer", {}, body});
   EXPECT_EQ(service_.deadline, received + 5ms);
-  Send({"POST", "/v2/models/m/infer", body, {{"X-Mezzo-Deadline-Ms", "2"}}, true, received});
+  Send({"POST", "/v2/models/m/infer", {{"X-Mezzo-Deadline-Ms", "2"}}, body});
   EXPECT_EQ(service_.deadline, received + 2ms);
-  Send({"POST", "/v2/models/m/infer", body, {{"X-Mezzo-Deadline-Ms", "100"}}, true, received});
+  Send({"POST", "/v2/models/m/infer", {{"X-Mezzo-Deadline-Ms", "100"}}, body});
   EXPECT_EQ(service_.deadline, received + 5ms);
-  EXPECT_EQ(Line(Send({"POST", "/v2/models/m/infer", kJsonInfer, {{"X-Mezzo-Deadline-Ms", "soon"}}})),
-            R"(400 {"error":"X-Mezzo-Deadline-Ms must be a number of milliseconds in [1, 31536000000], got 'soon'"})");
+  EXPECT_EQ(
+      Line(Send({"POST", "/v2/models/m/infer", {{"X-Mezzo-Deadline-Ms", "soon"}}, std::string(kJsonInfer)})),
+      R"(400 {"error":"X-Mezzo-Deadline-Ms must be a number of milliseconds in [1, 31536000000], got 'soon'"})");
 }
 
 TEST_F(V2HandlerTest, RecordsWhatItSpentAroundAnAnsweredCall) {
   const mezzo::testing::ManualClock clock;
   V2Handler timed({}, {.service = service_,
-                             .directory = open_,
-                             .regions = regions_,
-                             .traces = traces_,
-                             .logs = logs_,
-                             .clock = &clock});
+                       .directory = open_,
+                       .regions = regions_,
+                       .traces = traces_,
+                       .logs = logs_,
+                       .clock = &clock});
   Post("/v2/models/m/infer", kJsonInfer);
   EXPECT_EQ(service_.recorded, 0) << "without a clock there is nothing to record";
 
-  MadeRequest request("POST", "/v2/models/m/infer", kJsonInfer);
+  MadeRequest request("POST", "/v2/models/m/infer", {}, std::string(kJsonInfer));
   EXPECT_EQ(runtime::SyncWait(timed.Handle(runtime::Context(), request.get())).status, 200);
   EXPECT_EQ(service_.recorded, 1);
   EXPECT_EQ(service_.admit_time, Duration::zero());
@@ -142,11 +148,19 @@ TEST_F(V2HandlerTest, PassesTheServicesErrorsOn) {
 }
 
 TEST_F(V2HandlerTest, RefusesBadRequestsWithTheirCodes) {
-  EXPECT_EQ(Line(Post("/v2/models/m/infer", "{")),
-            R"(400 {"error":"failed to parse the request JSON buffer: expected the name of a member at byte 1, where the text ends"})");
-  EXPECT_EQ(Post("/v2/models/m/infer", R"({"inputs":[{"name":"x","shape":[2,-5],"datatype":"FP32","data":[1.0]}]})").status, 500);
-  EXPECT_EQ(Line(Send({"POST", "/v2/models/m/infer", kJsonInfer, {{"Inference-Header-Content-Length", "99999999999"}}})),
-            R"(400 {"error":"Unable to parse Inference-Header-Content-Length, expected a number in [0, 2147483647], got: 99999999999"})");
+  EXPECT_EQ(
+      Line(Post("/v2/models/m/infer", "{")),
+      R"(400 {"error":"failed to parse the request JSON buffer: expected the name of a member at byte 1, where the text ends"})");
+  EXPECT_EQ(
+      Post("/v2/models/m/infer", R"({"inputs":[{"name":"x","shape":[2,-5],"datatype":"FP32","data":[1.0]}]})")
+          .status,
+      500);
+  EXPECT_EQ(
+      Line(Send({"POST",
+                 "/v2/models/m/infer",
+                 {{"Inference-Header-Content-Length", "99999999999"}},
+                 std::string(kJsonInfer)})),
+      R"(400 {"error":"Unable to parse Inference-Header-Content-Length, expected a number in [0, 2147483647], got: 99999999999"})");
   EXPECT_EQ(Post("/v2/models/m/versions/99999999999999999999/infer", kJsonInfer).status, 400);
   EXPECT_EQ(Post("/v2/models/m/infer", R"({"inputs":[],"parameters":{"sequence_id":1}})").status, 501);
 }
@@ -174,13 +188,16 @@ TEST_F(V2HandlerTest, TellsHealth) {
 }
 
 TEST_F(V2HandlerTest, DescribesServerAndModels) {
-  EXPECT_EQ(Line(Get("/v2")),
-            R"j(200 {"name":"mezzo","version":"1.2","extensions":["classification","model_repository","model_repository(unload_dependents)","schedule_policy","model_configuration","binary_tensor_data","parameters","statistics","trace","logging","system_shared_memory"]})j");
-  EXPECT_EQ(Line(Get("/v2/models")), R"(200 {"models":["m","z"]})");
-  EXPECT_EQ(Line(Get("/v2/models/m")),
-            R"(200 {"name":"m","versions":["1","3"],"platform":"onnxruntime_onnx","inputs":[{"name":"x","datatype":"FP32","shape":[-1,2]}],"outputs":[{"name":"y","datatype":"FP32","shape":[-1,2]}]})");
+  EXPECT_EQ(
+      Line(Get("/v2")),
+      R"j(200 {"name":"mezzo","version":"1.2","extensions":["classification","model_repository","model_repository(unload_dependents)","schedule_policy","model_configuration","binary_tensor_data","parameters","statistics","trace","logging","system_shared_memory"]})j");
+  EXPECT_EQ(Line(Get("/v2/models")), R"(200 {"models":["m","z","zz"]})");
+  EXPECT_EQ(
+      Line(Get("/v2/models/m")),
+      R"(200 {"name":"m","versions":["1","3"],"platform":"onnxruntime_onnx","inputs":[{"name":"x","datatype":"FP32","shape":[-1,2]}],"outputs":[{"name":"y","datatype":"FP32","shape":[-1,2]}]})");
   EXPECT_NE(Line(Get("/v2/models/m/versions/3")).find(R"("versions":["3"])"), std::string::npos);
-  EXPECT_EQ(Line(Get("/v2/models/none")), R"(404 {"error":"Request for unknown model: 'none' is not found"})");
+  EXPECT_EQ(Line(Get("/v2/models/none")),
+            R"(404 {"error":"Request for unknown model: 'none' is not found"})");
   EXPECT_NE(Line(Get("/v2/models/m/config")).find(R"("max_batch_size":8)"), std::string::npos);
 }
 
@@ -194,19 +211,24 @@ TEST_F(V2HandlerTest, ReportsStatistics) {
 }
 
 TEST_F(V2HandlerTest, ListsTheRepository) {
-  EXPECT_EQ(Line(Post("/v2/repository/index", "")),
-            R"(200 [{"name":"m","version":"1","state":"READY"},{"name":"m","version":"3","state":"UNAVAILABLE","reason":"broken"},{"name":"z","reason":"on disk, loads on first use"}])");
+  EXPECT_EQ(
+      Line(Post("/v2/repository/index", "")),
+      R"(200 [{"name":"m","version":"1","state":"READY"},{"name":"m","version":"3","state":"UNAVAILABLE","reason":"broken"},{"name":"z","version":"1","state":"READY"},{"name":"zz"}])");
   EXPECT_EQ(Line(Post("/v2/repository/index", R"({"ready":true})")),
             R"(200 [{"name":"m","version":"1","state":"READY"}])");
 }
 
 TEST_F(V2HandlerTest, LoadsAndUnloads) {
-  EXPECT_EQ(Line(Post("/v2/repository/models/m/load", R"({"parameters":{"config":"{}","file:1/model.onnx":"YQ=="}})")), "200 ");
+  EXPECT_EQ(Line(Post("/v2/repository/models/m/load",
+                      R"({"parameters":{"config":"{}","file:1/model.onnx":"YQ=="}})")),
+            "200 ");
   EXPECT_EQ(service_.models.loaded, "m");
   EXPECT_EQ(service_.models.load_overrides.files.at("1/model.onnx"), "a");
-  EXPECT_EQ(Line(Post("/v2/repository/models/m/unload", R"({"parameters":{"unload_dependents":false}})")), "200 ");
+  EXPECT_EQ(Line(Post("/v2/repository/models/m/unload", R"({"parameters":{"unload_dependents":false}})")),
+            "200 ");
   EXPECT_EQ(service_.models.unloaded, "m");
-  EXPECT_EQ(Line(Post("/v2/repository/r/models/m/load", "")), R"(501 {"error":"'repository_name' specification is not supported"})");
+  EXPECT_EQ(Line(Post("/v2/repository/r/models/m/load", "")),
+            R"(501 {"error":"'repository_name' specification is not supported"})");
   EXPECT_EQ(Post("/v2/repository/models/a%20b/load", "").status, 400);
 }
 
@@ -216,8 +238,9 @@ TEST_F(V2HandlerTest, HandlesSharedMemoryRoutes) {
             R"(404 {"error":"Unable to find system shared memory region: 'r'"})");
   EXPECT_EQ(Line(Post("/v2/systemsharedmemory/register", "{}")),
             R"(400 {"error":"'region name' is necessary to register system shared memory region"})");
-  EXPECT_EQ(Line(Post("/v2/systemsharedmemory/region/r/register", R"({"key":"/../etc","offset":0,"byte_size":1})")),
-            R"(400 {"error":"cannot register shared memory region 'r' - invalid shm key '/../etc': expected an optional '/' and 1 to 128 of [A-Za-z0-9._-]"})");
+  EXPECT_EQ(
+      Line(Post("/v2/systemsharedmemory/region/r/register", R"({"key":"/../etc","offset":0,"byte_size":1})")),
+      R"(400 {"error":"cannot register shared memory region 'r' - invalid shm key '/../etc': expected an optional '/' and 1 to 128 of [A-Za-z0-9._-]"})");
   EXPECT_EQ(Line(Post("/v2/systemsharedmemory/unregister", "")), "200 ");
   EXPECT_EQ(Line(Get("/v2/cudasharedmemory/status")), "200 []");
   EXPECT_EQ(Post("/v2/cudasharedmemory/region/r/register", "{}").status, 501);
@@ -225,14 +248,16 @@ TEST_F(V2HandlerTest, HandlesSharedMemoryRoutes) {
 }
 
 TEST_F(V2HandlerTest, ChangesSettingsButNoFiles) {
-  EXPECT_EQ(Line(Post("/v2/trace/setting", R"({"trace_level":["TIMESTAMPS"],"trace_rate":"3"})")),
-            R"(200 {"trace_level":["TIMESTAMPS"],"trace_rate":"3","trace_count":"-1","log_frequency":"0","trace_file":"","trace_mode":"opentelemetry"})");
+  EXPECT_EQ(
+      Line(Post("/v2/trace/setting", R"({"trace_level":["TIMESTAMPS"],"trace_rate":"3"})")),
+      R"(200 {"trace_level":["TIMESTAMPS"],"trace_rate":"3","trace_count":"-1","log_frequency":"0","trace_file":"","trace_mode":"opentelemetry"})");
   EXPECT_EQ(Line(Post("/v2/trace/setting", R"({"trace_file":"x"})")),
             R"(501 {"error":"trace file location can not be updated through network protocol"})");
   EXPECT_EQ(Get("/v2/models/m/trace/setting").status, 200);
   EXPECT_EQ(Line(Get("/v2/models/q/trace/setting")), R"(400 {"error":"Request for unknown model : q"})");
-  EXPECT_EQ(Line(Post("/v2/logging", R"({"log_file":null,"log_verbose_level":1})")),
-            R"(200 {"log_file":"","log_info":true,"log_warning":true,"log_error":true,"log_verbose_level":1,"log_format":"default"})");
+  EXPECT_EQ(
+      Line(Post("/v2/logging", R"({"log_file":null,"log_verbose_level":1})")),
+      R"(200 {"log_file":"","log_info":true,"log_warning":true,"log_error":true,"log_verbose_level":1,"log_format":"default"})");
   EXPECT_EQ(Line(Post("/v2/logging", R"({"log_file":"/tmp/x"})")),
             R"(501 {"error":"log file location can not be updated through network protocol"})");
 }
@@ -245,8 +270,9 @@ TEST_F(V2HandlerTest, Generates) {
   const auto stream = Post("/v2/models/m/versions/3/generate_stream", R"({"x":[1,2]})");
   EXPECT_EQ(stream.content_type, "text/event-stream; charset=utf-8");
   EXPECT_EQ(stream.text, "data: {\"model_name\":\"m\",\"model_version\":\"3\",\"y\":[1.0,2.0]}\n\n");
-  EXPECT_EQ(Line(Post("/v2/models/m/generate", R"({"x":[1,2,3]})")),
-            R"(400 {"error":"The schema can not convert input 'x' to tensor with proper shape: 3 elements"})");
+  EXPECT_EQ(
+      Line(Post("/v2/models/m/generate", R"({"x":[1,2,3]})")),
+      R"(400 {"error":"The schema can not convert input 'x' to tensor with proper shape: 3 elements"})");
 }
 
 class KeyedHandlerTest : public V2HandlerTest {
@@ -262,14 +288,15 @@ class KeyedHandlerTest : public V2HandlerTest {
             false};
   }
   int Status(std::string_view method, std::string_view target, std::string_view key) {
-    MadeRequest request(method, target, "", {{"Authorization", "Bearer " + std::string(key)}});
+    MadeRequest request(method, target, {{"Authorization", "Bearer " + std::string(key)}});
     const net::BodyPlan plan = keyed_.PlanBody(*request.get());
     return plan.refusal == nullptr ? 0 : plan.refusal->status;
   }
 
   const tenancy::Directory directory_ = MakeDirectory();
-  V2Handler keyed_{{.max_infer_body = 77},
-                   {.service = service_, .directory = directory_, .regions = regions_, .traces = traces_, .logs = logs_}};
+  V2Handler keyed_{
+      {.max_infer_body = 77},
+      {.service = service_, .directory = directory_, .regions = regions_, .traces = traces_, .logs = logs_}};
 };
 
 TEST_F(KeyedHandlerTest, RefusesBeforeTheBodyWithoutTheScope) {
@@ -278,16 +305,18 @@ TEST_F(KeyedHandlerTest, RefusesBeforeTheBodyWithoutTheScope) {
   EXPECT_EQ(Status("POST", "/v2/models/m/infer", "watch-key"), 403);
   EXPECT_EQ(Status("GET", "/v2/models/stats", "watch-key"), 0);
   EXPECT_EQ(Status("GET", "/v2/health/ready", "wrong"), 0);
+  EXPECT_EQ(Status("GET", "/v2/systemsharedmemory/status", "user-key"), 403);
   for (const std::string_view target :
-       {"/v2/repository/models/m/load", "/v2/repository/models/m/unload", "/v2/systemsharedmemory/region/r/register",
-        "/v2/systemsharedmemory/unregister", "/v2/trace/setting", "/v2/models/m/trace/setting", "/v2/logging"}) {
+       {"/v2/repository/models/m/load", "/v2/repository/models/m/unload",
+        "/v2/systemsharedmemory/region/r/register", "/v2/systemsharedmemory/unregister", "/v2/trace/setting",
+        "/v2/models/m/trace/setting", "/v2/logging"}) {
     EXPECT_EQ(Status("POST", target, "user-key"), 403) << target;
     EXPECT_EQ(Status("POST", target, "admin-key"), 0) << target;
   }
 }
 
 TEST_F(KeyedHandlerTest, TakesTheKeyFromEitherHeader) {
-  MadeRequest request("POST", "/v2/models/m/infer", kJsonInfer, {{"X-Api-Key", "user-key"}});
+  MadeRequest request("POST", "/v2/models/m/infer", {{"X-Api-Key", "user-key"}}, std::string(kJsonInfer));
   const auto plan = keyed_.PlanBody(*request.get());
   EXPECT_EQ(plan.refusal, nullptr);
   EXPECT_EQ(plan.max_body, 77U);
@@ -302,10 +331,6 @@ TEST_F(KeyedHandlerTest, AsksForAKey) {
   EXPECT_EQ(plan.refusal->text, R"({"error":"an API key is needed: send 'Authorization: Bearer <key>'"})");
   EXPECT_EQ(HeaderOf(*plan.refusal, "WWW-Authenticate"), "Bearer realm=\"mezzo\"");
   EXPECT_EQ(runtime::SyncWait(keyed_.Handle(runtime::Context(), request.get())).status, 401);
-}
-
-TEST_F(V2HandlerTest, WithoutKeysOnlyLoopbackIsServed) {
-  EXPECT_EQ(Send({"GET", "/v2", "", {}, false}).status, 401);
 }
 
 }  // namespace

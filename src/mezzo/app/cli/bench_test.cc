@@ -61,7 +61,7 @@ BenchPlan Plan(const std::string& url, const std::string& flow) {
   return plan;
 }
 
-FlowReport Run(const BenchPlan& plan) {
+FlowReport Measure(const BenchPlan& plan) {
   const RealClock clock;
   const auto report = RunBench(plan, {}, clock);
   EXPECT_TRUE(report.ok()) << report.error().message();
@@ -75,7 +75,7 @@ TEST(RunBench, ClosedLoopOverHttpCountsEveryAnswerAndAsksTheServerForItsBatches)
     return FakeServer::Answer{};
   });
 
-  const FlowReport flow = Run(Plan(server.url(), "model=m,concurrency=4"));
+  const FlowReport flow = Measure(Plan(server.url(), "model=m,concurrency=4"));
 
   EXPECT_EQ(flow.tally.intended, 200u);
   EXPECT_EQ(flow.tally.ok, 200u);
@@ -91,7 +91,7 @@ TEST(RunBench, OpenLoopOnSeveralThreadsSendsTheWholeSchedule) {
   BenchPlan plan = Plan(server.url(), "model=m,rate=2000,protocol=http-json,connections=8");
   plan.threads = 2;
 
-  const FlowReport flow = Run(plan);
+  const FlowReport flow = Measure(plan);
 
   EXPECT_EQ(flow.tally.ok, 200u);
   EXPECT_EQ(flow.tally.send_lag.count(), 200u);
@@ -104,7 +104,7 @@ TEST(RunBench, RefusalsKeepStatusAndReason) {
     return FakeServer::Answer{.status = 503, .headers = {{"X-Mezzo-Reason", "queue_full"}}};
   });
 
-  const FlowReport flow = Run(Plan(server.url(), "model=m,concurrency=2"));
+  const FlowReport flow = Measure(Plan(server.url(), "model=m,concurrency=2"));
 
   EXPECT_EQ(flow.tally.ok, 100u);
   EXPECT_THAT(flow.tally.refusals, ElementsAre(Pair("503 queue_full", 100)));
@@ -114,7 +114,7 @@ TEST(RunBench, ConnectionsThatTheServerClosesAreOpenedAgainWithoutLosingRequests
   std::atomic<int> calls = 0;
   ModelServer server([&](const auto&) { return FakeServer::Answer{.close = calls++ % 10 == 9}; });
 
-  const FlowReport flow = Run(Plan(server.url(), "model=m,concurrency=3"));
+  const FlowReport flow = Measure(Plan(server.url(), "model=m,concurrency=3"));
 
   EXPECT_EQ(flow.tally.ok, 200u);
   EXPECT_EQ(flow.tally.failed, 0u);
@@ -126,7 +126,7 @@ TEST(RunBench, ARequestThatLosesItsConnectionTwiceHasFailed) {
   BenchPlan plan = Plan(server.url(), "model=m,concurrency=1");
   plan.requests = 52;
 
-  const FlowReport flow = Run(plan);
+  const FlowReport flow = Measure(plan);
 
   EXPECT_EQ(flow.tally.ok, 50u);
   EXPECT_EQ(flow.tally.failed, 2u);
@@ -143,7 +143,7 @@ TEST(RunBench, AnAnswerThatDoesNotComeIsATimeout) {
   plan.requests = 1;
   plan.server.timeout = milliseconds(150);
 
-  const FlowReport flow = Run(plan);
+  const FlowReport flow = Measure(plan);
   released = true;
 
   EXPECT_THAT(flow.tally.failures, ElementsAre(Pair("timeout", 1)));
@@ -221,7 +221,7 @@ TEST(RunBench, GrpcFlowsCountAnswersAndRefusals) {
     BenchPlan plan = Plan(http.url(), "model=m,protocol=grpc," + pace);
     plan.server.grpc = "127.0.0.1:" + std::to_string(port);
 
-    const FlowReport flow = Run(plan);
+    const FlowReport flow = Measure(plan);
 
     EXPECT_EQ(flow.tally.intended, 200u) << pace;
     EXPECT_EQ(flow.tally.ok, 150u) << pace;

@@ -29,7 +29,9 @@ using File = std::unique_ptr<std::FILE, FileCloser>;
 
 ExitCode ExitCodeOf(const Error& error) {
   if (error.reason() == "unreachable") return ExitCode::kUnreachable;
-  if (error.reason() == "server_refused") return ExitCode::kRefused;
+  for (const std::string_view reason : {"server_refused", "bad_answer", "bad_metrics"}) {
+    if (error.reason() == reason) return ExitCode::kRefused;
+  }
   return ExitCode::kUsage;
 }
 

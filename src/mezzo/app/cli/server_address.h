@@ -12,12 +12,13 @@ namespace mezzo::app::cli {
 /// What every client command ends with.
 enum class ExitCode : int {
   kOk = 0,
-  kRefused = 1,      ///< The server answered with an error.
+  kRefused = 1,      ///< The server answered with an error, or not as its protocol says.
   kUsage = 2,        ///< The command line, or a file it names, is wrong.
   kUnreachable = 3,  ///< No server answered.
 };
 
-/// The code for an error of this module: by its reason "unreachable" and "server_refused"; all others are usage.
+/// The code for an error of this module, by its reason: "unreachable"; "server_refused", "bad_answer" and "bad_metrics";
+/// all others are usage.
 ExitCode ExitCodeOf(const Error& error);
 /// Prints "mezzo COMMAND: message" to standard error and returns the code.
 int FailWith(std::string_view command, const Error& error);

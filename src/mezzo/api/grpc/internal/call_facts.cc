@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "mezzo/api/grpc/internal/inflate.h"
 #include "mezzo/api/status_table.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/base/uuid.h"
@@ -16,9 +17,9 @@ constexpr std::size_t kMaxRequestId = 128;
 
 /// gRPC writes peers as "ipv4:127.0.0.1:5", "ipv6:%5B::1%5D:5" or "unix:...".
 bool IsLoopbackPeer(std::string_view peer) {
-  return peer.starts_with("ipv4:127.") || peer.starts_with("ipv6:%5B::1%5D:") || peer.starts_with("ipv6:[::1]:") ||
-         peer.starts_with("ipv6:%5B::ffff:127.") || peer.starts_with("ipv6:[::ffff:127.") ||
-         peer.starts_with("unix:");
+  return peer.starts_with("ipv4:127.") || peer.starts_with("ipv6:%5B::1%5D:") ||
+         peer.starts_with("ipv6:[::1]:") || peer.starts_with("ipv6:%5B::ffff:127.") ||
+         peer.starts_with("ipv6:[::ffff:127.") || peer.starts_with("unix:");
 }
 
 std::string_view Credential(const grpc::ServerContextBase& call) {
@@ -49,7 +50,8 @@ std::string_view MetadataValue(const grpc::ServerContextBase& call, const char* 
   return {found->second.data(), found->second.size()};
 }
 
-Result<tenancy::TenantRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call, tenancy::Scope scope) {
+Result<tenancy::TenantRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call,
+                                     tenancy::Scope scope) {
   const tenancy::Directory& directory = front.services.directory;
   if (directory.has_keys()) return tenancy::Admit(directory, Credential(call), false, scope);
   const bool loopback = front.listens_on_loopback || IsLoopbackPeer(call.peer());
@@ -68,7 +70,8 @@ runtime::Context MakeContext(const Front& front, const grpc::ServerContextBase& 
   return runtime::Context(std::move(facts)).WithDeadline(CallDeadline(front, call));
 }
 
-runtime::Context WithTimeout(const Front& front, const runtime::Context& ctx, const std::optional<Duration>& timeout) {
+runtime::Context WithTimeout(const Front& front, const runtime::Context& ctx,
+                             const std::optional<Duration>& timeout) {
   if (!timeout) return ctx;
   return ctx.WithDeadline(AddSaturating(front.services.clock.Now(), *timeout));
 }
@@ -79,20 +82,33 @@ grpc::Status Refuse(grpc::ServerContextBase& call, const Error& error, std::stri
   if (error.retry_after()) {
     const auto wait = std::max(*error.retry_after(), Duration::zero());
     const auto millis = std::chrono::ceil<std::chrono::milliseconds>(wait).count();
-    call.AddTrailingMetadata("retry-after", std::to_string(std::chrono::ceil<std::chrono::seconds>(wait).count()));
+    call.AddTrailingMetadata("retry-after",
+                             std::to_string(std::chrono::ceil<std::chrono::seconds>(wait).count()));
     call.AddTrailingMetadata("retry-pushback-ms", std::to_string(millis));
     call.AddTrailingMetadata("grpc-retry-pushback-ms", std::to_string(millis));
   }
   return {static_cast<grpc::StatusCode>(WireStatusOf(error.code()).grpc), error.message()};
 }
 
-MessageBytes::MessageBytes(const grpc::ByteBuffer& buffer) {
-  if (!buffer.Valid() || !buffer.Dump(&slices_).ok()) return;
+Result<void> MessageBytes::Read(const grpc::ByteBuffer& buffer, ByteCount limit) {
+  if (!buffer.Valid() || !buffer.Dump(&slices_).ok()) return {};  // No bytes: a message with nothing in it.
   segments_.reserve(slices_.size());
   for (const grpc::Slice& slice : slices_) {
     segments_.emplace_back(reinterpret_cast<const std::byte*>(slice.begin()), slice.size());
-    size_ += slice.size();
   }
+  if (!IsCompressed(segments_)) return {};
+  MEZZO_TRY(own_, Inflate(segments_, limit));
+  segments_.assign(1, AsBytes(own_));
+  return {};
+}
+
+BytesView MessageBytes::Join() {
+  if (segments_.empty()) return {};
+  if (segments_.size() > 1) {
+    for (const BytesView segment : segments_) own_.append(AsText(segment));
+    segments_.assign(1, AsBytes(own_));
+  }
+  return segments_.front();
 }
 
 }  // namespace mezzo::api::rpc

@@ -19,31 +19,39 @@ namespace mezzo::api::rpc {
 std::string_view MetadataValue(const grpc::ServerContextBase& call, const char* key);
 
 /// Who calls, and whether they may: authorization or x-api-key, and the address.
-Result<tenancy::TenantRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call, tenancy::Scope scope);
+Result<tenancy::TenantRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call,
+                                     tenancy::Scope scope);
 
-/// The call's context: tenant, request id (x-request-id or a new one), trace, and grpc-timeout as its deadline.
-runtime::Context MakeContext(const Front& front, const grpc::ServerContextBase& call, const tenancy::Tenant& tenant);
+/// The call's context: tenant, request id (x-request-id or a new one), trace, and grpc-timeout as its
+/// deadline.
+runtime::Context MakeContext(const Front& front, const grpc::ServerContextBase& call,
+                             const tenancy::Tenant& tenant);
 
 /// The earlier of the context's deadline and `timeout` from now.
-runtime::Context WithTimeout(const Front& front, const runtime::Context& ctx, const std::optional<Duration>& timeout);
+runtime::Context WithTimeout(const Front& front, const runtime::Context& ctx,
+                             const std::optional<Duration>& timeout);
 
-/// An error as gRPC's status. Reason, request id and the time to come back go into the trailing metadata; must come
-/// before the call is finished.
+/// An error as gRPC's status. Reason, request id and the time to come back go into the trailing metadata;
+/// must come before the call is finished.
 grpc::Status Refuse(grpc::ServerContextBase& call, const Error& error, std::string_view request_id = {});
 
-/// A message's bytes, in the pieces they came in.
+/// A message's bytes, in the pieces they came in; decompressed if need be.
 class MessageBytes {
  public:
-  explicit MessageBytes(const grpc::ByteBuffer& buffer);
+  MessageBytes() = default;
   MessageBytes(const MessageBytes&) = delete;
   MessageBytes& operator=(const MessageBytes&) = delete;
+
+  /// At most once. `limit` holds for what is decompressed; fails with the errors of Inflate().
+  Result<void> Read(const grpc::ByteBuffer& buffer, ByteCount limit);
   [[nodiscard]] std::span<const BytesView> segments() const { return segments_; }
-  [[nodiscard]] std::size_t size() const { return size_; }
+  /// The whole in one piece, which is copied together if need be.
+  [[nodiscard]] BytesView Join();
 
  private:
-  std::vector<grpc::Slice> slices_;  // They keep small contents inside themselves: never moved after the constructor.
+  std::vector<grpc::Slice> slices_;  // They keep small contents inside themselves: never moved after Read().
   std::vector<BytesView> segments_;
-  std::size_t size_ = 0;
+  std::string own_;
 };
 
 }  // namespace mezzo::api::rpc

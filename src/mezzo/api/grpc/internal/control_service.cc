@@ -18,10 +18,17 @@ using tenancy::Scope;
 using tenancy::Tenant;
 
 constexpr std::string_view kExtensions[] = {
-    "classification",       "model_repository",     "model_repository(unload_dependents)",
-    "schedule_policy",      "model_configuration",  "system_shared_memory",
-    "binary_tensor_data",   "parameters",           "statistics",
-    "trace",                "logging",
+    "classification",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "schedule_policy",
+    "model_configuration",
+    "system_shared_memory",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+    "trace",
+    "logging",
 };
 
 void SetTensor(const models::TensorConfig& config, ::inference::ModelMetadataResponse::TensorMetadata* out) {
@@ -65,89 +72,90 @@ void SetStatistics(const inference::ModelStatistics& from, ::inference::ModelSta
 
 }  // namespace
 
-InferenceRpcService::Unary* InferenceRpcService::ModelInfer(Call* call, const grpc::ByteBuffer* request,
-                                                            grpc::ByteBuffer* response) {
-  return StartInferCall(front_, call, request, response);
+InferenceRpcService::Unary* InferenceRpcService::ModelInfer(Call* call, const Bytes* in, Bytes* out) {
+  return StartInferCall(front_, call, in, out);
 }
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* InferenceRpcService::ModelStreamInfer(Call* call) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* InferenceRpcService::ModelStreamInfer(
+    Call* call) {
   return StartInferStream(front_, call);
 }
 
 // Probes are open to everybody, and answered while the server drains.
 
-InferenceRpcService::Unary* InferenceRpcService::ServerLive(Call* call, const ::inference::ServerLiveRequest*,
-                                                            ::inference::ServerLiveResponse* response) {
-  response->set_live(front_.services.health.live());
-  return FinishUnary(front_, call, Method::kServerLive, {});
+InferenceRpcService::Unary* InferenceRpcService::ServerLive(Call* call, const Bytes* in, Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kServerLive};
+  return AnswerProbe<::inference::ServerLiveResponse>(
+      unary, [&](auto* response) { response->set_live(front_.services.health.live()); });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::ServerReady(Call* call, const ::inference::ServerReadyRequest*,
-                                                             ::inference::ServerReadyResponse* response) {
-  response->set_ready(front_.services.health.ready() && !front_.draining());
-  return FinishUnary(front_, call, Method::kServerReady, {});
-}
-
-InferenceRpcService::Unary* InferenceRpcService::ModelReady(Call* call,
-                                                            const ::inference::ModelReadyRequest* request,
-                                                            ::inference::ModelReadyResponse* response) {
-  return AnswerUnary(front_, call, Method::kModelReady, Scope::kInfer, [&](const Tenant&) -> Result<void> {
-    response->set_ready(front_.services.service.catalog().IsReady(request->name(), request->version()));
-    return {};
+InferenceRpcService::Unary* InferenceRpcService::ServerReady(Call* call, const Bytes* in, Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kServerReady};
+  return AnswerProbe<::inference::ServerReadyResponse>(unary, [&](auto* response) {
+    response->set_ready(front_.services.health.ready() && !front_.draining());
   });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::ServerMetadata(Call* call,
-                                                                const ::inference::ServerMetadataRequest*,
-                                                                ::inference::ServerMetadataResponse* response) {
-  return AnswerUnary(front_, call, Method::kServerMetadata, Scope::kInfer, [&](const Tenant&) -> Result<void> {
-    response->set_name(front_.options.name);
-    response->set_version(front_.options.version);
-    for (const std::string& extension : front_.options.extensions) response->add_extensions(extension);
-    if (!front_.options.extensions.empty()) return {};
-    for (const std::string_view extension : kExtensions) response->add_extensions(std::string(extension));
-    return {};
-  });
+InferenceRpcService::Unary* InferenceRpcService::ModelReady(Call* call, const Bytes* in, Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kModelReady};
+  return AnswerUnary<::inference::ModelReadyRequest, ::inference::ModelReadyResponse>(
+      unary, Scope::kInfer, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+        response->set_ready(front_.services.service.catalog().IsReady(request.name(), request.version()));
+        return {};
+      });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::ModelMetadata(Call* call,
-                                                               const ::inference::ModelMetadataRequest* request,
-                                                               ::inference::ModelMetadataResponse* response) {
-  return AnswerUnary(front_, call, Method::kModelMetadata, Scope::kInfer, [&](const Tenant&) -> Result<void> {
-    models::Catalog& catalog = front_.services.service.catalog();
-    MEZZO_TRY(const auto config, catalog.ConfigOf(request->name(), request->version()));
-    MEZZO_TRY(const auto versions, catalog.VersionsOf(request->name()));
-    response->set_name(config->name);
-    response->set_platform(config->platform);
-    for (const std::int64_t version : versions) {
-      std::string text = std::to_string(version);
-      if (request->version().empty() || request->version() == text) response->add_versions(std::move(text));
-    }
-    for (const auto& input : config->inputs) SetTensor(input, response->add_inputs());
-    for (const auto& output : config->outputs) SetTensor(output, response->add_outputs());
-    return {};
-  });
+InferenceRpcService::Unary* InferenceRpcService::ServerMetadata(Call* call, const Bytes* in, Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kServerMetadata};
+  return AnswerUnary<::inference::ServerMetadataRequest, ::inference::ServerMetadataResponse>(
+      unary, Scope::kInfer, [&](const auto&, const Tenant&, auto* response) -> Result<void> {
+        response->set_name(front_.options.name);
+        response->set_version(front_.options.version);
+        for (const std::string& extension : front_.options.extensions) response->add_extensions(extension);
+        if (!front_.options.extensions.empty()) return {};
+        for (const std::string_view extension : kExtensions) response->add_extensions(std::string(extension));
+        return {};
+      });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::ModelConfig(Call* call,
-                                                             const ::inference::ModelConfigRequest* request,
-                                                             ::inference::ModelConfigResponse* response) {
-  return AnswerUnary(front_, call, Method::kModelConfig, Scope::kInfer, [&](const Tenant&) -> Result<void> {
-    MEZZO_TRY(const auto config,
-              front_.services.service.catalog().ConfigOf(request->name(), request->version()));
-    FillConfig(*config, response->mutable_config());
-    return {};
-  });
+InferenceRpcService::Unary* InferenceRpcService::ModelMetadata(Call* call, const Bytes* in, Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kModelMetadata};
+  return AnswerUnary<::inference::ModelMetadataRequest, ::inference::ModelMetadataResponse>(
+      unary, Scope::kInfer, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+        models::Catalog& catalog = front_.services.service.catalog();
+        MEZZO_TRY(const auto config, catalog.ConfigOf(request.name(), request.version()));
+        MEZZO_TRY(const auto versions, catalog.VersionsOf(request.name()));
+        response->set_name(config->name);
+        response->set_platform(config->platform);
+        for (const std::int64_t version : versions) {
+          std::string text = std::to_string(version);
+          if (request.version().empty() || request.version() == text) response->add_versions(std::move(text));
+        }
+        for (const auto& input : config->inputs) SetTensor(input, response->add_inputs());
+        for (const auto& output : config->outputs) SetTensor(output, response->add_outputs());
+        return {};
+      });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::ModelStatistics(
-    Call* call, const ::inference::ModelStatisticsRequest* request,
-    ::inference::ModelStatisticsResponse* response) {
-  return AnswerUnary(front_, call, Method::kModelStatistics, Scope::kObserve, [&](const Tenant&) -> Result<void> {
-    MEZZO_TRY(const auto all, front_.services.service.Statistics(request->name(), request->version()));
-    for (const inference::ModelStatistics& one : all) SetStatistics(one, response->add_model_stats());
-    return {};
-  });
+InferenceRpcService::Unary* InferenceRpcService::ModelConfig(Call* call, const Bytes* in, Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kModelConfig};
+  return AnswerUnary<::inference::ModelConfigRequest, ::inference::ModelConfigResponse>(
+      unary, Scope::kInfer, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+        MEZZO_TRY(const auto config,
+                  front_.services.service.catalog().ConfigOf(request.name(), request.version()));
+        FillConfig(*config, response->mutable_config());
+        return {};
+      });
+}
+
+InferenceRpcService::Unary* InferenceRpcService::ModelStatistics(Call* call, const Bytes* in, Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kModelStatistics};
+  return AnswerUnary<::inference::ModelStatisticsRequest, ::inference::ModelStatisticsResponse>(
+      unary, Scope::kObserve, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+        MEZZO_TRY(const auto all, front_.services.service.Statistics(request.name(), request.version()));
+        for (const inference::ModelStatistics& one : all) SetStatistics(one, response->add_model_stats());
+        return {};
+      });
 }
 
 }  // namespace mezzo::api::rpc

@@ -46,14 +46,15 @@ std::string_view MethodName(Method method) { return kMethodNames.at(static_cast<
 
 FrontMetrics::FrontMetrics(observe::Registry& registry)
     : stream_requests_ok(registry.NewCounter("mezzo_grpc_stream_requests_total",
-                                             "Requests on ModelStreamInfer calls, by outcome.", {{"outcome", "ok"}})),
+                                             "Requests on ModelStreamInfer calls, by outcome.",
+                                             {{"outcome", "ok"}})),
       stream_requests_failed(registry.NewCounter("mezzo_grpc_stream_requests_total",
                                                  "Requests on ModelStreamInfer calls, by outcome.",
                                                  {{"outcome", "failed"}})),
-      calls_(registry.NewCounterFamily("mezzo_grpc_calls_total", "gRPC calls that have ended, by method and code.",
-                                       {"method", "code"})),
-      refusals_(registry.NewCounterFamily("mezzo_grpc_refusals_total",
-                                          "gRPC requests refused at the front end's own bounds.", {"reason"})) {}
+      calls_(registry.NewCounterFamily(
+          "mezzo_grpc_calls_total", "gRPC calls that have ended, by method and code.", {"method", "code"})),
+      refusals_(registry.NewCounterFamily(
+          "mezzo_grpc_refusals_total", "gRPC requests refused at the front end's own bounds.", {"reason"})) {}
 
 void FrontMetrics::CountCall(Method method, int code) {
   const auto index = code >= 0 && code < static_cast<int>(kCodes) ? static_cast<std::size_t>(code) : 2;
@@ -111,9 +112,10 @@ Result<RunningPlace> Front::Enter() {
   }
   if (running_.fetch_add(1, std::memory_order_relaxed) >= options.max_running) {
     running_.fetch_sub(1, std::memory_order_relaxed);
-    return Refused(ResourceExhausted("too_many_requests", "too many gRPC requests are running, the limit is " +
-                                                              std::to_string(options.max_running))
-                       .WithRetryAfter(kRetryAfter));
+    return Refused(
+        ResourceExhausted("too_many_requests", "too many gRPC requests are running, the limit is " +
+                                                   std::to_string(options.max_running))
+            .WithRetryAfter(kRetryAfter));
   }
   return RunningPlace(this);
 }

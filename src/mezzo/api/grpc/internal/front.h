@@ -61,12 +61,14 @@ class FrontMetrics {
   observe::Family<observe::Counter>& calls_;
   observe::Family<observe::Counter>& refusals_;
   /// Looked up once each; a race writes the same pointer twice.
-  std::array<std::array<std::atomic<observe::Counter*>, kCodes>, static_cast<std::size_t>(Method::kCount)> cache_{};
+  std::array<std::array<std::atomic<observe::Counter*>, kCodes>, static_cast<std::size_t>(Method::kCount)>
+      cache_{};
 };
 
 class Front;
 
-/// A request's share of the bounds: one place among the running ones, and the bytes of its tensors. Move-only.
+/// A request's share of the bounds: one place among the running ones, and the bytes of its tensors.
+/// Move-only.
 class RunningPlace {
  public:
   RunningPlace() = default;
@@ -120,7 +122,8 @@ class Front {
   [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_acquire); }
   /// Sets draining and calls Drain() on every open stream.
   void StartDraining() EXCLUDES(mu_);
-  /// Streams hold themselves here while they are open. kUnavailable "draining", kResourceExhausted "too_many_streams".
+  /// Streams hold themselves here while they are open. kUnavailable "draining", kResourceExhausted
+  /// "too_many_streams".
   Result<void> AddStream(Drainable* key, const std::shared_ptr<Drainable>& stream) EXCLUDES(mu_);
   void RemoveStream(Drainable* key) EXCLUDES(mu_);
 

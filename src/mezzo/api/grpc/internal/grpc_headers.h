@@ -1,7 +1,7 @@
 #pragma once
 
-// gRPC's headers, through which everything here includes them: Abseil's define thread annotation macros of the names
-// that base/mutex.h uses, and must leave ours as they were.
+// gRPC's headers, through which everything here includes them: Abseil's define thread annotation macros of
+// the names that base/mutex.h uses, and must leave ours as they were.
 #pragma push_macro("GUARDED_BY")
 #pragma push_macro("PT_GUARDED_BY")
 #pragma push_macro("NO_THREAD_SAFETY_ANALYSIS")
@@ -9,6 +9,8 @@
 #undef PT_GUARDED_BY
 #undef NO_THREAD_SAFETY_ANALYSIS
 
+#include "grpc_service.grpc.pb.h"
+#include "health.grpc.pb.h"
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
@@ -17,9 +19,6 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 #include <grpcpp/support/status.h>
-
-#include "grpc_service.grpc.pb.h"
-#include "health.grpc.pb.h"
 
 #pragma pop_macro("NO_THREAD_SAFETY_ANALYSIS")
 #pragma pop_macro("PT_GUARDED_BY")

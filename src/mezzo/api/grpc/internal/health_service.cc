@@ -20,8 +20,8 @@ bool IsKnown(const std::string& service) {
 
 }  // namespace
 
-/// Writes the newest status; changes while a write is on its way are joined. All calls into gRPC happen under the
-/// mutex; it reacts on other threads.
+/// Writes the newest status; changes while a write is on its way are joined. All calls into gRPC happen under
+/// the mutex; it reacts on other threads.
 class HealthService::WatchCall final : public grpc::ServerWriteReactor<HealthCheckResponse>,
                                        public Drainable,
                                        public std::enable_shared_from_this<WatchCall> {
@@ -124,7 +124,8 @@ grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
   }
   MutexLock lock(mu_);
   watchers_.push_back(watch);
-  watch->Start(last_ready_ && !front_.draining() ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING);
+  watch->Start(last_ready_ && !front_.draining() ? HealthCheckResponse::SERVING
+                                                 : HealthCheckResponse::NOT_SERVING);
   return watch.get();
 }
 

@@ -10,8 +10,8 @@
 
 namespace mezzo::api::rpc {
 
-/// grpc.health.v1.Health for the whole server ("") and "inference.GRPCInferenceService", which are ready together.
-/// Open to everybody. Thread-safe.
+/// grpc.health.v1.Health for the whole server ("") and "inference.GRPCInferenceService", which are ready
+/// together. Open to everybody. Thread-safe.
 class HealthService final : public grpc::health::v1::Health::CallbackService {
  public:
   /// `front` outlives the service.

@@ -61,7 +61,8 @@ class InferCall final : public grpc::ServerUnaryReactor {
   /// Finish() may free this object: nothing comes after it.
   void Complete(Result<inference::InferenceAnswer> answer) {
     if (answer.ok() && !decoded_.targets.empty()) {
-      if (auto written = WriteTargets(decoded_.targets, &*answer); !written.ok()) answer = std::move(written).error();
+      if (auto written = WriteTargets(decoded_.targets, &*answer); !written.ok())
+        answer = std::move(written).error();
     }
     if (!answer.ok()) {
       const Error& error = answer.error();
@@ -73,7 +74,8 @@ class InferCall final : public grpc::ServerUnaryReactor {
     const TimePoint answered = front_.services.clock.Now();
     grpc::ByteBuffer message = EncodeAnswer(*answer, InferResponseWriter::Form::kUnary);
     response_.Swap(&message);
-    front_.services.service.RecordEdges(*answer, admitted_ - started_, front_.services.clock.Now() - answered);
+    front_.services.service.RecordEdges(*answer, admitted_ - started_,
+                                        front_.services.clock.Now() - answered);
     front_.metrics.CountCall(Method::kModelInfer, 0);
     Finish(grpc::Status::OK);
   }
@@ -99,7 +101,8 @@ grpc::ServerUnaryReactor* RefuseCall(Front& front, grpc::CallbackServerContext* 
 
 Result<DecodedInfer> DecodeMessage(const Front& front, const grpc::ByteBuffer& request,
                                    const tenancy::Tenant& tenant) {
-  const MessageBytes message(request);
+  MessageBytes message;
+  MEZZO_TRY_VOID(message.Read(request, front.options.max_message_bytes));
   const DecodeSources sources{.regions = &front.services.shared_memory, .tenant = tenant.id};
   DecodedInfer decoded;
   MEZZO_TRY_VOID(DecodeInferRequest(message.segments(), sources, front.decode_limits, &decoded));
@@ -116,8 +119,8 @@ Result<std::unique_ptr<InferCall>> PrepareCall(Front& front, grpc::CallbackServe
   const_cast<grpc::ByteBuffer*>(request)->Clear();  // gRPC's own, which it would keep to the end of the call.
   MEZZO_TRY_VOID(place.AddBytes(decoded.tensor_bytes));
   runtime::Context ctx = WithTimeout(front, MakeContext(front, *call, *tenant), decoded.timeout);
-  return std::make_unique<InferCall>(front, *call, *response, std::move(place), std::move(tenant), std::move(ctx),
-                                     std::move(decoded), started);
+  return std::make_unique<InferCall>(front, *call, *response, std::move(place), std::move(tenant),
+                                     std::move(ctx), std::move(decoded), started);
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <cstring>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "grpc_service.pb.h"
+#include <gmock/gmock.h>
+#include <google/protobuf/stubs/logging.h>
+#include <gtest/gtest.h>
+
 #include "mezzo/api/grpc/internal/infer_request.h"
 #include "mezzo/api/grpc/internal/infer_response.h"
 
@@ -20,12 +21,13 @@ using Request = ::inference::ModelInferRequest;
 /// The message cut into pieces of `piece` bytes, as it may come from the network.
 std::vector<BytesView> Cut(std::string_view bytes, std::size_t piece) {
   std::vector<BytesView> segments;
-  for (std::size_t at = 0; at < bytes.size(); at += piece) segments.push_back(AsBytes(bytes.substr(at, piece)));
+  for (std::size_t at = 0; at < bytes.size(); at += piece)
+    segments.push_back(AsBytes(bytes.substr(at, piece)));
   return segments;
 }
 
-Result<DecodedInfer> DecodeBytes(std::string_view bytes, std::size_t piece = 1 << 20, DecodeLimits limits = {},
-                                 const SharedMemoryRegions* regions = nullptr) {
+Result<DecodedInfer> DecodeBytes(std::string_view bytes, std::size_t piece = 1 << 20,
+                                 DecodeLimits limits = {}, const SharedMemoryRegions* regions = nullptr) {
   DecodedInfer decoded;
   const auto segments = Cut(bytes, piece);
   auto result = DecodeInferRequest(segments, {.regions = regions, .tenant = TenantId("t")}, limits, &decoded);
@@ -66,7 +68,8 @@ std::vector<T> Values(const tensor::Tensor& tensor) {
 
 TEST(InferRequest, RawContentsBecomeAlignedTensorsHoweverTheMessageIsCut) {
   const Request request = RawRequest();
-  for (const std::size_t piece : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{7}, std::size_t{64}, std::size_t{4096}}) {
+  for (const std::size_t piece :
+       {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{7}, std::size_t{64}, std::size_t{4096}}) {
     auto decoded = Decode(request, piece);
     ASSERT_TRUE(decoded.ok()) << decoded.error().ToString();
     const inference::InferenceCall& call = decoded->call;
@@ -136,9 +139,13 @@ TEST(InferRequest, TypedContentsOfEveryTypeBecomeTheirBytes) {
 }
 
 TEST(InferRequest, UnpackedNumbersAreReadLikePackedOnes) {
-  // inputs { name: "a" datatype: "INT32" shape: 2 (single) contents { int_contents: 3 int_contents: 4 (single) } }
+  // inputs { name: "a" datatype: "INT32" shape: 2 (single) contents { int_contents: 3 int_contents: 4
+  // (single) } }
   const std::string contents = std::string("\x10\x03\x10\x04", 4);
-  const std::string input = std::string("\x0a\x01""a\x12\x05INT32\x18\x02\x2a\x04") + contents;
+  const std::string input = std::string(
+                                "\x0a\x01"
+                                "a\x12\x05INT32\x18\x02\x2a\x04") +
+                            contents;
   std::string message("\x0a\x01m\x2a", 4);
   message.push_back(static_cast<char>(input.size()));
   message += input;
@@ -171,9 +178,10 @@ TEST(InferRequest, ParametersGoWhereTheyBelong) {
   EXPECT_EQ(decoded->call.priority, 3U);
   EXPECT_EQ(decoded->timeout, std::chrono::microseconds(2500));
   EXPECT_THAT(decoded->call.parameters,
-              ::testing::UnorderedElementsAre(std::pair<std::string, inference::ParameterValue>("flag", true),
-                                              std::pair<std::string, inference::ParameterValue>("number", 0.5),
-                                              std::pair<std::string, inference::ParameterValue>("text", std::string())));
+              ::testing::UnorderedElementsAre(
+                  std::pair<std::string, inference::ParameterValue>("flag", true),
+                  std::pair<std::string, inference::ParameterValue>("number", 0.5),
+                  std::pair<std::string, inference::ParameterValue>("text", std::string())));
   ASSERT_EQ(decoded->call.outputs.size(), 1U);
   EXPECT_EQ(decoded->call.outputs[0].name, "O");
   EXPECT_EQ(decoded->call.outputs[0].classification, 2);
@@ -188,7 +196,8 @@ struct BadCase {
 
 constexpr BadCase kBadCases[] = {
     {"raw and typed", [](Request* r) { r->mutable_inputs(0)->mutable_contents()->add_fp32_contents(1); },
-     "input_content", "contents field must not be specified when using raw_input_contents for 'A' for model 'm'"},
+     "input_content",
+     "contents field must not be specified when using raw_input_contents for 'A' for model 'm'"},
     {"too few raw", [](Request* r) { r->mutable_raw_input_contents()->RemoveLast(); }, "input_content",
      "unable to find data for input tensor 'B' for model 'm' in request."},
     {"too many raw", [](Request* r) { r->add_raw_input_contents("q"); }, "input_content",
@@ -197,8 +206,11 @@ constexpr BadCase kBadCases[] = {
      "invalid datatype 'FP33' for input 'A'"},
     {"no datatype", [](Request* r) { r->mutable_inputs(0)->clear_datatype(); }, "datatype_unknown",
      "invalid datatype '' for input 'A'"},
-    {"rank", [](Request* r) { for (int i = 0; i < 11; ++i) r->mutable_inputs(0)->add_shape(1); }, "shape_rank",
-     "input 'A' has more than 12 dimensions"},
+    {"rank",
+     [](Request* r) {
+       for (int i = 0; i < 11; ++i) r->mutable_inputs(0)->add_shape(1);
+     },
+     "shape_rank", "input 'A' has more than 12 dimensions"},
     {"wrong typed field",
      [](Request* r) {
        r->clear_raw_input_contents();
@@ -226,18 +238,29 @@ constexpr BadCase kBadCases[] = {
     {"unsigned parameter", [](Request* r) { (*r->mutable_parameters())["p"].set_uint64_param(1ULL << 63); },
      "parameter_type", "parameter 'p' is 9223372036854775808, the limit is 9223372036854775807"},
     {"region size missing",
-     [](Request* r) { (*r->mutable_inputs(0)->mutable_parameters())["shared_memory_region"].set_string_param("x"); },
+     [](Request* r) {
+       (*r->mutable_inputs(0)->mutable_parameters())["shared_memory_region"].set_string_param("x");
+     },
      "shared_memory_parameter",
-     "'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter for tensor 'A'"},
+     "'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter for tensor "
+     "'A'"},
     {"offset alone",
-     [](Request* r) { (*r->mutable_inputs(0)->mutable_parameters())["shared_memory_offset"].set_int64_param(1); },
+     [](Request* r) {
+       (*r->mutable_inputs(0)->mutable_parameters())["shared_memory_offset"].set_int64_param(1);
+     },
      "shared_memory_parameter",
      "'shared_memory_offset' can not be specified without 'shared_memory_region' parameter for tensor 'A'"},
     {"region type",
-     [](Request* r) { (*r->mutable_inputs(0)->mutable_parameters())["shared_memory_region"].set_bool_param(true); },
+     [](Request* r) {
+       (*r->mutable_inputs(0)->mutable_parameters())["shared_memory_region"].set_bool_param(true);
+     },
      "shared_memory_parameter",
      "invalid value type for 'shared_memory_region' parameter for tensor 'A', expected string_param."},
-    {"duplicate output", [](Request* r) { r->add_outputs()->set_name("O"); r->add_outputs()->set_name("O"); },
+    {"duplicate output",
+     [](Request* r) {
+       r->add_outputs()->set_name("O");
+       r->add_outputs()->set_name("O");
+     },
      "output_duplicate", "output 'O' already exists in request"},
     {"classification and region",
      [](Request* r) {
@@ -275,8 +298,14 @@ struct BadContents {
 
 constexpr BadContents kBadContents[] = {
     {"FP32", [](auto* c) { c->add_int_contents(1); }, "contents_type",
-     "unexpected explicit tensor data for input tensor 'A' for model 'm' of type 'INT32', expected datatype 'FP32'"},
-    {"FP32", [](auto* c) { c->add_fp32_contents(1); c->add_fp32_contents(2); c->add_fp64_contents(2); },
+     "unexpected explicit tensor data for input tensor 'A' for model 'm' of type 'INT32', expected datatype "
+     "'FP32'"},
+    {"FP32",
+     [](auto* c) {
+       c->add_fp32_contents(1);
+       c->add_fp32_contents(2);
+       c->add_fp64_contents(2);
+     },
      "contents_type",
      "unexpected explicit tensor data for input tensor 'A' for model 'm', binary data was already supplied."},
     {"FP16", [](auto* c) { c->add_fp32_contents(1); }, "contents_type",
@@ -285,10 +314,18 @@ constexpr BadContents kBadContents[] = {
      "input 'A' of type FP32 and shape [2] needs 2 elements, got 1"},
     {"BYTES", [](auto* c) { c->add_bytes_contents("x"); }, "tensor_size",
      "input 'A' of type BYTES and shape [2] needs 2 elements, got 1"},
-    {"UINT8", [](auto* c) { c->add_uint_contents(1); c->add_uint_contents(300); }, "contents_value",
-     "element 1 of input tensor 'A' for model 'm' is beyond the range of UINT8"},
-    {"INT8", [](auto* c) { c->add_int_contents(-129); c->add_int_contents(0); }, "contents_value",
-     "element 0 of input tensor 'A' for model 'm' is beyond the range of INT8"},
+    {"UINT8",
+     [](auto* c) {
+       c->add_uint_contents(1);
+       c->add_uint_contents(300);
+     },
+     "contents_value", "element 1 of input tensor 'A' for model 'm' is beyond the range of UINT8"},
+    {"INT8",
+     [](auto* c) {
+       c->add_int_contents(-129);
+       c->add_int_contents(0);
+     },
+     "contents_value", "element 0 of input tensor 'A' for model 'm' is beyond the range of INT8"},
 };
 
 TEST(InferRequest, BadContentsAreRefusedWithWhatIsWrong) {
@@ -315,7 +352,8 @@ TEST(InferRequest, OverflowingShapesAreRefusedBeforeMemoryIsTaken) {
 }
 
 TEST(InferRequest, CountsAndSizesAreBounded) {
-  const DecodeLimits limits{.max_tensors = 3, .max_parameters = 2, .max_name_bytes = 10, .max_decoded_bytes = 100};
+  const DecodeLimits limits{
+      .max_tensors = 3, .max_parameters = 2, .max_name_bytes = 10, .max_decoded_bytes = 100};
   Request many = RawRequest();
   for (int i = 0; i < 2; ++i) AddInput(&many, "C", "UINT8", {0});
   EXPECT_EQ(DecodeBytes(many.SerializeAsString(), 99, limits).error().reason(), "too_many_inputs");
@@ -373,6 +411,7 @@ TEST(InferRequest, AgreesWithProtobufOnDamagedMessages) {
   whole.add_outputs()->set_name("O");
   const std::string sound = whole.SerializeAsString();
   std::mt19937_64 random(20240607);
+  google::protobuf::SetLogHandler(nullptr);
   int accepted = 0;
   for (int round = 0; round < 20'000; ++round) {
     std::string bytes = sound;
@@ -380,9 +419,15 @@ TEST(InferRequest, AgreesWithProtobufOnDamagedMessages) {
     for (int i = 0; i < changes; ++i) {
       const std::size_t at = random() % bytes.size();
       switch (random() % 3) {
-        case 0: bytes[at] = static_cast<char>(random()); break;
-        case 1: bytes.erase(at, 1 + random() % 4); break;
-        default: bytes.insert(at, 1, static_cast<char>(random())); break;
+        case 0:
+          bytes[at] = static_cast<char>(random());
+          break;
+        case 1:
+          bytes.erase(at, 1 + random() % 4);
+          break;
+        default:
+          bytes.insert(at, 1, static_cast<char>(random()));
+          break;
       }
       if (bytes.empty()) break;
     }
@@ -405,9 +450,15 @@ inference::InferenceAnswer SomeAnswer() {
   answer.version = "12";
   answer.id = "an id";
   answer.parameters = {{"b", true}, {"i", std::int64_t{-1}}, {"d", 2.5}, {"s", std::string()}};
-  answer.outputs.push_back({.name = "O", .tensor = {.dtype = tensor::DType::kInt64, .shape = {1, 2}, .data = SharedBytes::FromString(std::string(16, '\7'))}});
-  answer.outputs.push_back({.name = "scalar", .tensor = {.dtype = tensor::DType::kBool, .shape = {}, .data = SharedBytes::FromString("\1")}});
-  answer.outputs.push_back({.name = "none", .tensor = {.dtype = tensor::DType::kFp32, .shape = {0}, .data = {}}});
+  answer.outputs.push_back({.name = "O",
+                            .tensor = {.dtype = tensor::DType::kInt64,
+                                       .shape = {1, 2},
+                                       .data = SharedBytes::FromString(std::string(16, '\7'))}});
+  answer.outputs.push_back(
+      {.name = "scalar",
+       .tensor = {.dtype = tensor::DType::kBool, .shape = {}, .data = SharedBytes::FromString("\1")}});
+  answer.outputs.push_back(
+      {.name = "none", .tensor = {.dtype = tensor::DType::kFp32, .shape = {0}, .data = {}}});
   return answer;
 }
 
@@ -466,7 +517,8 @@ TEST(InferResponse, BigOutputsAreSplicedInBetween) {
   EXPECT_LT(writer.head_size(), 1000U);
   ::inference::ModelStreamInferResponse parsed;
   ASSERT_TRUE(parsed.ParseFromString(Write(answer, InferResponseWriter::Form::kStream)));
-  EXPECT_THAT(parsed.infer_response().raw_output_contents(), ElementsAre(std::string(16, '\7'), big, big + "c"));
+  EXPECT_THAT(parsed.infer_response().raw_output_contents(),
+              ElementsAre(std::string(16, '\7'), big, big + "c"));
 }
 
 }  // namespace

@@ -113,7 +113,8 @@ class InferDecoder {
     MEZZO_TRY_VOID(ReadParameterEntry(entry, &scratch_, &key, &value));
     if (key == "priority") return ReadPriority(value);
     if (key == "timeout") return ReadTimeout(value);
-    if (key == "sequence_id" || key == "sequence_start" || key == "sequence_end") return CheckSequence(key, value);
+    if (key == "sequence_id" || key == "sequence_start" || key == "sequence_end")
+      return CheckSequence(key, value);
     if (key.starts_with("triton_")) return CheckReserved(key, value);
     MEZZO_TRY(std::string name, TakeText("parameters", key));
     MEZZO_TRY(inference::ParameterValue kept, ToParameterValue(key, value));
@@ -128,8 +129,9 @@ class InferDecoder {
     }
     const auto* number = std::get_if<std::int64_t>(&value);
     if (number == nullptr) {
-      return InvalidArgument("parameter_type",
-                             "invalid value type for 'priority' parameter, expected int64_param or uint64_param.");
+      return InvalidArgument(
+          "parameter_type",
+          "invalid value type for 'priority' parameter, expected int64_param or uint64_param.");
     }
     if (*number < 0) {
       return InvalidArgument("parameter_value", "invalid value for 'priority', expected value >= 0.");
@@ -144,12 +146,14 @@ class InferDecoder {
       micros = *number;
     } else if (const auto* signed_number = std::get_if<std::int64_t>(&value)) {
       if (*signed_number < 0) {
-        return InvalidArgument("parameter_value", "invalid value for 'timeout', expected microseconds >= 0, got " +
-                                                      std::to_string(*signed_number));
+        return InvalidArgument(
+            "parameter_value",
+            "invalid value for 'timeout', expected microseconds >= 0, got " + std::to_string(*signed_number));
       }
       micros = static_cast<std::uint64_t>(*signed_number);
     } else {
-      return InvalidArgument("parameter_type", "invalid value type for 'timeout' parameter, expected int64_param.");
+      return InvalidArgument("parameter_type",
+                             "invalid value type for 'timeout' parameter, expected int64_param.");
     }
     constexpr std::uint64_t kLongest = 1'000'000ULL * 3600 * 24 * 365;
     out_.timeout.reset();
@@ -177,7 +181,8 @@ class InferDecoder {
       off = !*flag;
     }
     if (off) return {};
-    return Unimplemented("sequence_unsupported", "parameter " + Quoted(key) + ": sequence batching is not supported");
+    return Unimplemented("sequence_unsupported",
+                         "parameter " + Quoted(key) + ": sequence batching is not supported");
   }
 
   /// Models here answer each request once, so the empty final response that this asks for never comes about.
@@ -190,8 +195,8 @@ class InferDecoder {
                                  Quoted(key));
     }
     if (std::holds_alternative<bool>(value)) return {};
-    return InvalidArgument("parameter_type", "invalid value type for " + Quoted(key) +
-                                                 " parameter, expected bool_param.");
+    return InvalidArgument("parameter_type",
+                           "invalid value type for " + Quoted(key) + " parameter, expected bool_param.");
   }
 
   // Inputs.
@@ -280,7 +285,8 @@ class InferDecoder {
     const std::size_t size = source->contents.size() + value.size();
     scratch_.push_back(std::make_unique<std::byte[]>(size));
     std::byte* joined = scratch_.back().get();
-    std::copy(value.begin(), value.end(), std::copy(source->contents.begin(), source->contents.end(), joined));
+    std::copy(value.begin(), value.end(),
+              std::copy(source->contents.begin(), source->contents.end(), joined));
     source->contents = {joined, size};
   }
 
@@ -293,12 +299,14 @@ class InferDecoder {
       MEZZO_TRY_VOID(CheckRegionRange(inputs[i].name, source.range));
       const auto whose = [&] { return Quoted(inputs[i].name) + " for model " + Quoted(model); };
       if (source.range.given && source.has_contents) {
-        return InvalidArgument("input_content",
-                               "unexpected 'content' provided when using shared memory for input tensor " + whose());
+        return InvalidArgument(
+            "input_content",
+            "unexpected 'content' provided when using shared memory for input tensor " + whose());
       }
       if (source.has_contents && !raws_.empty()) {
-        return InvalidArgument("input_content",
-                               "contents field must not be specified when using raw_input_contents for " + whose());
+        return InvalidArgument(
+            "input_content",
+            "contents field must not be specified when using raw_input_contents for " + whose());
       }
       if (source.range.given || source.has_contents) continue;
       if (wanted == raws_.size()) {
@@ -309,8 +317,8 @@ class InferDecoder {
     }
     if (wanted == raws_.size()) return {};
     return InvalidArgument("input_content", "expected " + std::to_string(wanted) +
-                                                " raw_input_contents for the inputs of model " + Quoted(model) +
-                                                ", got " + std::to_string(raws_.size()));
+                                                " raw_input_contents for the inputs of model " +
+                                                Quoted(model) + ", got " + std::to_string(raws_.size()));
   }
 
   Result<void> FillInputs() {
@@ -361,7 +369,8 @@ class InferDecoder {
 
   Result<SharedMemoryWindow> OpenRange(const RegionRange& range) const {
     if (sources_.regions == nullptr) {
-      return NotFound("shared_memory_unknown", "Unable to find shared memory region: " + Quoted(range.region));
+      return NotFound("shared_memory_unknown",
+                      "Unable to find shared memory region: " + Quoted(range.region));
     }
     return sources_.regions->Window(sources_.tenant, range.region, range.offset, range.byte_size);
   }
@@ -369,7 +378,8 @@ class InferDecoder {
   Result<SharedBytes> ReadRegion(std::string_view input, const RegionRange& range) {
     MEZZO_TRY(const SharedMemoryWindow window, OpenRange(range));
     if (window.size() > budget_) {
-      return InvalidArgument("data_too_large", "input " + Quoted(input) + " takes " + std::to_string(window.size()) +
+      return InvalidArgument("data_too_large", "input " + Quoted(input) + " takes " +
+                                                   std::to_string(window.size()) +
                                                    " bytes from shared memory, the limit that is left of the "
                                                    "request's is " +
                                                    std::to_string(budget_));
@@ -413,8 +423,9 @@ class InferDecoder {
     if (key == "classification") {
       const auto* number = std::get_if<std::int64_t>(&value);
       if (number == nullptr || *number < 0) {
-        return InvalidArgument("parameter_type",
-                               "invalid value for 'classification' parameter, expected int64_param of at least 0.");
+        return InvalidArgument(
+            "parameter_type",
+            "invalid value for 'classification' parameter, expected int64_param of at least 0.");
       }
       output->classification = *number;
       return {};
@@ -426,7 +437,8 @@ class InferDecoder {
   Result<void> AddOutput(inference::RequestedOutput output, const RegionRange& range) {
     for (const auto& other : out_.call.outputs) {
       if (other.name == output.name) {
-        return InvalidArgument("output_duplicate", "output " + Quoted(output.name) + " already exists in request");
+        return InvalidArgument("output_duplicate",
+                               "output " + Quoted(output.name) + " already exists in request");
       }
     }
     MEZZO_TRY_VOID(CheckRegionRange(output.name, range));

@@ -42,12 +42,13 @@ struct DecodedInfer {
   ByteCount tensor_bytes = 0;  ///< That decoding allocated.
 };
 
-/// Decodes a serialised inference.ModelInferRequest that may lie in several pieces. Tensor bytes are copied once, from
-/// `message` into memory aligned for every engine, so `message` may go as soon as this returns. Sizes are checked
-/// against shapes for typed contents; raw contents are checked where the model is known.
+/// Decodes a serialised inference.ModelInferRequest that may lie in several pieces. Tensor bytes are copied
+/// once, from `message` into memory aligned for every engine, so `message` may go as soon as this returns.
+/// Sizes are checked against shapes for typed contents; raw contents are checked where the model is known.
 ///
-/// On an error `out` holds what was read before it (so that the answer can carry the id). All errors name what is
-/// wrong; they are kInvalidArgument, except kUnimplemented "sequence_unsupported" and those of SharedMemoryRegions.
+/// On an error `out` holds what was read before it (so that the answer can carry the id). All errors name
+/// what is wrong; they are kInvalidArgument, except kUnimplemented "sequence_unsupported" and those of
+/// SharedMemoryRegions.
 Result<void> DecodeInferRequest(std::span<const BytesView> message, const DecodeSources& sources,
                                 const DecodeLimits& limits, DecodedInfer* out);
 

@@ -20,7 +20,9 @@ constexpr std::size_t VarintSize(std::uint64_t value) {
 }
 /// Tags of all fields here take one byte: their numbers are below 16.
 constexpr std::size_t BytesFieldSize(std::size_t size) { return 1 + VarintSize(size) + size; }
-constexpr std::size_t TextFieldSize(std::string_view text) { return text.empty() ? 0 : BytesFieldSize(text.size()); }
+constexpr std::size_t TextFieldSize(std::string_view text) {
+  return text.empty() ? 0 : BytesFieldSize(text.size());
+}
 
 class Writer {
  public:
@@ -122,8 +124,8 @@ Result<void> WriteTargets(std::span<const OutputTarget> targets, inference::Infe
       SharedBytes& data = output.tensor.data;
       if (data.size() > target.window.size()) {
         return Internal("shared_memory_output_size",
-                        "shared memory size specified with the request for output " + Quoted(output.name) + " (" +
-                            std::to_string(target.window.size()) + " bytes) should be at least " +
+                        "shared memory size specified with the request for output " + Quoted(output.name) +
+                            " (" + std::to_string(target.window.size()) + " bytes) should be at least " +
                             std::to_string(data.size()) + " bytes to hold the results");
       }
       MEZZO_TRY_VOID(target.window.Write(data.view()));

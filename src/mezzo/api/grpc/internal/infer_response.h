@@ -16,8 +16,8 @@ namespace mezzo::api::rpc {
 /// "shared_memory_output_size" or the errors of SharedMemoryWindow::Write().
 Result<void> WriteTargets(std::span<const OutputTarget> targets, inference::InferenceAnswer* answer);
 
-/// Serialises an answer as inference.ModelInferResponse with raw contents, or as the ModelStreamInferResponse around
-/// it. Outputs of kSpliceBytes and more are not copied: they are to be spliced in by the caller.
+/// Serialises an answer as inference.ModelInferResponse with raw contents, or as the ModelStreamInferResponse
+/// around it. Outputs of kSpliceBytes and more are not copied: they are to be spliced in by the caller.
 class InferResponseWriter {
  public:
   enum class Form : std::uint8_t { kUnary, kStream };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "grpc_service.pb.h"
+
 #include "mezzo/api/grpc/internal/call_facts.h"
 #include "mezzo/api/grpc/internal/infer_call.h"
 #include "mezzo/api/grpc/internal/infer_request.h"
@@ -39,8 +40,9 @@ grpc::ByteBuffer EncodeError(const Error& error, const Names& request) {
   return {&slice, 1};
 }
 
-/// A call's every state is under its mutex, and so are its calls into gRPC: none of them reacts on this thread. It
-/// finishes when nothing is being written and nothing runs, so that no request outlives the server.
+/// A call's every state is under its mutex, and so are its calls into gRPC: none of them reacts on this
+/// thread. It finishes when nothing is being written and nothing runs, so that no request outlives the
+/// server.
 class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
                          public Drainable,
                          public std::enable_shared_from_this<StreamCall> {
@@ -148,7 +150,8 @@ class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
   }
 
   Result<void> Prepare(Request& request) {
-    const MessageBytes message(input_);
+    MessageBytes message;
+    MEZZO_TRY_VOID(message.Read(input_, front_.options.max_message_bytes));
     const DecodeSources sources{.regions = &front_.services.shared_memory, .tenant = tenant_->id};
     MEZZO_TRY_VOID(DecodeInferRequest(message.segments(), sources, front_.decode_limits, &request.decoded));
     MEZZO_TRY(request.place, front_.Enter());
@@ -171,7 +174,8 @@ class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
                    });
   }
 
-  void Complete(Request& request, TimePoint admitted, Result<inference::InferenceAnswer> answer) EXCLUDES(mu_) {
+  void Complete(Request& request, TimePoint admitted, Result<inference::InferenceAnswer> answer)
+      EXCLUDES(mu_) {
     if (answer.ok() && !request.decoded.targets.empty()) {
       auto written = WriteTargets(request.decoded.targets, &*answer);
       if (!written.ok()) answer = std::move(written).error();
@@ -298,8 +302,8 @@ Result<std::shared_ptr<StreamCall>> OpenStream(Front& front, grpc::CallbackServe
 
 }  // namespace
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartInferStream(Front& front,
-                                                                              grpc::CallbackServerContext* call) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartInferStream(
+    Front& front, grpc::CallbackServerContext* call) {
   auto stream = OpenStream(front, call);
   if (!stream.ok()) {
     const grpc::Status status = Refuse(*call, stream.error());

@@ -1,3 +1,4 @@
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,15 +15,22 @@ namespace {
 using tenancy::Scope;
 using tenancy::Tenant;
 using Parameter = ::inference::ModelRepositoryParameter;
+using TaskMaker = std::function<runtime::Task<Result<void>>(runtime::Context)>;
 
 std::string_view StateName(models::VersionState state) {
   switch (state) {
-    case models::VersionState::kUnknown: return "UNKNOWN";
-    case models::VersionState::kOnDisk: return "READY";  // It answers requests: the first one loads it.
-    case models::VersionState::kLoading: return "LOADING";
-    case models::VersionState::kReady: return "READY";
-    case models::VersionState::kUnloading: return "UNLOADING";
-    case models::VersionState::kUnavailable: return "UNAVAILABLE";
+    case models::VersionState::kUnknown:
+      return "UNKNOWN";
+    case models::VersionState::kOnDisk:
+      return "READY";  // It answers requests: the first one loads it.
+    case models::VersionState::kLoading:
+      return "LOADING";
+    case models::VersionState::kReady:
+      return "READY";
+    case models::VersionState::kUnloading:
+      return "UNLOADING";
+    case models::VersionState::kUnavailable:
+      return "UNAVAILABLE";
   }
   return "UNKNOWN";
 }
@@ -54,8 +62,9 @@ Result<models::LoadOverrides> ReadOverrides(const ::inference::RepositoryModelLo
     }
   }
   if (!overrides.files.empty() && overrides.config_json.empty()) {
-    return InvalidArgument("config_missing", "failed to load " + Quoted(request.model_name()) +
-                                                 ", load parameter 'config' must be specified when 'file:' is");
+    return InvalidArgument("config_missing",
+                           "failed to load " + Quoted(request.model_name()) +
+                               ", load parameter 'config' must be specified when 'file:' is");
   }
   return overrides;
 }
@@ -75,13 +84,12 @@ Result<void> CheckUnloadParameters(const ::inference::RepositoryModelUnloadReque
 /// A call that runs a task on a loop. Deletes itself when gRPC is done with it.
 class TaskCall final : public grpc::ServerUnaryReactor {
  public:
-  TaskCall(Front& front, grpc::CallbackServerContext& call, Method method, RunningPlace place, runtime::Context ctx)
+  TaskCall(Front& front, grpc::CallbackServerContext& call, Method method, RunningPlace place,
+           runtime::Context ctx)
       : front_(front), call_(call), method_(method), place_(std::move(place)), ctx_(std::move(ctx)) {}
 
-  /// `make(ctx)` gives the task.
-  template <typename Make>
-  void Start(Make make) {
-    front_.NextLoop().Post([this, make = std::move(make)]() mutable {
+  void Start(TaskMaker make) {
+    front_.NextLoop().Post([this, make = std::move(make)] {
       runtime::Start(make(ctx_), [this](Result<void> result) { Complete(result); });
     });
   }
@@ -104,62 +112,73 @@ class TaskCall final : public grpc::ServerUnaryReactor {
   const runtime::Context ctx_;
 };
 
-Result<std::unique_ptr<TaskCall>> PrepareTask(Front& front, grpc::CallbackServerContext* call, Method method) {
-  MEZZO_TRY(RunningPlace place, front.Enter());
-  MEZZO_TRY(const tenancy::TenantRef tenant, AdmitCall(front, *call, Scope::kAdmin));
-  return std::make_unique<TaskCall>(front, *call, method, std::move(place), MakeContext(front, *call, *tenant));
+/// Answers a call that may wait, with an empty response: `plan(request)` gives what makes the task.
+template <typename Request, typename Plan>
+grpc::ServerUnaryReactor* RunTask(const UnaryCall& call, Plan plan) {
+  Front& front = call.front;
+  std::unique_ptr<TaskCall> started;
+  TaskMaker maker;
+  auto prepare = [&]() -> Result<void> {
+    MEZZO_TRY(RunningPlace place, front.Enter());
+    MEZZO_TRY(const tenancy::TenantRef tenant, AdmitCall(front, *call.context, Scope::kAdmin));
+    MEZZO_TRY(const Request request, ParseMessage<Request>(front, *call.request));
+    MEZZO_TRY_VOID(CheckRepositoryName(request.repository_name()));
+    MEZZO_TRY(TaskMaker make, plan(request));
+    runtime::Context ctx = MakeContext(front, *call.context, *tenant);
+    started = std::make_unique<TaskCall>(front, *call.context, call.method, std::move(place), std::move(ctx));
+    maker = std::move(make);
+    return {};
+  };
+  if (auto prepared = prepare(); !prepared.ok())
+    return FinishUnary(front, call.context, call.method, prepared);
+  SetMessage(::inference::RepositoryModelLoadResponse(), call.response);  // No bytes, as the unload's.
+  TaskCall* running = started.release();                                  // Owned by gRPC until OnDone().
+  running->Start(std::move(maker));
+  return running;
 }
 
 }  // namespace
 
-InferenceRpcService::Unary* InferenceRpcService::RepositoryIndex(
-    Call* call, const ::inference::RepositoryIndexRequest* request,
-    ::inference::RepositoryIndexResponse* response) {
-  return AnswerUnary(front_, call, Method::kRepositoryIndex, Scope::kAdmin, [&](const Tenant&) -> Result<void> {
-    MEZZO_TRY_VOID(CheckRepositoryName(request->repository_name()));
-    for (const models::IndexEntry& entry : front_.services.service.catalog().Index(request->ready())) {
-      auto* out = response->add_models();
-      out->set_name(entry.name);
-      out->set_version(entry.version);
-      out->set_state(std::string(StateName(entry.state)));
-      out->set_reason(entry.reason);
-    }
-    return {};
+InferenceRpcService::Unary* InferenceRpcService::RepositoryIndex(Call* call, const Bytes* in, Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kRepositoryIndex};
+  return AnswerUnary<::inference::RepositoryIndexRequest, ::inference::RepositoryIndexResponse>(
+      unary, Scope::kAdmin, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+        MEZZO_TRY_VOID(CheckRepositoryName(request.repository_name()));
+        for (const models::IndexEntry& entry : front_.services.service.catalog().Index(request.ready())) {
+          auto* out = response->add_models();
+          out->set_name(entry.name);
+          out->set_version(entry.version);
+          out->set_state(std::string(StateName(entry.state)));
+          out->set_reason(entry.reason);
+        }
+        return {};
+      });
+}
+
+InferenceRpcService::Unary* InferenceRpcService::RepositoryModelLoad(Call* call, const Bytes* in,
+                                                                     Bytes* out) {
+  using Request = ::inference::RepositoryModelLoadRequest;
+  const UnaryCall unary{front_, call, in, out, Method::kRepositoryModelLoad};
+  return RunTask<Request>(unary, [this](const Request& request) -> Result<TaskMaker> {
+    MEZZO_TRY(models::LoadOverrides overrides, ReadOverrides(request));
+    return TaskMaker(
+        [this, model = ModelName(request.model_name()),
+         kept = std::make_shared<models::LoadOverrides>(std::move(overrides))](runtime::Context ctx) {
+          return front_.services.service.catalog().Load(std::move(ctx), model, std::move(*kept));
+        });
   });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::RepositoryModelLoad(
-    Call* call, const ::inference::RepositoryModelLoadRequest* request, ::inference::RepositoryModelLoadResponse*) {
-  constexpr Method kMethod = Method::kRepositoryModelLoad;
-  auto prepared = PrepareTask(front_, call, kMethod);
-  if (!prepared.ok()) return FinishUnary(front_, call, kMethod, std::move(prepared).error());
-  if (auto named = CheckRepositoryName(request->repository_name()); !named.ok()) {
-    return FinishUnary(front_, call, kMethod, named);
-  }
-  auto overrides = ReadOverrides(*request);
-  if (!overrides.ok()) return FinishUnary(front_, call, kMethod, std::move(overrides).error());
-  TaskCall* started = std::move(prepared).value().release();  // Owned by gRPC until OnDone().
-  started->Start([this, model = ModelName(request->model_name()),
-                  overrides = std::move(overrides).value()](const runtime::Context& ctx) mutable {
-    return front_.services.service.catalog().Load(ctx, std::move(model), std::move(overrides));
+InferenceRpcService::Unary* InferenceRpcService::RepositoryModelUnload(Call* call, const Bytes* in,
+                                                                       Bytes* out) {
+  using Request = ::inference::RepositoryModelUnloadRequest;
+  const UnaryCall unary{front_, call, in, out, Method::kRepositoryModelUnload};
+  return RunTask<Request>(unary, [this](const Request& request) -> Result<TaskMaker> {
+    MEZZO_TRY_VOID(CheckUnloadParameters(request));
+    return TaskMaker([this, model = ModelName(request.model_name())](runtime::Context ctx) {
+      return front_.services.service.catalog().Unload(std::move(ctx), model);
+    });
   });
-  return started;
-}
-
-InferenceRpcService::Unary* InferenceRpcService::RepositoryModelUnload(
-    Call* call, const ::inference::RepositoryModelUnloadRequest* request,
-    ::inference::RepositoryModelUnloadResponse*) {
-  constexpr Method kMethod = Method::kRepositoryModelUnload;
-  auto prepared = PrepareTask(front_, call, kMethod);
-  if (!prepared.ok()) return FinishUnary(front_, call, kMethod, std::move(prepared).error());
-  Result<void> checked = CheckRepositoryName(request->repository_name());
-  if (checked.ok()) checked = CheckUnloadParameters(*request);
-  if (!checked.ok()) return FinishUnary(front_, call, kMethod, checked);
-  TaskCall* started = std::move(prepared).value().release();  // Owned by gRPC until OnDone().
-  started->Start([this, model = ModelName(request->model_name())](const runtime::Context& ctx) mutable {
-    return front_.services.service.catalog().Unload(ctx, std::move(model));
-  });
-  return started;
 }
 
 }  // namespace mezzo::api::rpc

@@ -25,117 +25,124 @@ void AddSetting(Map* settings, const char* name, std::string value) {
 
 }  // namespace
 
-InferenceRpcService::Unary* InferenceRpcService::SystemSharedMemoryStatus(
-    Call* call, const ::inference::SystemSharedMemoryStatusRequest* request,
-    ::inference::SystemSharedMemoryStatusResponse* response) {
-  return AnswerUnary(front_, call, Method::kSystemSharedMemoryStatus, Scope::kAdmin,
-                     [&](const Tenant& tenant) -> Result<void> {
-                       MEZZO_TRY(const auto regions,
-                                 front_.services.shared_memory.Status(tenant.id, request->name()));
-                       for (const auto& region : regions) {
-                         auto& out = (*response->mutable_regions())[region.name];
-                         out.set_name(region.name);
-                         out.set_key(region.key);
-                         out.set_offset(region.offset);
-                         out.set_byte_size(region.byte_size);
-                       }
-                       return {};
-                     });
+InferenceRpcService::Unary* InferenceRpcService::SystemSharedMemoryStatus(Call* call, const Bytes* in,
+                                                                          Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kSystemSharedMemoryStatus};
+  return AnswerUnary<::inference::SystemSharedMemoryStatusRequest,
+                     ::inference::SystemSharedMemoryStatusResponse>(
+      unary, Scope::kAdmin, [&](const auto& request, const Tenant& tenant, auto* response) -> Result<void> {
+        MEZZO_TRY(const auto regions, front_.services.shared_memory.Status(tenant.id, request.name()));
+        for (const auto& region : regions) {
+          auto& out = (*response->mutable_regions())[region.name];
+          out.set_name(region.name);
+          out.set_key(region.key);
+          out.set_offset(region.offset);
+          out.set_byte_size(region.byte_size);
+        }
+        return {};
+      });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::SystemSharedMemoryRegister(
-    Call* call, const ::inference::SystemSharedMemoryRegisterRequest* request,
-    ::inference::SystemSharedMemoryRegisterResponse*) {
-  return AnswerUnary(front_, call, Method::kSystemSharedMemoryRegister, Scope::kAdmin, [&](const Tenant& tenant) {
-    return front_.services.shared_memory.Register(tenant.id, request->name(), request->key(), request->offset(),
-                                                  request->byte_size());
-  });
+InferenceRpcService::Unary* InferenceRpcService::SystemSharedMemoryRegister(Call* call, const Bytes* in,
+                                                                            Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kSystemSharedMemoryRegister};
+  return AnswerUnary<::inference::SystemSharedMemoryRegisterRequest,
+                     ::inference::SystemSharedMemoryRegisterResponse>(
+      unary, Scope::kAdmin, [&](const auto& request, const Tenant& tenant, auto*) -> Result<void> {
+        return front_.services.shared_memory.Register(tenant.id, request.name(), request.key(),
+                                                      request.offset(), request.byte_size());
+      });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::SystemSharedMemoryUnregister(
-    Call* call, const ::inference::SystemSharedMemoryUnregisterRequest* request,
-    ::inference::SystemSharedMemoryUnregisterResponse*) {
-  return AnswerUnary(front_, call, Method::kSystemSharedMemoryUnregister, Scope::kAdmin,
-                     [&](const Tenant& tenant) {
-                       return front_.services.shared_memory.Unregister(tenant.id, request->name());
-                     });
+InferenceRpcService::Unary* InferenceRpcService::SystemSharedMemoryUnregister(Call* call, const Bytes* in,
+                                                                              Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kSystemSharedMemoryUnregister};
+  return AnswerUnary<::inference::SystemSharedMemoryUnregisterRequest,
+                     ::inference::SystemSharedMemoryUnregisterResponse>(
+      unary, Scope::kAdmin, [&](const auto& request, const Tenant& tenant, auto*) -> Result<void> {
+        return front_.services.shared_memory.Unregister(tenant.id, request.name());
+      });
 }
 
 // No region can be registered, so there are none: clients that clean up before they start find nothing wrong.
 
-InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryStatus(
-    Call* call, const ::inference::CudaSharedMemoryStatusRequest* request,
-    ::inference::CudaSharedMemoryStatusResponse*) {
-  return AnswerUnary(front_, call, Method::kCudaSharedMemoryStatus, Scope::kAdmin,
-                     [&](const Tenant&) -> Result<void> {
-                       if (request->name().empty()) return {};
-                       return NoCudaSharedMemory();
-                     });
+InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryStatus(Call* call, const Bytes* in,
+                                                                        Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kCudaSharedMemoryStatus};
+  return AnswerUnary<::inference::CudaSharedMemoryStatusRequest, ::inference::CudaSharedMemoryStatusResponse>(
+      unary, Scope::kAdmin, [](const auto& request, const Tenant&, auto*) -> Result<void> {
+        if (request.name().empty()) return {};
+        return NoCudaSharedMemory();
+      });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryRegister(
-    Call* call, const ::inference::CudaSharedMemoryRegisterRequest*,
-    ::inference::CudaSharedMemoryRegisterResponse*) {
-  return AnswerUnary(front_, call, Method::kCudaSharedMemoryRegister, Scope::kAdmin,
-                     [](const Tenant&) -> Result<void> { return NoCudaSharedMemory(); });
+InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryRegister(Call* call, const Bytes* in,
+                                                                          Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kCudaSharedMemoryRegister};
+  return AnswerUnary<::inference::CudaSharedMemoryRegisterRequest,
+                     ::inference::CudaSharedMemoryRegisterResponse>(
+      unary, Scope::kAdmin,
+      [](const auto&, const Tenant&, auto*) -> Result<void> { return NoCudaSharedMemory(); });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryUnregister(
-    Call* call, const ::inference::CudaSharedMemoryUnregisterRequest*,
-    ::inference::CudaSharedMemoryUnregisterResponse*) {
-  return AnswerUnary(front_, call, Method::kCudaSharedMemoryUnregister, Scope::kAdmin,
-                     [](const Tenant&) -> Result<void> { return {}; });
+InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryUnregister(Call* call, const Bytes* in,
+                                                                            Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kCudaSharedMemoryUnregister};
+  return AnswerUnary<::inference::CudaSharedMemoryUnregisterRequest,
+                     ::inference::CudaSharedMemoryUnregisterResponse>(
+      unary, Scope::kAdmin, [](const auto&, const Tenant&, auto*) -> Result<void> { return {}; });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::TraceSetting(Call* call,
-                                                              const ::inference::TraceSettingRequest* request,
-                                                              ::inference::TraceSettingResponse* response) {
-  return AnswerUnary(front_, call, Method::kTraceSetting, Scope::kAdmin, [&](const Tenant&) -> Result<void> {
-    const std::string& model = request->model_name();
-    if (!model.empty()) {
-      MEZZO_TRY([[maybe_unused]] const auto config, front_.services.service.catalog().ConfigOf(model, {}));
-    }
-    std::vector<TraceChange> changes;
-    for (const auto& [name, setting] : request->settings()) {
-      changes.push_back({.name = name,
-                         .values = {setting.value().begin(), setting.value().end()},
-                         .clear = setting.value().empty()});
-    }
-    MEZZO_TRY(const api::TraceSetting now, front_.services.trace_settings.Update(model, changes));
-    auto* settings = response->mutable_settings();
-    AddSetting(settings, "trace_file", "");
-    AddSetting(settings, "trace_level", now.timestamps ? "TIMESTAMPS" : "OFF");
-    AddSetting(settings, "trace_rate", std::to_string(now.rate));
-    AddSetting(settings, "trace_count", std::to_string(now.count));
-    AddSetting(settings, "log_frequency", std::to_string(now.log_frequency));
-    return {};
-  });
+InferenceRpcService::Unary* InferenceRpcService::TraceSetting(Call* call, const Bytes* in, Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kTraceSetting};
+  return AnswerUnary<::inference::TraceSettingRequest, ::inference::TraceSettingResponse>(
+      unary, Scope::kAdmin, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+        const std::string& model = request.model_name();
+        if (!model.empty()) {
+          MEZZO_TRY([[maybe_unused]] const auto config,
+                    front_.services.service.catalog().ConfigOf(model, {}));
+        }
+        std::vector<TraceChange> changes;
+        for (const auto& [name, setting] : request.settings()) {
+          changes.push_back({.name = name,
+                             .values = {setting.value().begin(), setting.value().end()},
+                             .clear = setting.value().empty()});
+        }
+        MEZZO_TRY(const api::TraceSetting now, front_.services.trace_settings.Update(model, changes));
+        auto* settings = response->mutable_settings();
+        AddSetting(settings, "trace_file", "");
+        AddSetting(settings, "trace_level", now.timestamps ? "TIMESTAMPS" : "OFF");
+        AddSetting(settings, "trace_rate", std::to_string(now.rate));
+        AddSetting(settings, "trace_count", std::to_string(now.count));
+        AddSetting(settings, "log_frequency", std::to_string(now.log_frequency));
+        return {};
+      });
 }
 
-InferenceRpcService::Unary* InferenceRpcService::LogSettings(Call* call,
-                                                             const ::inference::LogSettingsRequest* request,
-                                                             ::inference::LogSettingsResponse* response) {
-  return AnswerUnary(front_, call, Method::kLogSettings, Scope::kAdmin, [&](const Tenant&) -> Result<void> {
-    using Value = ::inference::LogSettingsRequest::SettingValue;
-    std::vector<LogChange> changes;
-    for (const auto& [name, setting] : request->settings()) {
-      LogChange change{.name = name, .value = setting.string_param()};
-      if (setting.parameter_choice_case() == Value::kBoolParam) change.value = setting.bool_param();
-      if (setting.parameter_choice_case() == Value::kUint32Param) {
-        change.value = static_cast<std::uint64_t>(setting.uint32_param());
-      }
-      changes.push_back(std::move(change));
-    }
-    MEZZO_TRY(const LogSetting now, front_.services.log_settings.Update(changes));
-    auto& settings = *response->mutable_settings();
-    settings["log_file"].set_string_param("");
-    settings["log_info"].set_bool_param(now.info);
-    settings["log_warning"].set_bool_param(now.warning);
-    settings["log_error"].set_bool_param(now.error);
-    settings["log_verbose_level"].set_uint32_param(now.verbose_level);
-    settings["log_format"].set_string_param(now.format);
-    return {};
-  });
+InferenceRpcService::Unary* InferenceRpcService::LogSettings(Call* call, const Bytes* in, Bytes* out) {
+  const UnaryCall unary{front_, call, in, out, Method::kLogSettings};
+  return AnswerUnary<::inference::LogSettingsRequest, ::inference::LogSettingsResponse>(
+      unary, Scope::kAdmin, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+        using Value = ::inference::LogSettingsRequest::SettingValue;
+        std::vector<LogChange> changes;
+        for (const auto& [name, setting] : request.settings()) {
+          LogChange change{.name = name, .value = setting.string_param()};
+          if (setting.parameter_choice_case() == Value::kBoolParam) change.value = setting.bool_param();
+          if (setting.parameter_choice_case() == Value::kUint32Param) {
+            change.value = static_cast<std::uint64_t>(setting.uint32_param());
+          }
+          changes.push_back(std::move(change));
+        }
+        MEZZO_TRY(const LogSetting now, front_.services.log_settings.Update(changes));
+        auto& settings = *response->mutable_settings();
+        settings["log_file"].set_string_param("");
+        settings["log_info"].set_bool_param(now.info);
+        settings["log_warning"].set_bool_param(now.warning);
+        settings["log_error"].set_bool_param(now.error);
+        settings["log_verbose_level"].set_uint32_param(now.verbose_level);
+        settings["log_format"].set_string_param(now.format);
+        return {};
+      });
 }
 
 }  // namespace mezzo::api::rpc

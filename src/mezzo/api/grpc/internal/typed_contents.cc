@@ -25,31 +25,41 @@ WireType ElementType(std::uint32_t field) {
 /// The field that holds elements of a type; 0: none does.
 std::uint32_t FieldOf(DType dtype) {
   switch (dtype) {
-    case DType::kBool: return 1;
+    case DType::kBool:
+      return 1;
     case DType::kInt8:
     case DType::kInt16:
-    case DType::kInt32: return 2;
-    case DType::kInt64: return 3;
+    case DType::kInt32:
+      return 2;
+    case DType::kInt64:
+      return 3;
     case DType::kUint8:
     case DType::kUint16:
-    case DType::kUint32: return 4;
-    case DType::kUint64: return 5;
-    case DType::kFp32: return 6;
-    case DType::kFp64: return 7;
-    case DType::kBytes: return 8;
+    case DType::kUint32:
+      return 4;
+    case DType::kUint64:
+      return 5;
+    case DType::kFp32:
+      return 6;
+    case DType::kFp64:
+      return 7;
+    case DType::kBytes:
+      return 8;
     case DType::kFp16:
-    case DType::kBf16: return 0;
+    case DType::kBf16:
+      return 0;
   }
   return 0;
 }
 
 std::string_view FieldTypeName(std::uint32_t field) {
-  static constexpr std::string_view kNames[] = {"BOOL", "INT32", "INT64", "UINT32", "UINT64", "FP32", "FP64", "BYTES"};
+  static constexpr std::string_view kNames[] = {"BOOL",   "INT32", "INT64", "UINT32",
+                                                "UINT64", "FP32",  "FP64",  "BYTES"};
   return kNames[field - 1];
 }
 
-/// Calls `visit(reader)` at each element of the fields; packed and single ones alike. `visit` reads one element and
-/// returns false to stop. Returns false when the bytes are malformed or `visit` stopped.
+/// Calls `visit(reader)` at each element of the fields; packed and single ones alike. `visit` reads one
+/// element and returns false to stop. Returns false when the bytes are malformed or `visit` stopped.
 template <typename Visit>
 bool ForEachElement(BytesView contents, Visit visit) {
   WireReader reader(contents);
@@ -115,15 +125,24 @@ bool Store(std::uint64_t raw, std::byte*& out) {
 
 bool StoreVarint(DType dtype, std::uint64_t raw, std::byte*& out) {
   switch (dtype) {
-    case DType::kBool: return Store<std::uint8_t, std::uint8_t>(raw != 0 ? 1 : 0, out);
-    case DType::kInt8: return Store<std::int8_t, std::int32_t>(raw, out);
-    case DType::kInt16: return Store<std::int16_t, std::int32_t>(raw, out);
-    case DType::kInt32: return Store<std::int32_t, std::int32_t>(raw, out);
-    case DType::kInt64: return Store<std::int64_t, std::int64_t>(raw, out);
-    case DType::kUint8: return Store<std::uint8_t, std::uint32_t>(raw, out);
-    case DType::kUint16: return Store<std::uint16_t, std::uint32_t>(raw, out);
-    case DType::kUint32: return Store<std::uint32_t, std::uint32_t>(raw, out);
-    default: return Store<std::uint64_t, std::uint64_t>(raw, out);
+    case DType::kBool:
+      return Store<std::uint8_t, std::uint8_t>(raw != 0 ? 1 : 0, out);
+    case DType::kInt8:
+      return Store<std::int8_t, std::int32_t>(raw, out);
+    case DType::kInt16:
+      return Store<std::int16_t, std::int32_t>(raw, out);
+    case DType::kInt32:
+      return Store<std::int32_t, std::int32_t>(raw, out);
+    case DType::kInt64:
+      return Store<std::int64_t, std::int64_t>(raw, out);
+    case DType::kUint8:
+      return Store<std::uint8_t, std::uint32_t>(raw, out);
+    case DType::kUint16:
+      return Store<std::uint16_t, std::uint32_t>(raw, out);
+    case DType::kUint32:
+      return Store<std::uint32_t, std::uint32_t>(raw, out);
+    default:
+      return Store<std::uint64_t, std::uint64_t>(raw, out);
   }
 }
 
@@ -132,31 +151,36 @@ std::string Whose(const ContentsOf& whose) {
 }
 
 /// How many bytes the tensor takes.
-Result<ByteCount> CheckSurvey(const Survey& survey, DType dtype, const tensor::Shape& shape, const ContentsOf& whose) {
+Result<ByteCount> CheckSurvey(const Survey& survey, DType dtype, const tensor::Shape& shape,
+                              const ContentsOf& whose) {
   const std::string type(tensor::DTypeName(dtype));
   if (survey.several) {
     return InvalidArgument("contents_type", "unexpected explicit tensor data for " + Whose(whose) +
                                                 ", binary data was already supplied.");
   }
   if (survey.wrong_field != 0) {
-    return InvalidArgument("contents_type", "unexpected explicit tensor data for " + Whose(whose) + " of type '" +
+    return InvalidArgument("contents_type", "unexpected explicit tensor data for " + Whose(whose) +
+                                                " of type '" +
                                                 std::string(FieldTypeName(survey.wrong_field)) +
                                                 "', expected datatype '" + type + "'");
   }
   MEZZO_TRY(const std::uint64_t expected, tensor::ElementCount(shape));
   if (survey.elements != expected) {
-    return InvalidArgument("tensor_size", "input " + Quoted(whose.input) + " of type " + type + " and shape " +
-                                              shape.ToString() + " needs " + std::to_string(expected) +
-                                              " elements, got " + std::to_string(survey.elements));
+    return InvalidArgument("tensor_size", "input " + Quoted(whose.input) + " of type " + type +
+                                              " and shape " + shape.ToString() + " needs " +
+                                              std::to_string(expected) + " elements, got " +
+                                              std::to_string(survey.elements));
   }
   ByteCount bytes = 0;
   if (dtype == DType::kBytes) {
-    bytes = survey.text_bytes + survey.elements * sizeof(std::uint32_t);  // At most: the wire's lengths are in it.
+    bytes = survey.text_bytes +
+            survey.elements * sizeof(std::uint32_t);  // At most: the wire's lengths are in it.
   } else {
     MEZZO_TRY(bytes, tensor::ByteSize(dtype, shape));
   }
   if (bytes > whose.budget) {
-    return InvalidArgument("data_too_large", "input " + Quoted(whose.input) + " takes " + std::to_string(bytes) +
+    return InvalidArgument("data_too_large", "input " + Quoted(whose.input) + " takes " +
+                                                 std::to_string(bytes) +
                                                  " bytes, the limit that is left of the request's is " +
                                                  std::to_string(whose.budget));
   }
@@ -203,10 +227,10 @@ Result<SharedBytes> DecodeContents(BytesView contents, DType dtype, const tensor
     return reader.ReadVarint(&raw) && StoreVarint(dtype, raw, out);
   });
   if (!fits) {
-    return InvalidArgument("contents_value", "element " +
-                                                 std::to_string(static_cast<std::size_t>(out - buffer.data()) / element) +
-                                                 " of " + Whose(whose) + " is beyond the range of " +
-                                                 std::string(tensor::DTypeName(dtype)));
+    return InvalidArgument(
+        "contents_value",
+        "element " + std::to_string(static_cast<std::size_t>(out - buffer.data()) / element) + " of " +
+            Whose(whose) + " is beyond the range of " + std::string(tensor::DTypeName(dtype)));
   }
   return buffer.Share();
 }

@@ -15,9 +15,9 @@ struct ContentsOf {
   ByteCount budget = 0;
 };
 
-/// Decodes a serialised inference.InferTensorContents into the bytes of a tensor of this type and shape. Values beyond
-/// the type's range are refused, not cut. Fails with kInvalidArgument "contents_type", "contents_value",
-/// "tensor_size", "data_too_large", "protobuf_malformed" and those of tensor::ByteSize.
+/// Decodes a serialised inference.InferTensorContents into the bytes of a tensor of this type and shape.
+/// Values beyond the type's range are refused, not cut. Fails with kInvalidArgument "contents_type",
+/// "contents_value", "tensor_size", "data_too_large", "protobuf_malformed" and those of tensor::ByteSize.
 Result<SharedBytes> DecodeContents(BytesView contents, tensor::DType dtype, const tensor::Shape& shape,
                                    const ContentsOf& whose);
 

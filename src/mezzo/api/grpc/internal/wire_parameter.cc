@@ -44,18 +44,22 @@ std::optional<std::uint64_t> AsUnsigned(const WireParameter& value) {
   return static_cast<std::uint64_t>(*number);
 }
 
-Error RegionError(std::string message) { return InvalidArgument("shared_memory_parameter", std::move(message)); }
+Error RegionError(std::string message) {
+  return InvalidArgument("shared_memory_parameter", std::move(message));
+}
 
 }  // namespace
 
 Error Malformed(std::string_view what) {
-  return InvalidArgument("protobuf_malformed",
-                         "the request is no ModelInferRequest: malformed protocol buffer in " + std::string(what));
+  return InvalidArgument(
+      "protobuf_malformed",
+      "the request is no ModelInferRequest: malformed protocol buffer in " + std::string(what));
 }
 
 std::string Quoted(std::string_view name) { return "'" + Printable(name) + "'"; }
 
-Result<void> ReadParameterEntry(BytesView entry, WireScratch* scratch, std::string_view* key, WireParameter* value) {
+Result<void> ReadParameterEntry(BytesView entry, WireScratch* scratch, std::string_view* key,
+                                WireParameter* value) {
   WireReader reader(entry);
   while (reader.remaining() > 0) {
     std::uint32_t field = 0;
@@ -77,7 +81,8 @@ Result<void> ReadParameterEntry(BytesView entry, WireScratch* scratch, std::stri
 Result<inference::ParameterValue> ToParameterValue(std::string_view key, const WireParameter& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return inference::ParameterValue(*flag);
   if (const auto* number = std::get_if<std::int64_t>(&value)) return inference::ParameterValue(*number);
-  if (const auto* text = std::get_if<std::string_view>(&value)) return inference::ParameterValue(std::string(*text));
+  if (const auto* text = std::get_if<std::string_view>(&value))
+    return inference::ParameterValue(std::string(*text));
   if (const auto* number = std::get_if<double>(&value)) return inference::ParameterValue(*number);
   if (const auto* number = std::get_if<std::uint64_t>(&value)) {
     constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
@@ -97,8 +102,8 @@ Result<bool> ReadRegionParameter(std::string_view tensor, std::string_view key, 
   if (key == "shared_memory_region") {
     const auto* text = std::get_if<std::string_view>(&value);
     if (text == nullptr) {
-      return RegionError("invalid value type for 'shared_memory_region' parameter for tensor " + Quoted(tensor) +
-                         ", expected string_param.");
+      return RegionError("invalid value type for 'shared_memory_region' parameter for tensor " +
+                         Quoted(tensor) + ", expected string_param.");
     }
     range->given = true;
     range->region = *text;
@@ -117,12 +122,14 @@ Result<bool> ReadRegionParameter(std::string_view tensor, std::string_view key, 
 
 Result<void> CheckRegionRange(std::string_view tensor, const RegionRange& range) {
   if (!range.given && (range.has_offset || range.has_size)) {
-    return RegionError(std::string(range.has_offset ? "'shared_memory_offset'" : "'shared_memory_byte_size'") +
-                       " can not be specified without 'shared_memory_region' parameter for tensor " + Quoted(tensor));
+    return RegionError(
+        std::string(range.has_offset ? "'shared_memory_offset'" : "'shared_memory_byte_size'") +
+        " can not be specified without 'shared_memory_region' parameter for tensor " + Quoted(tensor));
   }
   if (range.given && !range.has_size) {
     return RegionError(
-        "'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter for tensor " +
+        "'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter for "
+        "tensor " +
         Quoted(tensor));
   }
   return {};

@@ -12,7 +12,8 @@
 namespace mezzo::api::rpc {
 
 /// An inference.InferParameter as it stands on the wire; monostate when none of its fields is set.
-using WireParameter = std::variant<std::monostate, bool, std::int64_t, std::string_view, double, std::uint64_t>;
+using WireParameter =
+    std::variant<std::monostate, bool, std::int64_t, std::string_view, double, std::uint64_t>;
 
 /// kInvalidArgument "protobuf_malformed".
 Error Malformed(std::string_view what);
@@ -20,10 +21,11 @@ Error Malformed(std::string_view what);
 std::string Quoted(std::string_view name);
 
 /// Reads one entry of a map<string, InferParameter>, `entry` being its bytes.
-Result<void> ReadParameterEntry(BytesView entry, WireScratch* scratch, std::string_view* key, WireParameter* value);
+Result<void> ReadParameterEntry(BytesView entry, WireScratch* scratch, std::string_view* key,
+                                WireParameter* value);
 
-/// A request parameter for the model. Fails with "parameter_type" when no value is set or an unsigned one has more
-/// than 63 bits.
+/// A request parameter for the model. Fails with "parameter_type" when no value is set or an unsigned one has
+/// more than 63 bits.
 Result<inference::ParameterValue> ToParameterValue(std::string_view key, const WireParameter& value);
 
 /// Where a tensor lies in shared memory, from its parameters.

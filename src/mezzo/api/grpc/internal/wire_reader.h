@@ -17,9 +17,9 @@ enum class WireType : std::uint8_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFix
 /// Memory for fields that lie across two segments, for as long as what was decoded from them is looked at.
 using WireScratch = std::vector<std::unique_ptr<std::byte[]>>;
 
-/// Reads protocol buffer fields from bytes that may lie in several pieces, front to back, without copying what lies
-/// in one. Small to copy: a copy is a place to come back to. Functions return false when the bytes end too early or
-/// are no protocol buffer; the reader is then of no more use. Not thread-safe.
+/// Reads protocol buffer fields from bytes that may lie in several pieces, front to back, without copying
+/// what lies in one. Small to copy: a copy is a place to come back to. Functions return false when the bytes
+/// end too early or are no protocol buffer; the reader is then of no more use. Not thread-safe.
 class WireReader {
  public:
   explicit WireReader(BytesView bytes)
@@ -47,7 +47,8 @@ class WireReader {
     return true;
   }
   bool ReadFixed64(std::uint64_t* value);
-  /// The next `count` bytes, at most remaining(). A view into the segment, or into `scratch` when they lie in several.
+  /// The next `count` bytes, at most remaining(). A view into the segment, or into `scratch` when they lie in
+  /// several.
   BytesView ReadView(std::size_t count, WireScratch* scratch);
   /// A length and its bytes.
   bool ReadBytes(WireScratch* scratch, BytesView* bytes);

@@ -15,8 +15,8 @@
 
 namespace mezzo::api::rpc::testing {
 
-/// Knows the models "echo", "hold", "fail" and "big": input and output "X"/"Y", FP32 [-1,4], versions 1 and 3. Records
-/// loads and unloads.
+/// Knows the models "echo", "hold", "fail" and "big": input and output "X"/"Y", FP32 [-1,4], versions 1
+/// and 3. Records loads and unloads.
 class FakeCatalog final : public models::Catalog {
  public:
   static bool Knows(std::string_view model) {
@@ -26,11 +26,15 @@ class FakeCatalog final : public models::Catalog {
     return NotFound("model_unknown", "Request for unknown model: '" + std::string(model) + "' is not found");
   }
 
-  Result<models::VersionRef> Acquire(std::string_view model, std::string_view) override { return Unknown(model); }
-  runtime::Task<Result<models::VersionRef>> AcquireLoaded(runtime::Context, ModelName model, std::string) override {
+  Result<models::VersionRef> Acquire(std::string_view model, std::string_view) override {
+    return Unknown(model);
+  }
+  runtime::Task<Result<models::VersionRef>> AcquireLoaded(runtime::Context, ModelName model,
+                                                          std::string) override {
     co_return Unknown(model.str());
   }
-  Result<std::shared_ptr<const models::ModelConfig>> ConfigOf(std::string_view model, std::string_view) override {
+  Result<std::shared_ptr<const models::ModelConfig>> ConfigOf(std::string_view model,
+                                                              std::string_view) override {
     if (!Knows(model)) return Unknown(model);
     auto config = std::make_shared<models::ModelConfig>();
     config->name = std::string(model);
@@ -56,12 +60,15 @@ class FakeCatalog final : public models::Catalog {
     std::vector<models::IndexEntry> entries;
     entries.push_back({.name = "echo", .version = "1", .state = models::VersionState::kReady, .reason = {}});
     if (!ready_only) {
-      entries.push_back(
-          {.name = "broken", .version = "2", .state = models::VersionState::kUnavailable, .reason = "bad graph"});
+      entries.push_back({.name = "broken",
+                         .version = "2",
+                         .state = models::VersionState::kUnavailable,
+                         .reason = "bad graph"});
     }
     return entries;
   }
-  runtime::Task<Result<void>> Load(runtime::Context, ModelName model, models::LoadOverrides overrides) override {
+  runtime::Task<Result<void>> Load(runtime::Context, ModelName model,
+                                   models::LoadOverrides overrides) override {
     if (!Knows(model.str())) co_return Unknown(model.str());
     MutexLock lock(mu_);
     loaded_ = std::move(overrides);
@@ -167,8 +174,9 @@ class Gate {
   std::map<std::uint64_t, Waiter> waiting_ GUARDED_BY(mu_);
 };
 
-/// "echo" answers each input X as output Y (all inputs, with a Y before the name when there are several); "hold" does
-/// so when the gate opens, or says it was cancelled; "fail" refuses with a time to come back; "big" answers 1 MB.
+/// "echo" answers each input X as output Y (all inputs, with a Y before the name when there are several);
+/// "hold" does so when the gate opens, or says it was cancelled; "fail" refuses with a time to come back;
+/// "big" answers 1 MB.
 class FakeService final : public inference::Service {
  public:
   runtime::Task<Result<inference::InferenceAnswer>> Infer(runtime::Context ctx, tenancy::TenantRef tenant,
@@ -203,20 +211,24 @@ class FakeService final : public inference::Service {
       co_return answer;
     }
     for (auto& input : call.inputs) {
-      if (auto checked = tensor::CheckTensor(input.name, input.tensor); !checked.ok()) co_return checked.error();
-      answer.outputs.push_back({.name = call.inputs.size() == 1 ? "Y" : "Y" + input.name, .tensor = input.tensor});
+      if (auto checked = tensor::CheckTensor(input.name, input.tensor); !checked.ok())
+        co_return checked.error();
+      answer.outputs.push_back(
+          {.name = call.inputs.size() == 1 ? "Y" : "Y" + input.name, .tensor = input.tensor});
     }
     co_return answer;
   }
 
-  Result<std::vector<inference::ModelStatistics>> Statistics(std::string_view model, std::string_view) override {
+  Result<std::vector<inference::ModelStatistics>> Statistics(std::string_view model,
+                                                             std::string_view) override {
     if (!model.empty() && !FakeCatalog::Knows(model)) return FakeCatalog::Unknown(model);
     inference::ModelStatistics statistics;
     statistics.name = "echo";
     statistics.version = "3";
     statistics.inference_count = 5;
     statistics.success = {.count = 4, .ns = 4000};
-    statistics.batches.push_back({.batch_size = 2, .compute_input = {}, .compute_infer = {.count = 1, .ns = 9}, .compute_output = {}});
+    statistics.batches.push_back(
+        {.batch_size = 2, .compute_input = {}, .compute_infer = {.count = 1, .ns = 9}, .compute_output = {}});
     statistics.memory_bytes = 1024;
     return std::vector{statistics};
   }
@@ -242,8 +254,8 @@ class FakeService final : public inference::Service {
   Gate gate;
 
  private:
-  void Record(const runtime::Context& ctx, const tenancy::Tenant& tenant, const inference::InferenceCall& call)
-      EXCLUDES(mu_) {
+  void Record(const runtime::Context& ctx, const tenancy::Tenant& tenant,
+              const inference::InferenceCall& call) EXCLUDES(mu_) {
     MutexLock lock(mu_);
     seen_ = {.tenant = tenant.id.str(),
              .request_id = ctx.request_id(),

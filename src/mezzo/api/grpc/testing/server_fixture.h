@@ -18,8 +18,11 @@
 namespace mezzo::api::rpc::testing {
 
 inline tenancy::TenantRef MakeTenant(const std::string& id, std::vector<tenancy::Scope> scopes) {
-  return std::make_shared<const tenancy::Tenant>(
-      tenancy::Tenant{.id = TenantId(id), .index = 0, .weight = 1.0, .classes = {true, true, true}, .scopes = std::move(scopes)});
+  return std::make_shared<const tenancy::Tenant>(tenancy::Tenant{.id = TenantId(id),
+                                                                 .index = 0,
+                                                                 .weight = 1.0,
+                                                                 .classes = {true, true, true},
+                                                                 .scopes = std::move(scopes)});
 }
 
 /// A server on a free loopback port over fakes, with everything a front end needs.
@@ -34,17 +37,16 @@ class ServedFakes {
     ready.Ok();
     options.port = 0;
     options.health_interval = std::chrono::milliseconds(5);
-    server = std::make_unique<GrpcServer>(
-        std::move(options), GrpcServer::Services{.service = service,
-                                                 .directory = directory,
-                                                 .shared_memory = regions,
-                                                 .trace_settings = trace,
-                                                 .log_settings = log,
-                                                 .health = health,
-                                                 .registry = registry,
-                                                 .logger = logger,
-                                                 .clock = clock,
-                                                 .loops = loops});
+    server = std::make_unique<GrpcServer>(std::move(options), GrpcServer::Services{.service = service,
+                                                                                   .directory = directory,
+                                                                                   .shared_memory = regions,
+                                                                                   .trace_settings = trace,
+                                                                                   .log_settings = log,
+                                                                                   .health = health,
+                                                                                   .registry = registry,
+                                                                                   .logger = logger,
+                                                                                   .clock = clock,
+                                                                                   .loops = loops});
   }
   ~ServedFakes() {
     service.gate.Open();

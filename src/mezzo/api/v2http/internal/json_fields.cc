@@ -12,8 +12,9 @@ Error WrongKind(JsonReader* reader, std::string_view field, std::string_view wan
     static_cast<void>(reader->Skip());  // Sets the reader's error: nothing here is a value.
     return reader->error();
   }
-  return InvalidArgument("field_type", "Unable to parse '" + std::string(field) + "': attempt to access JSON non-" +
-                                           std::string(wanted) + " as " + std::string(wanted) + ", found " +
+  return InvalidArgument("field_type", "Unable to parse '" + std::string(field) +
+                                           "': attempt to access JSON non-" + std::string(wanted) + " as " +
+                                           std::string(wanted) + ", found " +
                                            std::string(JsonReader::KindName(kind)));
 }
 
@@ -32,8 +33,9 @@ Result<std::string_view> ReadStringField(JsonReader* reader, std::string_view fi
   std::string_view value;
   if (!reader->ReadString(&value)) return reader->error();
   if (value.size() > max_bytes) {
-    return InvalidArgument("field_too_long", "'" + Printable(field) + "' has " + std::to_string(value.size()) +
-                                                 " bytes, the limit is " + std::to_string(max_bytes));
+    return InvalidArgument("field_too_long", "'" + Printable(field) + "' has " +
+                                                 std::to_string(value.size()) + " bytes, the limit is " +
+                                                 std::to_string(max_bytes));
   }
   return value;
 }
@@ -50,8 +52,9 @@ Result<std::uint64_t> ReadUintField(JsonReader* reader, std::string_view field) 
   JsonNumber number;
   if (!reader->ReadNumber(&number)) return reader->error();
   if (!number.integer || (number.negative && number.magnitude != 0)) {
-    return InvalidArgument("field_type", "Unable to parse '" + std::string(field) +
-                                             "': attempt to access JSON non-unsigned-integer as unsigned-integer");
+    return InvalidArgument("field_type",
+                           "Unable to parse '" + std::string(field) +
+                               "': attempt to access JSON non-unsigned-integer as unsigned-integer");
   }
   return number.magnitude;
 }
@@ -78,13 +81,16 @@ Result<inference::ParameterValue> ReadParameter(JsonReader* reader, std::string_
       }
       return inference::ParameterValue(number.value);
     }
-    case JsonKind::kNone: return WrongKind(reader, name, "string");
-    default: break;
+    case JsonKind::kNone:
+      return WrongKind(reader, name, "string");
+    default:
+      break;
   }
-  return InvalidArgument("parameter_type", "parameter '" + Printable(name) +
-                                               "' has invalid type. It should be either 'int', 'bool', 'double' or "
-                                               "'string', found " +
-                                               std::string(JsonReader::KindName(reader->Peek())));
+  return InvalidArgument("parameter_type",
+                         "parameter '" + Printable(name) +
+                             "' has invalid type. It should be either 'int', 'bool', 'double' or "
+                             "'string', found " +
+                             std::string(JsonReader::KindName(reader->Peek())));
 }
 
 }  // namespace mezzo::api::v2http

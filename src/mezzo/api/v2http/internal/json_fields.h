@@ -11,8 +11,8 @@
 
 namespace mezzo::api::v2http {
 
-/// "Unable to parse '<field>': attempt to access JSON non-<wanted> as <wanted>", as Triton says it, with what was
-/// found instead; the reader's own error when the text is malformed there. kInvalidArgument "field_type".
+/// "Unable to parse '<field>': attempt to access JSON non-<wanted> as <wanted>", as Triton says it, with what
+/// was found instead; the reader's own error when the text is malformed there. kInvalidArgument "field_type".
 Error WrongKind(JsonReader* reader, std::string_view field, std::string_view wanted);
 /// "Unable to parse '<field>': attempt to access non-existing object member '<field>'": "field_missing".
 Error MissingField(std::string_view field);

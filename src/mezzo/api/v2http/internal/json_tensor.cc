@@ -1,13 +1,13 @@
 #include "mezzo/api/v2http/internal/json_tensor.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <optional>
 #include <string>
 #include <type_traits>
+
+#include <fmt/format.h>
 
 #include "mezzo/base/checked.h"
 #include "mezzo/base/strings.h"
@@ -67,7 +67,8 @@ class NumberSink {
     if (!reader->ReadDouble(&value)) return false;
     *out = static_cast<T>(value);
     if constexpr (std::is_same_v<T, float>) {
-      if (std::isinf(*out) && !std::isinf(value)) [[unlikely]] return OutOfRange(fmt::format("{}", value));
+      if (std::isinf(*out) && !std::isinf(value)) [[unlikely]]
+        return OutOfRange(fmt::format("{}", value));
     }
     return true;
   }
@@ -125,7 +126,8 @@ class BoolSink {
     const JsonKind kind = reader->Peek();
     if (kind == JsonKind::kNone) return reader->Skip();
     if (kind != JsonKind::kBool) {
-      problem_ = "attempt to access JSON non-boolean as boolean: found " + std::string(JsonReader::KindName(kind));
+      problem_ =
+          "attempt to access JSON non-boolean as boolean: found " + std::string(JsonReader::KindName(kind));
       return false;
     }
     bool value = false;
@@ -161,7 +163,8 @@ class BytesSink {
     const JsonKind kind = reader->Peek();
     if (kind == JsonKind::kNone) return reader->Skip();
     if (kind != JsonKind::kString) {
-      problem_ = "attempt to access JSON non-string as string: found " + std::string(JsonReader::KindName(kind));
+      problem_ =
+          "attempt to access JSON non-string as string: found " + std::string(JsonReader::KindName(kind));
       return false;
     }
     std::string_view value;
@@ -216,20 +219,22 @@ template <typename Sink>
 Result<void> Fill(JsonReader* reader, const Wanted& wanted, Sink* sink) {
   const bool filled = reader->Peek() == JsonKind::kArray ? FillFromArray(reader, sink) : sink->Take(reader);
   if (filled && sink->taken() == wanted.count) return {};
-  const std::string need = "input " + Quoted(wanted.name) + " of shape " + wanted.shape.ToString() + " needs " +
-                           std::to_string(wanted.count) + " elements, got ";
+  const std::string need = "input " + Quoted(wanted.name) + " of shape " + wanted.shape.ToString() +
+                           " needs " + std::to_string(wanted.count) + " elements, got ";
   if (sink->too_many()) {
-    return InvalidArgument("data_count",
-                           "Unable to parse 'data': Shape does not match true shape of 'data' field: " + need + "more");
+    return InvalidArgument(
+        "data_count",
+        "Unable to parse 'data': Shape does not match true shape of 'data' field: " + need + "more");
   }
   if (!sink->problem().empty()) {
     return InvalidArgument("data_element", "Unable to parse 'data': " + sink->problem() + " (element " +
-                                               std::to_string(sink->taken()) + " of input " + Quoted(wanted.name) +
-                                               ", type " + std::string(tensor::DTypeName(wanted.dtype)) + ")");
+                                               std::to_string(sink->taken()) + " of input " +
+                                               Quoted(wanted.name) + ", type " +
+                                               std::string(tensor::DTypeName(wanted.dtype)) + ")");
   }
   if (reader->failed()) return reader->error();
-  return InvalidArgument("data_count", "Failed to parse 'data' field: shape does not match true shape: " + need +
-                                           std::to_string(sink->taken()));
+  return InvalidArgument("data_count", "Failed to parse 'data' field: shape does not match true shape: " +
+                                           need + std::to_string(sink->taken()));
 }
 
 template <typename T>
@@ -256,25 +261,39 @@ Result<SharedBytes> FillStrings(JsonReader* reader, const Wanted& wanted, ByteCo
 
 Result<SharedBytes> FillAny(JsonReader* reader, const Wanted& wanted, ByteCount budget) {
   switch (wanted.dtype) {
-    case tensor::DType::kBool: return FillBools(reader, wanted);
-    case tensor::DType::kUint8: return FillNumbers<std::uint8_t>(reader, wanted);
-    case tensor::DType::kUint16: return FillNumbers<std::uint16_t>(reader, wanted);
-    case tensor::DType::kUint32: return FillNumbers<std::uint32_t>(reader, wanted);
-    case tensor::DType::kUint64: return FillNumbers<std::uint64_t>(reader, wanted);
-    case tensor::DType::kInt8: return FillNumbers<std::int8_t>(reader, wanted);
-    case tensor::DType::kInt16: return FillNumbers<std::int16_t>(reader, wanted);
-    case tensor::DType::kInt32: return FillNumbers<std::int32_t>(reader, wanted);
-    case tensor::DType::kInt64: return FillNumbers<std::int64_t>(reader, wanted);
-    case tensor::DType::kFp32: return FillNumbers<float>(reader, wanted);
-    case tensor::DType::kFp64: return FillNumbers<double>(reader, wanted);
-    case tensor::DType::kBytes: return FillStrings(reader, wanted, budget);
+    case tensor::DType::kBool:
+      return FillBools(reader, wanted);
+    case tensor::DType::kUint8:
+      return FillNumbers<std::uint8_t>(reader, wanted);
+    case tensor::DType::kUint16:
+      return FillNumbers<std::uint16_t>(reader, wanted);
+    case tensor::DType::kUint32:
+      return FillNumbers<std::uint32_t>(reader, wanted);
+    case tensor::DType::kUint64:
+      return FillNumbers<std::uint64_t>(reader, wanted);
+    case tensor::DType::kInt8:
+      return FillNumbers<std::int8_t>(reader, wanted);
+    case tensor::DType::kInt16:
+      return FillNumbers<std::int16_t>(reader, wanted);
+    case tensor::DType::kInt32:
+      return FillNumbers<std::int32_t>(reader, wanted);
+    case tensor::DType::kInt64:
+      return FillNumbers<std::int64_t>(reader, wanted);
+    case tensor::DType::kFp32:
+      return FillNumbers<float>(reader, wanted);
+    case tensor::DType::kFp64:
+      return FillNumbers<double>(reader, wanted);
+    case tensor::DType::kBytes:
+      return FillStrings(reader, wanted, budget);
     case tensor::DType::kFp16:
-    case tensor::DType::kBf16: break;
+    case tensor::DType::kBf16:
+      break;
   }
-  return InvalidArgument("data_half", "receiving " + std::string(tensor::DTypeName(wanted.dtype)) +
-                                          " data via JSON is not supported. Please use the binary data format for "
-                                          "input " +
-                                          Printable(wanted.name));
+  return InvalidArgument("data_half",
+                         "receiving " + std::string(tensor::DTypeName(wanted.dtype)) +
+                             " data via JSON is not supported. Please use the binary data format for "
+                             "input " +
+                             Printable(wanted.name));
 }
 
 /// Elements that the shape asks for, in Triton's words when there are too many.
@@ -286,13 +305,15 @@ Result<std::uint64_t> CountElements(std::string_view name, tensor::DType dtype, 
                                                  " causes total element count to exceed maximum size of " +
                                                  std::to_string(std::numeric_limits<std::int64_t>::max()));
   }
-  const std::uint64_t size = dtype == tensor::DType::kBytes ? sizeof(std::uint32_t) : tensor::DTypeSize(dtype);
+  const std::uint64_t size =
+      dtype == tensor::DType::kBytes ? sizeof(std::uint32_t) : tensor::DTypeSize(dtype);
   const auto bytes = CheckedMul(*count, size);
   if (!bytes || *bytes > std::numeric_limits<std::int64_t>::max()) {
-    return InvalidArgument("shape_overflow", "byte size overflow for input " + Quoted(name) + ": element count (" +
-                                                 std::to_string(*count) + ") * data type size (" +
-                                                 std::to_string(size) + ") exceeds maximum allowed size (" +
-                                                 std::to_string(std::numeric_limits<std::int64_t>::max()) + ")");
+    return InvalidArgument("shape_overflow",
+                           "byte size overflow for input " + Quoted(name) + ": element count (" +
+                               std::to_string(*count) + ") * data type size (" + std::to_string(size) +
+                               ") exceeds maximum allowed size (" +
+                               std::to_string(std::numeric_limits<std::int64_t>::max()) + ")");
   }
   return *count;
 }
@@ -300,12 +321,14 @@ Result<std::uint64_t> CountElements(std::string_view name, tensor::DType dtype, 
 Result<SharedBytes> FillWithin(JsonReader* reader, const Wanted& wanted, ByteCount* budget) {
   const std::uint64_t size =
       wanted.dtype == tensor::DType::kBytes ? sizeof(std::uint32_t) : tensor::DTypeSize(wanted.dtype);
-  // An element takes a byte at least, and a comma between two: more can't be there, so no memory is taken for them.
+  // An element takes a byte at least, and a comma between two: more can't be there, so no memory is taken for
+  // them.
   if (wanted.count > (reader->remaining() + 1) / 2) {
-    return InvalidArgument("data_count", "Failed to parse 'data' field: shape does not match true shape: input " +
-                                             Quoted(wanted.name) + " of shape " + wanted.shape.ToString() + " needs " +
-                                             std::to_string(wanted.count) + " elements, more than the " +
-                                             std::to_string(reader->remaining()) + " bytes that follow can hold");
+    return InvalidArgument("data_count",
+                           "Failed to parse 'data' field: shape does not match true shape: input " +
+                               Quoted(wanted.name) + " of shape " + wanted.shape.ToString() + " needs " +
+                               std::to_string(wanted.count) + " elements, more than the " +
+                               std::to_string(reader->remaining()) + " bytes that follow can hold");
   }
   if (wanted.count * size > *budget) {
     return InvalidArgument("data_too_large", "JSON input " + Quoted(wanted.name) + " has a byte_size (" +
@@ -325,9 +348,9 @@ Result<tensor::Tensor> ReadJsonTensor(JsonReader* reader, std::string_view name,
   const JsonKind kind = reader->Peek();
   if (kind == JsonKind::kNone) return static_cast<void>(reader->Skip()), reader->error();
   if (kind != JsonKind::kArray) {
-    return InvalidArgument("field_type", "Unable to parse 'data': attempt to access JSON non-array as array (input " +
-                                             Quoted(name) + ", found " +
-                                             std::string(JsonReader::KindName(kind)) + ")");
+    return InvalidArgument("field_type",
+                           "Unable to parse 'data': attempt to access JSON non-array as array (input " +
+                               Quoted(name) + ", found " + std::string(JsonReader::KindName(kind)) + ")");
   }
   MEZZO_TRY(const std::uint64_t count, CountElements(name, dtype, shape));
   const Wanted wanted{.name = name, .dtype = dtype, .count = count, .shape = shape};

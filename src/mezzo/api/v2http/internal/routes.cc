@@ -13,7 +13,8 @@ constexpr std::optional<Scope> kUse = Scope::kInfer;
 constexpr std::optional<Scope> kObserve = Scope::kObserve;
 constexpr std::optional<Scope> kAdmin = Scope::kAdmin;
 
-// Everything else is refused. Reading a setting tells nothing that inference does not; writing one is for admins.
+// Everything else is refused. Reading a setting tells nothing that inference does not; writing one is for
+// admins.
 constexpr Route kTable[] = {
     {kPost, "/v2/models/*/infer", kUse, kInferBody, kInfer},
     {kPost, "/v2/models/*/versions/#/infer", kUse, kInferBody, kInferVersion},
@@ -40,14 +41,14 @@ constexpr Route kTable[] = {
     {kPost, "/v2/repository/models/*/unload", kAdmin, kControlBody, kUnload},
     {kPost, "/v2/repository/*/models/*/load", kAdmin, kControlBody, kNamedRepository},
     {kPost, "/v2/repository/*/models/*/unload", kAdmin, kControlBody, kNamedRepository},
-    {kGet, "/v2/systemsharedmemory/status", kUse, kNoBody, kSystemStatus},
-    {kGet, "/v2/systemsharedmemory/region/*/status", kUse, kNoBody, kSystemRegionStatus},
+    {kGet, "/v2/systemsharedmemory/status", kAdmin, kNoBody, kSystemStatus},
+    {kGet, "/v2/systemsharedmemory/region/*/status", kAdmin, kNoBody, kSystemRegionStatus},
     {kPost, "/v2/systemsharedmemory/region/*/register", kAdmin, kControlBody, kSystemRegister},
     {kPost, "/v2/systemsharedmemory/register", kAdmin, kControlBody, kSystemRegisterNameless},
     {kPost, "/v2/systemsharedmemory/region/*/unregister", kAdmin, kControlBody, kSystemUnregister},
     {kPost, "/v2/systemsharedmemory/unregister", kAdmin, kControlBody, kSystemUnregisterAll},
-    {kGet, "/v2/cudasharedmemory/status", kUse, kNoBody, kCudaStatus},
-    {kGet, "/v2/cudasharedmemory/region/*/status", kUse, kNoBody, kCudaRegionStatus},
+    {kGet, "/v2/cudasharedmemory/status", kAdmin, kNoBody, kCudaStatus},
+    {kGet, "/v2/cudasharedmemory/region/*/status", kAdmin, kNoBody, kCudaRegionStatus},
     {kPost, "/v2/cudasharedmemory/region/*/register", kAdmin, kControlBody, kCudaRegister},
     {kPost, "/v2/cudasharedmemory/register", kAdmin, kControlBody, kCudaRegister},
     {kPost, "/v2/cudasharedmemory/region/*/unregister", kAdmin, kControlBody, kCudaUnregister},

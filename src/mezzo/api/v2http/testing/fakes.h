@@ -1,6 +1,5 @@
 #pragma once
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,37 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "mezzo/base/check.h"
 #include "mezzo/inference/service.h"
-#include "mezzo/net/http_types.h"
-#include "mezzo/net/internal/request_assembler.h"
 
 namespace mezzo::api::v2http::testing {
-
-/// A request as the server would hand it over, from its text.
-class MadeRequest {
- public:
-  using Headers = std::vector<std::pair<std::string, std::string>>;
-
-  MadeRequest(std::string_view method, std::string_view target, std::string_view body = "", const Headers& headers = {},
-              bool loopback = true, TimePoint received_at = {}) {
-    head_ = std::string(method) + " " + std::string(target) + " HTTP/1.1\r\nHost: test\r\n";
-    for (const auto& [name, value] : headers) head_ += name + ": " + value + "\r\n";
-    head_ += "\r\n";
-    MEZZO_CHECK(assembler_.FindHead(head_) && assembler_.Assemble(head_, &request_));
-    net::RequestAssembler::SetPeer(&request_, "192.0.2.1", loopback, false);
-    net::RequestAssembler::SetBody(&request_, SharedBytes::FromString(std::string(body)));
-    net::RequestAssembler::SetReceivedAt(&request_, received_at);
-  }
-  MadeRequest(const MadeRequest&) = delete;  // The request's views point into it.
-  MadeRequest& operator=(const MadeRequest&) = delete;
-  [[nodiscard]] net::HttpRequest* get() { return &request_; }
-
- private:
-  std::string head_;
-  net::RequestAssembler assembler_{net::RequestAssembler::Limits()};
-  net::HttpRequest request_;
-};
 
 /// Serves one model, "m": FP32 [-1,2] "x" in, "y" out, batches of 8; what it answers is set by the test.
 class FakeCatalog final : public models::Catalog {
@@ -52,11 +23,15 @@ class FakeCatalog final : public models::Catalog {
     config_->outputs.push_back({.name = "y", .dtype = tensor::DType::kFp32, .shape = {-1, 2}});
   }
 
-  Result<models::VersionRef> Acquire(std::string_view model, std::string_view) override { return Unknown(model); }
-  runtime::Task<Result<models::VersionRef>> AcquireLoaded(runtime::Context, ModelName model, std::string) override {
+  Result<models::VersionRef> Acquire(std::string_view model, std::string_view) override {
+    return Unknown(model);
+  }
+  runtime::Task<Result<models::VersionRef>> AcquireLoaded(runtime::Context, ModelName model,
+                                                          std::string) override {
     co_return Unknown(model.str());
   }
-  Result<std::shared_ptr<const models::ModelConfig>> ConfigOf(std::string_view model, std::string_view) override {
+  Result<std::shared_ptr<const models::ModelConfig>> ConfigOf(std::string_view model,
+                                                              std::string_view) override {
     if (model != "m") return Unknown(model);
     return std::shared_ptr<const models::ModelConfig>(config_);
   }
@@ -72,11 +47,13 @@ class FakeCatalog final : public models::Catalog {
     std::vector<models::IndexEntry> entries = {
         {.name = "m", .version = "1", .state = models::VersionState::kReady, .reason = ""},
         {.name = "m", .version = "3", .state = models::VersionState::kUnavailable, .reason = "broken"},
-        {.name = "z", .version = "", .state = models::VersionState::kOnDisk, .reason = ""}};
+        {.name = "z", .version = "1", .state = models::VersionState::kOnDisk, .reason = ""},
+        {.name = "zz", .version = "", .state = models::VersionState::kUnknown, .reason = ""}};
     if (ready_only) entries.resize(1);
     return entries;
   }
-  runtime::Task<Result<void>> Load(runtime::Context, ModelName model, models::LoadOverrides overrides) override {
+  runtime::Task<Result<void>> Load(runtime::Context, ModelName model,
+                                   models::LoadOverrides overrides) override {
     loaded = model.str();
     load_overrides = std::move(overrides);
     co_return Result<void>();
@@ -115,7 +92,8 @@ class FakeService final : public inference::Service {
     answer.outputs.push_back({.name = "y", .tensor = call.inputs.at(0).tensor});
     co_return answer;
   }
-  Result<std::vector<inference::ModelStatistics>> Statistics(std::string_view model, std::string_view version) override {
+  Result<std::vector<inference::ModelStatistics>> Statistics(std::string_view model,
+                                                             std::string_view version) override {
     asked_statistics = std::string(model) + "/" + std::string(version);
     inference::ModelStatistics statistics;
     statistics.name = "m";
