@@ -1,5 +1,6 @@
 """More work than fits, work that never ends, and the ways a process ends under load."""
 
+import http.client
 import json
 import signal
 import threading
@@ -7,12 +8,12 @@ import time
 
 import grpc
 import lab
-import mezzo_server
 import pytest
 from mezzo_server import SLOWNESS, Server
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 ONE_SLOT = ("--set", "device.slots=1", "--set", "device.inline_limit=0ms")
+HOURS = 1 << 40  # Steps of the delay model.
 
 
 def _grpc_add_sub(channel, **options):
@@ -22,8 +23,8 @@ def _grpc_add_sub(channel, **options):
     return service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60, **options)
 
 
-def test_a_full_queue_refuses_at_once_and_says_when_to_come_back():
-    with Server(*ONE_SLOT, "--set", "models.default_max_queued=4", models=mezzo_server.MODELS) as server:
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(models):
+    with Server(*ONE_SLOT, "--set", "models.default_max_queued=4", models=models) as server:
         with lab.busy_device(server, 1.5):
             waiting = lab.Calls(server, "add_sub", [_add_sub_body()] * 4)
             lab.await_true(lambda: lab.metric(server, "mezzo_sched_queued_items") == 4)
@@ -44,11 +45,14 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back():
         assert [answer[0] for answer in waiting.join()] == [200] * 4
 
 
-def test_deadlines_that_cannot_be_met_are_refused_early():
-    with Server(*ONE_SLOT, models=mezzo_server.MODELS) as server:
+def test_deadlines_that_cannot_be_met_are_refused_early(models):
+    with Server(*ONE_SLOT, models=models) as server:
         for _ in range(5):
             lab.infer(server, "delay_long", _row())
         with lab.busy_device(server, 1.5):
+            # One that waits: an idle model would get a trial, whatever was measured long ago.
+            waiting = lab.Calls(server, "delay_long", [_row()])
+            lab.await_true(lambda: lab.metric(server, "mezzo_sched_queued_items") == 1)
             start = time.monotonic()
             status, headers, answer = lab.infer(server, "delay_long", _row(), headers={"X-Mezzo-Deadline-Ms": "30"})
             took = time.monotonic() - start
@@ -58,10 +62,11 @@ def test_deadlines_that_cannot_be_met_are_refused_early():
             assert "delay_long" in answer["error"] and "deadline" in answer["error"]
             assert took < 0.5 * SLOWNESS
             assert lab.metric(server, "mezzo_sched_free_slots") == 0, "refused while the device was busy"
+        assert waiting.join()[0][0] == 200
 
 
-def test_a_long_run_does_not_hold_up_other_models():
-    with Server("--set", "device.slots=2", models=mezzo_server.MODELS) as server:
+def test_a_long_run_does_not_hold_up_other_models(models):
+    with Server("--set", "device.slots=2", models=models) as server:
         steps = lab.steps_for(server, 2.0)
         long = lab.Calls(server, "delay", [lab.delay_body(steps)])
         lab.await_true(lambda: lab.metric(server, "mezzo_sched_free_slots") == 1)
@@ -75,10 +80,11 @@ def test_a_long_run_does_not_hold_up_other_models():
         assert slowest < 0.7 * SLOWNESS
 
 
-def test_the_watchdog_ends_a_run_that_does_not_end():
-    with Server("--set", "device.slots=2", models=mezzo_server.MODELS) as server:
-        steps = lab.steps_for(server, 100.0)
-        hung = lab.Calls(server, "delay", [lab.delay_body(steps)])
+def test_the_watchdog_ends_a_run_that_does_not_end(models):
+    with Server("--set", "device.slots=2", models=models) as server:
+        for _ in range(3):
+            lab.infer(server, "delay", lab.delay_body(100))
+        hung = lab.Calls(server, "delay", [lab.delay_body(HOURS)])
         start = time.monotonic()
         while any(answer is None for answer in hung.answers):
             assert time.monotonic() - start < 60 * SLOWNESS, "the watchdog did not end the run"
@@ -96,32 +102,30 @@ def test_the_watchdog_ends_a_run_that_does_not_end():
         assert lab.metric(server, "mezzo_sched_free_slots") == 2
 
 
-def test_sigterm_under_load_loses_nothing_that_was_accepted():
-    with Server(*ONE_SLOT, models=mezzo_server.MODELS) as server:
-        steps = lab.steps_for(server, 0.2)
+def test_sigterm_under_load_loses_nothing_that_was_accepted(models):
+    with Server(*ONE_SLOT, models=models) as server:
+        steps = lab.steps_for(server, 0.5)
         calls = lab.Calls(server, "delay_sum", [lab.delay_body(steps)] * 6)
         channel = grpc.insecure_channel(server.grpc)
         over_grpc = []
         remote = threading.Thread(target=lambda: over_grpc.append(_grpc_add_sub(channel)))
-        lab.await_true(lambda: lab.metric(server, "mezzo_sched_queued_items") >= 1)
+        lab.await_true(lambda: lab.metric(server, "mezzo_sched_queued_items") == 5)
         remote.start()
-        lab.await_true(lambda: lab.metric(server, "mezzo_sched_queued_items")
-                       + lab.metric(server, "mezzo_inference_requests_total{}") >= 1)
         lab.await_true(lambda: lab.metric(server, "mezzo_grpc_running") == 1 or over_grpc)
-        accepted = lab.metric(server, 'mezzo_net_connections{listener="http"}') - 1
+        lab.await_true(lambda: lab.metric(server, 'mezzo_net_connections{listener="http"}') >= 6)
         server.process.send_signal(signal.SIGTERM)
         answers = calls.join()
         remote.join(60 * SLOWNESS)
-        assert [answer[0] for answer in answers] == [200] * 6, (accepted, answers)
+        assert [answer[0] for answer in answers] == [200] * 6, answers
         assert over_grpc and over_grpc[0].model_name == "add_sub"
         assert server.wait() == 0
         assert any(entry.get("msg") == "ended" and entry.get("clean") is True for entry in server.log)
         channel.close()
 
 
-def test_sigterm_with_more_than_the_grace_period_ends_in_time():
-    with Server("--set", "shutdown.grace=500ms", models=mezzo_server.MODELS) as server:
-        hung = lab.Calls(server, "delay", [lab.delay_body(lab.steps_for(server, 60.0))])
+def test_sigterm_with_more_than_the_grace_period_ends_in_time(models):
+    with Server("--set", "shutdown.grace=500ms", models=models) as server:
+        hung = lab.Calls(server, "delay", [lab.delay_body(HOURS)])
         lab.await_true(lambda: lab.metric(server, "mezzo_sched_free_slots") < 2)
         start = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -129,20 +133,20 @@ def test_sigterm_with_more_than_the_grace_period_ends_in_time():
         assert time.monotonic() - start < 10 * SLOWNESS
         assert code in (0, 1)
         answer = hung.join()[0]
-        assert isinstance(answer, OSError) or answer[0] >= 400
+        assert isinstance(answer, Exception) or answer[0] >= 400
 
 
-def test_kill_under_load_and_again():
+def test_kill_under_load_and_again(models):
     """Clients see broken connections, never wrong answers; the next process serves the same."""
     for _ in range(3):
-        server = Server(models=mezzo_server.MODELS)
+        server = Server(models=models)
         stop, wrong, served = threading.Event(), [], []
 
         def load(target=server, stop=stop, wrong=wrong, served=served):
             while not stop.is_set():
                 try:
                     status, _, answer = lab.infer(target, "simple")
-                except (OSError, ValueError, __import__("http.client").client.HTTPException):
+                except (OSError, ValueError, http.client.HTTPException):
                     continue  # Cut off in the middle.
                 if status != 200 or answer["outputs"][0]["data"] != lab.SIMPLE_SUM:
                     wrong.append(answer)
@@ -157,7 +161,7 @@ def test_kill_under_load_and_again():
         for thread in threads:
             thread.join(30 * SLOWNESS)
         assert wrong == []
-    with Server(models=mezzo_server.MODELS) as server:
+    with Server(models=models) as server:
         lab.assert_serves(server)
 
 

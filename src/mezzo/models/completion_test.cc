@@ -56,6 +56,12 @@ TEST(CompleteConfig, DifferentSymbolsOfTheFirstDimensionAreNoBatch) {
   EXPECT_EQ(CompleteConfig(DeclaredConfig(), facts, 32)->max_batch_size, 0);
 }
 
+TEST(CompleteConfig, NamesThatAConverterMadeUpAreNoNames) {
+  const auto facts = Facts(Spec("x", {-1, 4}, {"unk__214", ""}), Spec("y", {-1, 2}, {"unk__215", ""}));
+
+  EXPECT_TRUE(IsBatchable(facts));
+}
+
 TEST(CompleteConfig, DimsDecideWhenMaxBatchSizeIsNotGiven) {
   const auto without = Completed("input { name: 'x' data_type: TYPE_FP32 dims: 4 }", kBatchable);
   const auto whole = Completed("input { name: 'x' data_type: TYPE_FP32 dims: [ -1, 4 ] }", kBatchable);

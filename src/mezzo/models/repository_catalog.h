@@ -25,8 +25,8 @@ enum class ControlMode : std::uint8_t {
 /// The catalog of models in repository folders.
 ///
 /// Loading and freeing never happen on the caller's thread: loads run on the given pool, frees and polling on
-/// one thread of the catalog's own. AcquireLoaded() and Load() wait on a loop's thread, everything else is for
-/// any. No call may be in progress when the catalog is destroyed; sessions may outlive it in the hands of
+/// one thread of the catalog's own. AcquireLoaded() and Load() wait on a loop's thread, everything else is
+/// for any. No call may be in progress when the catalog is destroyed; sessions may outlive it in the hands of
 /// callers.
 class RepositoryCatalog final : public Catalog {
  public:

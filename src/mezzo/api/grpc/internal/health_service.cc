@@ -35,7 +35,7 @@ class HealthService::WatchCall final : public grpc::ServerWriteReactor<HealthChe
   }
   void Tell(Status status) EXCLUDES(mu_) {
     MutexLock lock(mu_);
-    wanted_ = status;
+    if (!ending_) wanted_ = status;
     Continue();
   }
   void Drain() override EXCLUDES(mu_) {
