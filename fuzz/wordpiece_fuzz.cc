@@ -1,4 +1,5 @@
-// Tokenizes arbitrary bytes, and reads them as a vocabulary. The first byte says which: even is text, odd a vocabulary.
+// Tokenizes arbitrary bytes, and reads them as a vocabulary. The first byte says which: even is text, odd a
+// vocabulary.
 
 #include <algorithm>
 #include <cstddef>
@@ -18,7 +19,8 @@ using mezzo::text::WordPiece;
 /// Every single letter and a few longer pieces, so that most words have a way through the trie.
 const WordPiece& Tokenizer() {
   static const WordPiece made = [] {
-    std::string vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n##ing\n##in\nun\n##aff\n##able\n\u4e2d\n\u1100\n##\u1161\n";
+    std::string vocabulary =
+        "[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n##ing\n##in\nun\n##aff\n##able\n\u4e2d\n\u1100\n##\u1161\n";
     for (char c = 'a'; c <= 'z'; ++c) vocabulary += std::string(1, c) + "\n##" + c + "\n";
     return WordPiece::Parse(vocabulary).value();
   }();
@@ -27,7 +29,8 @@ const WordPiece& Tokenizer() {
 
 void CheckText(std::string_view text) {
   const Encoding whole = Tokenizer().Encode(text, text.size() * 4 + 2);
-  MEZZO_CHECK(!whole.truncated);  // A byte never makes more than four tokens: a Hangul syllable of three makes three.
+  MEZZO_CHECK(
+      !whole.truncated);  // A byte never makes more than four tokens: a Hangul syllable of three makes three.
   for (const auto id : whole.ids) MEZZO_CHECK(id >= 0 && static_cast<std::size_t>(id) < Tokenizer().size());
 
   constexpr std::size_t kShort = 8;

@@ -232,7 +232,7 @@ class Server::Parts {
         counts(RegisterCounts(registry, executor, loops, directory, log)),
         metrics_page(registry, directory),
         v2(V2Options(), {.service = service, .directory = directory, .regions = regions, .traces = trace_settings,
-                         .logs = log_settings, .pool = &codec_pool}),
+                         .logs = log_settings, .pool = &codec_pool, .clock = &clock}),
         tokenizers([this](const models::ModelVersion& version) { return FolderOf(config.models.repositories, version); },
                    codec_pool),
         openai({.max_body = config.http.max_body}, {.service = service, .directory = directory,

@@ -7,17 +7,17 @@
 #include <future>
 #include <thread>
 
-#include "mezzo/inference/internal/fake_models.h"
+#include "mezzo/inference/testing/fake_models.h"
 #include "mezzo/observe/exposition.h"
 #include "mezzo/observe/span_sink.h"
 
 namespace mezzo::inference {
 namespace {
 
-using internal::FloatsOf;
-using internal::MakeCall;
-using internal::MakeFloats;
-using internal::MakeVersion;
+using testing::FloatsOf;
+using testing::MakeCall;
+using testing::MakeFloats;
+using testing::MakeVersion;
 using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -78,7 +78,7 @@ class LocalServiceTest : public ::testing::Test {
     catalog_.Clear();
   }
 
-  void AddModel(internal::VersionSpec spec) {
+  void AddModel(testing::VersionSpec spec) {
     auto version = MakeVersion(std::move(spec));
     version->extension = binder_.Bind(*version).value();
     catalog_.Add(version);
@@ -102,7 +102,7 @@ class LocalServiceTest : public ::testing::Test {
   observe::SpanSink sink_{{}, clock_, nullptr, registry_};
   observe::Tracer tracer_{clock_, sampler_, sink_};
   Doubler doubler_;
-  internal::FakeCatalog catalog_;
+  testing::FakeCatalog catalog_;
   sched::DeviceExecutor executor_{{.scheduler = {.slots = 1}, .inline_limit = Duration::zero()}, clock_};
   RuntimeBinder binder_{executor_, metrics_, clock_, 1024};
   LocalService service_{catalog_, executor_, tracer_, clock_};

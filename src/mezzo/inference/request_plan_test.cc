@@ -4,17 +4,17 @@
 #include <gtest/gtest.h>
 
 #include "mezzo/inference/batch_gather.h"
-#include "mezzo/inference/internal/fake_models.h"
+#include "mezzo/inference/testing/fake_models.h"
 
 namespace mezzo::inference {
 namespace {
 
-using internal::FloatsOf;
-using internal::MakeCall;
-using internal::MakeFloats;
-using internal::MakeStrings;
-using internal::MakeVersion;
-using internal::StringsOf;
+using testing::FloatsOf;
+using testing::MakeCall;
+using testing::MakeFloats;
+using testing::MakeStrings;
+using testing::MakeVersion;
+using testing::StringsOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 

@@ -1,9 +1,9 @@
-// Question: how many tokens a second does one core make of English, of a mix of scripts, and of the worst text for the
-// longest-match search? Budget: 1 M tokens/s for each.
-
-#include <benchmark/benchmark.h>
+// Question: how many tokens a second does one core make of English, of a mix of scripts, and of the worst
+// text for the longest-match search? Budget: 1 M tokens/s for each.
 
 #include <string>
+
+#include <benchmark/benchmark.h>
 
 #include "mezzo/text/internal/golden_lines.h"
 #include "mezzo/text/wordpiece.h"
@@ -13,7 +13,8 @@ namespace {
 
 const WordPiece& MiniLm() {
   static const WordPiece made =
-      WordPiece::Parse(internal::ReadWholeFile(std::string(MEZZO_CACHE_DIR) + "/models/minilm/1/vocab.txt")).value();
+      WordPiece::Parse(internal::ReadWholeFile(std::string(MEZZO_CACHE_DIR) + "/models/minilm/1/vocab.txt"))
+          .value();
   return made;
 }
 
@@ -42,13 +43,15 @@ BENCHMARK(BM_MixedScripts);
 
 void BM_LongWords(benchmark::State& state) {
   std::string text;
-  for (int i = 0; i < 100; ++i) text += "internationalizationinternationalizationinternationalizationinternationalx ";
+  for (int i = 0; i < 100; ++i)
+    text += "internationalizationinternationalizationinternationalizationinternationalx ";
   Measure(state, text);
 }
 BENCHMARK(BM_LongWords);
 
 void BM_ParseVocabulary(benchmark::State& state) {
-  const std::string vocabulary = internal::ReadWholeFile(std::string(MEZZO_CACHE_DIR) + "/models/minilm/1/vocab.txt");
+  const std::string vocabulary =
+      internal::ReadWholeFile(std::string(MEZZO_CACHE_DIR) + "/models/minilm/1/vocab.txt");
   for (auto _ : state) benchmark::DoNotOptimize(WordPiece::Parse(vocabulary).value().size());
 }
 BENCHMARK(BM_ParseVocabulary)->Unit(benchmark::kMillisecond);

@@ -39,12 +39,12 @@ Result<std::vector<std::string_view>> ReadPieces(std::string_view vocabulary) {
     vocabulary.remove_prefix(end == std::string_view::npos ? vocabulary.size() : end + 1);
     if (!piece.empty() && piece.back() == '\r') piece.remove_suffix(1);
     if (pieces.size() == WordPiece::kMaxPieces) {
-      return InvalidArgument("vocabulary_too_large",
-                             "the vocabulary has more than " + std::to_string(WordPiece::kMaxPieces) + " lines");
+      return InvalidArgument("vocabulary_too_large", "the vocabulary has more than " +
+                                                         std::to_string(WordPiece::kMaxPieces) + " lines");
     }
     if (piece.size() > WordPiece::kMaxPieceBytes) {
-      return InvalidArgument("vocabulary_piece", LineText(pieces.size()) + " has " + std::to_string(piece.size()) +
-                                                     " bytes; the limit is " +
+      return InvalidArgument("vocabulary_piece", LineText(pieces.size()) + " has " +
+                                                     std::to_string(piece.size()) + " bytes; the limit is " +
                                                      std::to_string(WordPiece::kMaxPieceBytes));
     }
     if (!IsUtf8(piece)) {

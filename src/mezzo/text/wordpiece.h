@@ -20,12 +20,13 @@ struct Encoding {
   bool truncated = false;    ///< The text had more tokens than were asked for.
 };
 
-/// BERT's uncased WordPiece tokenizer, as all-MiniLM and most sentence encoders use it: the text is cleaned, accents
-/// are stripped, letters lowered, CJK characters and punctuation set apart; then each word is cut into the longest
-/// known pieces from the left. Gives what the `tokenizers` package gives, by Unicode 14 (README.md).
+/// BERT's uncased WordPiece tokenizer, as all-MiniLM and most sentence encoders use it: the text is cleaned,
+/// accents are stripped, letters lowered, CJK characters and punctuation set apart; then each word is cut
+/// into the longest known pieces from the left. Gives what the `tokenizers` package gives, by Unicode 14
+/// (README.md).
 ///
-/// Names of special tokens in a text ("[SEP]") are ordinary text. Bytes that are not UTF-8 are dropped. Immutable;
-/// thread-safe.
+/// Names of special tokens in a text ("[SEP]") are ordinary text. Bytes that are not UTF-8 are dropped.
+/// Immutable; thread-safe.
 class WordPiece {
  public:
   static constexpr std::size_t kMaxVocabularyBytes = std::size_t{16} << 20;
@@ -39,14 +40,14 @@ class WordPiece {
     std::string padding = "[PAD]";
   };
 
-  /// Reads a vocab.txt: one piece a line, whose number counts from 0. Empty lines have a number, too. Errors, all
-  /// kInvalidArgument and naming the line: "vocabulary_too_large", "vocabulary_piece", "vocabulary_duplicate",
-  /// "vocabulary_incomplete" (a special token is missing).
+  /// Reads a vocab.txt: one piece a line, whose number counts from 0. Empty lines have a number, too. Errors,
+  /// all kInvalidArgument and naming the line: "vocabulary_too_large", "vocabulary_piece",
+  /// "vocabulary_duplicate", "vocabulary_incomplete" (a special token is missing).
   static Result<WordPiece> Parse(std::string_view vocabulary, const Options& options);
   static Result<WordPiece> Parse(std::string_view vocabulary) { return Parse(vocabulary, Options()); }
 
-  /// At most `max_tokens` (at least 2) tokens, the first and the last included. Stops reading once they are full, so
-  /// the time is bounded by tokens as well as by the length of the text.
+  /// At most `max_tokens` (at least 2) tokens, the first and the last included. Stops reading once they are
+  /// full, so the time is bounded by tokens as well as by the length of the text.
   [[nodiscard]] Encoding Encode(std::string_view text, std::size_t max_tokens) const;
 
   /// Numbers below this are tokens.
@@ -78,6 +79,7 @@ struct PaddedBatch {
 };
 
 /// Fills rows up to `length`, which none exceeds, with `padding`.
-[[nodiscard]] PaddedBatch PadRows(std::span<const std::span<const TokenId>> rows, std::size_t length, TokenId padding);
+[[nodiscard]] PaddedBatch PadRows(std::span<const std::span<const TokenId>> rows, std::size_t length,
+                                  TokenId padding);
 
 }  // namespace mezzo::text

@@ -1,9 +1,9 @@
 #include "mezzo/text/wordpiece.h"
 
+#include <random>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <random>
 
 #include "mezzo/text/internal/golden_lines.h"
 #include "mezzo/text/internal/word_splitter.h"
@@ -19,7 +19,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr std::string_view kSmall = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nun\n##aff\n##able\nhello\n!\n##a\na\nab\n##b\n中\n";
+constexpr std::string_view kSmall =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\nun\n##aff\n##able\nhello\n!\n##a\na\nab\n##b\n中\n";
 
 /// MiniLM's own vocabulary, which ./dev setup fetches.
 const WordPiece& MiniLm() {
@@ -115,8 +116,8 @@ TEST(WordPiece, AMegabyteOfCombiningMarksIsNothingOrOneUnknown) {
 
 TEST(WordPiece, BytesThatAreNotUtf8AreDropped) {
   // Stray continuation, overlong, surrogate, above the last code point, cut at the end.
-  const std::vector<std::string_view> broken = {"\x80", "\xC0\xAF", "\xE0\x80\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80",
-                                                "\xFF\xFE", "\xE4\xB8"};
+  const std::vector<std::string_view> broken = {
+      "\x80", "\xC0\xAF", "\xE0\x80\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF\xFE", "\xE4\xB8"};
   for (const std::string_view bytes : broken) {
     EXPECT_THAT(Words(std::string("he") + std::string(bytes) + "llo"), ElementsAre("hello"));
   }
@@ -140,7 +141,8 @@ TEST(WordPiece, RandomBytesGiveBoundedTokensOfTheVocabulary) {
 
 TEST(WordSplitter, DropsControlsAndSplitsAtWhiteSpace) {
   using std::string_view_literals::operator""sv;
-  EXPECT_THAT(Words("a\0b\x01\x7F c\td\ne\u00A0f\u2028g\u200Bh"sv), ElementsAre("ab", "c", "d", "e", "f", "gh"));
+  EXPECT_THAT(Words("a\0b\x01\x7F c\td\ne\u00A0f\u2028g\u200Bh"sv),
+              ElementsAre("ab", "c", "d", "e", "f", "gh"));
   EXPECT_THAT(Words(" \t\n\r "), IsEmpty());
 }
 
@@ -151,7 +153,8 @@ TEST(WordSplitter, SetsPunctuationAndCjkApart) {
 }
 
 TEST(WordSplitter, LowersAndStripsAccentsHoweverTheyAreWritten) {
-  EXPECT_THAT(Words("Café CAFE\u0301 İSTANBUL Ångström"), ElementsAre("cafe", "cafe", "istanbul", "angstrom"));
+  EXPECT_THAT(Words("Café CAFE\u0301 İSTANBUL Ångström"),
+              ElementsAre("cafe", "cafe", "istanbul", "angstrom"));
   EXPECT_THAT(Words("ΟΔΟΣ"), ElementsAre("οδοσ"));
   EXPECT_THAT(Words("각"), ElementsAre("\u1100\u1161\u11A8"));
 }
@@ -164,14 +167,19 @@ TEST(WordSplitter, PutsCombiningCharactersThatStayInCanonicalOrder) {
 }
 
 TEST(WordPieceVocabulary, RefusalsNameTheLine) {
-  const auto message = [](std::string_view vocabulary) { return WordPiece::Parse(vocabulary).error().ToString(); };
+  const auto message = [](std::string_view vocabulary) {
+    return WordPiece::Parse(vocabulary).error().ToString();
+  };
 
   EXPECT_THAT(message(""), HasSubstr("vocabulary_incomplete: the vocabulary of 0 pieces has no '[CLS]'"));
   EXPECT_THAT(message("[CLS]\n[SEP]\n[PAD]\na\n"), HasSubstr("has no '[UNK]'"));
-  EXPECT_THAT(message("a\nb\na\n"), HasSubstr("vocabulary_duplicate: line 3 of the vocabulary repeats 'a' of line 1"));
+  EXPECT_THAT(message("a\nb\na\n"),
+              HasSubstr("vocabulary_duplicate: line 3 of the vocabulary repeats 'a' of line 1"));
   EXPECT_THAT(message("a\n\xFF\n"), HasSubstr("vocabulary_piece: line 2 of the vocabulary is not UTF-8"));
-  EXPECT_THAT(message("a\n" + std::string(513, 'x')), HasSubstr("line 2 of the vocabulary has 513 bytes; the limit is 512"));
-  EXPECT_THAT(message(std::string(WordPiece::kMaxVocabularyBytes + 1, 'x')), HasSubstr("vocabulary_too_large"));
+  EXPECT_THAT(message("a\n" + std::string(513, 'x')),
+              HasSubstr("line 2 of the vocabulary has 513 bytes; the limit is 512"));
+  EXPECT_THAT(message(std::string(WordPiece::kMaxVocabularyBytes + 1, 'x')),
+              HasSubstr("vocabulary_too_large"));
 }
 
 TEST(WordPieceVocabulary, LineEndsOfWindowsAndEmptyLinesKeepTheNumbers) {
@@ -182,8 +190,8 @@ TEST(WordPieceVocabulary, LineEndsOfWindowsAndEmptyLinesKeepTheNumbers) {
 }
 
 TEST(WordPieceVocabulary, SpecialTokensMayHaveOtherNames) {
-  const auto made = WordPiece::Parse("<pad>\n<unk>\n<s>\n</s>\n",
-                                     {.first = "<s>", .last = "</s>", .unknown = "<unk>", .padding = "<pad>"});
+  const auto made = WordPiece::Parse(
+      "<pad>\n<unk>\n<s>\n</s>\n", {.first = "<s>", .last = "</s>", .unknown = "<unk>", .padding = "<pad>"});
 
   ASSERT_TRUE(made.ok()) << made.error().ToString();
   EXPECT_THAT(made->Encode("x", 8).ids, ElementsAre(2, 1, 3));

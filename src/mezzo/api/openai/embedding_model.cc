@@ -14,7 +14,8 @@ constexpr std::string_view kMask = "attention_mask";
 constexpr std::string_view kTypes = "token_type_ids";
 
 const models::TensorConfig* Find(const std::vector<models::TensorConfig>& tensors, std::string_view name) {
-  const auto found = std::find_if(tensors.begin(), tensors.end(), [name](const auto& t) { return t.name == name; });
+  const auto found =
+      std::find_if(tensors.begin(), tensors.end(), [name](const auto& t) { return t.name == name; });
   return found == tensors.end() ? nullptr : &*found;
 }
 
@@ -96,8 +97,8 @@ Result<EmbeddingModel> EmbeddingModel::Of(const models::ModelConfig& config) {
   }
   if (output->dtype != tensor::DType::kFp32 || !TakesRows(config, output->shape)) {
     return NotEmbedding(config, "its output '" + output->name + "' is " +
-                                    std::string(tensor::DTypeName(output->dtype)) + " " + output->shape.ToString() +
-                                    ", not FP32 [batch, dimensions]");
+                                    std::string(tensor::DTypeName(output->dtype)) + " " +
+                                    output->shape.ToString() + ", not FP32 [batch, dimensions]");
   }
   const std::int64_t length = Find(config.inputs, kIds)->shape[1];
   model.fixed_length = length > 0 ? static_cast<std::size_t>(length) : 0;
@@ -112,7 +113,8 @@ Result<EmbeddingModel> EmbeddingModel::Of(const models::ModelConfig& config) {
 std::vector<RowGroup> GroupRows(std::span<const std::size_t> lengths, const Grouping& grouping) {
   std::map<std::size_t, std::vector<std::size_t>, std::greater<>> by_length;
   for (std::size_t row = 0; row < lengths.size(); ++row) {
-    const std::size_t rounded = (lengths[row] + grouping.multiple - 1) / grouping.multiple * grouping.multiple;
+    const std::size_t rounded =
+        (lengths[row] + grouping.multiple - 1) / grouping.multiple * grouping.multiple;
     const std::size_t padded = std::max(lengths[row], std::min(rounded, grouping.max_length));
     by_length[grouping.fixed_length != 0 ? grouping.fixed_length : padded].push_back(row);
   }

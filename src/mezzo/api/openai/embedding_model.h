@@ -13,8 +13,9 @@ namespace mezzo::api::openai {
 
 /// How a served model embeds texts: INT64 inputs "input_ids" and "attention_mask" [batch, tokens], optionally
 /// "token_type_ids", and an FP32 output [batch, dimensions]. `parameters` of model.yaml refine it:
-/// "embedding_output" (default "sentence_embedding"), "embedding_tokenizer" (default "vocab.txt", beside the model file),
-/// "embedding_max_tokens" and "embedding_truncate" ("true": longer inputs are cut instead of refused).
+/// "embedding_output" (default "sentence_embedding"), "embedding_tokenizer" (default "vocab.txt", beside the
+/// model file), "embedding_max_tokens" and "embedding_truncate" ("true": longer inputs are cut instead of
+/// refused).
 struct EmbeddingModel {
   std::string output;
   std::string tokenizer_file;

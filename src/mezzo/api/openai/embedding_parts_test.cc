@@ -24,7 +24,8 @@ std::string RefusedInput(std::string_view input, EmbeddingLimits limits = {}) {
 
 TEST(EmbeddingRequest, ReadsAllMembersAndPassesOverOthers) {
   const auto decoded = DecodeEmbeddingRequest(
-      R"({"user":"u","extra":{"a":[1]},"input":["x","\u00e9"],"model":"m","encoding_format":"base64","dimensions":7})", {});
+      R"({"user":"u","extra":{"a":[1]},"input":["x","\u00e9"],"model":"m","encoding_format":"base64","dimensions":7})",
+      {});
 
   ASSERT_TRUE(decoded.ok()) << decoded.error().ToString();
   EXPECT_EQ(decoded->model, "m");
@@ -35,7 +36,8 @@ TEST(EmbeddingRequest, ReadsAllMembersAndPassesOverOthers) {
 }
 
 TEST(EmbeddingRequest, NullMeansLeftOut) {
-  const auto decoded = DecodeEmbeddingRequest(R"({"model":"m","input":"x","encoding_format":null,"dimensions":null})", {});
+  const auto decoded =
+      DecodeEmbeddingRequest(R"({"model":"m","input":"x","encoding_format":null,"dimensions":null})", {});
 
   ASSERT_TRUE(decoded.ok());
   EXPECT_EQ(decoded->format, EncodingFormat::kFloat);
@@ -55,13 +57,15 @@ TEST(EmbeddingRequest, ReadsTokenIds) {
 TEST(EmbeddingRequest, RefusalsNameThePlace) {
   EXPECT_THAT(Refusal(R"({"input":"x"})"), HasSubstr("model_missing"));
   EXPECT_THAT(Refusal(R"({"model":"","input":"x"})"), HasSubstr("model_missing"));
-  EXPECT_THAT(Refusal(R"({"model":3,"input":"x"})"), HasSubstr("field_type: 'model' must be a string, not number"));
+  EXPECT_THAT(Refusal(R"({"model":3,"input":"x"})"),
+              HasSubstr("field_type: 'model' must be a string, not number"));
   EXPECT_THAT(Refusal(R"({"model":"m"})"), HasSubstr("you must provide 'input'"));
   EXPECT_THAT(Refusal(R"({"model":"m","model":"n","input":"x"})"), HasSubstr("field_duplicate: 'model'"));
   EXPECT_THAT(Refusal("[]"), HasSubstr("json_malformed"));
   EXPECT_THAT(Refusal(R"({"model":"m","input":"x"} x)"), HasSubstr("json_malformed"));
-  EXPECT_THAT(Refusal(R"({"model":"m","input":"x","encoding_format":"hex"})"),
-              HasSubstr(R"(encoding_format_invalid: 'encoding_format' must be "float" or "base64", not 'hex')"));
+  EXPECT_THAT(
+      Refusal(R"({"model":"m","input":"x","encoding_format":"hex"})"),
+      HasSubstr(R"(encoding_format_invalid: 'encoding_format' must be "float" or "base64", not 'hex')"));
   for (const char* dimensions : {"0", "-1", "1.5", "\"4\"", "1e2"}) {
     EXPECT_THAT(Refusal(R"({"model":"m","input":"x","dimensions":)" + std::string(dimensions) + "}"),
                 HasSubstr("dimensions_invalid"))
@@ -70,17 +74,22 @@ TEST(EmbeddingRequest, RefusalsNameThePlace) {
 }
 
 TEST(EmbeddingRequest, RefusesOddInputs) {
-  EXPECT_THAT(RefusedInput(R"("")"), HasSubstr("embedding_input_empty: 'input[0]' must not be an empty string"));
+  EXPECT_THAT(RefusedInput(R"("")"),
+              HasSubstr("embedding_input_empty: 'input[0]' must not be an empty string"));
   EXPECT_THAT(RefusedInput(R"(["a",""])"), HasSubstr("'input[1]' must not be an empty string"));
   EXPECT_THAT(RefusedInput("[]"), HasSubstr("embedding_input_empty: 'input' must have at least one element"));
   EXPECT_THAT(RefusedInput("[[1],[]]"), HasSubstr("'input[1]' must have at least one token id"));
   EXPECT_THAT(RefusedInput("{}"), HasSubstr("embedding_input_invalid"));
   EXPECT_THAT(RefusedInput("null"), HasSubstr("embedding_input_invalid"));
   EXPECT_THAT(RefusedInput("[true]"), HasSubstr("embedding_input_invalid"));
-  EXPECT_THAT(RefusedInput(R"(["a",1])"), HasSubstr("'input' must have elements of one kind: string, not number"));
-  EXPECT_THAT(RefusedInput(R"([1,"a"])"), HasSubstr("'input' must have elements of one kind: number, not string"));
-  EXPECT_THAT(RefusedInput(R"([[1,"a"]])"), HasSubstr("'input[0]' must be an array of token ids, not string"));
-  EXPECT_THAT(RefusedInput("[[1],[2,-3]]"), HasSubstr("token 1 of 'input[1]' must be an integer in [0, 2147483647]"));
+  EXPECT_THAT(RefusedInput(R"(["a",1])"),
+              HasSubstr("'input' must have elements of one kind: string, not number"));
+  EXPECT_THAT(RefusedInput(R"([1,"a"])"),
+              HasSubstr("'input' must have elements of one kind: number, not string"));
+  EXPECT_THAT(RefusedInput(R"([[1,"a"]])"),
+              HasSubstr("'input[0]' must be an array of token ids, not string"));
+  EXPECT_THAT(RefusedInput("[[1],[2,-3]]"),
+              HasSubstr("token 1 of 'input[1]' must be an integer in [0, 2147483647]"));
   EXPECT_THAT(RefusedInput("[1.5]"), HasSubstr("token 0 of 'input[0]'"));
   EXPECT_THAT(RefusedInput("[2147483648]"), HasSubstr("token 0 of 'input[0]'"));
   EXPECT_THAT(RefusedInput("[1,"), HasSubstr("json_malformed"));
@@ -93,8 +102,9 @@ TEST(EmbeddingRequest, BoundsInputsTokensAndDepth) {
   EXPECT_EQ(RefusedInput(R"(["a","b"])", {.max_inputs = 2}), "accepted");
   EXPECT_THAT(RefusedInput("[1,2,3]", {.max_tokens_per_input = 2}),
               HasSubstr("context_length_exceeded: 'input[0]' has more than 2 tokens"));
-  EXPECT_THAT(Refusal(R"({"x":)" + std::string(100, '[') + std::string(100, ']') + R"(,"model":"m","input":"x"})"),
-              HasSubstr("json_too_deep"));
+  EXPECT_THAT(
+      Refusal(R"({"x":)" + std::string(100, '[') + std::string(100, ']') + R"(,"model":"m","input":"x"})"),
+      HasSubstr("json_too_deep"));
 }
 
 models::ModelConfig Config() {
@@ -147,20 +157,26 @@ TEST(EmbeddingModel, RefusalsSayWhatIsMissing) {
   };
 
   EXPECT_THAT(refusal([](auto& c) { c.inputs[0].name = "ids"; }), HasSubstr("it has no input 'input_ids'"));
-  EXPECT_THAT(refusal([](auto& c) { c.inputs[0].dtype = tensor::DType::kInt32; }), HasSubstr("is INT32, not INT64"));
+  EXPECT_THAT(refusal([](auto& c) { c.inputs[0].dtype = tensor::DType::kInt32; }),
+              HasSubstr("is INT32, not INT64"));
   EXPECT_THAT(refusal([](auto& c) { c.inputs[1].shape = {-1, 4, 4}; }), HasSubstr("has shape [-1,4,4]"));
-  EXPECT_THAT(refusal([](auto& c) { c.inputs.push_back({.name = "pixels"}); }), HasSubstr("needs an input 'pixels'"));
-  EXPECT_THAT(refusal([](auto& c) { c.outputs[0].name = "x"; }), HasSubstr("has no output 'sentence_embedding'"));
-  EXPECT_THAT(refusal([](auto& c) { c.outputs[0].shape = {-1, -1, 384}; }), HasSubstr("not FP32 [batch, dimensions]"));
+  EXPECT_THAT(refusal([](auto& c) { c.inputs.push_back({.name = "pixels"}); }),
+              HasSubstr("needs an input 'pixels'"));
+  EXPECT_THAT(refusal([](auto& c) { c.outputs[0].name = "x"; }),
+              HasSubstr("has no output 'sentence_embedding'"));
+  EXPECT_THAT(refusal([](auto& c) { c.outputs[0].shape = {-1, -1, 384}; }),
+              HasSubstr("not FP32 [batch, dimensions]"));
   EXPECT_THAT(refusal([](auto& c) { c.parameters = {{"embedding_max_tokens", "many"}}; }),
               HasSubstr("model_parameter_invalid: parameter 'embedding_max_tokens' of model 'm'"));
-  EXPECT_THAT(refusal([](auto& c) { c.parameters = {{"embedding_truncate", "yes"}}; }), HasSubstr("not 'yes'"));
+  EXPECT_THAT(refusal([](auto& c) { c.parameters = {{"embedding_truncate", "yes"}}; }),
+              HasSubstr("not 'yes'"));
 }
 
 TEST(GroupRows, PadsToMultiplesUpToTheLimitAndPutsTheLongestFirst) {
   const std::vector<std::size_t> lengths = {3, 99, 9, 8, 5};
 
-  const auto groups = GroupRows(lengths, {.max_rows = 2, .multiple = 8, .fixed_length = 0, .max_length = 100});
+  const auto groups =
+      GroupRows(lengths, {.max_rows = 2, .multiple = 8, .fixed_length = 0, .max_length = 100});
 
   ASSERT_EQ(groups.size(), 4u);
   EXPECT_EQ(groups[0].length, 100u);
@@ -175,7 +191,8 @@ TEST(GroupRows, PadsToMultiplesUpToTheLimitAndPutsTheLongestFirst) {
 TEST(GroupRows, AFixedLengthIsForAll) {
   const std::vector<std::size_t> lengths = {3, 20};
 
-  const auto groups = GroupRows(lengths, {.max_rows = 8, .multiple = 8, .fixed_length = 32, .max_length = 32});
+  const auto groups =
+      GroupRows(lengths, {.max_rows = 8, .multiple = 8, .fixed_length = 32, .max_length = 32});
 
   ASSERT_EQ(groups.size(), 1u);
   EXPECT_EQ(groups[0].length, 32u);

@@ -1,4 +1,5 @@
-// The path of POST /v1/embeddings: decode, find the model and its tokenizer, tokenize, infer in groups, encode.
+// The path of POST /v1/embeddings: decode, find the model and its tokenizer, tokenize, infer in groups,
+// encode.
 
 #include <algorithm>
 #include <numeric>
@@ -30,7 +31,8 @@ std::size_t TextBytes(const EmbeddingRequest& request) {
   return bytes;
 }
 
-Error TooLong(std::string_view model, std::size_t index, std::size_t limit, std::size_t tokens, bool at_least) {
+Error TooLong(std::string_view model, std::size_t index, std::size_t limit, std::size_t tokens,
+              bool at_least) {
   return InvalidArgument("context_length_exceeded",
                          "this model's maximum context length is " + std::to_string(limit) +
                              " tokens, however input " + std::to_string(index) + " has " +
@@ -41,9 +43,9 @@ Error TooLong(std::string_view model, std::size_t index, std::size_t limit, std:
 Result<void> CheckTokens(const std::vector<text::TokenId>& ids, std::size_t index, std::size_t vocabulary) {
   for (const text::TokenId id : ids) {
     if (static_cast<std::size_t>(id) < vocabulary) continue;
-    return InvalidArgument("embedding_token_unknown", "token id " + std::to_string(id) + " of input " +
-                                                          std::to_string(index) + " is not below the vocabulary's size " +
-                                                          std::to_string(vocabulary));
+    return InvalidArgument("embedding_token_unknown",
+                           "token id " + std::to_string(id) + " of input " + std::to_string(index) +
+                               " is not below the vocabulary's size " + std::to_string(vocabulary));
   }
   return {};
 }
@@ -114,11 +116,13 @@ runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(runtime::Context c
   co_return response;
 }
 
-runtime::Task<Result<models::VersionRef>> OpenAiHandler::FindVersion(runtime::Context ctx, ModelName model) const {
+runtime::Task<Result<models::VersionRef>> OpenAiHandler::FindVersion(runtime::Context ctx,
+                                                                     ModelName model) const {
   auto found = ports_.service.catalog().Acquire(model.str(), "");
   if (found.ok() || found.error().reason() != "model_on_disk") co_return found;
   std::string any_version;
-  co_return co_await ports_.service.catalog().AcquireLoaded(std::move(ctx), std::move(model), std::move(any_version));
+  co_return co_await ports_.service.catalog().AcquireLoaded(std::move(ctx), std::move(model),
+                                                            std::move(any_version));
 }
 
 std::size_t OpenAiHandler::MaxTokens(const Work& work) const {
@@ -140,7 +144,8 @@ Result<OpenAiHandler::TokenRows> OpenAiHandler::Tokenize(const Work& work, const
     std::vector<text::TokenId> ids;
     bool cut = false;
     if (const auto* text = std::get_if<std::string>(&request.inputs[i])) {
-      text::Encoding encoding = work.tokenizer->pieces.Encode(*text, work.model.truncate ? limit : limit * kCountedFor);
+      text::Encoding encoding =
+          work.tokenizer->pieces.Encode(*text, work.model.truncate ? limit : limit * kCountedFor);
       ids = std::move(encoding.ids);
       cut = encoding.truncated;
     } else {
@@ -167,7 +172,8 @@ inference::InferenceCall OpenAiHandler::MakeCall(const Work& work, const RowGrou
   call.version = work.version->version_text;
   call.inputs.push_back(MakeInput("input_ids", batch, batch->input_ids));
   call.inputs.push_back(MakeInput("attention_mask", batch, batch->attention_mask));
-  if (work.model.token_types) call.inputs.push_back(MakeInput("token_type_ids", batch, batch->token_type_ids));
+  if (work.model.token_types)
+    call.inputs.push_back(MakeInput("token_type_ids", batch, batch->token_type_ids));
   call.outputs.push_back({.name = work.model.output});
   return call;
 }
@@ -183,7 +189,8 @@ runtime::Task<Result<void>> OpenAiHandler::RunGroup(Work* work, std::size_t grou
 Result<void> OpenAiHandler::TakeAnswer(Work* work, const RowGroup& group, inference::InferenceAnswer answer) {
   const auto unsound = [&](const std::string& what) {
     return Internal("embedding_output_invalid", "model '" + work->version->name.str() + "' answered " +
-                                                    std::to_string(group.rows.size()) + " inputs with " + what);
+                                                    std::to_string(group.rows.size()) + " inputs with " +
+                                                    what);
   };
   if (answer.outputs.size() != 1) return unsound(std::to_string(answer.outputs.size()) + " outputs");
   const tensor::Tensor& output = answer.outputs.front().tensor;

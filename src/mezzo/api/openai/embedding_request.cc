@@ -16,7 +16,8 @@ std::string Place(std::size_t index) { return "'input[" + std::to_string(index) 
 
 class Decoder {
  public:
-  Decoder(std::string_view body, const EmbeddingLimits& limits) : limits_(limits), reader_(body, limits.max_depth) {}
+  Decoder(std::string_view body, const EmbeddingLimits& limits)
+      : limits_(limits), reader_(body, limits.max_depth) {}
 
   Result<EmbeddingRequest> Decode() {
     if (!reader_.EnterObject()) return reader_.error();
@@ -78,7 +79,8 @@ class Decoder {
     if (reader_.Peek() != JsonKind::kString) return Wrong("encoding_format_invalid", kForms);
     if (!reader_.ReadString(&text)) return reader_.error();
     if (text != "float" && text != "base64") {
-      return InvalidArgument("encoding_format_invalid", std::string(kForms) + ", not '" + Printable(text) + "'");
+      return InvalidArgument("encoding_format_invalid",
+                             std::string(kForms) + ", not '" + Printable(text) + "'");
     }
     request_.format = text == "float" ? EncodingFormat::kFloat : EncodingFormat::kBase64;
     return {};
@@ -112,8 +114,8 @@ class Decoder {
       const JsonKind found = reader_.Peek();
       if (!kind) kind = found;
       if (found != *kind) {
-        return Wrong("embedding_input_invalid", "'input' must have elements of one kind: " +
-                                                    std::string(JsonReader::KindName(*kind)));
+        return Wrong("embedding_input_invalid",
+                     "'input' must have elements of one kind: " + std::string(JsonReader::KindName(*kind)));
       }
       if (found == JsonKind::kNumber) {
         MEZZO_TRY_VOID(ReadToken(0, &tokens));
@@ -137,7 +139,8 @@ class Decoder {
     std::string_view text;
     if (!reader_.ReadString(&text)) return reader_.error();
     if (text.empty()) {
-      return InvalidArgument("embedding_input_empty", Place(request_.inputs.size()) + " must not be an empty string");
+      return InvalidArgument("embedding_input_empty",
+                             Place(request_.inputs.size()) + " must not be an empty string");
     }
     return AddInput(std::string(text));
   }
@@ -165,11 +168,13 @@ class Decoder {
     if (!number.integer || (number.negative && number.magnitude != 0) ||
         number.magnitude > static_cast<std::uint64_t>(std::numeric_limits<text::TokenId>::max())) {
       return InvalidArgument("embedding_input_invalid", "token " + std::to_string(tokens->size()) + " of " +
-                                                            Place(index) + " must be an integer in [0, 2147483647]");
+                                                            Place(index) +
+                                                            " must be an integer in [0, 2147483647]");
     }
     if (tokens->size() == limits_.max_tokens_per_input) {
-      return InvalidArgument("context_length_exceeded", Place(index) + " has more than " +
-                                                            std::to_string(limits_.max_tokens_per_input) + " tokens");
+      return InvalidArgument(
+          "context_length_exceeded",
+          Place(index) + " has more than " + std::to_string(limits_.max_tokens_per_input) + " tokens");
     }
     tokens->push_back(static_cast<text::TokenId>(number.magnitude));
     return {};
@@ -177,8 +182,8 @@ class Decoder {
 
   Result<void> AddInput(EmbeddingInput input) {
     if (request_.inputs.size() == limits_.max_inputs) {
-      return InvalidArgument("embedding_too_many_inputs", "'input' has more than " +
-                                                              std::to_string(limits_.max_inputs) + " elements");
+      return InvalidArgument("embedding_too_many_inputs",
+                             "'input' has more than " + std::to_string(limits_.max_inputs) + " elements");
     }
     request_.inputs.push_back(std::move(input));
     return {};

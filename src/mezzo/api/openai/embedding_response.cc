@@ -44,30 +44,32 @@ void AppendVector(std::span<const float> values, EncodingFormat format, std::str
 
 }  // namespace
 
-Result<void> CheckDimensions(std::string_view model, std::optional<std::uint64_t> wanted, std::size_t available) {
+Result<void> CheckDimensions(std::string_view model, std::optional<std::uint64_t> wanted,
+                             std::size_t available) {
   if (!wanted || *wanted <= available) return {};
   return InvalidArgument("dimensions_invalid", "invalid value for 'dimensions' = " + std::to_string(*wanted) +
-                                                   ": the vectors of model '" + std::string(model) + "' have " +
-                                                   std::to_string(available));
+                                                   ": the vectors of model '" + std::string(model) +
+                                                   "' have " + std::to_string(available));
 }
 
-Result<std::string> EncodeEmbeddings(std::string_view model, const Embeddings& embeddings, EncodingFormat format,
-                                     std::optional<std::uint64_t> dimensions) {
+Result<std::string> EncodeEmbeddings(std::string_view model, const Embeddings& embeddings,
+                                     EncodingFormat format, std::optional<std::uint64_t> dimensions) {
   constexpr std::size_t kCharsPerFloat = 13;
   constexpr std::size_t kCharsPerBase64Float = 6;
   constexpr std::size_t kCharsPerRow = 64;
   const std::size_t width = dimensions ? static_cast<std::size_t>(*dimensions) : embeddings.dimensions;
   std::string out;
   out.reserve(embeddings.rows.size() *
-                  (kCharsPerRow + width * (format == EncodingFormat::kFloat ? kCharsPerFloat : kCharsPerBase64Float)) +
+                  (kCharsPerRow +
+                   width * (format == EncodingFormat::kFloat ? kCharsPerFloat : kCharsPerBase64Float)) +
               kCharsPerRow * 2);
   out += R"({"object":"list","data":[)";
   std::vector<float> values(width);  // A copy: rows need not be aligned.
   for (std::size_t i = 0; i < embeddings.rows.size(); ++i) {
     if (width != 0) std::memcpy(values.data(), embeddings.rows[i].data(), width * sizeof(float));
     if (!AllFinite(values)) {
-      return Internal("embedding_not_finite", "model '" + std::string(model) + "' gave input " + std::to_string(i) +
-                                                  " a vector with NaN or infinity");
+      return Internal("embedding_not_finite", "model '" + std::string(model) + "' gave input " +
+                                                  std::to_string(i) + " a vector with NaN or infinity");
     }
     if (width < embeddings.dimensions) Normalize(values);
     out += i == 0 ? R"({"object":"embedding","index":)" : R"(,{"object":"embedding","index":)";

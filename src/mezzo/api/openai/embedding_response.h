@@ -20,12 +20,14 @@ struct Embeddings {
   std::uint64_t tokens = 0;
 };
 
-/// Checks `wanted` dimensions of vectors that have `available`. Fails with kInvalidArgument "dimensions_invalid".
-Result<void> CheckDimensions(std::string_view model, std::optional<std::uint64_t> wanted, std::size_t available);
+/// Checks `wanted` dimensions of vectors that have `available`. Fails with kInvalidArgument
+/// "dimensions_invalid".
+Result<void> CheckDimensions(std::string_view model, std::optional<std::uint64_t> wanted,
+                             std::size_t available);
 
-/// The body of the answer. With `dimensions` (checked) vectors are cut to their first components and scaled to length 1
-/// again. Fails with kInternal "embedding_not_finite" naming the input: JSON has no such numbers.
-Result<std::string> EncodeEmbeddings(std::string_view model, const Embeddings& embeddings, EncodingFormat format,
-                                     std::optional<std::uint64_t> dimensions);
+/// The body of the answer. With `dimensions` (checked) vectors are cut to their first components and scaled
+/// to length 1 again. Fails with kInternal "embedding_not_finite" naming the input: JSON has no such numbers.
+Result<std::string> EncodeEmbeddings(std::string_view model, const Embeddings& embeddings,
+                                     EncodingFormat format, std::optional<std::uint64_t> dimensions);
 
 }  // namespace mezzo::api::openai

@@ -46,7 +46,8 @@ class ConfigParser {
   Error Malformed() { return Unsupported(reader_.error().message()); }
 
   Result<void> ReadMember(const std::string& key) {
-    if (key == "do_lower_case" || key == "strip_accents" || key == "tokenize_chinese_chars") return ReadSwitch(key);
+    if (key == "do_lower_case" || key == "strip_accents" || key == "tokenize_chinese_chars")
+      return ReadSwitch(key);
     if (key == "model_max_length") return ReadLength();
     if (key == "tokenizer_class") return ReadClass();
     if (key == "cls_token") return ReadName(&config_.names.first);
@@ -130,7 +131,8 @@ Result<TokenizerConfig> ReadConfig(const std::string& folder) {
 
 }  // namespace
 
-Result<std::shared_ptr<const EmbeddingTokenizer>> ReadTokenizer(const std::string& folder, const std::string& file) {
+Result<std::shared_ptr<const EmbeddingTokenizer>> ReadTokenizer(const std::string& folder,
+                                                                const std::string& file) {
   const auto vocabulary = models::ReadFileBelow(folder, file, text::WordPiece::kMaxVocabularyBytes);
   if (!vocabulary.ok()) {
     return FailedPrecondition("tokenizer_missing",
@@ -139,7 +141,8 @@ Result<std::shared_ptr<const EmbeddingTokenizer>> ReadTokenizer(const std::strin
   MEZZO_TRY(const TokenizerConfig config, ReadConfig(folder));
   auto pieces = text::WordPiece::Parse(*vocabulary, config.names);
   if (!pieces.ok()) {
-    return FailedPrecondition("tokenizer_unsupported", "'" + Printable(file) + "': " + pieces.error().message());
+    return FailedPrecondition("tokenizer_unsupported",
+                              "'" + Printable(file) + "': " + pieces.error().message());
   }
   EmbeddingTokenizer made{.pieces = std::move(*pieces), .max_tokens = config.max_tokens};
   return TokenizerRef(std::make_shared<const EmbeddingTokenizer>(std::move(made)));
@@ -201,16 +204,16 @@ FolderTokenizers::FolderTokenizers(FolderOf folder_of, runtime::BlockingPool& po
     : folder_of_(std::move(folder_of)), pool_(pool) {}
 FolderTokenizers::~FolderTokenizers() = default;
 
-runtime::Task<Result<TokenizerRef>> FolderTokenizers::For(runtime::Context /*ctx*/, models::VersionRef version,
-                                                          std::string file) {
+runtime::Task<Result<TokenizerRef>> FolderTokenizers::For(runtime::Context /*ctx*/,
+                                                          models::VersionRef version, std::string file) {
   auto [flight, leads] = Join(version);
   if (!leads) co_return co_await flight->Landed();
   auto read = [this, &version, &file]() -> Result<TokenizerRef> {
     MEZZO_TRY(const std::string folder, folder_of_(*version));
     auto tokenizer = ReadTokenizer(folder, file);
     if (tokenizer.ok()) return tokenizer;
-    return std::move(tokenizer).error().WithContext("the tokenizer of model '" + version->name.str() + "' version " +
-                                                    version->version_text);
+    return std::move(tokenizer).error().WithContext("the tokenizer of model '" + version->name.str() +
+                                                    "' version " + version->version_text);
   };
   Result<TokenizerRef> tokenizer = co_await runtime::Offload(pool_, std::move(read));
   if (!tokenizer.ok()) Forget(version.get());
@@ -218,7 +221,8 @@ runtime::Task<Result<TokenizerRef>> FolderTokenizers::For(runtime::Context /*ctx
   co_return tokenizer;
 }
 
-std::pair<std::shared_ptr<FolderTokenizers::Flight>, bool> FolderTokenizers::Join(const models::VersionRef& version) {
+std::pair<std::shared_ptr<FolderTokenizers::Flight>, bool> FolderTokenizers::Join(
+    const models::VersionRef& version) {
   MutexLock lock(mu_);
   const auto found = entries_.find(version.get());
   // Another version may have lived at this address.

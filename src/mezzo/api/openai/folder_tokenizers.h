@@ -11,8 +11,9 @@
 
 namespace mezzo::api::openai {
 
-/// Reads vocab.txt and, when it is there, tokenizer_config.json from a version's folder; keeps what it read as long as
-/// the version lives. Requests for the same version share one read. Failures are not kept. Thread-safe.
+/// Reads vocab.txt and, when it is there, tokenizer_config.json from a version's folder; keeps what it read
+/// as long as the version lives. Requests for the same version share one read. Failures are not kept.
+/// Thread-safe.
 class FolderTokenizers final : public TokenizerSource {
  public:
   /// Where a version's files lie. Called on the pool; may block.
@@ -43,8 +44,10 @@ class FolderTokenizers final : public TokenizerSource {
   std::unordered_map<const models::ModelVersion*, Entry> entries_ GUARDED_BY(mu_);
 };
 
-/// Reads a tokenizer from `folder`. Blocks on the disk. Errors: kFailedPrecondition "tokenizer_missing", naming the
-/// file, and "tokenizer_unsupported" (a configuration that asks for what WordPiece does not do, a bad vocabulary).
-Result<std::shared_ptr<const EmbeddingTokenizer>> ReadTokenizer(const std::string& folder, const std::string& file);
+/// Reads a tokenizer from `folder`. Blocks on the disk. Errors: kFailedPrecondition "tokenizer_missing",
+/// naming the file, and "tokenizer_unsupported" (a configuration that asks for what WordPiece does not do, a
+/// bad vocabulary).
+Result<std::shared_ptr<const EmbeddingTokenizer>> ReadTokenizer(const std::string& folder,
+                                                                const std::string& file);
 
 }  // namespace mezzo::api::openai

@@ -1,13 +1,13 @@
 #include "mezzo/api/openai/folder_tokenizers.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace mezzo::api::openai {
 namespace {
@@ -56,8 +56,9 @@ TEST_F(FolderTokenizersTest, ReadsAVocabularyAlone) {
 
 TEST_F(FolderTokenizersTest, ReadsTheConfigurationBesideIt) {
   Write("vocab.txt", "<pad>\n[UNK]\n<s>\n</s>\nhello\n");
-  Write("tokenizer_config.json",
-        R"({"do_lower_case":true,"strip_accents":null,"model_max_length":512,"tokenizer_class":"BertTokenizerFast",
+  Write(
+      "tokenizer_config.json",
+      R"({"do_lower_case":true,"strip_accents":null,"model_max_length":512,"tokenizer_class":"BertTokenizerFast",
             "cls_token":"<s>","sep_token":{"content":"</s>","lstrip":false},"pad_token":"<pad>","other":[{}]})");
 
   const auto read = ReadTokenizer(folder_, "vocab.txt");
@@ -75,8 +76,10 @@ TEST_F(FolderTokenizersTest, ANumberForNoLimitIsNoLimit) {
 }
 
 TEST_F(FolderTokenizersTest, RefusesTokenizersThatItIsNot) {
-  EXPECT_THAT(ConfigRefusal(R"({"do_lower_case":false})"), HasSubstr("tokenizer_unsupported: tokenizer_config.json: 'do_lower_case' is false"));
-  EXPECT_THAT(ConfigRefusal(R"({"tokenizer_class":"XLMRobertaTokenizer"})"), HasSubstr("'XLMRobertaTokenizer'"));
+  EXPECT_THAT(ConfigRefusal(R"({"do_lower_case":false})"),
+              HasSubstr("tokenizer_unsupported: tokenizer_config.json: 'do_lower_case' is false"));
+  EXPECT_THAT(ConfigRefusal(R"({"tokenizer_class":"XLMRobertaTokenizer"})"),
+              HasSubstr("'XLMRobertaTokenizer'"));
   EXPECT_THAT(ConfigRefusal(R"({"sep_token":"<end>"})"), HasSubstr("no '<end>'"));
   EXPECT_THAT(ConfigRefusal("{"), HasSubstr("tokenizer_unsupported"));
   EXPECT_THAT(ConfigRefusal("[]"), HasSubstr("tokenizer_unsupported"));
@@ -122,14 +125,16 @@ TEST_F(FolderTokenizersTest, ReadsOncePerVersionAlsoWhenManyAskAtOnce) {
 
 TEST_F(FolderTokenizersTest, AFailureIsTriedAgain) {
   runtime::BlockingPool pool({.name = "test", .threads = 1});
-  FolderTokenizers tokenizers([&](const models::ModelVersion&) -> Result<std::string> { return folder_; }, pool);
+  FolderTokenizers tokenizers([&](const models::ModelVersion&) -> Result<std::string> { return folder_; },
+                              pool);
   const models::VersionRef version = Version();
 
   const auto missing = runtime::SyncWait(tokenizers.For(runtime::Context(), version, "vocab.txt"));
   Write("vocab.txt", kVocabulary);
   const auto found = runtime::SyncWait(tokenizers.For(runtime::Context(), version, "vocab.txt"));
 
-  EXPECT_THAT(missing.error().message(), HasSubstr("the tokenizer of model 'm' version 1: its vocabulary can't be read"));
+  EXPECT_THAT(missing.error().message(),
+              HasSubstr("the tokenizer of model 'm' version 1: its vocabulary can't be read"));
   EXPECT_TRUE(found.ok());
 }
 

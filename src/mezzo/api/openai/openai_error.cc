@@ -57,7 +57,9 @@ void AppendMember(std::string_view name, std::string_view value, std::string* ou
 
 }  // namespace
 
-net::HttpResponse ErrorResponse(const Error& error) { return ErrorResponse(WireStatusOf(error.code()).http, error); }
+net::HttpResponse ErrorResponse(const Error& error) {
+  return ErrorResponse(WireStatusOf(error.code()).http, error);
+}
 
 net::HttpResponse ErrorResponse(int status, const Error& error) {
   constexpr int kTooManyRequests = 429;
@@ -77,7 +79,8 @@ net::HttpResponse ErrorResponse(int status, const Error& error) {
     response.headers.emplace_back("retry-after-ms", value);
     break;
   }
-  if (status >= kServerError && !error.IsRetryable()) response.headers.emplace_back("x-should-retry", "false");
+  if (status >= kServerError && !error.IsRetryable())
+    response.headers.emplace_back("x-should-retry", "false");
   return response;
 }
 

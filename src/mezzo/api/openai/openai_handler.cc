@@ -26,9 +26,10 @@ net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& mat
   if (!match.path_known) return ErrorResponse(NotFound("unknown_url", "unknown request URL: " + what));
   constexpr int kMethodNotAllowed = 405;
   const std::string allowed = AllowedMethods(kRoutes, request.path());
-  net::HttpResponse response = ErrorResponse(
-      kMethodNotAllowed,
-      InvalidArgument("method_not_supported", "this URL does not serve this method: " + what + "; it serves " + allowed));
+  net::HttpResponse response =
+      ErrorResponse(kMethodNotAllowed,
+                    InvalidArgument("method_not_supported", "this URL does not serve this method: " + what +
+                                                                "; it serves " + allowed));
   response.headers.emplace_back("Allow", allowed);
   return response;
 }
@@ -38,9 +39,10 @@ std::optional<net::HttpResponse> RefuseSize(const net::HttpRequest& head, ByteCo
   const auto header = head.Header("Content-Length");
   const auto length = header ? ParseUint(Trim(*header)) : std::nullopt;
   if (!length || *length <= limit) return std::nullopt;
-  return ErrorResponse(kPayloadTooLarge,
-                       InvalidArgument("request_too_large", "the body has " + std::to_string(*length) +
-                                                                " bytes; the limit is " + std::to_string(limit)));
+  return ErrorResponse(
+      kPayloadTooLarge,
+      InvalidArgument("request_too_large", "the body has " + std::to_string(*length) +
+                                               " bytes; the limit is " + std::to_string(limit)));
 }
 
 void AppendModel(std::string_view name, std::int64_t created, std::string* out) {
@@ -69,7 +71,8 @@ OpenAiHandler::OpenAiHandler(Options options, Ports ports)
     : options_(options),
       ports_(ports),
       started_seconds_(
-          std::chrono::duration_cast<std::chrono::seconds>(ports.clock.WallNow().time_since_epoch()).count()) {}
+          std::chrono::duration_cast<std::chrono::seconds>(ports.clock.WallNow().time_since_epoch())
+              .count()) {}
 
 bool OpenAiHandler::Owns(std::string_view path) {
   constexpr std::string_view kRoot = "/v1";
@@ -83,7 +86,8 @@ Result<tenancy::TenantRef> OpenAiHandler::Admit(const net::HttpRequest& request)
     credential = request.Header("Authorization");
     if (!credential) credential = request.Header("X-Api-Key");
   }
-  return tenancy::Admit(ports_.directory, credential.value_or(""), request.is_loopback(), tenancy::Scope::kInfer);
+  return tenancy::Admit(ports_.directory, credential.value_or(""), request.is_loopback(),
+                        tenancy::Scope::kInfer);
 }
 
 net::BodyPlan OpenAiHandler::PlanBody(const net::HttpRequest& head) const {
@@ -149,7 +153,8 @@ Result<runtime::Context> WithDeadline(const runtime::Context& ctx, const net::Ht
   const auto millis = ParseUint(Trim(*header));
   if (!millis || *millis == 0 || *millis > kLongest) {
     return InvalidArgument("deadline_header", "X-Mezzo-Deadline-Ms must be a number of milliseconds in [1, " +
-                                                  std::to_string(kLongest) + "], got '" + Printable(*header) + "'");
+                                                  std::to_string(kLongest) + "], got '" + Printable(*header) +
+                                                  "'");
   }
   return ctx.WithDeadline(AddSaturating(request.received_at(), std::chrono::milliseconds(*millis)));
 }

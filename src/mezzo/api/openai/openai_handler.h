@@ -20,12 +20,13 @@
 
 namespace mezzo::api::openai {
 
-/// The part of OpenAI's protocol that is here: POST /v1/embeddings, GET /v1/models and /v1/models/{id}. Errors have
-/// OpenAI's envelope (openai_error.h). What differs from OpenAI is listed in docs/protocol-openai.md.
+/// The part of OpenAI's protocol that is here: POST /v1/embeddings, GET /v1/models and /v1/models/{id}.
+/// Errors have OpenAI's envelope (openai_error.h). What differs from OpenAI is listed in
+/// docs/protocol-openai.md.
 ///
-/// The inputs of a request are sorted by length and go to the scheduler in small calls of equal padded length, so they
-/// share batches with each other and with other requests. Who calls is checked when a request's head is there, before
-/// its body is read. Thread-safe; immutable.
+/// The inputs of a request are sorted by length and go to the scheduler in small calls of equal padded
+/// length, so they share batches with each other and with other requests. Who calls is checked when a
+/// request's head is there, before its body is read. Thread-safe; immutable.
 class OpenAiHandler final : public net::HttpHandler {
  public:
   struct Options {
@@ -82,7 +83,8 @@ class OpenAiHandler final : public net::HttpHandler {
   [[nodiscard]] Answer DescribeModel(std::string_view name) const;
 
   // embedding_path.cc
-  runtime::Task<Answer> Embed(runtime::Context ctx, net::HttpRequest* request, tenancy::TenantRef tenant) const;
+  runtime::Task<Answer> Embed(runtime::Context ctx, net::HttpRequest* request,
+                              tenancy::TenantRef tenant) const;
   runtime::Task<Answer> EmbedOnce(runtime::Context ctx, net::HttpRequest* request, tenancy::TenantRef tenant,
                                   const EmbeddingRequest* decoded) const;
   runtime::Task<Result<models::VersionRef>> FindVersion(runtime::Context ctx, ModelName model) const;
@@ -90,15 +92,16 @@ class OpenAiHandler final : public net::HttpHandler {
   [[nodiscard]] std::size_t MaxTokens(const Work& work) const;
   [[nodiscard]] static Result<TokenRows> Tokenize(const Work& work, const EmbeddingRequest& request);
   [[nodiscard]] static inference::InferenceCall MakeCall(const Work& work, const RowGroup& group);
-  [[nodiscard]] static Result<void> TakeAnswer(Work* work, const RowGroup& group, inference::InferenceAnswer answer);
+  [[nodiscard]] static Result<void> TakeAnswer(Work* work, const RowGroup& group,
+                                               inference::InferenceAnswer answer);
 
   const Options options_;
   const Ports ports_;
   const std::int64_t started_seconds_;  // Unix time; what models say for "created".
 };
 
-/// The context with the deadline of the header X-Mezzo-Deadline-Ms, counted from the request's arrival. Fails with
-/// kInvalidArgument "deadline_header".
+/// The context with the deadline of the header X-Mezzo-Deadline-Ms, counted from the request's arrival. Fails
+/// with kInvalidArgument "deadline_header".
 Result<runtime::Context> WithDeadline(const runtime::Context& ctx, const net::HttpRequest& request);
 
 }  // namespace mezzo::api::openai

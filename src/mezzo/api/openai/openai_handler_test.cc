@@ -1,9 +1,9 @@
 #include "mezzo/api/openai/openai_handler.h"
 
+#include <future>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <future>
 #include <nlohmann/json.hpp>
 
 #include "mezzo/api/openai/internal/fake_service.h"
@@ -80,12 +80,14 @@ class OpenAiHandlerTest : public ::testing::Test {
     if (plan.refusal) return std::move(*plan.refusal);
     std::promise<net::HttpResponse> promise;
     loops_.loop(0).Post([&] {
-      runtime::Start(handler.Handle(runtime::Context({.tenant = {}, .request_id = "req-1", .trace = {}}), request.get()),
-                     [&](net::HttpResponse response) { promise.set_value(std::move(response)); });
+      runtime::Start(
+          handler.Handle(runtime::Context({.tenant = {}, .request_id = "req-1", .trace = {}}), request.get()),
+          [&](net::HttpResponse response) { promise.set_value(std::move(response)); });
     });
     return promise.get_future().get();
   }
-  net::HttpResponse Embed(const json& body, const Headers& headers = {}, OpenAiHandler::Options options = {}) {
+  net::HttpResponse Embed(const json& body, const Headers& headers = {},
+                          OpenAiHandler::Options options = {}) {
     return Send("POST", "/v1/embeddings", body.dump(), headers, options);
   }
   static json ErrorOf(const net::HttpResponse& response) { return json::parse(response.text).at("error"); }
@@ -154,13 +156,14 @@ TEST_F(OpenAiHandlerTest, GroupsInputsOfEqualPaddedLengthAndBoundsWhatRuns) {
   json inputs = json::array();
   for (int i = 0; i < 40; ++i) inputs.push_back(LetterText(i % 2 == 0 ? 3 : 20));
 
-  const auto response = Embed({{"model", "mini"}, {"input", inputs}}, {}, {.rows_per_call = 8, .calls_in_flight = 2});
+  const auto response =
+      Embed({{"model", "mini"}, {"input", inputs}}, {}, {.rows_per_call = 8, .calls_in_flight = 2});
 
   ASSERT_EQ(response.status, 200);
   std::vector<std::pair<std::int64_t, std::int64_t>> calls;
   for (const auto& seen : service_.seen) calls.emplace_back(seen.length, seen.rows);
-  EXPECT_THAT(calls, ElementsAre(std::pair(24, 8), std::pair(24, 8), std::pair(24, 4), std::pair(8, 8), std::pair(8, 8),
-                                 std::pair(8, 4)));
+  EXPECT_THAT(calls, ElementsAre(std::pair(24, 8), std::pair(24, 8), std::pair(24, 4), std::pair(8, 8),
+                                 std::pair(8, 8), std::pair(8, 4)));
   EXPECT_EQ(service_.most_running, 2u);
 }
 
@@ -237,8 +240,9 @@ TEST_F(OpenAiHandlerTest, RefusesTooLongInputsWithTheirLength) {
   EXPECT_EQ(error.at("type"), "invalid_request_error");
   EXPECT_EQ(error.at("param"), "input");
   EXPECT_EQ(error.at("code"), "context_length_exceeded");
-  EXPECT_EQ(error.at("message"), "this model's maximum context length is 64 tokens, however input 1 has 65 (model "
-                                 "'mini'). Please reduce its length");
+  EXPECT_EQ(error.at("message"),
+            "this model's maximum context length is 64 tokens, however input 1 has 65 (model "
+            "'mini'). Please reduce its length");
   EXPECT_THAT(ErrorOf(huge).at("message").get<std::string>(), HasSubstr("has more than 512 "));
   EXPECT_TRUE(service_.seen.empty());
 }
@@ -267,12 +271,14 @@ TEST_F(OpenAiHandlerTest, LargeRequestsGoThroughThePool) {
 }
 
 TEST_F(OpenAiHandlerTest, OneFailedCallFailsTheRequestAndStartsNothingMore) {
-  service_.failure = ResourceExhausted("queue_full", "the queue is full").WithRetryAfter(std::chrono::milliseconds(1500));
+  service_.failure =
+      ResourceExhausted("queue_full", "the queue is full").WithRetryAfter(std::chrono::milliseconds(1500));
   service_.fail_from = 2;
   json inputs = json::array();
   for (int i = 0; i < 400; ++i) inputs.push_back("a");
 
-  const auto response = Embed({{"model", "mini"}, {"input", inputs}}, {}, {.rows_per_call = 4, .calls_in_flight = 3});
+  const auto response =
+      Embed({{"model", "mini"}, {"input", inputs}}, {}, {.rows_per_call = 4, .calls_in_flight = 3});
 
   EXPECT_EQ(response.status, 429);
   EXPECT_EQ(ErrorOf(response).at("type"), "rate_limit_error");

@@ -12,6 +12,9 @@
 
 #include "mezzo/api/v2http/json_request.h"
 #include "mezzo/api/v2http/json_response.h"
+#include "mezzo/api/v2http/testing/fakes.h"
+#include "mezzo/api/v2http/v2_handler.h"
+#include "mezzo/net/testing/made_request.h"
 
 namespace mezzo::api::v2http {
 namespace {
@@ -124,6 +127,32 @@ void BM_Encode(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<std::int64_t>(count) * state.iterations());
 }
 BENCHMARK(BM_Encode)->Args({16, 1})->Args({16, 0})->Args({256, 0});
+
+void BM_Handle(benchmark::State& state) {
+  std::string body =
+      R"({"inputs":[{"name":"input","shape":[1,256],"datatype":"FP32","parameters":{"binary_data_size":1024}}],)"
+      R"("outputs":[{"name":"y","parameters":{"binary_data":true}}]})";
+  const std::string header = std::to_string(body.size());
+  body.resize(body.size() + 1024);
+  net::testing::MadeRequest request("POST", "/v2/models/mlp/infer",
+                                    {{"Inference-Header-Content-Length", header}}, body);
+
+  testing::FakeService service;
+  const tenancy::Directory directory({std::make_shared<const tenancy::Tenant>()}, {}, false);
+  SharedMemoryRegions regions{{}};
+  TraceSettings traces;
+  LogSettings logs;
+  V2Handler handler(
+      {}, {.service = service, .directory = directory, .regions = regions, .traces = traces, .logs = logs});
+  const runtime::Context ctx(
+      {.tenant = {}, .request_id = "0190b0c0-0000-7000-8000-000000000000", .trace = {}});
+  for (auto _ : state) {
+    if (handler.PlanBody(*request.get()).refusal != nullptr) state.SkipWithError("refused");
+    runtime::Start(handler.Handle(ctx, request.get()),
+                   [](const net::HttpResponse& response) { benchmark::DoNotOptimize(response.status); });
+  }
+}
+BENCHMARK(BM_Handle);
 
 }  // namespace
 }  // namespace mezzo::api::v2http

@@ -21,7 +21,8 @@ class Poisson final : public ArrivalSchedule {
  public:
   Poisson(double rate, std::uint64_t seed) : rate_(rate), random_(seed) {}
   Duration Next() override {
-    // Not std::exponential_distribution: its values are the library's own, and a seed should mean one schedule.
+    // Not std::exponential_distribution: its values are the library's own, and a seed should mean one
+    // schedule.
     const double uniform = static_cast<double>(random_() >> 11) * 0x1p-53;
     at_ += -std::log1p(-uniform) / rate_;
     return at_ > kLongest ? kEnd : FromSeconds(at_);
@@ -48,7 +49,8 @@ class Uniform final : public ArrivalSchedule {
 
 class Trace final : public ArrivalSchedule {
  public:
-  Trace(std::vector<Duration> offsets, double time_scale) : offsets_(std::move(offsets)), time_scale_(time_scale) {}
+  Trace(std::vector<Duration> offsets, double time_scale)
+      : offsets_(std::move(offsets)), time_scale_(time_scale) {}
   Duration Next() override {
     if (index_ == offsets_.size()) return kEnd;
     return FromSeconds(Seconds(offsets_[index_++]) / time_scale_);
@@ -92,9 +94,11 @@ std::optional<double> ParseTimestamp(std::string_view text) {
     return std::nullopt;
   }
   const auto field = [text](std::size_t at, std::size_t count) { return ParseUint(text.substr(at, count)); };
-  const auto year = field(0, 4), month = field(5, 2), day = field(8, 2), hour = field(11, 2), minute = field(14, 2);
+  const auto year = field(0, 4), month = field(5, 2), day = field(8, 2), hour = field(11, 2),
+             minute = field(14, 2);
   const auto second = ParseNumber(text.substr(17));
-  if (!year || !month || !day || !hour || !minute || !second || *second < 0 || *second >= 61) return std::nullopt;
+  if (!year || !month || !day || !hour || !minute || !second || *second < 0 || *second >= 61)
+    return std::nullopt;
   if (*hour > 23 || *minute > 59) return std::nullopt;
   const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(*year)),
                                          std::chrono::month(static_cast<unsigned>(*month)),
@@ -107,7 +111,8 @@ std::optional<double> ParseTimestamp(std::string_view text) {
 std::string_view FirstColumn(std::string_view line) {
   const std::size_t comma = line.find(',');
   std::string_view column = Trim(line.substr(0, comma));
-  if (column.size() >= 2 && column.front() == '"' && column.back() == '"') column = column.substr(1, column.size() - 2);
+  if (column.size() >= 2 && column.front() == '"' && column.back() == '"')
+    column = column.substr(1, column.size() - 2);
   return column;
 }
 

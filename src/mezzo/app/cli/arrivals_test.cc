@@ -1,9 +1,9 @@
 #include "mezzo/app/cli/arrivals.h"
 
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <cmath>
 
 namespace mezzo::app::cli {
 namespace {
@@ -40,7 +40,7 @@ TEST(PoissonArrivals, GapsAreExponentialWithTheRate) {
   const double mean = sum / kCount;
   const double deviation = std::sqrt(squares / kCount - mean * mean);
   EXPECT_NEAR(mean, 1.0 / 500, 0.01 / 500);
-  EXPECT_NEAR(deviation / mean, 1.0, 0.02);                                   // Exponential: they are equal.
+  EXPECT_NEAR(deviation / mean, 1.0, 0.02);                                    // Exponential: they are equal.
   EXPECT_NEAR(static_cast<double>(beyond_mean) / kCount, std::exp(-1), 0.01);  // Its distribution function.
 }
 
@@ -93,15 +93,18 @@ TEST(ParseTrace, ReadsSecondsOfAnyOriginAndSortsThem) {
 }
 
 TEST(ParseTrace, ReadsTimestamps) {
-  const auto trace = ParseTrace("TIMESTAMP,Tokens\n2023-12-31 23:59:59.5,1\n2024-01-01T00:00:01Z,2\n", "t.csv");
+  const auto trace =
+      ParseTrace("TIMESTAMP,Tokens\n2023-12-31 23:59:59.5,1\n2024-01-01T00:00:01Z,2\n", "t.csv");
   ASSERT_TRUE(trace.ok()) << trace.error().message();
   EXPECT_THAT(*trace, ElementsAre(milliseconds(0), milliseconds(1500)));
 }
 
 TEST(ParseTrace, NamesTheLineThatIsNoTime) {
-  EXPECT_THAT(ParseTrace("0.5\nsoon,1\n", "t.csv").error().message(), HasSubstr("t.csv:2: 'soon' is neither"));
+  EXPECT_THAT(ParseTrace("0.5\nsoon,1\n", "t.csv").error().message(),
+              HasSubstr("t.csv:2: 'soon' is neither"));
   EXPECT_THAT(ParseTrace("a\nb\n", "t.csv").error().message(), HasSubstr("t.csv:2: 'b'"));
-  EXPECT_THAT(ParseTrace("2024-13-01 00:00:00\n2024-13-01 00:00:00\n", "t").error().message(), HasSubstr("t:2"));
+  EXPECT_THAT(ParseTrace("2024-13-01 00:00:00\n2024-13-01 00:00:00\n", "t").error().message(),
+              HasSubstr("t:2"));
   EXPECT_THAT(ParseTrace("# nothing\n", "t.csv").error().message(), HasSubstr("holds no arrival"));
   EXPECT_THAT(ParseTrace("0\n1e300\n", "t.csv").error().message(), HasSubstr("spans more than"));
 }

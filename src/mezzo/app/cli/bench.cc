@@ -1,5 +1,7 @@
 #include "mezzo/app/cli/bench.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -46,7 +48,8 @@ Result<std::vector<std::string>> MakeRequests(const PreparedFlow& flow) {
     return std::vector{HttpRawRequest(frame, spec, body)};
   }
   const auto encode = [&](const std::vector<NamedInput>& inputs) {
-    return spec.protocol == Protocol::kGrpc ? GrpcInferRequest(spec, inputs) : HttpInferRequest(frame, spec, inputs);
+    return spec.protocol == Protocol::kGrpc ? GrpcInferRequest(spec, inputs)
+                                            : HttpInferRequest(frame, spec, inputs);
   };
   if (!spec.input_file.empty()) {
     MEZZO_TRY(const std::string text, ReadFile(spec.input_file));
@@ -85,13 +88,20 @@ Result<PreparedFlow> Prepare(const BenchPlan& plan, std::size_t index) {
   return flow;
 }
 
-std::unique_ptr<ArrivalSchedule> ScheduleOf(const PreparedFlow& flow, std::uint32_t part, std::uint32_t parts) {
+std::unique_ptr<ArrivalSchedule> ScheduleOf(const PreparedFlow& flow, std::uint32_t part,
+                                            std::uint32_t parts) {
   if (flow.spec.concurrency > 0) return nullptr;
   std::unique_ptr<ArrivalSchedule> whole;
   switch (flow.spec.arrivals) {
-    case ArrivalKind::kPoisson: whole = PoissonArrivals(flow.spec.rate, flow.seed); break;
-    case ArrivalKind::kUniform: whole = UniformArrivals(flow.spec.rate); break;
-    case ArrivalKind::kTrace: whole = TraceArrivals(flow.trace, flow.spec.time_scale); break;
+    case ArrivalKind::kPoisson:
+      whole = PoissonArrivals(flow.spec.rate, flow.seed);
+      break;
+    case ArrivalKind::kUniform:
+      whole = UniformArrivals(flow.spec.rate);
+      break;
+    case ArrivalKind::kTrace:
+      whole = TraceArrivals(flow.trace, flow.spec.time_scale);
+      break;
   }
   return PartOfArrivals(std::move(whole), part, parts);
 }
@@ -104,7 +114,18 @@ std::size_t Share(std::size_t total, std::size_t part, std::size_t parts) {
 std::size_t ConnectionsOf(const FlowSpec& spec) {
   if (spec.connections > 0) return spec.connections;
   if (spec.protocol == Protocol::kGrpc) return 4;
-  return spec.concurrency > 0 ? spec.concurrency : 256;
+  if (spec.concurrency > 0) return spec.concurrency;
+  // As many as are on their way when answers take a second.
+  constexpr double kLeast = 8, kMost = 256;
+  return static_cast<std::size_t>(spec.rate > 0 ? std::clamp(spec.rate, kLeast, kMost) : kMost);
+}
+
+/// The usual limit of 1024 open files is for programs that use select(); this one does not.
+void AllowManyConnections() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 FlowRun::Options RunOptions(const BenchPlan& plan, const FlowSpec& spec, std::size_t part) {
@@ -119,15 +140,18 @@ FlowRun::Options RunOptions(const BenchPlan& plan, const FlowSpec& spec, std::si
   return options;
 }
 
-Worker MakeWorker(const BenchPlan& plan, const std::vector<PreparedFlow>& flows, std::size_t part, const Clock& clock) {
+Worker MakeWorker(const BenchPlan& plan, const std::vector<PreparedFlow>& flows, std::size_t part,
+                  const Clock& clock) {
   Worker worker;
   std::vector<HttpFlow> http;
   std::vector<GrpcFlow> grpc;
   for (const PreparedFlow& flow : flows) {
-    auto schedule = ScheduleOf(flow, static_cast<std::uint32_t>(part), static_cast<std::uint32_t>(plan.threads));
+    auto schedule =
+        ScheduleOf(flow, static_cast<std::uint32_t>(part), static_cast<std::uint32_t>(plan.threads));
     worker.runs.push_back(std::make_unique<FlowRun>(RunOptions(plan, flow.spec, part), std::move(schedule)));
     FlowRun* run = worker.runs.back().get();
-    const std::size_t connections = std::max<std::size_t>(1, Share(ConnectionsOf(flow.spec), part, plan.threads));
+    const std::size_t connections =
+        std::max<std::size_t>(1, Share(ConnectionsOf(flow.spec), part, plan.threads));
     if (flow.spec.protocol == Protocol::kGrpc) {
       grpc.push_back({.run = run,
                       .target = flow.server.grpc,
@@ -183,9 +207,13 @@ std::optional<ServerView> ViewOf(const PreparedFlow& flow, const StatisticsByMod
   const ServerStatistics& to = last->second;
   // Counts that went back belong to a version that was loaded anew: there is no difference to speak of.
   if (to.batches <= from.batches || to.rows < from.rows || to.successes < from.successes) return std::nullopt;
-  ServerView view{.rows = to.rows - from.rows, .batches = to.batches - from.batches, .mean_queue = {}, .mean_compute = {}};
+  ServerView view{.rows = to.rows - from.rows,
+                  .batches = to.batches - from.batches,
+                  .mean_queue = {},
+                  .mean_compute = {}};
   const std::uint64_t calls = std::max<std::uint64_t>(1, to.successes - from.successes);
-  view.mean_queue = Duration(static_cast<std::int64_t>((to.queue_ns - std::min(to.queue_ns, from.queue_ns)) / calls));
+  view.mean_queue =
+      Duration(static_cast<std::int64_t>((to.queue_ns - std::min(to.queue_ns, from.queue_ns)) / calls));
   view.mean_compute =
       Duration(static_cast<std::int64_t>((to.compute_ns - std::min(to.compute_ns, from.compute_ns)) / calls));
   return view;
@@ -212,7 +240,8 @@ class Sampler {
     sample.elapsed = std::max(now - start_, Duration::zero());
     sample.planned = plan_.requests > 0 ? Duration::zero() : plan_.warmup + plan_.duration;
     sample.warming_up = now < start_ + plan_.warmup;
-    sample.rate = static_cast<double>(answers - (last_.ok + last_.refused)) / std::max(1e-3, Seconds(now - last_at_));
+    sample.rate =
+        static_cast<double>(answers - (last_.ok + last_.refused)) / std::max(1e-3, Seconds(now - last_at_));
     sample.p50 = lately.Quantile(0.5);
     sample.p99 = lately.Quantile(0.99);
     sample.refused = now_tally.refused;
@@ -232,9 +261,10 @@ class Sampler {
   TimePoint last_at_;
 };
 
-/// Runs every driver on a thread of its own and calls the observer meanwhile; true when the observer stopped it.
-bool Drive(std::vector<Worker>& workers, const BenchPlan& plan, const BenchObserver& observer, TimePoint start,
-           const Clock& clock) {
+/// Runs every driver on a thread of its own and calls the observer meanwhile; true when the observer stopped
+/// it.
+bool Drive(std::vector<Worker>& workers, const BenchPlan& plan, const BenchObserver& observer,
+           TimePoint start, const Clock& clock) {
   struct State {
     Mutex mu;
     CondVar changed;
@@ -308,7 +338,8 @@ Result<BenchPlan> PlanBench(const BenchOptions& options) {
   // Counted requests end a run by themselves; a duration given beside them bounds it.
   const auto unbounded = plan.requests > 0 ? Duration(std::chrono::hours(24)) : plan.duration;
   plan.duration = options.duration.value_or(scenario.duration.value_or(unbounded));
-  plan.warmup = options.warmup.value_or(scenario.warmup.value_or(plan.requests > 0 ? Duration::zero() : plan.warmup));
+  plan.warmup =
+      options.warmup.value_or(scenario.warmup.value_or(plan.requests > 0 ? Duration::zero() : plan.warmup));
   plan.seed = options.seed.value_or(scenario.seed.value_or(plan.seed));
   return plan;
 }
@@ -319,6 +350,7 @@ Result<BenchReport> RunBench(const BenchPlan& plan, const BenchObserver& observe
     MEZZO_TRY(PreparedFlow flow, Prepare(plan, i));
     flows.push_back(std::move(flow));
   }
+  AllowManyConnections();
   std::vector<Worker> workers;
   for (std::size_t part = 0; part < plan.threads; ++part) {
     workers.push_back(MakeWorker(plan, flows, part, clock));
@@ -337,7 +369,8 @@ Result<BenchReport> RunBench(const BenchPlan& plan, const BenchObserver& observe
   report.interrupted = Drive(workers, plan, observer, start, clock);
   const StatisticsByModel after = ReadStatistics(flows);
   for (std::size_t i = 0; i < flows.size(); ++i) {
-    FlowReport line{.spec = flows[i].spec, .name = FlowName(flows[i].spec), .tally = {}, .window = {}, .server = {}};
+    FlowReport line{
+        .spec = flows[i].spec, .name = FlowName(flows[i].spec), .tally = {}, .window = {}, .server = {}};
     TimePoint end = start;
     for (const Worker& worker : workers) {
       line.tally.Add(worker.runs[i]->Collect());

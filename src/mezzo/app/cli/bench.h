@@ -22,7 +22,8 @@ struct BenchPlan {
   std::vector<FlowSpec> flows;
 };
 
-/// Merges scenario file and flags (flags win). Fails with "bad_flow", "unreadable_file" or the scenario's own errors.
+/// Merges scenario file and flags (flags win). Fails with "bad_flow", "unreadable_file" or the scenario's own
+/// errors.
 Result<BenchPlan> PlanBench(const BenchOptions& options);
 
 /// Called every `interval` while a benchmark runs; returns true to stop it early.
@@ -32,8 +33,8 @@ struct BenchObserver {
   std::function<bool(const ProgressSample&)> tick;
 };
 
-/// Asks the servers for what the flows need, sends the requests, and gathers the figures. Blocks for the duration;
-/// then waits for answers at most the request timeout.
+/// Asks the servers for what the flows need, sends the requests, and gathers the figures. Blocks for the
+/// duration; then waits for answers at most the request timeout.
 Result<BenchReport> RunBench(const BenchPlan& plan, const BenchObserver& observer, const Clock& clock);
 
 }  // namespace mezzo::app::cli

@@ -3,8 +3,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
+
+#include <CLI/CLI.hpp>
 
 #include "mezzo/app/cli/bench.h"
 #include "mezzo/app/cli/internal/signals.h"
@@ -14,17 +15,20 @@ namespace mezzo::app::cli {
 namespace {
 
 constexpr const char* kAbout = "Sends inference requests at a given pace and measures the answers";
-constexpr const char* kMore = R"(Open loop (--rate, --trace): requests are sent when the schedule says, whether or not earlier ones were answered, and
-latency counts from the time the schedule intended. Closed loop (--concurrency): so many requests are always on their way.
+constexpr const char* kMore =
+    R"(Open loop (--rate, --trace): requests are sent when the schedule says, whether or not earlier ones were
+answered, and latency counts from the time the schedule intended.
+Closed loop (--concurrency): so many requests are always on their way.
 
 Several flows in one run:
   mezzo bench --flow model=minilm,rate=50,deadline=100ms,shape=input_ids:1x32 \
               --flow model=mlp,concurrency=8,protocol=grpc,tenant=batch,key-env=BATCH_KEY
-Keys of --flow are the names of the options below without dashes, and name, tenant, url, grpc, path, body-file.
+Keys of --flow are the options above without dashes, and name, tenant, url, grpc, path, body-file.
 docs/guides/bench.md explains every figure.)";
 
 template <typename T>
-CLI::Option* AddOptional(CLI::App& command, const std::string& name, std::optional<T>& to, const std::string& help) {
+CLI::Option* AddOptional(CLI::App& command, const std::string& name, std::optional<T>& to,
+                         const std::string& help) {
   return command.add_option_function<T>(name, [&to](const T& value) { to = value; }, help);
 }
 
@@ -32,7 +36,8 @@ CLI::Option* AddOptionalDuration(CLI::App& command, const std::string& name, std
                                  const std::string& help) {
   const auto parse = [&to, name](const std::string& text) {
     const auto duration = config::ParseDuration(text);
-    if (!duration.ok()) throw CLI::ValidationError(name, "'" + Printable(text) + "' must be " + duration.error().message());
+    if (!duration.ok())
+      throw CLI::ValidationError(name, "'" + Printable(text) + "' must be " + duration.error().message());
     to = *duration;
   };
   return command.add_option_function<std::string>(name, parse, help)->type_name("DURATION");
@@ -54,11 +59,15 @@ void AddTrafficOptions(CLI::App& command, BenchOptions& options) {
   FlowSpec& flow = options.defaults;
   const char* group = "Traffic";
   command.add_option("-m,--model", flow.model, "Model to call")->group(group);
-  command.add_option("--model-version", flow.version, "Its version (default: the server chooses)")->group(group);
+  command.add_option("--model-version", flow.version, "Its version (default: the server chooses)")
+      ->group(group);
   AddChoice(command, "-p,--protocol", flow.protocol, "http sends binary tensors")->group(group);
-  command.add_option("-r,--rate", flow.rate, "Open loop: requests per second")->check(CLI::Range(0.0, 1e7))->group(group);
+  command.add_option("-r,--rate", flow.rate, "Open loop: requests per second")
+      ->check(CLI::Range(0.0, 1e7))
+      ->group(group);
   command.add_option("-c,--concurrency", flow.concurrency, "Closed loop: requests always on their way")
-      ->check(CLI::Range(0, 100000))->group(group);
+      ->check(CLI::Range(0, 100000))
+      ->group(group);
   const auto arrivals = [&flow](const std::string& text) {
     constexpr std::string_view kTrace = "trace:";
     if (text == "poisson" || text == "uniform") {
@@ -67,51 +76,82 @@ void AddTrafficOptions(CLI::App& command, BenchOptions& options) {
       flow.arrivals = ArrivalKind::kTrace;
       flow.trace = text.substr(kTrace.size());
     } else {
-      throw CLI::ValidationError("--arrivals", "'" + Printable(text) + "' must be poisson, uniform or trace:FILE");
+      throw CLI::ValidationError("--arrivals",
+                                 "'" + Printable(text) + "' must be poisson, uniform or trace:FILE");
     }
   };
-  command.add_option_function<std::string>("--arrivals", arrivals, "poisson (default), uniform or trace:FILE")
-      ->type_name("KIND")->group(group);
+  command
+      .add_option_function<std::string>("--arrivals", arrivals, "poisson (default), uniform or trace:FILE")
+      ->type_name("KIND")
+      ->group(group);
   command.add_option("--time-scale", flow.time_scale, "Play a trace this many times as fast")
-      ->check(CLI::Range(1e-6, 1e6))->group(group);
-  AddOptionalDuration(command, "--deadline", flow.deadline, "Sent with each request; later answers are late")->group(group);
+      ->check(CLI::Range(1e-6, 1e6))
+      ->group(group);
+  AddOptionalDuration(command, "--deadline", flow.deadline, "Sent with each request; later answers are late")
+      ->group(group);
   command.add_option("--priority", flow.priority, "1 is the highest (default: the model's)")
-      ->check(CLI::Range(0, 1000))->group(group);
+      ->check(CLI::Range(0, 1000))
+      ->group(group);
   command.add_option("--flow", options.flows, "A flow of its own; may be repeated")
-      ->type_name("KEY=VALUE,...")->expected(1)->take_all()->group(group);
-  command.add_option("--scenario", options.scenario_file, "YAML file with flows")->type_name("FILE")->group(group);
+      ->type_name("KEY=VALUE,...")
+      ->expected(1)
+      ->take_all()
+      ->group(group);
+  command.add_option("--scenario", options.scenario_file, "YAML file with flows")
+      ->type_name("FILE")
+      ->group(group);
 }
 
 void AddDataOptions(CLI::App& command, BenchOptions& options) {
   FlowSpec& flow = options.defaults;
   const char* group = "Input data";
   command.add_option("--shape", flow.shapes, "Shape of an input with variable dimensions; may be repeated")
-      ->type_name("INPUT:1x32")->expected(1)->take_all()->group(group);
+      ->type_name("INPUT:1x32")
+      ->expected(1)
+      ->take_all()
+      ->group(group);
   command.add_option("--range", flow.ranges, "Values of an input; may be repeated")
-      ->type_name("INPUT:LOW..HIGH")->expected(1)->take_all()->group(group);
+      ->type_name("INPUT:LOW..HIGH")
+      ->expected(1)
+      ->take_all()
+      ->group(group);
   AddChoice(command, "--fill", flow.fill, "What inputs hold (default: random)")->group(group);
   command.add_option("--input-file", flow.input_file, "JSON file with \"inputs\" as in a request")
-      ->type_name("FILE")->group(group);
+      ->type_name("FILE")
+      ->group(group);
   command.add_option("--payloads", flow.payloads, "Different requests to make, sent in turn")
-      ->check(CLI::Range(1, 4096))->capture_default_str()->group(group);
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->group(group);
   AddOptional(command, "--seed", options.seed, "Seed of arrivals and data (default: 1)")->group(group);
 }
 
 void AddRunOptions(CLI::App& command, BenchOptions& options) {
   const char* group = "Run";
-  AddOptionalDuration(command, "-d,--duration", options.duration, "How long to measure (default: 10s)")->group(group);
-  AddOptionalDuration(command, "--warmup", options.warmup, "Time before that, not measured (default: 1s)")->group(group);
-  AddOptional(command, "-n,--requests", options.requests, "Stop each flow after so many measured requests")->group(group);
-  command.add_option("--connections", options.defaults.connections,
-                     "Connections of a flow (default: the concurrency, 256 in the open loop, 4 for gRPC)")
-      ->check(CLI::Range(0, 100000))->group(group);
-  command.add_option("--max-outstanding", options.defaults.max_outstanding,
-                     "Open loop: requests sent or waiting; more are dropped")
-      ->check(CLI::Range(1, 10000000))->capture_default_str()->group(group);
-  command.add_option("--threads", options.threads, "Threads that send")->check(CLI::Range(1, 64))
-      ->capture_default_str()->group(group);
+  AddOptionalDuration(command, "-d,--duration", options.duration, "How long to measure (default: 10s)")
+      ->group(group);
+  AddOptionalDuration(command, "--warmup", options.warmup, "Time before that, not measured (default: 1s)")
+      ->group(group);
+  AddOptional(command, "-n,--requests", options.requests, "Stop each flow after so many measured requests")
+      ->group(group);
+  command
+      .add_option("--connections", options.defaults.connections,
+                  "Connections of a flow (default: the concurrency; open loop: 8 to 256 by rate; gRPC: 4)")
+      ->check(CLI::Range(0, 100000))
+      ->group(group);
+  command
+      .add_option("--max-outstanding", options.defaults.max_outstanding,
+                  "Open loop: requests sent or waiting; more are dropped")
+      ->check(CLI::Range(1, 10000000))
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--threads", options.threads, "Threads that send")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str()
+      ->group(group);
   command.add_option("--json", options.json_file, "Write the report as JSON too; - is standard output")
-      ->type_name("FILE")->group(group);
+      ->type_name("FILE")
+      ->group(group);
   command.add_flag("-q,--quiet", options.quiet, "No progress line")->group(group);
 }
 
@@ -133,7 +173,8 @@ CLI::App* AddBenchCommand(CLI::App& app, BenchOptions& options) {
   command->footer(kMore);
   AddServerOptions(*command, options.server);
   command->add_option("--grpc", options.server.grpc, "The server's gRPC address")
-      ->capture_default_str()->type_name("HOST:PORT");
+      ->capture_default_str()
+      ->type_name("HOST:PORT");
   AddTrafficOptions(*command, options);
   AddDataOptions(*command, options);
   AddRunOptions(*command, options);

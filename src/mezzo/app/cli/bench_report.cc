@@ -1,10 +1,10 @@
 #include "mezzo/app/cli/bench_report.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
+
+#include <fmt/format.h>
 
 #include "mezzo/app/cli/internal/text_table.h"
 
@@ -20,8 +20,8 @@ std::string Rate(double value) {
 }
 
 std::string CountTable(const std::vector<FlowReport>& lines) {
-  TextTable table({"requests", "intended", "ok", "late", "refused", "failed", "dropped", "offered/s", "answers/s",
-                   "goodput/s", "batch"});
+  TextTable table({"requests", "intended", "ok", "late", "refused", "failed", "dropped", "offered/s",
+                   "answers/s", "goodput/s", "batch"});
   for (const FlowReport& flow : lines) {
     const FlowTally& tally = flow.tally;
     table.Add({flow.name, Count(tally.intended), Count(tally.ok), Count(tally.late), Count(tally.refused),
@@ -87,8 +87,8 @@ std::string Histogram(const LatencyHistogram& latency) {
   for (std::size_t i = 0; i < bars.size(); ++i) {
     const double from = std::exp2((first + static_cast<int>(i) * width) / 4.0);
     const auto length = static_cast<std::size_t>(std::ceil(kWidth * static_cast<double>(bars[i]) / most));
-    out += fmt::format("  {:>7} |{:<50} {}\n", ShortDuration(Duration(std::llround(from))), std::string(length, '#'),
-                       bars[i]);
+    out += fmt::format("  {:>7} |{:<50} {}\n", ShortDuration(Duration(std::llround(from))),
+                       std::string(length, '#'), bars[i]);
   }
   return out;
 }
@@ -101,12 +101,13 @@ std::string Remarks(const BenchReport& report) {
   for (const FlowReport& flow : report.flows) {
     const FlowTally& tally = flow.tally;
     if (tally.dropped > 0) {
-      out += fmt::format("  {}: {} requests were never sent, as {} were outstanding (max-outstanding)\n", flow.name,
-                         tally.dropped, flow.spec.max_outstanding);
+      out += fmt::format("  {}: {} requests were never sent, as {} were outstanding (max-outstanding)\n",
+                         flow.name, tally.dropped, flow.spec.max_outstanding);
     }
     if (share(tally.waited, tally.intended) > 0.001) {
       out += fmt::format(
-          "  {}: {} requests were sent over 1 ms late (p99 {}): too few connections, or this client was too slow\n",
+          "  {}: {} requests were sent over 1 ms late (p99 {}): too few connections, or this client was too "
+          "slow\n",
           flow.name, tally.waited, ShortDuration(tally.send_lag.Quantile(0.99)));
     }
   }
@@ -140,11 +141,17 @@ void AppendKinds(std::string& out, const std::map<std::string, std::uint64_t>& k
 }
 
 void AppendHistogram(std::string& out, std::string_view name, const LatencyHistogram& histogram) {
-  out += fmt::format(R"(,"{}":{{"count":{},"mean":{},"min":{})", name, histogram.count(), Seconds(histogram.Mean()),
-                     Seconds(histogram.min()));
-  constexpr std::array<std::pair<std::string_view, double>, 7> kQuantiles{
-      {{"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}, {"p999", 0.999}, {"p9999", 0.9999}, {"max", 1.0}}};
-  for (const auto& [label, q] : kQuantiles) out += fmt::format(R"(,"{}":{})", label, Seconds(histogram.Quantile(q)));
+  out += fmt::format(R"(,"{}":{{"count":{},"mean":{},"min":{})", name, histogram.count(),
+                     Seconds(histogram.Mean()), Seconds(histogram.min()));
+  constexpr std::array<std::pair<std::string_view, double>, 7> kQuantiles{{{"p50", 0.5},
+                                                                           {"p90", 0.9},
+                                                                           {"p95", 0.95},
+                                                                           {"p99", 0.99},
+                                                                           {"p999", 0.999},
+                                                                           {"p9999", 0.9999},
+                                                                           {"max", 1.0}}};
+  for (const auto& [label, q] : kQuantiles)
+    out += fmt::format(R"(,"{}":{})", label, Seconds(histogram.Quantile(q)));
   out += R"(,"buckets_ns":[)";
   for (const auto& bucket : histogram.NonEmpty()) {
     if (out.back() != '[') out += ',';
@@ -180,15 +187,16 @@ void AppendFlow(std::string& out, const FlowReport& flow) {
     out += fmt::format(R"(,"{}":)", key);
     AppendText(out, *value);
   }
-  out += fmt::format(R"(,"protocol":"{}","loop":"{}","rate":{},"concurrency":{},"priority":{},"deadline_s":{},)",
-                     ProtocolName(spec.protocol), spec.concurrency > 0 ? "closed" : "open", spec.rate,
-                     spec.concurrency, spec.priority,
-                     spec.deadline.has_value() ? fmt::format("{}", Seconds(*spec.deadline)) : "null");
+  out += fmt::format(
+      R"(,"protocol":"{}","loop":"{}","rate":{},"concurrency":{},"priority":{},"deadline_s":{},)",
+      ProtocolName(spec.protocol), spec.concurrency > 0 ? "closed" : "open", spec.rate, spec.concurrency,
+      spec.priority, spec.deadline.has_value() ? fmt::format("{}", Seconds(*spec.deadline)) : "null");
   AppendFigures(out, flow);
   if (flow.server.has_value()) {
-    out += fmt::format(R"(,"server":{{"rows":{},"batches":{},"mean_batch":{},"mean_queue_s":{},"mean_compute_s":{}}})",
-                       flow.server->rows, flow.server->batches, flow.server->mean_batch(),
-                       Seconds(flow.server->mean_queue), Seconds(flow.server->mean_compute));
+    out += fmt::format(
+        R"(,"server":{{"rows":{},"batches":{},"mean_batch":{},"mean_queue_s":{},"mean_compute_s":{}}})",
+        flow.server->rows, flow.server->batches, flow.server->mean_batch(), Seconds(flow.server->mean_queue),
+        Seconds(flow.server->mean_compute));
   } else {
     out += R"(,"server":null)";
   }
@@ -219,9 +227,11 @@ std::string ReportText(const BenchReport& report) {
 }
 
 std::string ReportJson(const BenchReport& report) {
-  const auto started = std::chrono::duration_cast<std::chrono::milliseconds>(report.started_at.time_since_epoch());
+  const auto started =
+      std::chrono::duration_cast<std::chrono::milliseconds>(report.started_at.time_since_epoch());
   std::string out = fmt::format(
-      R"({{"schema":"mezzo.bench/1","started_at_unix_ms":{},"seed":{},"threads":{},"warmup_s":{},"interrupted":{},"flows":[)",
+      R"({{"schema":"mezzo.bench/1","started_at_unix_ms":{},"seed":{},"threads":{},"warmup_s":{},)"
+      R"("interrupted":{},"flows":[)",
       started.count(), report.seed, report.threads, Seconds(report.warmup), report.interrupted);
   for (const FlowReport& flow : report.flows) {
     if (out.back() != '[') out += ',';
@@ -267,7 +277,8 @@ std::string ShortCount(double count) {
     const int decimals = value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
     return fmt::format("{:.{}f}{}", value, decimals, unit);
   };
-  if (count < 9.995) return count == std::floor(count) ? fmt::format("{:.0f}", count) : fmt::format("{:.1f}", count);
+  if (count < 9.995)
+    return count == std::floor(count) ? fmt::format("{:.0f}", count) : fmt::format("{:.1f}", count);
   if (count < 999.5) return fmt::format("{:.0f}", count);
   if (count < 999.5e3) return digits(count / 1e3, "k");
   return count < 999.5e6 ? digits(count / 1e6, "M") : digits(count / 1e9, "G");

@@ -47,7 +47,8 @@ struct BenchReport {
   [[nodiscard]] FlowReport Total() const;
 };
 
-/// Tables, a histogram of all latencies, and remarks on what makes the figures doubtful; ends with a line break.
+/// Tables, a histogram of all latencies, and remarks on what makes the figures doubtful; ends with a line
+/// break.
 std::string ReportText(const BenchReport& report);
 /// One JSON object, schema "mezzo.bench/1" (docs/guides/bench.md), with the raw buckets of every histogram.
 std::string ReportJson(const BenchReport& report);

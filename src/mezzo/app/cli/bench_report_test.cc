@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <nlohmann/json.hpp>
 
 namespace mezzo::app::cli {
@@ -34,7 +33,8 @@ BenchReport TwoFlows() {
   light.tally.failures["timeout"] = 5;
   light.tally.latency.Record(milliseconds(10), 479);
   light.tally.latency.Record(milliseconds(120));
-  light.server = ServerView{.rows = 100, .batches = 40, .mean_queue = milliseconds(2), .mean_compute = milliseconds(8)};
+  light.server =
+      ServerView{.rows = 100, .batches = 40, .mean_queue = milliseconds(2), .mean_compute = milliseconds(8)};
   FlowReport heavy;
   heavy.name = "mlp";
   heavy.spec.concurrency = 8;
@@ -113,8 +113,16 @@ TEST(ReportText, SurvivesARunWithoutAnyAnswer) {
 }
 
 TEST(ProgressLine, FitsTheTerminalAndNamesTroubles) {
-  ProgressSample sample{.elapsed = seconds(5), .planned = seconds(10), .warming_up = false, .rate = 1234,
-                        .in_flight = 7, .p50 = microseconds(950), .p99 = milliseconds(12), .refused = 3, .failed = 0, .dropped = 0};
+  ProgressSample sample{.elapsed = seconds(5),
+                        .planned = seconds(10),
+                        .warming_up = false,
+                        .rate = 1234,
+                        .in_flight = 7,
+                        .p50 = microseconds(950),
+                        .p99 = milliseconds(12),
+                        .refused = 3,
+                        .failed = 0,
+                        .dropped = 0};
 
   EXPECT_EQ(ProgressLine(sample, 200),
             "[==========          ] 5s 1.23k/s, 7 in flight, p50 950us p99 12.0ms, 3 refused");

@@ -1,14 +1,13 @@
 #include "mezzo/app/cli/bench.h"
 
-#include <gmock/gmock.h>
-#include <grpcpp/grpcpp.h>
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <fstream>
 
-#include "grpc_service.grpc.pb.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include "mezzo/app/cli/internal/fake_server.h"
+#include "mezzo/app/cli/internal/grpc_headers.h"
 
 namespace mezzo::app::cli {
 namespace {
@@ -22,11 +21,13 @@ using ::testing::Pair;
 constexpr const char* kMetadata = R"({"name":"m","versions":["1"],"platform":"p",
   "inputs":[{"name":"x","datatype":"FP32","shape":[-1,4]}],"outputs":[]})";
 
-/// A v2 server of one model whose infer calls are answered by `infer`; every call counts as a batch of two rows.
+/// A v2 server of one model whose infer calls are answered by `infer`; every call counts as a batch of two
+/// rows.
 class ModelServer {
  public:
   explicit ModelServer(FakeServer::Handler infer)
-      : infer_(std::move(infer)), server_([this](const FakeServer::Request& request) { return Route(request); }) {}
+      : infer_(std::move(infer)),
+        server_([this](const FakeServer::Request& request) { return Route(request); }) {}
   [[nodiscard]] std::string url() const { return server_.url(); }
 
  private:
@@ -39,8 +40,9 @@ class ModelServer {
     }
     if (target == "/v2/models/m/stats") {
       const std::string n = std::to_string(batches_.load());
-      return {.body = R"({"model_stats":[{"name":"m","version":"1","inference_count":)" + std::to_string(2 * batches_) +
-                      R"(,"execution_count":)" + n + R"(,"inference_stats":{"success":{"count":)" + n + R"(,"ns":0}}}]})"};
+      return {.body = R"({"model_stats":[{"name":"m","version":"1","inference_count":)" +
+                      std::to_string(2 * batches_) + R"(,"execution_count":)" + n +
+                      R"(,"inference_stats":{"success":{"count":)" + n + R"(,"ns":0}}}]})"};
     }
     return {.status = 404, .body = R"({"error":"no such thing"})"};
   }
@@ -155,10 +157,11 @@ TEST(RunBench, TheObserverStopsItEarly) {
   plan.requests = 0;
   int ticks = 0;
   ProgressSample last;
-  const BenchObserver observer{.interval = milliseconds(50), .wants_samples = true, .tick = [&](const ProgressSample& sample) {
-                                 last = sample;
-                                 return ++ticks == 4;
-                               }};
+  const BenchObserver observer{
+      .interval = milliseconds(50), .wants_samples = true, .tick = [&](const ProgressSample& sample) {
+        last = sample;
+        return ++ticks == 4;
+      }};
   const RealClock clock;
 
   const auto report = RunBench(plan, observer, clock);

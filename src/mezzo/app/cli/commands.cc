@@ -1,7 +1,8 @@
 #include "mezzo/app/cli/commands.h"
 
-#include <CLI/CLI.hpp>
 #include <memory>
+
+#include <CLI/CLI.hpp>
 
 #include "mezzo/app/cli/bench_command.h"
 #include "mezzo/app/cli/infer_command.h"

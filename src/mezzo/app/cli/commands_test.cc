@@ -1,11 +1,11 @@
 #include "mezzo/app/cli/commands.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <fstream>
+
+#include <CLI/CLI.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "mezzo/app/cli/infer_command.h"
@@ -60,15 +60,21 @@ class AddServer {
     if (target == "/v2/models/add/config") return {.body = R"({"max_batch_size":8})"};
     if (target == "/v2/models/add/infer") return Infer(request);
     if (target == "/v2/repository/index") {
-      return {.body = R"([{"name":"add","version":"1","state":"READY"},{"name":"bad","state":"UNAVAILABLE","reason":"no file"}])"};
+      return {.body =
+                  R"([{"name":"add","version":"1","state":"READY"},
+                          {"name":"bad","state":"UNAVAILABLE","reason":"no file"}])"};
     }
-    if (target == "/v2/repository/models/add/load") return {.body = request.body().find("max_batch") != std::string::npos ? "1" : ""};
+    if (target == "/v2/repository/models/add/load")
+      return {.body = request.body().find("max_batch") != std::string::npos ? "1" : ""};
     if (target == "/v2/repository/models/add/unload") return {.body = ""};
     if (target == "/v2/models/stats") {
       return {.body = R"({"model_stats":[{"name":"add","version":"1","inference_count":6,"execution_count":3,
-        "inference_stats":{"success":{"count":2,"ns":10},"queue":{"count":2,"ns":4000}},"memory_usage":[{"byte_size":2048}]}]})"};
+        "inference_stats":{"success":{"count":2,"ns":10},"queue":{"count":2,"ns":4000}},
+        "memory_usage":[{"byte_size":2048}]}]})"};
     }
-    return {.status = 404, .body = R"({"error":"unknown model"})", .headers = {{"X-Mezzo-Reason", "model_unknown"}}};
+    return {.status = 404,
+            .body = R"({"error":"unknown model"})",
+            .headers = {{"X-Mezzo-Reason", "model_unknown"}}};
   }
 
   static FakeServer::Answer Infer(const FakeServer::Request& request) {
@@ -83,7 +89,8 @@ class AddServer {
     }
     output["parameters"] = {{"binary_data_size", raw.size()}};
     const std::string json = nlohmann::json{{"model_name", "add"}, {"outputs", {output}}}.dump();
-    return {.body = json + raw, .headers = {{"Inference-Header-Content-Length", std::to_string(json.size())}}};
+    return {.body = json + raw,
+            .headers = {{"Inference-Header-Content-Length", std::to_string(json.size())}}};
   }
 
   FakeServer server_;
@@ -180,8 +187,8 @@ TEST_F(CommandsTest, ModelsStatsShowsMeans) {
 
 TEST_F(CommandsTest, BenchWritesItsReportAsJson) {
   const std::string path = ::testing::TempDir() + "/mezzo_bench.json";
-  const Outcome outcome = Mezzo({"bench", "--url", server_.url(), "--key-env", "TEST_CLI_KEY", "-m", "add", "-c", "2",
-                                 "-n", "40", "--json", path});
+  const Outcome outcome = Mezzo({"bench", "--url", server_.url(), "--key-env", "TEST_CLI_KEY", "-m", "add",
+                                 "-c", "2", "-n", "40", "--json", path});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("latency of all successes"));
   std::ifstream file(path);
@@ -208,7 +215,8 @@ TEST(ParseUrl, TakesApartAndRefuses) {
   EXPECT_EQ(address->prefix, "/base");
   EXPECT_TRUE(address->tls);
   EXPECT_EQ(ParseUrl("http://h")->authority(), "h");
-  for (const char* bad : {"h:80", "http://", "http://h:0", "http://h:99999", "http://u:p@h", "http://h/?q", "http://[::1", "http://h:8x"}) {
+  for (const char* bad : {"h:80", "http://", "http://h:0", "http://h:99999", "http://u:p@h", "http://h/?q",
+                          "http://[::1", "http://h:8x"}) {
     EXPECT_FALSE(ParseUrl(bad).ok()) << bad;
   }
 }
@@ -223,7 +231,9 @@ TEST(ReadKey, ComesFromTheEnvironmentOnly) {
   ::unsetenv("MEZZO_API_KEY");
 }
 
-TEST(ModelPath, EncodesNames) { EXPECT_EQ(ModelPath("a/../b c", "1"), "/v2/models/a%2F..%2Fb%20c/versions/1"); }
+TEST(ModelPath, EncodesNames) {
+  EXPECT_EQ(ModelPath("a/../b c", "1"), "/v2/models/a%2F..%2Fb%20c/versions/1");
+}
 
 TEST(ParseAnswer, RefusesLiesAboutSizes) {
   const std::string json =
@@ -234,8 +244,9 @@ TEST(ParseAnswer, RefusesLiesAboutSizes) {
 }
 
 TEST(ParseSignature, RefusesWhatIsNotTheProtocol) {
-  for (const char* bad : {"", "[]", "{}", R"({"name":"m","inputs":5,"outputs":[]})",
-                          R"({"name":"m","inputs":[{"name":"x","datatype":"FP99","shape":[]}],"outputs":[]})"}) {
+  for (const char* bad :
+       {"", "[]", "{}", R"({"name":"m","inputs":5,"outputs":[]})",
+        R"({"name":"m","inputs":[{"name":"x","datatype":"FP99","shape":[]}],"outputs":[]})"}) {
     const auto signature = ParseSignature(bad);
     ASSERT_FALSE(signature.ok()) << bad;
     EXPECT_EQ(signature.error().reason(), "bad_answer");

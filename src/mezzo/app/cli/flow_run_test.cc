@@ -1,9 +1,9 @@
 #include "mezzo/app/cli/flow_run.h"
 
+#include <deque>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <deque>
 
 #include "mezzo/testing/manual_clock.h"
 
@@ -23,8 +23,8 @@ FlowRun::Options ShortRun(Duration duration = seconds(1)) {
   return options;
 }
 
-/// Virtual time: `connections` connections to a server that answers each request after `service`, but answers nothing
-/// between `stall_from` and `stall_to`. Runs until the flow has finished.
+/// Virtual time: `connections` connections to a server that answers each request after `service`, but answers
+/// nothing between `stall_from` and `stall_to`. Runs until the flow has finished.
 struct FakeServer {
   Duration service = milliseconds(1);
   std::size_t connections = 1;
@@ -153,9 +153,10 @@ TEST(FlowRun, SeparatesLateRefusedAndFailed) {
   run.Advance(kStart + milliseconds(35));  // Four arrivals.
   const auto take = [&run] { return *run.Take(kStart + milliseconds(35)); };
 
-  run.Finish(take(), {}, kStart + milliseconds(40));                                                  // In time.
-  run.Finish(take(), {}, kStart + milliseconds(61));                                                  // 51 ms: late.
-  run.Finish(take(), {.kind = Completion::Kind::kRefused, .detail = "503 queue_full"}, kStart + milliseconds(40));
+  run.Finish(take(), {}, kStart + milliseconds(40));  // In time.
+  run.Finish(take(), {}, kStart + milliseconds(61));  // 51 ms: late.
+  run.Finish(take(), {.kind = Completion::Kind::kRefused, .detail = "503 queue_full"},
+             kStart + milliseconds(40));
   run.Finish(take(), {.kind = Completion::Kind::kFailed, .detail = "timeout"}, kStart + milliseconds(40));
 
   const FlowTally tally = run.Collect();
@@ -173,7 +174,10 @@ TEST(FlowRun, AnswersAfterTheEndCountAsOkButNotInRates) {
   FlowRun run(ShortRun(milliseconds(100)), UniformArrivals(100));
   run.Begin(kStart);
 
-  FakeServer{.service = milliseconds(1), .connections = 1, .stall_from = milliseconds(50), .stall_to = milliseconds(500)}
+  FakeServer{.service = milliseconds(1),
+             .connections = 1,
+             .stall_from = milliseconds(50),
+             .stall_to = milliseconds(500)}
       .Serve(run);
 
   const FlowTally tally = run.Collect();

@@ -34,7 +34,8 @@ Setter Number(T FlowSpec::* member, double min, double max) {
     T number{};
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
     const auto real = static_cast<double>(number);
-    if (error != std::errc() || end != value.data() + value.size() || !(real >= min) || real > max) return false;
+    if (error != std::errc() || end != value.data() + value.size() || !(real >= min) || real > max)
+      return false;
     flow.*member = number;
     return true;
   };
@@ -54,7 +55,8 @@ Setter Choice(E FlowSpec::* member) {
 
 bool SetDeadline(FlowSpec& flow, std::string_view value) {
   const auto deadline = config::ParseDuration(value);
-  if (!deadline.ok() || *deadline < std::chrono::microseconds(1) || *deadline > std::chrono::hours(24)) return false;
+  if (!deadline.ok() || *deadline < std::chrono::microseconds(1) || *deadline > std::chrono::hours(24))
+    return false;
   flow.deadline = *deadline;
   return true;
 }
@@ -132,9 +134,8 @@ Result<FlowSpec> ParseFlow(std::string_view text, const FlowSpec& defaults) {
   // What a flow says of its own pace replaces the whole of the inherited one.
   const auto names = [text](std::string_view key) {
     const auto parts = Split(text, ',');
-    return std::any_of(parts.begin(), parts.end(), [key](std::string_view part) {
-      return Trim(part.substr(0, part.find('='))) == key;
-    });
+    return std::any_of(parts.begin(), parts.end(),
+                       [key](std::string_view part) { return Trim(part.substr(0, part.find('='))) == key; });
   };
   if (names("rate") || names("concurrency") || names("trace")) {
     if (!names("rate")) flow.rate = 0;
@@ -158,13 +159,15 @@ Result<void> CheckFlow(const FlowSpec& flow) {
     if (!flow.path.starts_with('/')) return bad("of protocol raw needs a path that starts with '/'");
   } else {
     if (flow.model.empty()) return bad("needs a model");
-    if (!flow.path.empty() || !flow.body_file.empty()) return bad("may have path and body_file only with protocol raw");
+    if (!flow.path.empty() || !flow.body_file.empty())
+      return bad("may have path and body_file only with protocol raw");
   }
   const auto plain = [](const std::string& text) {
     return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 127; });
   };
   if (!plain(flow.path)) return bad("has a path with white space or characters outside ASCII");
-  if (flow.content_type.find_first_of("\r\n") != std::string::npos) return bad("has a content_type with a line break");
+  if (flow.content_type.find_first_of("\r\n") != std::string::npos)
+    return bad("has a content_type with a line break");
   return {};
 }
 

@@ -60,8 +60,9 @@ struct Scenario {
   std::vector<FlowSpec> flows;
 };
 
-/// Reads "model=minilm,rate=50,shape=input_ids:1x32": keys of FlowSpec's schema (with '-' or '_'), `shape` and `range`
-/// as often as needed; what is not named is as in `defaults`. Fails with "bad_flow" naming key and value.
+/// Reads "model=minilm,rate=50,shape=input_ids:1x32": keys of FlowSpec's schema (with '-' or '_'), `shape`
+/// and `range` as often as needed; what is not named is as in `defaults`. Fails with "bad_flow" naming key
+/// and value.
 Result<FlowSpec> ParseFlow(std::string_view text, const FlowSpec& defaults);
 /// Proves that the flow can run: exactly one of rate, concurrency and trace, a model or a path, and so on.
 /// Fails with "bad_flow" naming the flow.
@@ -108,37 +109,41 @@ struct Schema<app::cli::FlowSpec> {
         Field("grpc", &C::grpc, "gRPC address; empty: the command's --grpc."),
         Field("protocol", &C::protocol, "http (binary tensors), http-json, grpc or raw."),
         Field("rate", &C::rate, "Open loop: requests per second.", Range(0.0, 10'000'000.0)),
-        Field("concurrency", &C::concurrency, "Closed loop: requests always on their way.", Range(0, 100'000)),
+        Field("concurrency", &C::concurrency, "Closed loop: requests always on their way.",
+              Range(0, 100'000)),
         Field("arrivals", &C::arrivals, "poisson, uniform or trace."),
         Field("trace", &C::trace, "CSV file of arrival times; implies arrivals: trace."),
-        Field("time_scale", &C::time_scale, "Plays the trace this many times as fast.", Range(0.000001, 1'000'000.0)),
+        Field("time_scale", &C::time_scale, "Plays the trace this many times as fast.",
+              Range(0.000001, 1'000'000.0)),
         Field("deadline", &C::deadline, "Sent along as `timeout`; later answers are late.",
               Range(std::chrono::microseconds(1), std::chrono::hours(24))),
         Field("priority", &C::priority, "1 is the highest; 0: the model's default.", Range(0, 1000)),
         Field("shapes", &C::shapes, "Shapes of inputs with variable dimensions: input_ids:1x32."),
         Field("ranges", &C::ranges, "Values of an input: input_ids:0..30000."),
         Field("fill", &C::fill, "random or zeros."),
-        Field("input_file", &C::input_file, "JSON file with an \"inputs\" list as in a request, instead of made data."),
+        Field("input_file", &C::input_file,
+              "JSON file with an \"inputs\" list as in a request, instead of made data."),
         Field("path", &C::path, "raw: path of the request."),
         Field("body_file", &C::body_file, "raw: file with the body to post; empty: GET."),
         Field("content_type", &C::content_type, "raw: type of the body."),
         Field("payloads", &C::payloads, "Different requests that are made and sent in turn.", Range(1, 4096)),
         Field("connections", &C::connections,
-              "Connections of this flow; 0: its concurrency, 256 in the open loop, 4 for gRPC.", Range(0, 100'000)),
-        Field("max_outstanding", &C::max_outstanding, "Open loop: requests sent or waiting; more are dropped.",
-              Range(1, 10'000'000))};
+              "Connections of this flow; 0: its concurrency, 8 to 256 by rate in the open loop, 4 for gRPC.",
+              Range(0, 100'000)),
+        Field("max_outstanding", &C::max_outstanding,
+              "Open loop: requests sent or waiting; more are dropped.", Range(1, 10'000'000))};
   }
 };
 template <>
 struct Schema<app::cli::Scenario> {
   static auto Fields() {
     using C = app::cli::Scenario;
-    return std::tuple{
-        Field("duration", &C::duration, "How long requests are measured."),
-        Field("warmup", &C::warmup, "Time before, whose requests are not counted."),
-        Field("requests", &C::requests, "Measured requests of each flow; ends the flow earlier than `duration`."),
-        Field("seed", &C::seed, "Seed of arrivals and data."),
-        Field("flows", &C::flows, "The streams of requests.", Length(1, 256))};
+    return std::tuple{Field("duration", &C::duration, "How long requests are measured."),
+                      Field("warmup", &C::warmup, "Time before, whose requests are not counted."),
+                      Field("requests", &C::requests,
+                            "Measured requests of each flow; ends the flow earlier than `duration`."),
+                      Field("seed", &C::seed, "Seed of arrivals and data."),
+                      Field("flows", &C::flows, "The streams of requests.", Length(1, 256))};
   }
 };
 

@@ -21,7 +21,8 @@ std::string Fault(std::string_view text) {
 
 TEST(ParseFlow, ReadsEveryKindOfValue) {
   const auto flow = ParseFlow(
-      "model=minilm, tenant=a,key-env=KEY_A,rate=50.5,deadline=100ms,priority=1,shape=ids:1x32,shape=mask:1x32,"
+      "model=minilm, "
+      "tenant=a,key-env=KEY_A,rate=50.5,deadline=100ms,priority=1,shape=ids:1x32,shape=mask:1x32,"
       "range=ids:0..9,protocol=grpc,arrivals=uniform,max-outstanding=7",
       {});
 
@@ -71,7 +72,8 @@ TEST(ParseFlow, NamesWhatIsWrong) {
 
 TEST(CheckFlow, WantsExactlyOnePaceAndATarget) {
   EXPECT_EQ(Fault("model=m"), "flow 'm' needs a rate, a trace (open loop) or a concurrency (closed loop)");
-  EXPECT_EQ(Fault("model=m,rate=1,concurrency=1"), "flow 'm' may have only one of rate, trace and concurrency");
+  EXPECT_EQ(Fault("model=m,rate=1,concurrency=1"),
+            "flow 'm' may have only one of rate, trace and concurrency");
   EXPECT_EQ(Fault("model=m,arrivals=trace"), "flow 'm' has arrivals from a trace but names no trace file");
   EXPECT_THAT(Fault("rate=1"), HasSubstr("needs a model"));
   EXPECT_THAT(Fault("model=m,rate=1,path=/x"), HasSubstr("only with protocol raw"));

@@ -1,15 +1,13 @@
-// First: Abseil, which gRPC's headers bring, defines the same thread-safety macros and tolerates ours.
-#include "mezzo/app/cli/load_driver.h"
-#include "mezzo/base/mutex.h"
-
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/grpcpp.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
 #include <string>
 #include <thread>
 #include <utility>
+
+#include "mezzo/app/cli/internal/grpc_headers.h"
+#include "mezzo/app/cli/load_driver.h"
+#include "mezzo/base/mutex.h"
 
 namespace mezzo::app::cli {
 namespace {
@@ -75,7 +73,8 @@ GrpcLoad::GrpcLoad(std::vector<GrpcFlow> flows, const Clock& clock) : clock_(clo
     lane->timeout = flow.run->options().timeout;
     for (std::size_t i = 0; i < flow.channels; ++i) {
       grpc::ChannelArguments arguments;
-      arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // Otherwise all channels share one connection.
+      arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
+                       1);  // Otherwise all channels share one connection.
       arguments.SetMaxReceiveMessageSize(-1);
       arguments.SetMaxSendMessageSize(-1);
       lane->channels.push_back(
@@ -192,8 +191,8 @@ void GrpcLoad::Finish(std::unique_ptr<Call> call, bool ok) {
     }
     done.detail = detail;
   }
-  // Closed loops go on from here: waking the other thread would add its latency to every request. When this was the
-  // flow's last answer, Run() may shut the queue down meanwhile; then there is nothing left to take.
+  // Closed loops go on from here: waking the other thread would add its latency to every request. When this
+  // was the flow's last answer, Run() may shut the queue down meanwhile; then there is nothing left to take.
   lane.flow.run->Finish(call->ticket, done, now);
   SendDue(lane);
 }

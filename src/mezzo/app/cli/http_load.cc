@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <optional>
+#include <utility>
+
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
@@ -10,8 +13,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
-#include <optional>
-#include <utility>
 
 #include "mezzo/app/cli/internal/response_parser.h"
 #include "mezzo/app/cli/load_driver.h"
@@ -63,7 +64,7 @@ class Connection {
   asio::steady_timer retry_;
   tcp::endpoint peer_;
   State state_ = State::kClosed;
-  std::uint64_t epoch_ = 0;  // Counts sockets: a handler of an earlier one does nothing.
+  std::uint64_t epoch_ = 0;    // Counts sockets: a handler of an earlier one does nothing.
   std::uint64_t answers_ = 0;  // On this socket.
   std::optional<Ticket> ticket_;
   bool is_second_try_ = false;
@@ -224,8 +225,8 @@ void Connection::OnBytes() {
     if (error == boost::beast::http::error::need_more) break;
     if (error) return OnBroken("answer: " + error.message());
   }
-  std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(used), buffer_.begin() + static_cast<std::ptrdiff_t>(filled_),
-            buffer_.begin());
+  std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(used),
+            buffer_.begin() + static_cast<std::ptrdiff_t>(filled_), buffer_.begin());
   filled_ -= used;
   if (parser_->is_done()) return OnAnswered();
   if (filled_ == buffer_.size()) return OnBroken("answer: its head is larger than 16 KiB");
@@ -235,7 +236,8 @@ void Connection::OnBytes() {
 void Connection::OnAnswered() {
   ++answers_;
   const Ticket ticket = *std::exchange(ticket_, std::nullopt);
-  Completion done{.kind = Completion::Kind::kOk, .detail = {}, .sent_bytes = written_, .received_bytes = received_};
+  Completion done{
+      .kind = Completion::Kind::kOk, .detail = {}, .sent_bytes = written_, .received_bytes = received_};
   std::string refusal;
   if (parser_->status() < 200 || parser_->status() > 299) {
     done.kind = Completion::Kind::kRefused;

@@ -2,11 +2,12 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "mezzo/base/strings.h"
 
@@ -38,9 +39,9 @@ Result<void> CheckNames(const std::vector<std::string>& texts, const std::vector
   for (const std::string& text : texts) {
     const std::size_t colon = text.rfind(':');
     const std::string prefix = text.substr(0, std::min(colon, text.size())) + "=";
-    const bool known = colon != std::string::npos && std::any_of(inputs.begin(), inputs.end(), [&](const auto& input) {
-                         return input.starts_with(prefix);
-                       });
+    const bool known = colon != std::string::npos &&
+                       std::any_of(inputs.begin(), inputs.end(),
+                                   [&](const auto& input) { return input.starts_with(prefix); });
     if (!known) {
       return InvalidArgument("bad_input", std::string(option) + " '" + Printable(text) +
                                               "' must be NAME:VALUE with the name of an --input");
@@ -50,7 +51,8 @@ Result<void> CheckNames(const std::vector<std::string>& texts, const std::vector
 }
 
 /// The shape of raw bytes when the signature leaves at most one dimension open.
-std::optional<tensor::Shape> ShapeOfBytes(const TensorSignature& declared, tensor::DType dtype, std::size_t size) {
+std::optional<tensor::Shape> ShapeOfBytes(const TensorSignature& declared, tensor::DType dtype,
+                                          std::size_t size) {
   tensor::Shape shape = declared.shape;
   std::optional<std::size_t> open;
   for (std::size_t i = 0; i < shape.rank(); ++i) {
@@ -78,8 +80,10 @@ Result<std::vector<NamedInput>> ReadInputs(const InferOptions& options, const Mo
 }
 
 /// Binary inputs; outputs as the chosen form needs them.
-std::string RequestBody(const InferOptions& options, const std::vector<NamedInput>& inputs, std::size_t* json_length) {
-  Json body{{"inputs", Json::array()}, {"parameters", {{"binary_data_output", options.output != Output::kJson}}}};
+std::string RequestBody(const InferOptions& options, const std::vector<NamedInput>& inputs,
+                        std::size_t* json_length) {
+  Json body{{"inputs", Json::array()},
+            {"parameters", {{"binary_data_output", options.output != Output::kJson}}}};
   if (options.deadline > Duration::zero()) {
     body["parameters"]["timeout"] = std::chrono::ceil<std::chrono::microseconds>(options.deadline).count();
   }
@@ -105,8 +109,8 @@ std::string AnswerText(const std::vector<NamedInput>& outputs) {
   for (const NamedInput& output : outputs) {
     std::string values = ValuesAsJson(output.tensor);
     if (values.size() > kMost) values = values.substr(0, kMost) + "... (--output json prints all)";
-    text += output.name + " " + std::string(tensor::DTypeName(output.tensor.dtype)) + output.tensor.shape.ToString() +
-            "\n  " + values + "\n";
+    text += output.name + " " + std::string(tensor::DTypeName(output.tensor.dtype)) +
+            output.tensor.shape.ToString() + "\n  " + values + "\n";
   }
   return text;
 }
@@ -117,8 +121,10 @@ Result<void> PrintAnswer(const InferOptions& options, const HttpReply& reply) {
     return {};
   }
   const std::string_view header = reply.Header("Inference-Header-Content-Length");
-  const auto json_length = header.empty() ? std::optional<std::uint64_t>(reply.body.size()) : ParseUint(header);
-  if (!json_length) return Internal("bad_answer", "the server's Inference-Header-Content-Length is no number");
+  const auto json_length =
+      header.empty() ? std::optional<std::uint64_t>(reply.body.size()) : ParseUint(header);
+  if (!json_length)
+    return Internal("bad_answer", "the server's Inference-Header-Content-Length is no number");
   MEZZO_TRY(const auto outputs, ParseAnswer(reply.body, *json_length));
   if (options.output == Output::kText) return WriteFile("-", AnswerText(outputs));
   if (outputs.size() != 1) {
@@ -145,10 +151,12 @@ Result<void> Infer(const InferOptions& options) {
 
 }  // namespace
 
-Result<NamedInput> ReadInput(const InferOptions& options, const ModelSignature& signature, std::string_view text) {
+Result<NamedInput> ReadInput(const InferOptions& options, const ModelSignature& signature,
+                             std::string_view text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string_view::npos || equals == 0) {
-    return InvalidArgument("bad_input", "--input '" + Printable(text, 60) + "' must be NAME=JSON or NAME=@FILE");
+    return InvalidArgument("bad_input",
+                           "--input '" + Printable(text, 60) + "' must be NAME=JSON or NAME=@FILE");
   }
   const std::string name(text.substr(0, equals));
   std::string_view value = text.substr(equals + 1);
@@ -198,7 +206,8 @@ Result<std::vector<NamedInput>> ParseAnswer(std::string_view body, std::size_t j
   };
   if (json_length > body.size()) return bad("its JSON part is longer than the answer");
   const Json json = Json::parse(body.substr(0, json_length), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("outputs") || !json["outputs"].is_array()) return bad("no \"outputs\"");
+  if (!json.is_object() || !json.contains("outputs") || !json["outputs"].is_array())
+    return bad("no \"outputs\"");
   std::string_view tail = body.substr(json_length);
   std::vector<NamedInput> outputs;
   for (const Json& item : json["outputs"]) {
@@ -214,7 +223,9 @@ Result<std::vector<NamedInput>> ParseAnswer(std::string_view body, std::size_t j
       if (parameters.contains("binary_data_size")) {
         const auto size = parameters["binary_data_size"].get<std::uint64_t>();
         if (size > tail.size()) return bad("output '" + output.name + "' is longer than the answer");
-        output.tensor = {.dtype = *dtype, .shape = shape, .data = SharedBytes::FromString(std::string(tail.substr(0, size)))};
+        output.tensor = {.dtype = *dtype,
+                         .shape = shape,
+                         .data = SharedBytes::FromString(std::string(tail.substr(0, size)))};
         tail.remove_prefix(size);
         MEZZO_TRY_VOID(tensor::CheckTensor(output.name, output.tensor));
       } else {
@@ -236,15 +247,29 @@ CLI::App* AddInferCommand(CLI::App& app, InferOptions& options) {
   AddServerOptions(*command, options.server);
   command->add_option("MODEL", options.model, "Name of the model")->required();
   command->add_option("--model-version", options.version, "Its version (default: the server chooses)");
-  command->add_option("-i,--input", options.inputs, "An input: JSON, @FILE.json, or @FILE of raw little-endian bytes")
-      ->type_name("NAME=VALUE")->expected(1)->take_all()->required();
+  command
+      ->add_option("-i,--input", options.inputs,
+                   "An input: JSON, @FILE.json, or @FILE of raw little-endian bytes")
+      ->type_name("NAME=VALUE")
+      ->expected(1)
+      ->take_all()
+      ->required();
   command->add_option("--shape", options.shapes, "Shape of an input (default: the nesting of its JSON)")
-      ->type_name("NAME:1x32")->expected(1)->take_all();
+      ->type_name("NAME:1x32")
+      ->expected(1)
+      ->take_all();
   command->add_option("--datatype", options.datatypes, "Type of an input (default: the model's)")
-      ->type_name("NAME:FP32")->expected(1)->take_all();
-  command->add_option("--output-name", options.outputs, "Only this output; may be repeated")->expected(1)->take_all();
-  const std::map<std::string, Output> forms{{"text", Output::kText}, {"json", Output::kJson}, {"raw", Output::kRaw}};
-  command->add_option("-o,--output", options.output, "text, json (the server's answer) or raw (one output's bytes)")
+      ->type_name("NAME:FP32")
+      ->expected(1)
+      ->take_all();
+  command->add_option("--output-name", options.outputs, "Only this output; may be repeated")
+      ->expected(1)
+      ->take_all();
+  const std::map<std::string, Output> forms{
+      {"text", Output::kText}, {"json", Output::kJson}, {"raw", Output::kRaw}};
+  command
+      ->add_option("-o,--output", options.output,
+                   "text, json (the server's answer) or raw (one output's bytes)")
       ->transform(CLI::CheckedTransformer(forms));
   AddDurationOption(*command, "--deadline", options.deadline, "Answer within this time or not at all")
       ->default_str("none");

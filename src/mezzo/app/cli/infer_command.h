@@ -1,9 +1,10 @@
 #pragma once
 
-#include <CLI/App.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <CLI/App.hpp>
 
 #include "mezzo/app/cli/payload.h"
 #include "mezzo/app/cli/server_address.h"
@@ -30,9 +31,10 @@ CLI::App* AddInferCommand(CLI::App& app, InferOptions& options);
 /// Sends one request and prints the answer; see ExitCode.
 int RunInferCommand(const InferOptions& options);
 
-/// One input of --input: its type and shape come from the options, else from the signature, else (shape) from the
-/// nesting of the JSON value. Fails with "bad_input" naming the input.
-Result<NamedInput> ReadInput(const InferOptions& options, const ModelSignature& signature, std::string_view text);
+/// One input of --input: its type and shape come from the options, else from the signature, else (shape) from
+/// the nesting of the JSON value. Fails with "bad_input" naming the input.
+Result<NamedInput> ReadInput(const InferOptions& options, const ModelSignature& signature,
+                             std::string_view text);
 
 /// The tensors of a binary v2 answer whose JSON part has `json_length` bytes. Fails with "bad_answer".
 Result<std::vector<NamedInput>> ParseAnswer(std::string_view body, std::size_t json_length);

@@ -13,7 +13,8 @@ constexpr unsigned kMaxBits = 41;  // 2^41 ns is 36 minutes.
 constexpr std::uint64_t kLargest = (std::uint64_t{1} << kMaxBits) - 1;
 constexpr std::size_t kBuckets = (kMaxBits - kSubBits) * kSubBuckets + kSubBuckets;
 
-/// Values below 2 * kSubBuckets have buckets of their own; above, the first kSubBits + 1 bits choose the bucket.
+/// Values below 2 * kSubBuckets have buckets of their own; above, the first kSubBits + 1 bits choose the
+/// bucket.
 std::size_t IndexOf(std::uint64_t value) {
   const unsigned width = static_cast<unsigned>(std::bit_width(value));
   if (width <= kSubBits + 1) return value;

@@ -1,11 +1,11 @@
 #include "mezzo/app/cli/latency_histogram.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 namespace mezzo::app::cli {
 namespace {
@@ -32,7 +32,8 @@ TEST(LatencyHistogram, QuantilesAreWithinOnePercentOfTheRecordedValues) {
 }
 
 TEST(LatencyHistogram, EveryValueLiesInItsBucket) {
-  for (std::int64_t value : {0L, 1L, 255L, 256L, 257L, 511L, 512L, 1023L, 65'537L, 1'000'000'007L, 2'000'000'000'000L}) {
+  for (std::int64_t value :
+       {0L, 1L, 255L, 256L, 257L, 511L, 512L, 1023L, 65'537L, 1'000'000'007L, 2'000'000'000'000L}) {
     LatencyHistogram histogram;
     histogram.Record(nanoseconds(value));
 

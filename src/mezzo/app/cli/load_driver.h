@@ -15,16 +15,16 @@ struct HttpFlow {
   FlowRun* run = nullptr;  ///< Outlives the driver.
   std::string host;
   std::string port;
-  std::size_t connections = 1;        ///< Keep-alive, of this flow alone: flows never wait for each other here.
+  std::size_t connections = 1;  ///< Keep-alive, of this flow alone: flows never wait for each other here.
   std::vector<std::string> requests;  ///< Complete requests, head and body; sent in turn.
 };
 
 /// Where the gRPC calls of a flow go and what they are.
 struct GrpcFlow {
-  FlowRun* run = nullptr;      ///< Outlives the driver.
-  std::string target;          ///< "127.0.0.1:8001".
-  std::size_t channels = 1;    ///< Connections, of this flow alone.
-  std::string authorization;   ///< Value of the metadata of this name; empty: none.
+  FlowRun* run = nullptr;             ///< Outlives the driver.
+  std::string target;                 ///< "127.0.0.1:8001".
+  std::size_t channels = 1;           ///< Connections, of this flow alone.
+  std::string authorization;          ///< Value of the metadata of this name; empty: none.
   std::vector<std::string> requests;  ///< Serialised inference.ModelInferRequest messages; sent in turn.
 };
 
@@ -32,8 +32,8 @@ struct GrpcFlow {
 class LoadDriver {
  public:
   virtual ~LoadDriver() = default;
-  /// Opens the connections, so that the run does not begin with handshakes. Fails with kUnavailable "unreachable"
-  /// naming the address when none could be opened within `timeout`.
+  /// Opens the connections, so that the run does not begin with handshakes. Fails with kUnavailable
+  /// "unreachable" naming the address when none could be opened within `timeout`.
   virtual Result<void> Connect(Duration timeout) = 0;
   /// Ends when all flows have finished.
   virtual void Run() = 0;

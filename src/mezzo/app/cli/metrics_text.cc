@@ -69,8 +69,8 @@ Result<MetricsText> MetricsText::Parse(std::string_view text) {
     rest = Trim(rest);
     const auto value = ParseValue(rest.substr(0, rest.find(' ')));
     if (!good || !value) {
-      return Internal("bad_metrics", "line " + std::to_string(number) + " of the metrics is no sample: " +
-                                         Printable(line, 80));
+      return Internal("bad_metrics", "line " + std::to_string(number) +
+                                         " of the metrics is no sample: " + Printable(line, 80));
     }
     sample.value = *value;
     metrics.samples_[std::string(line.substr(0, end))].push_back(std::move(sample));
@@ -101,7 +101,8 @@ double MetricsText::Sum(std::string_view name, const Labels& labels) const {
   return sum;
 }
 
-std::set<std::string> MetricsText::Values(std::string_view name, std::string_view label, const Labels& labels) const {
+std::set<std::string> MetricsText::Values(std::string_view name, std::string_view label,
+                                          const Labels& labels) const {
   std::set<std::string> values;
   for (const Sample& sample : Of(name)) {
     const auto found = sample.labels.find(label);
@@ -120,7 +121,8 @@ std::map<double, double> MetricsText::Buckets(std::string_view name, const Label
   return buckets;
 }
 
-double QuantileBetween(const std::map<double, double>& before, const std::map<double, double>& after, double q) {
+double QuantileBetween(const std::map<double, double>& before, const std::map<double, double>& after,
+                       double q) {
   const auto added = [&before](const auto& bucket) {
     const auto old = before.find(bucket.first);
     return bucket.second - (old == before.end() ? 0.0 : old->second);

@@ -18,7 +18,8 @@ class MetricsText {
   using Labels = std::vector<std::pair<std::string, std::string>>;
 
   MetricsText() = default;
-  /// Prometheus or OpenMetrics text. Fails with "bad_metrics" naming the line. Exemplars and timestamps are ignored.
+  /// Prometheus or OpenMetrics text. Fails with "bad_metrics" naming the line. Exemplars and timestamps are
+  /// ignored.
   static Result<MetricsText> Parse(std::string_view text);
 
   [[nodiscard]] bool Has(std::string_view name) const;
@@ -27,8 +28,8 @@ class MetricsText {
   /// The distinct values of a label among the samples of this name that have all of `labels`.
   [[nodiscard]] std::set<std::string> Values(std::string_view name, std::string_view label,
                                              const Labels& labels = {}) const;
-  /// Cumulative counts by upper bound of a histogram (`name` without "_bucket"), summed over the samples that have all
-  /// of `labels`; infinity is the last bound.
+  /// Cumulative counts by upper bound of a histogram (`name` without "_bucket"), summed over the samples that
+  /// have all of `labels`; infinity is the last bound.
   [[nodiscard]] std::map<double, double> Buckets(std::string_view name, const Labels& labels) const;
 
  private:
@@ -42,8 +43,9 @@ class MetricsText {
   std::map<std::string, std::vector<Sample>, std::less<>> samples_;
 };
 
-/// A quantile of what was added to a histogram between two scrapes, interpolated within its bucket; negative when
-/// nothing was added.
-double QuantileBetween(const std::map<double, double>& before, const std::map<double, double>& after, double q);
+/// A quantile of what was added to a histogram between two scrapes, interpolated within its bucket; negative
+/// when nothing was added.
+double QuantileBetween(const std::map<double, double>& before, const std::map<double, double>& after,
+                       double q);
 
 }  // namespace mezzo::app::cli

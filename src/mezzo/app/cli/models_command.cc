@@ -1,9 +1,9 @@
 #include "mezzo/app/cli/models_command.h"
 
-#include <fmt/format.h>
+#include <cstdio>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "mezzo/app/cli/bench_report.h"
@@ -40,14 +40,16 @@ Result<void> Load(const V2Client& client, const ModelsOptions& options) {
     }
     body["parameters"] = {{"config", config}};
   }
-  const std::string path = "/v2/repository/models/" + ModelPath(options.model, "").substr(sizeof("/v2/models/") - 1);
+  const std::string path =
+      "/v2/repository/models/" + ModelPath(options.model, "").substr(sizeof("/v2/models/") - 1);
   MEZZO_TRY_VOID(client.CallOk("POST", path + "/load", body.dump()));
   Print("loaded " + options.model + "\n");
   return {};
 }
 
 Result<void> Unload(const V2Client& client, const ModelsOptions& options) {
-  const std::string path = "/v2/repository/models/" + ModelPath(options.model, "").substr(sizeof("/v2/models/") - 1);
+  const std::string path =
+      "/v2/repository/models/" + ModelPath(options.model, "").substr(sizeof("/v2/models/") - 1);
   MEZZO_TRY_VOID(client.CallOk("POST", path + "/unload", "{}"));
   Print("unloaded " + options.model + "\n");
   return {};
@@ -80,9 +82,12 @@ Result<void> Act(const ModelsOptions& options) {
       MEZZO_TRY(const HttpReply reply, client.CallOk("GET", path + "/stats"));
       return PrintAnswer(options, reply.body, StatisticsTable);
     }
-    case Action::kShow: return Show(client, options);
-    case Action::kLoad: return Load(client, options);
-    case Action::kUnload: return Unload(client, options);
+    case Action::kShow:
+      return Show(client, options);
+    case Action::kLoad:
+      return Load(client, options);
+    case Action::kUnload:
+      return Unload(client, options);
   }
   return {};
 }
@@ -94,8 +99,8 @@ Result<std::string> IndexTable(std::string_view json) {
   if (lines.empty()) return std::string("no models\n");
   TextTable table({"MODEL", "VERSION", "STATE", "REASON"}, /*all_left=*/true);
   for (const IndexLine& line : lines) {
-    table.Add({line.name, line.version.empty() ? "-" : line.version, line.state.empty() ? "ON_DISK" : line.state,
-               line.reason});
+    table.Add({line.name, line.version.empty() ? "-" : line.version,
+               line.state.empty() ? "ON_DISK" : line.state, line.reason});
   }
   return table.ToString();
 }
@@ -103,16 +108,20 @@ Result<std::string> IndexTable(std::string_view json) {
 Result<std::string> StatisticsTable(std::string_view json) {
   MEZZO_TRY(const auto all, ParseStatistics(json));
   if (all.empty()) return std::string("no loaded models\n");
-  TextTable table({"MODEL", "VERSION", "OK", "FAILED", "ROWS", "BATCHES", "MEAN BATCH", "MEAN QUEUE", "MEAN RUN", "MEMORY"});
+  TextTable table({"MODEL", "VERSION", "OK", "FAILED", "ROWS", "BATCHES", "MEAN BATCH", "MEAN QUEUE",
+                   "MEAN RUN", "MEMORY"});
   for (const ServerStatistics& one : all) {
     const auto mean = [](std::uint64_t sum, std::uint64_t count) {
       return count == 0 ? std::string("-") : ShortDuration(Duration(static_cast<std::int64_t>(sum / count)));
     };
     const std::string batch =
-        one.batches == 0 ? "-" : fmt::format("{:.2f}", static_cast<double>(one.rows) / static_cast<double>(one.batches));
+        one.batches == 0
+            ? "-"
+            : fmt::format("{:.2f}", static_cast<double>(one.rows) / static_cast<double>(one.batches));
     table.Add({one.model, one.version, std::to_string(one.successes), std::to_string(one.failures),
-               std::to_string(one.rows), std::to_string(one.batches), batch, mean(one.queue_ns, one.successes),
-               mean(one.compute_ns, one.successes), one.memory_bytes == 0 ? "-" : FormatBytes(one.memory_bytes)});
+               std::to_string(one.rows), std::to_string(one.batches), batch,
+               mean(one.queue_ns, one.successes), mean(one.compute_ns, one.successes),
+               one.memory_bytes == 0 ? "-" : FormatBytes(one.memory_bytes)});
   }
   return table.ToString();
 }
@@ -129,8 +138,8 @@ Result<std::string> SignatureTable(std::string_view json) {
   };
   add("input", model.inputs);
   add("output", model.outputs);
-  return model.name + ", versions " + (versions.empty() ? "none" : versions) + ", platform " + model.platform + "\n" +
-         table.ToString();
+  return model.name + ", versions " + (versions.empty() ? "none" : versions) + ", platform " +
+         model.platform + "\n" + table.ToString();
 }
 
 CLI::App* AddModelsCommand(CLI::App& app, ModelsOptions& options) {
@@ -146,12 +155,15 @@ CLI::App* AddModelsCommand(CLI::App& app, ModelsOptions& options) {
   };
   add("list", "Every model and version with its state (what `mezzo models` alone does)", Action::kList);
   add("show", "Inputs, outputs and configuration", Action::kShow)
-      ->add_option("MODEL", options.model, "Name of the model")->required();
+      ->add_option("MODEL", options.model, "Name of the model")
+      ->required();
   CLI::App* load = add("load", "Loads a model, or loads it anew; ends when it serves", Action::kLoad);
   load->add_option("MODEL", options.model, "Name of the model")->required();
-  load->add_option("--config", options.config_file, "JSON configuration instead of the repository's")->type_name("FILE");
+  load->add_option("--config", options.config_file, "JSON configuration instead of the repository's")
+      ->type_name("FILE");
   add("unload", "Stops serving a model", Action::kUnload)
-      ->add_option("MODEL", options.model, "Name of the model")->required();
+      ->add_option("MODEL", options.model, "Name of the model")
+      ->required();
   add("stats", "Counts and mean times since loading", Action::kStats)
       ->add_option("MODEL", options.model, "Only this model");
   return command;

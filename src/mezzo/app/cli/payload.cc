@@ -29,8 +29,10 @@ Range DefaultRange(DType dtype) {
     case DType::kFp16:
     case DType::kBf16:
     case DType::kFp32:
-    case DType::kFp64: return {.low = 0, .high = 1};
-    default: return {.low = 0, .high = 99};
+    case DType::kFp64:
+      return {.low = 0, .high = 1};
+    default:
+      return {.low = 0, .high = 99};
   }
 }
 
@@ -84,11 +86,13 @@ Result<std::optional<std::string_view>> Given(const ModelSignature& signature, c
   std::optional<std::string_view> value;
   for (const std::string& text : texts) {
     const auto parts = SplitNamed(text);
-    const bool known = parts.has_value() && std::any_of(signature.inputs.begin(), signature.inputs.end(),
-                                                        [&](const auto& one) { return one.name == parts->name; });
+    const bool known =
+        parts.has_value() && std::any_of(signature.inputs.begin(), signature.inputs.end(),
+                                         [&](const auto& one) { return one.name == parts->name; });
     if (!known) {
-      return BadFlow(flow, std::string(option) + " '" + Printable(text) + "' must be INPUT:VALUE with an input of model '" +
-                               signature.name + "' (" + InputNames(signature) + ")");
+      return BadFlow(flow, std::string(option) + " '" + Printable(text) +
+                               "' must be INPUT:VALUE with an input of model '" + signature.name + "' (" +
+                               InputNames(signature) + ")");
     }
     if (parts->name == input) value = parts->value;
   }
@@ -96,8 +100,8 @@ Result<std::optional<std::string_view>> Given(const ModelSignature& signature, c
 }
 
 /// The text of the input's own shape, or of one given to an input declared alike.
-Result<std::optional<std::string_view>> GivenShape(const TensorSignature& input, const ModelSignature& signature,
-                                                   const FlowSpec& flow) {
+Result<std::optional<std::string_view>> GivenShape(const TensorSignature& input,
+                                                   const ModelSignature& signature, const FlowSpec& flow) {
   MEZZO_TRY(auto given, Given(signature, flow, flow.shapes, "shape", input.name));
   for (const TensorSignature& other : signature.inputs) {
     if (given.has_value()) break;
@@ -107,16 +111,18 @@ Result<std::optional<std::string_view>> GivenShape(const TensorSignature& input,
   return given;
 }
 
-Result<Shape> ChooseShape(const TensorSignature& input, const ModelSignature& signature, const FlowSpec& flow) {
+Result<Shape> ChooseShape(const TensorSignature& input, const ModelSignature& signature,
+                          const FlowSpec& flow) {
   MEZZO_TRY(const auto given, GivenShape(input, signature, flow));
   Shape shape = input.shape;
   if (given.has_value()) {
     MEZZO_TRY(shape, ParseShape(*given));
     bool fits = shape.rank() == input.shape.rank();
-    for (std::size_t i = 0; fits && i < shape.rank(); ++i) fits = input.shape[i] < 0 || input.shape[i] == shape[i];
+    for (std::size_t i = 0; fits && i < shape.rank(); ++i)
+      fits = input.shape[i] < 0 || input.shape[i] == shape[i];
     if (!fits) {
-      return BadFlow(flow, "shape " + shape.ToString() + " does not fit input '" + input.name + "' of shape " +
-                               input.shape.ToString());
+      return BadFlow(flow, "shape " + shape.ToString() + " does not fit input '" + input.name +
+                               "' of shape " + input.shape.ToString());
     }
   }
   for (std::size_t i = 0; i < shape.rank(); ++i) shape[i] = std::max<std::int64_t>(shape[i], given ? 0 : 1);
@@ -127,7 +133,8 @@ Result<Shape> ChooseShape(const TensorSignature& input, const ModelSignature& si
   return shape;
 }
 
-Result<Range> ChooseRange(const TensorSignature& input, const ModelSignature& signature, const FlowSpec& flow) {
+Result<Range> ChooseRange(const TensorSignature& input, const ModelSignature& signature,
+                          const FlowSpec& flow) {
   MEZZO_TRY(const auto given, Given(signature, flow, flow.ranges, "range", input.name));
   if (!given.has_value()) return DefaultRange(input.dtype);
   const std::size_t dots = given->find("..");
@@ -152,7 +159,8 @@ std::string MakeValues(DType dtype, std::uint64_t count, Range range, bool zeros
   if (dtype == DType::kBytes) {
     for (std::uint64_t i = 0; i < count; ++i) {
       const double value = range.low + std::floor(Draw(random) * (range.high - range.low + 1));
-      tensor::AppendBytesElement(bytes, zeros ? "" : "word" + std::to_string(static_cast<std::uint64_t>(value)));
+      tensor::AppendBytesElement(bytes,
+                                 zeros ? "" : "word" + std::to_string(static_cast<std::uint64_t>(value)));
     }
     return bytes;
   }
@@ -179,7 +187,8 @@ Result<Shape> ParseShape(std::string_view text) {
   for (const std::string_view part : Split(text, 'x')) {
     const auto dim = ParseUint(part);
     if (!dim || *dim > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-      return InvalidArgument("bad_shape", "shape '" + Printable(text) + "' must be numbers joined by 'x', as 1x32");
+      return InvalidArgument("bad_shape",
+                             "shape '" + Printable(text) + "' must be numbers joined by 'x', as 1x32");
     }
     if (!shape.Append(static_cast<std::int64_t>(*dim))) {
       return InvalidArgument("bad_shape", "shape '" + Printable(text) + "' has more than 12 dimensions");
@@ -197,8 +206,10 @@ Result<std::vector<NamedInput>> MakeInputs(const ModelSignature& signature, cons
     MEZZO_TRY(const Range range, ChooseRange(input, signature, flow));
     MEZZO_TRY(const std::uint64_t count, tensor::ElementCount(shape));
     std::string values = MakeValues(input.dtype, count, range, flow.fill == Fill::kZeros, random);
-    inputs.push_back({.name = input.name,
-                      .tensor = {.dtype = input.dtype, .shape = shape, .data = SharedBytes::FromString(std::move(values))}});
+    inputs.push_back(
+        {.name = input.name,
+         .tensor = {
+             .dtype = input.dtype, .shape = shape, .data = SharedBytes::FromString(std::move(values))}});
   }
   return inputs;
 }

@@ -1,6 +1,6 @@
-#include <fmt/format.h>
-
 #include <limits>
+
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "mezzo/app/cli/internal/numbers.h"
@@ -61,7 +61,8 @@ Result<Shape> NestedShape(std::string_view name, const Json& value) {
   Shape shape;
   const Json* at = &value;
   while (at->is_array()) {
-    if (!shape.Append(static_cast<std::int64_t>(at->size()))) return BadInput(name, "is nested deeper than 12 lists");
+    if (!shape.Append(static_cast<std::int64_t>(at->size())))
+      return BadInput(name, "is nested deeper than 12 lists");
     if (at->empty()) break;
     at = &at->front();
   }
@@ -69,12 +70,13 @@ Result<Shape> NestedShape(std::string_view name, const Json& value) {
 }
 
 /// Appends the values below `value`, whose lists must all have the lengths of `dims` when `exact`.
-Result<void> AppendAll(std::string_view name, DType dtype, const Json& value, const Shape& nesting, std::size_t depth,
-                       bool exact, std::string& out) {
+Result<void> AppendAll(std::string_view name, DType dtype, const Json& value, const Shape& nesting,
+                       std::size_t depth, bool exact, std::string& out) {
   if (!value.is_array()) {
     if (exact && depth != nesting.rank()) return BadInput(name, "has lists of different depths");
     if (AppendElement(out, dtype, value)) return {};
-    return BadInput(name, "holds " + Printable(value.dump(), 40) + ", which is no " + std::string(tensor::DTypeName(dtype)));
+    return BadInput(name, "holds " + Printable(value.dump(), 40) + ", which is no " +
+                              std::string(tensor::DTypeName(dtype)));
   }
   if (depth >= Shape::kMaxRank) return BadInput(name, "is nested deeper than 12 lists");
   if (exact && (depth >= nesting.rank() || static_cast<std::int64_t>(value.size()) != nesting[depth])) {
@@ -108,12 +110,17 @@ Json ElementAsJson(const tensor::Tensor& tensor, std::size_t index) {
   const BytesView bytes = tensor.data.view();
   Json value;
   if (tensor.dtype == DType::kBool) return ElementAt<std::uint8_t>(bytes, index) != 0;
-  if (VisitInteger(tensor.dtype, [&](auto zero) { value = ElementAt<decltype(zero)>(bytes, index); })) return value;
+  if (VisitInteger(tensor.dtype, [&](auto zero) { value = ElementAt<decltype(zero)>(bytes, index); }))
+    return value;
   switch (tensor.dtype) {
-    case DType::kFp16: return FloatOfFp16(ElementAt<std::uint16_t>(bytes, index));
-    case DType::kBf16: return FloatOfBf16(ElementAt<std::uint16_t>(bytes, index));
-    case DType::kFp32: return ElementAt<float>(bytes, index);
-    default: return ElementAt<double>(bytes, index);
+    case DType::kFp16:
+      return FloatOfFp16(ElementAt<std::uint16_t>(bytes, index));
+    case DType::kBf16:
+      return FloatOfBf16(ElementAt<std::uint16_t>(bytes, index));
+    case DType::kFp32:
+      return ElementAt<float>(bytes, index);
+    default:
+      return ElementAt<double>(bytes, index);
   }
 }
 
@@ -128,7 +135,8 @@ void AppendValue(std::string& out, DType dtype, const Json& value) {
 
 }  // namespace
 
-Result<tensor::Tensor> TensorFromJson(std::string_view name, DType dtype, const Shape* shape, std::string_view json) {
+Result<tensor::Tensor> TensorFromJson(std::string_view name, DType dtype, const Shape* shape,
+                                      std::string_view json) {
   const Json value = Json::parse(json, nullptr, /*allow_exceptions=*/false);
   if (value.is_discarded()) return BadInput(name, "is not JSON: " + Printable(json, 60));
   return FromJson(name, dtype, shape, value);
@@ -144,13 +152,14 @@ Result<std::vector<NamedInput>> ParseInputs(std::string_view json, std::string_v
   }
   std::vector<NamedInput> inputs;
   for (const Json& item : body["inputs"]) {
-    if (!item.is_object() || !item.value("name", Json()).is_string() || !item.value("datatype", Json()).is_string() ||
-        !item.contains("data")) {
+    if (!item.is_object() || !item.value("name", Json()).is_string() ||
+        !item.value("datatype", Json()).is_string() || !item.contains("data")) {
       return bad("every input needs \"name\", \"datatype\" and \"data\"");
     }
     const auto name = item["name"].get<std::string>();
     const auto dtype = tensor::ParseDType(item["datatype"].get<std::string>());
-    if (!dtype) return bad("input '" + Printable(name) + "' has the unknown datatype " + item["datatype"].dump());
+    if (!dtype)
+      return bad("input '" + Printable(name) + "' has the unknown datatype " + item["datatype"].dump());
     Shape shape;
     const bool shaped = item.contains("shape");
     for (const Json& dim : shaped ? item["shape"] : Json::array()) {

@@ -14,8 +14,8 @@ std::int64_t Microseconds(Duration duration) {
 
 /// Request line and common headers, without the empty line that ends them.
 std::string Head(const RequestFrame& frame, std::string_view method, const std::string& path) {
-  std::string head = std::string(method) + " " + frame.address.prefix + path + " HTTP/1.1\r\nHost: " +
-                     frame.address.authority() + "\r\n";
+  std::string head = std::string(method) + " " + frame.address.prefix + path +
+                     " HTTP/1.1\r\nHost: " + frame.address.authority() + "\r\n";
   if (!frame.key.empty()) head += "Authorization: Bearer " + frame.key + "\r\n";
   return head;
 }
@@ -64,7 +64,8 @@ std::string InferBody(const FlowSpec& flow, const std::vector<NamedInput>& input
   return text + tail;
 }
 
-std::string HttpInferRequest(const RequestFrame& frame, const FlowSpec& flow, const std::vector<NamedInput>& inputs) {
+std::string HttpInferRequest(const RequestFrame& frame, const FlowSpec& flow,
+                             const std::vector<NamedInput>& inputs) {
   std::size_t json_length = 0;
   const std::string body = InferBody(flow, inputs, &json_length);
   std::string head = Head(frame, "POST", ModelPath(flow.model, flow.version) + "/infer");
@@ -79,8 +80,8 @@ std::string HttpInferRequest(const RequestFrame& frame, const FlowSpec& flow, co
 
 std::string HttpRawRequest(const RequestFrame& frame, const FlowSpec& flow, std::string_view body) {
   if (flow.body_file.empty()) return Head(frame, "GET", flow.path) + "\r\n";
-  std::string request = Head(frame, "POST", flow.path) + "Content-Type: " + flow.content_type + "\r\nContent-Length: " +
-                        std::to_string(body.size()) + "\r\n\r\n";
+  std::string request = Head(frame, "POST", flow.path) + "Content-Type: " + flow.content_type +
+                        "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n";
   return request.append(body);
 }
 

@@ -1,12 +1,11 @@
 #include "mezzo/app/cli/payload.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "grpc_service.pb.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace mezzo::app::cli {
 namespace {
@@ -62,7 +61,9 @@ TEST(MakeInputs, FillsVariableDimensionsAndKeepsValuesInRange) {
 
 TEST(MakeInputs, SeedDecidesTheValuesAndZerosAreZero) {
   FlowSpec flow = FlowFor({});
-  const auto text = [&flow](std::uint64_t seed) { return std::string((*MakeInputs(TwoInputs(), flow, seed))[2].tensor.data.text()); };
+  const auto text = [&flow](std::uint64_t seed) {
+    return std::string((*MakeInputs(TwoInputs(), flow, seed))[2].tensor.data.text());
+  };
   EXPECT_EQ(text(1), text(1));
   EXPECT_NE(text(1), text(2));
 
@@ -73,8 +74,11 @@ TEST(MakeInputs, SeedDecidesTheValuesAndZerosAreZero) {
 TEST(MakeInputs, EveryTypeMakesAValidTensor) {
   for (int i = 0; i <= static_cast<int>(DType::kBytes); ++i) {
     const auto dtype = static_cast<DType>(i);
-    const ModelSignature signature{.name = "m", .versions = {}, .platform = "",
-                                   .inputs = {{.name = "x", .dtype = dtype, .shape = {-1, 5}}}, .outputs = {}};
+    const ModelSignature signature{.name = "m",
+                                   .versions = {},
+                                   .platform = "",
+                                   .inputs = {{.name = "x", .dtype = dtype, .shape = {-1, 5}}},
+                                   .outputs = {}};
     const auto inputs = MakeInputs(signature, FlowFor({"x:4x5"}), 3);
     ASSERT_TRUE(inputs.ok()) << tensor::DTypeName(dtype);
     EXPECT_TRUE(tensor::CheckTensor("x", (*inputs)[0].tensor).ok()) << tensor::DTypeName(dtype);
@@ -82,7 +86,8 @@ TEST(MakeInputs, EveryTypeMakesAValidTensor) {
 }
 
 TEST(MakeInputs, NamesShapesAndRangesThatDoNotFit) {
-  EXPECT_THAT(Fault(FlowFor({"idz:1x2"})), HasSubstr("shape 'idz:1x2' must be INPUT:VALUE with an input of model 'm' (ids, mask, x)"));
+  EXPECT_THAT(Fault(FlowFor({"idz:1x2"})),
+              HasSubstr("shape 'idz:1x2' must be INPUT:VALUE with an input of model 'm' (ids, mask, x)"));
   EXPECT_THAT(Fault(FlowFor({"x:2x4"})), HasSubstr("shape [2,4] does not fit input 'x' of shape [-1,3]"));
   EXPECT_THAT(Fault(FlowFor({"ids:1xa"})), HasSubstr("must be numbers joined by 'x'"));
   EXPECT_THAT(Fault(FlowFor({"ids:1000000000x1000000000000"})), HasSubstr("larger than 1 GiB"));
@@ -106,7 +111,8 @@ TEST(HttpInferRequest, BinaryPartsAddUp) {
   EXPECT_THAT(head, HasSubstr("Authorization: Bearer secret\r\n"));
   EXPECT_THAT(head, HasSubstr("Content-Length: " + std::to_string(body.size()) + "\r\n"));
   const std::size_t raw = 2 * 8 + 2 * 8 + 3 * 4;
-  EXPECT_THAT(head, HasSubstr("Inference-Header-Content-Length: " + std::to_string(body.size() - raw) + "\r\n"));
+  EXPECT_THAT(head,
+              HasSubstr("Inference-Header-Content-Length: " + std::to_string(body.size() - raw) + "\r\n"));
   const auto json = nlohmann::json::parse(body.substr(0, body.size() - raw));
   EXPECT_EQ(json["parameters"]["timeout"], 5000);
   EXPECT_EQ(json["parameters"]["priority"], 2);
@@ -186,15 +192,15 @@ TEST(TensorFromJson, NamesWhatDoesNotFit) {
 }
 
 TEST(ValuesAsJson, RoundTripsEveryType) {
-  for (const auto& [dtype, json] : std::vector<std::pair<DType, std::string>>{
-           {DType::kBool, "[true,false]"},
-           {DType::kInt64, "[-9223372036854775808,5]"},
-           {DType::kUint64, "[18446744073709551615]"},
-           {DType::kFp16, "[0.5,-65504]"},
-           {DType::kBf16, "[1.5,-2]"},
-           {DType::kFp32, "[0.1,16777216]"},
-           {DType::kFp64, "[0.1,-1e-300]"},
-           {DType::kBytes, "[\"a\",\"\",\"\\\"q\"]"}}) {
+  for (const auto& [dtype, json] :
+       std::vector<std::pair<DType, std::string>>{{DType::kBool, "[true,false]"},
+                                                  {DType::kInt64, "[-9223372036854775808,5]"},
+                                                  {DType::kUint64, "[18446744073709551615]"},
+                                                  {DType::kFp16, "[0.5,-65504]"},
+                                                  {DType::kBf16, "[1.5,-2]"},
+                                                  {DType::kFp32, "[0.1,16777216]"},
+                                                  {DType::kFp64, "[0.1,-1e-300]"},
+                                                  {DType::kBytes, "[\"a\",\"\",\"\\\"q\"]"}}) {
     const auto first = TensorFromJson("x", dtype, nullptr, json);
     ASSERT_TRUE(first.ok()) << first.error().message();
     const auto second = TensorFromJson("x", dtype, nullptr, ValuesAsJson(*first));
@@ -209,7 +215,8 @@ TEST(ParseInputs, NamesWhatIsMissing) {
   EXPECT_EQ(fault("[]"), "f.json: must be a JSON object with a list \"inputs\"");
   EXPECT_EQ(fault(R"({"inputs":[]})"), "f.json: \"inputs\" is empty");
   EXPECT_THAT(fault(R"({"inputs":[{"name":"x"}]})"), HasSubstr("needs \"name\", \"datatype\" and \"data\""));
-  EXPECT_THAT(fault(R"({"inputs":[{"name":"x","datatype":"F","data":[]}]})"), HasSubstr("unknown datatype \"F\""));
+  EXPECT_THAT(fault(R"({"inputs":[{"name":"x","datatype":"F","data":[]}]})"),
+              HasSubstr("unknown datatype \"F\""));
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
 #include "mezzo/app/cli/server_address.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+
+#include <CLI/CLI.hpp>
 
 #include "mezzo/base/strings.h"
 #include "mezzo/config/value.h"
@@ -41,10 +42,12 @@ int FailWith(std::string_view command, const Error& error) {
   return static_cast<int>(ExitCodeOf(error));
 }
 
-CLI::Option* AddDurationOption(CLI::App& command, const std::string& name, Duration& to, const std::string& help) {
+CLI::Option* AddDurationOption(CLI::App& command, const std::string& name, Duration& to,
+                               const std::string& help) {
   const auto parse = [&to, name](const std::string& text) {
     const auto duration = config::ParseDuration(text);
-    if (!duration.ok()) throw CLI::ValidationError(name, "'" + Printable(text) + "' must be " + duration.error().message());
+    if (!duration.ok())
+      throw CLI::ValidationError(name, "'" + Printable(text) + "' must be " + duration.error().message());
     to = *duration;
   };
   return command.add_option_function<std::string>(name, parse, help)
@@ -53,10 +56,14 @@ CLI::Option* AddDurationOption(CLI::App& command, const std::string& name, Durat
 }
 
 void AddServerOptions(CLI::App& command, ServerOptions& options) {
-  command.add_option("--url", options.url, "The server's HTTP address")->capture_default_str()->type_name("URL");
+  command.add_option("--url", options.url, "The server's HTTP address")
+      ->capture_default_str()
+      ->type_name("URL");
   command.add_option("--key-env", options.key_env, "Variable with the API key (default: MEZZO_API_KEY)")
       ->type_name("NAME");
-  command.add_option("--ca-file", options.ca_file, "PEM file of trusted authorities for https (default: the system's)")
+  command
+      .add_option("--ca-file", options.ca_file,
+                  "PEM file of trusted authorities for https (default: the system's)")
       ->type_name("FILE");
   AddDurationOption(command, "--timeout", options.timeout, "Give up on a request after this long");
 }
@@ -100,7 +107,8 @@ Result<ServerAddress> ParseUrl(std::string_view url) {
   if (address.host.empty()) return BadUrl(url, "names no host");
   if (!authority.empty()) {
     const auto port = authority.front() == ':' ? ParseUint(authority.substr(1)) : std::nullopt;
-    if (!port || *port == 0 || *port > 65535) return BadUrl(url, "has a port that is not a number from 1 to 65535");
+    if (!port || *port == 0 || *port > 65535)
+      return BadUrl(url, "has a port that is not a number from 1 to 65535");
     address.port = std::to_string(*port);
   }
   return address;
@@ -116,7 +124,8 @@ Result<std::string> ReadKey(const std::string& name) {
   std::string key(value);
   const bool plain = std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < 127; });
   if (!plain) {
-    return InvalidArgument("missing_key", "the key in '" + Printable(variable) + "' has characters other than printable ASCII");
+    return InvalidArgument(
+        "missing_key", "the key in '" + Printable(variable) + "' has characters other than printable ASCII");
   }
   return key;
 }
@@ -129,7 +138,8 @@ Result<std::string> ReadFile(const std::string& path) {
     file = opened.get();
   }
   if (file == nullptr) {
-    return InvalidArgument("unreadable_file", "cannot read '" + Printable(path) + "': " + std::strerror(errno));
+    return InvalidArgument("unreadable_file",
+                           "cannot read '" + Printable(path) + "': " + std::strerror(errno));
   }
   std::string text;
   char buffer[65536];
@@ -140,7 +150,8 @@ Result<std::string> ReadFile(const std::string& path) {
     }
   }
   if (std::ferror(file) != 0) {
-    return InvalidArgument("unreadable_file", "cannot read '" + Printable(path) + "': " + std::strerror(errno));
+    return InvalidArgument("unreadable_file",
+                           "cannot read '" + Printable(path) + "': " + std::strerror(errno));
   }
   return text;
 }
@@ -155,7 +166,8 @@ Result<void> WriteFile(const std::string& path, std::string_view text) {
   const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size() &&
                        std::fflush(file) == 0;
   if (!written) {
-    return InvalidArgument("unwritable_file", "cannot write '" + Printable(path) + "': " + std::strerror(errno));
+    return InvalidArgument("unwritable_file",
+                           "cannot write '" + Printable(path) + "': " + std::strerror(errno));
   }
   return {};
 }

@@ -1,8 +1,9 @@
 #pragma once
 
-#include <CLI/App.hpp>
 #include <string>
 #include <string_view>
+
+#include <CLI/App.hpp>
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
@@ -17,8 +18,8 @@ enum class ExitCode : int {
   kUnreachable = 3,  ///< No server answered.
 };
 
-/// The code for an error of this module, by its reason: "unreachable"; "server_refused", "bad_answer" and "bad_metrics";
-/// all others are usage.
+/// The code for an error of this module, by its reason: "unreachable"; "server_refused", "bad_answer" and
+/// "bad_metrics"; all others are usage.
 ExitCode ExitCodeOf(const Error& error);
 /// Prints "mezzo COMMAND: message" to standard error and returns the code.
 int FailWith(std::string_view command, const Error& error);
@@ -35,7 +36,8 @@ struct ServerOptions {
 /// Adds --url, --key-env, --ca-file and --timeout to a command.
 void AddServerOptions(CLI::App& command, ServerOptions& options);
 /// An option whose value is a duration such as "500ms".
-CLI::Option* AddDurationOption(CLI::App& command, const std::string& name, Duration& to, const std::string& help);
+CLI::Option* AddDurationOption(CLI::App& command, const std::string& name, Duration& to,
+                               const std::string& help);
 
 /// A taken-apart URL: scheme http or https, host, port, path prefix (without a trailing slash).
 struct ServerAddress {
@@ -50,8 +52,9 @@ struct ServerAddress {
 /// Fails with "bad_url" naming what is wrong. Credentials, queries and fragments are refused.
 Result<ServerAddress> ParseUrl(std::string_view url);
 
-/// The API key of the variable `name`, or of MEZZO_API_KEY when `name` is empty (then it may be unset: an empty key).
-/// Fails with "missing_key" when a named variable is unset or empty, or the key can't stand in a header.
+/// The API key of the variable `name`, or of MEZZO_API_KEY when `name` is empty (then it may be unset: an
+/// empty key). Fails with "missing_key" when a named variable is unset or empty, or the key can't stand in a
+/// header.
 Result<std::string> ReadKey(const std::string& name);
 
 /// A whole file, "-" for standard input; fails with "unreadable_file" naming the path, and beyond 1 GiB.

@@ -47,7 +47,8 @@ void FullScreen::Show(std::string_view frame) {
 std::optional<char> FullScreen::WaitForKey(Duration limit) {
   pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
   const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(limit).count();
-  if (::poll(&input, 1, static_cast<int>(std::clamp<std::int64_t>(milliseconds, 0, 60'000))) <= 0) return std::nullopt;
+  if (::poll(&input, 1, static_cast<int>(std::clamp<std::int64_t>(milliseconds, 0, 60'000))) <= 0)
+    return std::nullopt;
   char key = 0;
   if (::read(STDIN_FILENO, &key, 1) != 1) return 'q';  // The terminal has gone.
   return key;

@@ -18,8 +18,8 @@ struct TerminalSize {
 /// The size of standard output's terminal; 80 x 24 where it is none.
 TerminalSize SizeOfTerminal();
 
-/// While it lives, standard output shows the alternate screen without a cursor and keys arrive singly, unechoed; the
-/// destructor brings everything back. Standard input and output must be terminals.
+/// While it lives, standard output shows the alternate screen without a cursor and keys arrive singly,
+/// unechoed; the destructor brings everything back. Standard input and output must be terminals.
 class FullScreen {
  public:
   FullScreen();

@@ -2,11 +2,12 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <thread>
 #include <utility>
+
+#include <CLI/CLI.hpp>
 
 #include "mezzo/app/cli/internal/signals.h"
 #include "mezzo/app/cli/terminal.h"
@@ -49,7 +50,8 @@ void Watch(const V2Client& client, const TopOptions& options, TopSample before, 
     const TerminalSize size = SizeOfTerminal();
     std::string frame;
     if (!trouble.empty()) frame = trouble.substr(0, size.columns) + "\n";
-    frame += RenderTop(view, size.columns, size.lines - std::min<std::size_t>(size.lines, trouble.empty() ? 0 : 1), true);
+    frame += RenderTop(view, size.columns,
+                       size.lines - std::min<std::size_t>(size.lines, trouble.empty() ? 0 : 1), true);
     screen.Show(frame);
     constexpr Duration kMostWait = std::chrono::milliseconds(200);  // A resize shows within this.
     const auto key = screen.WaitForKey(std::clamp(next - clock.Now(), Duration::zero(), kMostWait));
@@ -71,9 +73,11 @@ void Watch(const V2Client& client, const TopOptions& options, TopSample before, 
 }  // namespace
 
 CLI::App* AddTopCommand(CLI::App& app, TopOptions& options) {
-  CLI::App* command = app.add_subcommand("top", "Shows models, queues, batches and tenants of a server, live; q quits");
+  CLI::App* command =
+      app.add_subcommand("top", "Shows models, queues, batches and tenants of a server, live; q quits");
   command->footer(
-      "DEVICE is the share of the device's slots, QUEUE the requests that wait, BATCH the mean rows of a batch.");
+      "DEVICE is the share of the device's slots, QUEUE the requests that wait, BATCH the mean rows of a "
+      "batch.");
   AddServerOptions(*command, options.server);
   AddDurationOption(*command, "-i,--interval", options.interval, "Time between two looks");
   command->add_flag("--once", options.once, "Print one frame over one interval and end");
@@ -95,7 +99,8 @@ int RunTopCommand(const TopOptions& options) {
     return static_cast<int>(ExitCode::kOk);
   }
   if (::isatty(STDOUT_FILENO) != 1 || ::isatty(STDIN_FILENO) != 1) {
-    return FailWith(kName, InvalidArgument("no_terminal", "needs a terminal; --once prints one frame anywhere"));
+    return FailWith(kName,
+                    InvalidArgument("no_terminal", "needs a terminal; --once prints one frame anywhere"));
   }
   auto first = TakeSample(*client, clock);
   if (!first.ok()) return FailWith(kName, first.error());

@@ -1,11 +1,11 @@
 #include "mezzo/app/cli/top_view.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <tuple>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "mezzo/app/cli/bench_report.h"
 #include "mezzo/app/cli/internal/text_table.h"
@@ -84,7 +84,8 @@ std::vector<TopRow> ModelRows(const TopSample& after, const Deltas& deltas, doub
   std::string counted;  // Refusals have no version: the model's first line shows them.
   for (const IndexLine& line : after.index) {
     TopRow row = ModelRow(line, deltas, slots);
-    if (counted != line.name) row.refusals = deltas.PerSecond("mezzo_inference_refused_total", {{"model", line.name}});
+    if (counted != line.name)
+      row.refusals = deltas.PerSecond("mezzo_inference_refused_total", {{"model", line.name}});
     counted = line.name;
     for (const ServerStatistics& one : after.statistics) {
       if (one.model == line.name && one.version == line.version) row.memory_bytes = one.memory_bytes;
@@ -133,18 +134,24 @@ std::string DeviceCell(const TopView& view, const TopRow& row) {
 const std::vector<Column>& ModelColumns() {
   static const std::vector<Column> columns = {
       {"MODEL", 0,
-       [](const TopView&, const TopRow& row) { return row.name + (row.version.empty() ? "" : ":" + row.version); }},
-      {"STATE", 5, [](const TopView&, const TopRow& row) { return ToLower(row.state.empty() ? "on disk" : row.state); }},
+       [](const TopView&, const TopRow& row) {
+         return row.name + (row.version.empty() ? "" : ":" + row.version);
+       }},
+      {"STATE", 5,
+       [](const TopView&, const TopRow& row) { return ToLower(row.state.empty() ? "on disk" : row.state); }},
       {"REQ/S", 1, [](const TopView&, const TopRow& row) { return PerSecond(row.rate); }},
       {"P50", 4, [](const TopView&, const TopRow& row) { return Time(row.p50); }},
       {"P99", 2, [](const TopView&, const TopRow& row) { return Time(row.p99); }},
       {"QUEUE", 6, [](const TopView&, const TopRow& row) { return fmt::format("{:.1f}", row.queued); }},
       {"BATCH", 7,
-       [](const TopView&, const TopRow& row) { return row.batch < 0 ? "-" : fmt::format("{:.1f}", row.batch); }},
+       [](const TopView&, const TopRow& row) {
+         return row.batch < 0 ? "-" : fmt::format("{:.1f}", row.batch);
+       }},
       {"DEVICE", 3, DeviceCell},
       {"FAIL/S", 9, [](const TopView&, const TopRow& row) { return PerSecond(row.failures); }},
       {"REFUSE/S", 8, [](const TopView&, const TopRow& row) { return PerSecond(row.refusals); }},
-      {"MEMORY", 10, [](const TopView&, const TopRow& row) { return Bytes(static_cast<double>(row.memory_bytes)); }},
+      {"MEMORY", 10,
+       [](const TopView&, const TopRow& row) { return Bytes(static_cast<double>(row.memory_bytes)); }},
   };
   return columns;
 }
@@ -174,8 +181,8 @@ std::string Clip(std::string_view text, std::size_t width) {
 }
 
 /// The table's lines, header first, with as many columns as fit.
-std::vector<std::string> TableLines(const TopView& view, std::vector<Column> columns, const std::vector<TopRow>& rows,
-                                    std::size_t width, std::size_t most) {
+std::vector<std::string> TableLines(const TopView& view, std::vector<Column> columns,
+                                    const std::vector<TopRow>& rows, std::size_t width, std::size_t most) {
   while (true) {
     std::vector<std::string> header;
     for (const Column& column : columns) header.emplace_back(column.title);
@@ -202,15 +209,16 @@ std::vector<std::string> TableLines(const TopView& view, std::vector<Column> col
 std::vector<std::string> Summary(const TopView& view) {
   double rate = 0;
   for (const TopRow& row : view.models) rate += row.rate;
-  const std::string slots =
-      view.slots_known ? fmt::format("{:.1f} of {:.0f} slots busy", view.busy, view.slots)
-                       : fmt::format("{:.2f} slots busy", view.busy);
+  const std::string slots = view.slots_known
+                                ? fmt::format("{:.1f} of {:.0f} slots busy", view.busy, view.slots)
+                                : fmt::format("{:.2f} slots busy", view.busy);
   std::string memory = Bytes(view.model_bytes);
   if (view.model_budget_bytes > 0) memory += " of " + Bytes(view.model_budget_bytes);
-  return {fmt::format("mezzo top  {}  {} req/s, {} queued", view.url, PerSecond(rate), ShortCount(view.queued)),
-          fmt::format("device {}, models {}", slots, memory),
-          fmt::format("process {:.2f} cores, {} resident, {:.0f} connections, {:.0f} threads, {:.0f} loop stalls",
-                      view.cpu, Bytes(view.resident_bytes), view.connections, view.threads, view.loop_stalls)};
+  return {
+      fmt::format("mezzo top  {}  {} req/s, {} queued", view.url, PerSecond(rate), ShortCount(view.queued)),
+      fmt::format("device {}, models {}", slots, memory),
+      fmt::format("process {:.2f} cores, {} resident, {:.0f} connections, {:.0f} threads, {:.0f} loop stalls",
+                  view.cpu, Bytes(view.resident_bytes), view.connections, view.threads, view.loop_stalls)};
 }
 
 }  // namespace
@@ -220,12 +228,14 @@ Result<std::vector<IndexLine>> ParseIndex(std::string_view json) {
   if (!body.is_array()) return Internal("bad_answer", "the repository index is not a JSON list");
   std::vector<IndexLine> lines;
   for (const auto& item : body) {
-    if (!item.is_object()) return Internal("bad_answer", "the repository index holds something other than objects");
+    if (!item.is_object())
+      return Internal("bad_answer", "the repository index holds something other than objects");
     const auto text = [&item](const char* key) {
       const auto found = item.find(key);
       return found != item.end() && found->is_string() ? found->get<std::string>() : std::string();
     };
-    lines.push_back({.name = text("name"), .version = text("version"), .state = text("state"), .reason = text("reason")});
+    lines.push_back(
+        {.name = text("name"), .version = text("version"), .state = text("state"), .reason = text("reason")});
   }
   return lines;
 }
@@ -276,7 +286,8 @@ std::string RenderTop(const TopView& view, std::size_t width, std::size_t height
   };
   // Tenants get what they need up to a third of the screen; models take the rest.
   const std::size_t room = height > lines.size() + 4 ? height - lines.size() - 4 : 0;
-  const std::size_t tenants = std::min(view.tenants.size(), std::max<std::size_t>(room / 3, room > 3 ? 1 : 0));
+  const std::size_t tenants =
+      std::min(view.tenants.size(), std::max<std::size_t>(room / 3, room > 3 ? 1 : 0));
   add_table(TableLines(view, ModelColumns(), view.models, width, room - tenants));
   add_table(TableLines(view, TenantColumns(), view.tenants, width, tenants));
   if (view.models.empty()) lines.push_back(Clip("no models", width));

@@ -63,11 +63,12 @@ struct TopView {
   std::vector<TopRow> tenants;  ///< Likewise.
 };
 
-/// Compares two samples; `before` must be the earlier one of the same server (after a restart rates are zero).
+/// Compares two samples; `before` must be the earlier one of the same server (after a restart rates are
+/// zero).
 TopView CompareSamples(const TopSample& before, const TopSample& after);
 
-/// A frame of at most `height` lines of at most `width` columns, without cursor movement; columns that do not fit are
-/// left out, least important first. `colour`: with ANSI attributes.
+/// A frame of at most `height` lines of at most `width` columns, without cursor movement; columns that do not
+/// fit are left out, least important first. `colour`: with ANSI attributes.
 std::string RenderTop(const TopView& view, std::size_t width, std::size_t height, bool colour);
 
 }  // namespace mezzo::app::cli

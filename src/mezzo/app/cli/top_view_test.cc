@@ -17,18 +17,22 @@ std::string Scrape(int calls, double device_seconds) {
   const std::string n = std::to_string(calls);
   const std::string labels = R"(model="minilm",version="1",tenant="a")";
   return "# TYPE mezzo_inference_requests counter\n"
-         "mezzo_inference_requests_total{" + labels + R"(,outcome="success"} )" + n + "\n" +
-         "mezzo_inference_requests_total{" + labels + R"(,outcome="failure"} 0)" + "\n" +
-         "mezzo_inference_request_seconds_bucket{" + labels + R"(,le="0.01"} 0)" + "\n" +
-         "mezzo_inference_request_seconds_bucket{" + labels + R"(,le="0.02"} )" + n + R"( # {trace_id="ab"} 0.015 1.5)" + "\n" +
-         "mezzo_inference_request_seconds_bucket{" + labels + R"(,le="+Inf"} )" + n + "\n" +
-         "mezzo_inference_batch_rows_sum{model=\"minilm\",version=\"1\"} " + n + "\n" +
-         "mezzo_inference_batch_rows_count{model=\"minilm\",version=\"1\"} " + std::to_string(calls / 4) + "\n" +
-         "mezzo_inference_refused_total{model=\"minilm\",reason=\"queue_full\"} " + std::to_string(calls / 10) + "\n" +
+         "mezzo_inference_requests_total{" +
+         labels + R"(,outcome="success"} )" + n + "\n" + "mezzo_inference_requests_total{" + labels +
+         R"(,outcome="failure"} 0)" + "\n" + "mezzo_inference_request_seconds_bucket{" + labels +
+         R"(,le="0.01"} 0)" + "\n" + "mezzo_inference_request_seconds_bucket{" + labels + R"(,le="0.02"} )" +
+         n + R"( # {trace_id="ab"} 0.015 1.5)" + "\n" + "mezzo_inference_request_seconds_bucket{" + labels +
+         R"(,le="+Inf"} )" + n + "\n" + "mezzo_inference_batch_rows_sum{model=\"minilm\",version=\"1\"} " +
+         n + "\n" + "mezzo_inference_batch_rows_count{model=\"minilm\",version=\"1\"} " +
+         std::to_string(calls / 4) + "\n" +
+         "mezzo_inference_refused_total{model=\"minilm\",reason=\"queue_full\"} " +
+         std::to_string(calls / 10) + "\n" +
          "mezzo_inference_device_nanoseconds_total{model=\"minilm\",version=\"1\"} " +
          std::to_string(static_cast<long>(device_seconds * 1e9)) + "\n" +
-         "mezzo_sched_charged_seconds_total{tenant=\"a\",class=\"standard\"} " + std::to_string(device_seconds) + "\n" +
-         "mezzo_sched_slots 2\nmezzo_sched_queued_items 12\nmezzo_process_resident_memory_bytes 1.048576e+08\n"
+         "mezzo_sched_charged_seconds_total{tenant=\"a\",class=\"standard\"} " +
+         std::to_string(device_seconds) + "\n" +
+         "mezzo_sched_slots 2\nmezzo_sched_queued_items 12\nmezzo_process_resident_memory_bytes "
+         "1.048576e+08\n"
          "# EOF\n";
 }
 
@@ -43,7 +47,8 @@ TopSample SampleAt(seconds at, const std::string& scrape) {
 }
 
 TopView TwoSecondsOfWork() {
-  TopView view = CompareSamples(SampleAt(seconds(10), Scrape(1000, 5)), SampleAt(seconds(12), Scrape(1400, 6)));
+  TopView view =
+      CompareSamples(SampleAt(seconds(10), Scrape(1000, 5)), SampleAt(seconds(12), Scrape(1400, 6)));
   view.url = "http://h:1";
   return view;
 }
@@ -68,19 +73,20 @@ TEST(CompareSamples, FiguresAreOfTheTimeBetween) {
 }
 
 TEST(CompareSamples, ARestartedServerHasNoNegativeRates) {
-  const TopView view = CompareSamples(SampleAt(seconds(10), Scrape(1000, 5)), SampleAt(seconds(12), Scrape(8, 0)));
+  const TopView view =
+      CompareSamples(SampleAt(seconds(10), Scrape(1000, 5)), SampleAt(seconds(12), Scrape(8, 0)));
   EXPECT_DOUBLE_EQ(view.models[0].rate, 0);
   EXPECT_DOUBLE_EQ(view.busy, 0);
 }
 
 TEST(RenderTop, ShowsModelsTenantsDeviceAndProcess) {
   EXPECT_EQ(RenderTop(TwoSecondsOfWork(), 120, 40, false),
-            "mezzo top  http://h:1  200 req/s, 12.0 queued\n"
+            "mezzo top  http://h:1  200 req/s, 12 queued\n"
             "device 0.5 of 2 slots busy, models -\n"
             "process 0.00 cores, 100 MiB resident, 0 connections, 0 threads, 0 loop stalls\n"
             "\n"
-            "MODEL     STATE    REQ/S     P50     P99  QUEUE  BATCH  DEVICE  FAIL/S  REFUSE/S  MEMORY\n"
-            "minilm:1  ready      200  15.0ms  19.9ms    0.0    4.0     25%       0      20.0  90 MiB\n"
+            "MODEL       STATE  REQ/S     P50     P99  QUEUE  BATCH  DEVICE  FAIL/S  REFUSE/S  MEMORY\n"
+            "minilm:1    ready    200  15.0ms  19.9ms    0.0    4.0     25%       0        20  90 MiB\n"
             "idle      on disk      0       -       -    0.0      -      0%       0         0       -\n"
             "\n"
             "TENANT  REQ/S     P50     P99  QUEUE  DEVICE  FAIL/S\n"
@@ -115,7 +121,8 @@ TEST(RenderTop, ColourOnlyWhenAsked) {
 }
 
 TEST(MetricsText, ReadsLabelsWithEscapes) {
-  const auto metrics = MetricsText::Parse("a_total{m=\"x\\\"y\\\\z\\n\",n=\"1\"} 3 1700000000\na_total{m=\"b\",n=\"1\"} 4\n");
+  const auto metrics =
+      MetricsText::Parse("a_total{m=\"x\\\"y\\\\z\\n\",n=\"1\"} 3 1700000000\na_total{m=\"b\",n=\"1\"} 4\n");
   ASSERT_TRUE(metrics.ok());
   EXPECT_EQ(metrics->Sum("a_total"), 7);
   EXPECT_EQ(metrics->Sum("a_total", {{"m", "x\"y\\z\n"}}), 3);

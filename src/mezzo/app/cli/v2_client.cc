@@ -1,5 +1,7 @@
 #include "mezzo/app/cli/v2_client.h"
 
+#include <optional>
+
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -8,8 +10,6 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
-#include <optional>
-
 #include <nlohmann/json.hpp>
 
 #include "mezzo/base/strings.h"
@@ -40,7 +40,8 @@ ErrorCode Await(asio::io_context& io, Start&& start) {
 template <typename Stream>
 ErrorCode Exchange(asio::io_context& io, Stream& stream, const Request& request,
                    http::response_parser<http::string_body>& answer) {
-  if (const ErrorCode error = Await(io, [&](auto done) { http::async_write(stream, request, done); })) return error;
+  if (const ErrorCode error = Await(io, [&](auto done) { http::async_write(stream, request, done); }))
+    return error;
   beast::flat_buffer buffer;
   return Await(io, [&](auto done) { http::async_read(stream, buffer, answer, done); });
 }
@@ -68,7 +69,8 @@ ErrorCode ExchangePlain(const Peer& peer, const Request& request,
   return Exchange(io, stream, request, answer);
 }
 
-ErrorCode ExchangeTls(const Peer& peer, const Request& request, http::response_parser<http::string_body>& answer) {
+ErrorCode ExchangeTls(const Peer& peer, const Request& request,
+                      http::response_parser<http::string_body>& answer) {
   asio::io_context io{1};
   asio::ssl::context tls(asio::ssl::context::tls_client);
   ErrorCode error;
@@ -119,7 +121,8 @@ Error Refusal(const HttpReply& reply) {
   }
   if (message.empty()) message = Printable(reply.body, 300);
   std::string text = "the server answered " + std::to_string(reply.status);
-  if (const auto reason = reply.Header("X-Mezzo-Reason"); !reason.empty()) text += " (" + std::string(reason) + ")";
+  if (const auto reason = reply.Header("X-Mezzo-Reason"); !reason.empty())
+    text += " (" + std::string(reason) + ")";
   return {Code::kUnknown, "server_refused", message.empty() ? text : text + ": " + message};
 }
 
@@ -129,10 +132,12 @@ Result<std::vector<TensorSignature>> ParseTensors(const Json& list) {
     TensorSignature tensor;
     tensor.name = item.at("name").get<std::string>();
     const auto dtype = tensor::ParseDType(item.at("datatype").get<std::string>());
-    if (!dtype) return BadAnswer("unknown datatype '" + Printable(item.at("datatype").get<std::string>()) + "'");
+    if (!dtype)
+      return BadAnswer("unknown datatype '" + Printable(item.at("datatype").get<std::string>()) + "'");
     tensor.dtype = *dtype;
     for (const Json& dim : item.at("shape")) {
-      if (!tensor.shape.Append(dim.get<std::int64_t>())) return BadAnswer("a shape has more than 12 dimensions");
+      if (!tensor.shape.Append(dim.get<std::int64_t>()))
+        return BadAnswer("a shape has more than 12 dimensions");
     }
     tensors.push_back(std::move(tensor));
   }
@@ -197,7 +202,8 @@ Result<HttpReply> V2Client::Call(std::string_view method, const std::string& pat
   http::response_parser<http::string_body> parser;
   parser.body_limit(kMaxAnswer);
   const Peer peer{.address = address_, .ca_file = ca_file_, .timeout = timeout_};
-  const ErrorCode error = address_.tls ? ExchangeTls(peer, request, parser) : ExchangePlain(peer, request, parser);
+  const ErrorCode error =
+      address_.tls ? ExchangeTls(peer, request, parser) : ExchangePlain(peer, request, parser);
   if (error && !(error == http::error::end_of_stream && parser.is_done())) {
     const std::string what = error == beast::error::timeout ? "no answer in time" : error.message();
     return Unavailable("unreachable", url_ + ": " + what);

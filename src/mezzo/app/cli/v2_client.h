@@ -52,11 +52,11 @@ struct ServerStatistics {
 /// "/v2/models/NAME[/versions/VERSION]", percent-encoded.
 std::string ModelPath(std::string_view model, std::string_view version);
 
-/// Asks a server over HTTP, one connection for each request, and blocks; for what a command asks once. Answers are at
-/// most 1 GiB.
+/// Asks a server over HTTP, one connection for each request, and blocks; for what a command asks once.
+/// Answers are at most 1 GiB.
 ///
-/// Errors: kUnavailable "unreachable" naming the URL; "server_refused" with the server's own message; "bad_answer" when
-/// an answer is not what the protocol says.
+/// Errors: kUnavailable "unreachable" naming the URL; "server_refused" with the server's own message;
+/// "bad_answer" when an answer is not what the protocol says.
 class V2Client {
  public:
   /// Fails with "bad_url" or "missing_key".
@@ -64,8 +64,8 @@ class V2Client {
 
   using Headers = std::vector<std::pair<std::string, std::string>>;
   /// Any answer counts as success, whatever its status.
-  [[nodiscard]] Result<HttpReply> Call(std::string_view method, const std::string& path, const std::string& body = {},
-                                       const Headers& headers = {}) const;
+  [[nodiscard]] Result<HttpReply> Call(std::string_view method, const std::string& path,
+                                       const std::string& body = {}, const Headers& headers = {}) const;
   /// The body of an answer with a 2xx status.
   [[nodiscard]] Result<HttpReply> CallOk(std::string_view method, const std::string& path,
                                          const std::string& body = {}, const Headers& headers = {}) const;

@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::uint16_t kFirstMapping = static_cast<std::uint16_t>(CharAction::kCombining) + 1;
 
-std::uint16_t ActionOf(char32_t code) { return kActions[kBlockOf[code / kBlockSize] * kBlockSize + code % kBlockSize]; }
+std::uint16_t ActionOf(char32_t code) {
+  return kActions[kBlockOf[code / kBlockSize] * kBlockSize + code % kBlockSize];
+}
 
 }  // namespace
 

@@ -8,7 +8,7 @@ namespace mezzo::text::internal {
 
 enum class CharAction : std::uint8_t {
   kKeep,
-  kDrop,         ///< Controls, formats, private use, and accents that combine.
+  kDrop,  ///< Controls, formats, private use, and accents that combine.
   kSpace,
   kPunctuation,  ///< A word of its own.
   kCjk,          ///< A word of its own.
@@ -18,8 +18,8 @@ enum class CharAction : std::uint8_t {
 
 struct CharFate {
   CharAction action = CharAction::kKeep;
-  /// What stands for the character when not empty: decomposed, without accents, lower case. Each of them is kept;
-  /// several are never words of their own.
+  /// What stands for the character when not empty: decomposed, without accents, lower case. Each of them is
+  /// kept; several are never words of their own.
   std::span<const char32_t> mapping;
   char32_t single = 0;  ///< The same for a mapping to one character; 0: there is none.
 };

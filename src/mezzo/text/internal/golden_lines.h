@@ -8,7 +8,8 @@
 
 #include "mezzo/base/check.h"
 
-// Reads the files of expected tokens, for tests and benchmarks: JSON with one {"text":...,"ids":[...]} a line.
+// Reads the files of expected tokens, for tests and benchmarks: JSON with one {"text":...,"ids":[...]} a
+// line.
 namespace mezzo::text::internal {
 
 struct GoldenLine {

@@ -8,7 +8,8 @@
 
 namespace mezzo::text::internal {
 
-/// A set of strings with a number each, for finding the longest that a text starts with. Immutable; thread-safe.
+/// A set of strings with a number each, for finding the longest that a text starts with. Immutable;
+/// thread-safe.
 class PieceTrie {
  public:
   struct Match {
@@ -28,7 +29,8 @@ class PieceTrie {
     std::int32_t id = -1;
   };
 
-  // The children of a node lie side by side; labels_[i] is the byte that leads to nodes_[i]. Node 0 is the root.
+  // The children of a node lie side by side; labels_[i] is the byte that leads to nodes_[i]. Node 0 is the
+  // root.
   std::vector<Node> nodes_;
   std::vector<unsigned char> labels_;
 };

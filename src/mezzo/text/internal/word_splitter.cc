@@ -131,14 +131,20 @@ bool WordSplitter::TakeWide() {
     return true;
   }
   switch (fate.action) {
-    case CharAction::kSpace: return chars_ != 0;
-    case CharAction::kBarrier: barrier_ = size_; break;
-    case CharAction::kCombining: PushCombining(code, CombiningClass(code)); break;
+    case CharAction::kSpace:
+      return chars_ != 0;
+    case CharAction::kBarrier:
+      barrier_ = size_;
+      break;
+    case CharAction::kCombining:
+      PushCombining(code, CombiningClass(code));
+      break;
     case CharAction::kKeep:
       if (fate.mapping.empty()) Push(code);
       for (const char32_t part : fate.mapping) PushCombining(part, CombiningClass(part));
       break;
-    default: break;
+    default:
+      break;
   }
   return false;
 }

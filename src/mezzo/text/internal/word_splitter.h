@@ -6,8 +6,9 @@
 
 namespace mezzo::text::internal {
 
-/// Cleans a text as BERT's uncased tokenizer does and hands out its words one by one: controls dropped, accents
-/// stripped, lower case, split at white space, punctuation and CJK characters. Bytes that are not UTF-8 are dropped.
+/// Cleans a text as BERT's uncased tokenizer does and hands out its words one by one: controls dropped,
+/// accents stripped, lower case, split at white space, punctuation and CJK characters. Bytes that are not
+/// UTF-8 are dropped.
 ///
 /// Time is linear in the text, memory constant. Not thread-safe.
 class WordSplitter {

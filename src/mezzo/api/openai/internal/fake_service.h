@@ -36,7 +36,8 @@ class FakeCatalog final : public models::Catalog {
   Result<models::VersionRef> Acquire(std::string_view model, std::string_view /*version*/) override {
     const std::string name(model);
     if (failed_.contains(name)) {
-      return Unavailable("model_not_ready", "Request for unknown model: '" + name + "' has no available versions");
+      return Unavailable("model_not_ready",
+                         "Request for unknown model: '" + name + "' has no available versions");
     }
     if (!versions_.contains(name)) {
       return NotFound("model_unknown", "Request for unknown model: '" + name + "' is not found");
@@ -57,16 +58,20 @@ class FakeCatalog final : public models::Catalog {
   Result<std::vector<std::int64_t>> VersionsOf(std::string_view /*model*/) override {
     return std::vector<std::int64_t>{1};
   }
-  bool IsReady(std::string_view model, std::string_view version) override { return Acquire(model, version).ok(); }
+  bool IsReady(std::string_view model, std::string_view version) override {
+    return Acquire(model, version).ok();
+  }
   bool StartupDone() override { return true; }
   std::vector<models::IndexEntry> Index(bool /*ready_only*/) override {
     std::vector<models::IndexEntry> out;
     for (const auto& [name, version] : versions_) {
-      const auto state = on_disk_.contains(name) ? models::VersionState::kOnDisk : models::VersionState::kReady;
+      const auto state =
+          on_disk_.contains(name) ? models::VersionState::kOnDisk : models::VersionState::kReady;
       out.push_back({.name = name, .version = "1", .state = state, .reason = ""});
     }
     for (const auto& name : failed_) {
-      out.push_back({.name = name, .version = "1", .state = models::VersionState::kUnavailable, .reason = "broken"});
+      out.push_back(
+          {.name = name, .version = "1", .state = models::VersionState::kUnavailable, .reason = "broken"});
     }
     return out;
   }
@@ -123,7 +128,8 @@ class FakeService final : public inference::Service {
                                                              std::string_view /*version*/) override {
     return std::vector<inference::ModelStatistics>();
   }
-  void RecordEdges(const inference::InferenceAnswer& /*answer*/, Duration /*admit*/, Duration /*encode*/) override {
+  void RecordEdges(const inference::InferenceAnswer& /*answer*/, Duration /*admit*/,
+                   Duration /*encode*/) override {
     ++recorded_edges;
   }
   [[nodiscard]] models::Catalog& catalog() override { return catalog_; }
@@ -135,7 +141,7 @@ class FakeService final : public inference::Service {
   std::optional<Error> failure;
   std::size_t fail_from = 0;  ///< The first call that fails, counted from 1.
   bool fail_once = false;
-  float poison = 0;           ///< Added to every number: not-a-number spoils the answers.
+  float poison = 0;  ///< Added to every number: not-a-number spoils the answers.
   std::int64_t extra_rows = 0;
 
  private:

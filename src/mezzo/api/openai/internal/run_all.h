@@ -42,9 +42,10 @@ runtime::Task<Result<void>> RunLane(Fan* fan, Make* make) {
   co_return Result<void>();
 }
 
-/// Runs make(0), make(1), … make(count - 1), each a Task<Result<void>> that ends on this loop, at most `width` at a time;
-/// the first ones start in this turn of the loop. After an error nothing more is started; it is returned once what
-/// runs has ended. On a loop's thread, or where every task ends on the thread that resumes it.
+/// Runs make(0), make(1), … make(count - 1), each a Task<Result<void>> that ends on this loop, at most
+/// `width` at a time; the first ones start in this turn of the loop. After an error nothing more is started;
+/// it is returned once what runs has ended. On a loop's thread, or where every task ends on the thread that
+/// resumes it.
 template <typename Make>
 runtime::Task<Result<void>> RunAll(std::size_t count, std::size_t width, Make make) {
   Fan fan;

@@ -1,16 +1,17 @@
 #pragma once
 
 #include <atomic>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
 #include <functional>
 #include <list>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
 
 #include "mezzo/base/mutex.h"
 
@@ -23,8 +24,8 @@ class FakeServer {
     int status = 200;
     std::string body = "{}";
     std::vector<std::pair<std::string, std::string>> headers;
-    bool close = false;       ///< Close the connection after the answer.
-    bool hang_up = false;     ///< Close it instead of answering.
+    bool close = false;    ///< Close the connection after the answer.
+    bool hang_up = false;  ///< Close it instead of answering.
     bool chunked = false;
   };
   using Request = boost::beast::http::request<boost::beast::http::string_body>;

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <boost/beast/http/basic_parser.hpp>
-
 #include <cstdint>
 #include <string>
+
+#include <boost/beast/http/basic_parser.hpp>
 
 namespace mezzo::app::cli {
 

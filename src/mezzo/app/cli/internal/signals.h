@@ -8,8 +8,8 @@
 
 namespace mezzo::app::cli {
 
-/// Holds signals back while it lives, in this thread and those it starts, so that a loop can ask for them. One that
-/// came and was never asked for acts at the end as it would have.
+/// Holds signals back while it lives, in this thread and those it starts, so that a loop can ask for them.
+/// One that came and was never asked for acts at the end as it would have.
 class SignalCatcher {
  public:
   explicit SignalCatcher(std::initializer_list<int> signals) {

@@ -10,11 +10,12 @@ namespace mezzo::app::cli {
 
 /// Characters on the screen, taking each UTF-8 sequence as one.
 inline std::size_t ColumnsOf(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
-/// Columns as wide as their widest cell, two spaces apart; the first is aligned left, the others right (or left too).
+/// Columns as wide as their widest cell, two spaces apart; the first is aligned left, the others right (or
+/// left too).
 class TextTable {
  public:
   explicit TextTable(std::vector<std::string> header, bool all_left = false)

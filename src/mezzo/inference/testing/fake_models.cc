@@ -1,9 +1,9 @@
 #include <atomic>
 #include <cstring>
 
-#include "mezzo/inference/internal/fake_models.h"
+#include "mezzo/inference/testing/fake_models.h"
 
-namespace mezzo::inference::internal {
+namespace mezzo::inference::testing {
 namespace {
 
 class FakeControl final : public engine::RunControl {
@@ -137,4 +137,4 @@ runtime::Task<Result<void>> FakeCatalog::Unload(runtime::Context /*ctx*/, ModelN
   co_return Result<void>();
 }
 
-}  // namespace mezzo::inference::internal
+}  // namespace mezzo::inference::testing

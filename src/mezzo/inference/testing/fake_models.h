@@ -11,7 +11,7 @@
 #include "mezzo/models/catalog.h"
 
 /// Models made of functions, for tests of the call path.
-namespace mezzo::inference::internal {
+namespace mezzo::inference::testing {
 
 tensor::Tensor MakeFloats(tensor::Shape shape, const std::vector<float>& values);
 tensor::Tensor MakeStrings(tensor::Shape shape, const std::vector<std::string>& values);
@@ -56,4 +56,4 @@ class FakeCatalog final : public models::Catalog {
   std::map<std::string, models::VersionRef, std::less<>> versions_;
 };
 
-}  // namespace mezzo::inference::internal
+}  // namespace mezzo::inference::testing
