@@ -58,7 +58,7 @@ TEST(EmbeddingRequest, RefusalsNameThePlace) {
   EXPECT_THAT(Refusal(R"({"input":"x"})"), HasSubstr("model_missing"));
   EXPECT_THAT(Refusal(R"({"model":"","input":"x"})"), HasSubstr("model_missing"));
   EXPECT_THAT(Refusal(R"({"model":3,"input":"x"})"),
-              HasSubstr("field_type: 'model' must be a string, not number"));
+              HasSubstr("field_type: 'model' must be a string, not a number"));
   EXPECT_THAT(Refusal(R"({"model":"m"})"), HasSubstr("you must provide 'input'"));
   EXPECT_THAT(Refusal(R"({"model":"m","model":"n","input":"x"})"), HasSubstr("field_duplicate: 'model'"));
   EXPECT_THAT(Refusal("[]"), HasSubstr("json_malformed"));
@@ -83,11 +83,11 @@ TEST(EmbeddingRequest, RefusesOddInputs) {
   EXPECT_THAT(RefusedInput("null"), HasSubstr("embedding_input_invalid"));
   EXPECT_THAT(RefusedInput("[true]"), HasSubstr("embedding_input_invalid"));
   EXPECT_THAT(RefusedInput(R"(["a",1])"),
-              HasSubstr("'input' must have elements of one kind: string, not number"));
+              HasSubstr("'input' must have elements of one kind: a string, not a number"));
   EXPECT_THAT(RefusedInput(R"([1,"a"])"),
-              HasSubstr("'input' must have elements of one kind: number, not string"));
+              HasSubstr("'input' must have elements of one kind: a number, not a string"));
   EXPECT_THAT(RefusedInput(R"([[1,"a"]])"),
-              HasSubstr("'input[0]' must be an array of token ids, not string"));
+              HasSubstr("'input[0]' must be an array of token ids, not a string"));
   EXPECT_THAT(RefusedInput("[[1],[2,-3]]"),
               HasSubstr("token 1 of 'input[1]' must be an integer in [0, 2147483647]"));
   EXPECT_THAT(RefusedInput("[1.5]"), HasSubstr("token 0 of 'input[0]'"));

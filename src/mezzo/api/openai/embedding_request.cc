@@ -59,7 +59,7 @@ class Decoder {
   /// What is there instead of what was wanted; a syntax error when nothing valid is.
   Error Wrong(std::string_view reason, std::string_view wanted) {
     const JsonKind found = reader_.Peek();
-    if (found == JsonKind::kNone && !reader_.Skip()) return reader_.error();
+    if (!reader_.Skip()) return reader_.error();
     return InvalidArgument(reason, std::string(wanted) + ", not " + std::string(JsonReader::KindName(found)));
   }
 

@@ -67,7 +67,8 @@ net::HttpResponse ErrorResponse(int status, const Error& error) {
   net::HttpResponse response = api::ErrorResponse(error);
   response.status = status;
   std::string_view code = Find(kCodes, error.reason());
-  if (code.empty()) code = status == kTooManyRequests ? "rate_limit_exceeded" : error.reason();
+  if (code.empty() && status == kTooManyRequests) code = "rate_limit_exceeded";
+  if (code.empty()) code = error.reason();
   response.text = "{\"error\":{\"message\":";
   AppendJsonString(error.message(), &response.text);
   AppendMember("type", TypeOf(status), &response.text);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "mezzo/app/cli/internal/text_table.h"
 
@@ -116,18 +117,8 @@ std::string Remarks(const BenchReport& report) {
 }
 
 void AppendText(std::string& out, std::string_view text) {
-  out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out.append({'\\', c});
-    } else if (byte < 0x20) {
-      out += fmt::format("\\u{:04x}", byte);
-    } else {
-      out += byte < 0x80 ? c : '?';
-    }
-  }
-  out += '"';
+  using Json = nlohmann::json;
+  out += Json(text).dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
 }
 
 void AppendKinds(std::string& out, const std::map<std::string, std::uint64_t>& kinds) {
