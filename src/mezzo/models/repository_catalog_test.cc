@@ -580,8 +580,9 @@ TEST_F(RepositoryCatalogTest, AReloadOfTheSameVersionSwitchesAtOnceAndKeepsOldRe
 
 TEST_F(RepositoryCatalogTest, ExplicitControlLoadsAndUnloadsByName) {
   options_.control = ControlMode::kExplicit;
-  std::atomic<int> unloads{0};
-  options_.after_unload = [&unloads] { ++unloads; };
+  // Shared: the catalog, which outlives this frame, frees the last session at its own end.
+  const auto unloads = std::make_shared<std::atomic<int>>(0);
+  options_.after_unload = [unloads] { ++*unloads; };
   files_.Write("m/1/model.onnx");
   files_.Write("other/1/model.onnx");
   Start();
@@ -596,7 +597,7 @@ TEST_F(RepositoryCatalogTest, ExplicitControlLoadsAndUnloadsByName) {
   ASSERT_TRUE(Unload("m").ok());
   EXPECT_EQ(catalog_->Acquire("m", "").error().reason(), "model_unknown");
   EXPECT_TRUE(Eventually([this] { return engine_.sessions() == 0 && catalog_->bytes_used() == 0; }));
-  EXPECT_TRUE(Eventually([&unloads] { return unloads > 0; }));
+  EXPECT_TRUE(Eventually([unloads] { return *unloads > 0; }));
   EXPECT_EQ(binder_.orderly, 1) << "the extension ends before its session";
   EXPECT_NE(binder_.thread_of_end, std::this_thread::get_id());
   EXPECT_THAT(Index(), ElementsAre("m/1 unavailable: unloaded", "other/ unknown"));

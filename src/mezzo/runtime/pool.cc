@@ -2,15 +2,19 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+
 namespace mezzo::runtime {
 namespace {
 
 /// Nice 10 has a tenth of a normal thread's weight: serving wins every contest, and loading still moves on a host whose
 /// cores are all busy. (SCHED_IDLE was tried: on such a host a load of 50 ms took 20 s.)
 constexpr int kBackgroundNice = 10;
+constexpr int kLeastNice = 19;
 
+/// Of this thread: on Linux the zero names the calling thread.
 void LowerPriority() {
-  ::setpriority(PRIO_PROCESS, 0, kBackgroundNice);  // Of this thread: on Linux the zero names the calling thread.
+  ::setpriority(PRIO_PROCESS, 0, std::min(::getpriority(PRIO_PROCESS, 0) + kBackgroundNice, kLeastNice));
 }
 
 }  // namespace

@@ -213,7 +213,7 @@ TEST_F(GrpcServerTest, CompressedMessagesOverTheLimitAreRefusedToo) {
   options.max_message_bytes = 1 << 20;
   Serve(options);
   auto request = MakeRequest("echo");
-  *request.mutable_raw_input_contents(0) = std::string(100 << 20, '\0');
+  *request.mutable_raw_input_contents(0) = std::string(8 << 20, '\0');
   grpc::ClientContext context;
   context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
   ::inference::ModelInferResponse response;
@@ -224,7 +224,7 @@ TEST_F(GrpcServerTest, CompressedMessagesOverTheLimitAreRefusedToo) {
 TEST_F(GrpcServerTest, BombsAreRefusedByTheirRatio) {
   Serve();
   auto request = MakeRequest("echo");
-  *request.mutable_raw_input_contents(0) = std::string(60 << 20, '\0');
+  *request.mutable_raw_input_contents(0) = std::string(8 << 20, '\0');
   grpc::ClientContext context;
   context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
   ::inference::ModelInferResponse response;
