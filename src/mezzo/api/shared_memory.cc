@@ -59,11 +59,12 @@ Result<SharedBytes> SharedMemoryWindow::Read() const {
   return buffer.Share();
 }
 
-Result<void> SharedMemoryWindow::Write(BytesView bytes) const {
+Result<void> SharedMemoryWindow::Write(std::string_view name, BytesView bytes) const {
   if (bytes.size() > size_) {
-    return InvalidArgument("shared_memory_output_size", "the output needs " + std::to_string(bytes.size()) +
-                                                            " bytes, its shared memory has " +
-                                                            std::to_string(size_));
+    return Internal("shared_memory_output_size", "shared memory size specified with the request for output '" +
+                                                     std::string(name) + "' (" + std::to_string(size_) +
+                                                     " bytes) should be at least " + std::to_string(bytes.size()) +
+                                                     " bytes to hold the results");
   }
   if (!object_->writable) {
     return InvalidArgument("shared_memory_read_only", "the shared memory object " + Quoted(object_->key) +

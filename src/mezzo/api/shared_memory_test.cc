@@ -51,7 +51,7 @@ TEST_F(SharedMemoryTest, ReadsAndWritesARegisteredRegion) {
   const auto window = regions_.Window(alice_, "r", 2, 4);
   ASSERT_TRUE(window.ok());
   EXPECT_EQ(window->Read()->text(), "6789");
-  ASSERT_TRUE(window->Write(AsBytes("xy")).ok());
+  ASSERT_TRUE(window->Write("out", AsBytes("xy")).ok());
   EXPECT_EQ(object_.Content(), "012345xy89abcdef");
 }
 
@@ -59,7 +59,7 @@ TEST_F(SharedMemoryTest, ASnapshotDoesNotChange) {
   ASSERT_TRUE(regions_.Register(alice_, "r", object_.key(), 0, 16).ok());
   const auto window = regions_.Window(alice_, "r", 0, 4);
   const auto before = window->Read();
-  ASSERT_TRUE(window->Write(AsBytes("ZZZZ")).ok());
+  ASSERT_TRUE(window->Write("out", AsBytes("ZZZZ")).ok());
   EXPECT_EQ(before->text(), "0123");
 }
 
@@ -68,7 +68,7 @@ TEST_F(SharedMemoryTest, AShrunkObjectIsAnErrorAndNoCrash) {
   const auto window = regions_.Window(alice_, "r", 0, 16);
   object_.Shrink();
   EXPECT_EQ(window->Read().error().reason(), "shared_memory_shrunk");
-  EXPECT_EQ(window->Write(AsBytes("0123456789")).error().reason(), "shared_memory_shrunk");
+  EXPECT_EQ(window->Write("out", AsBytes("0123456789")).error().reason(), "shared_memory_shrunk");
 }
 
 TEST_F(SharedMemoryTest, TenantsSeeOnlyTheirOwn) {
@@ -103,8 +103,9 @@ TEST_F(SharedMemoryTest, ChecksRangesWithoutOverflow) {
       regions_.Register(alice_, "s", object_.key(), 8, 9).error().message(),
       "failed to register shared memory region 's': 9 bytes at offset 8 are not within the 16 bytes of '" +
           object_.key() + "'");
-  EXPECT_EQ(regions_.Window(alice_, "r", 0, 2)->Write(AsBytes("abc")).error().message(),
-            "the output needs 3 bytes, its shared memory has 2");
+  EXPECT_EQ(regions_.Window(alice_, "r", 0, 2)->Write("out", AsBytes("abc")).error().message(),
+            "shared memory size specified with the request for output 'out' (2 bytes) should be at least 3 bytes to hold the "
+            "results");
 }
 
 TEST_F(SharedMemoryTest, RefusesKeysThatAreNotPlainNames) {

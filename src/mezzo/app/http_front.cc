@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "mezzo/app/browser_guard.h"
+
 namespace mezzo::app {
 
 net::HttpHandler* HttpFront::Find(std::string_view path) const {
@@ -16,6 +18,13 @@ net::HttpHandler* HttpFront::Find(std::string_view path) const {
 }
 
 net::BodyPlan HttpFront::PlanBody(const net::HttpRequest& head) const {
+  if (guard_browsers_) {
+    if (auto refusal = RefuseForeignPage(head)) {
+      net::BodyPlan refused;
+      refused.refusal = std::move(refusal);
+      return refused;
+    }
+  }
   if (const net::HttpHandler* handler = Find(head.path())) return handler->PlanBody(head);
   net::BodyPlan plan;
   plan.refusal = std::make_unique<net::HttpResponse>(net::HttpResponse::ErrorJson(404, "Not Found"));

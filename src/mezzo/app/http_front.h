@@ -16,7 +16,9 @@ struct MountedProtocol {
 /// Gives each request to the protocol that owns its path; what nobody owns is 404. Thread-safe.
 class HttpFront final : public net::HttpHandler {
  public:
-  explicit HttpFront(std::vector<MountedProtocol> protocols) : protocols_(std::move(protocols)) {}
+  /// `guard_browsers`: refuse what foreign pages can cause (browser_guard.h).
+  HttpFront(std::vector<MountedProtocol> protocols, bool guard_browsers)
+      : protocols_(std::move(protocols)), guard_browsers_(guard_browsers) {}
 
   [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
   runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
@@ -25,6 +27,7 @@ class HttpFront final : public net::HttpHandler {
   [[nodiscard]] net::HttpHandler* Find(std::string_view path) const;
 
   const std::vector<MountedProtocol> protocols_;
+  const bool guard_browsers_;
 };
 
 }  // namespace mezzo::app

@@ -42,6 +42,7 @@ int Serve(const ConfigSource& source) {
   const sigset_t signals = WatchedSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // A file at its size limit is an error of that write, not the end of the server.
 
   auto config = ReadConfig(source, /*resolve_secrets=*/true, nullptr);
   if (!config.ok()) return Report(config.error(), kBadUsage);

@@ -239,7 +239,8 @@ class Server::Parts {
                                                     .tokenizers = tokenizers, .clock = clock, .pool = &codec_pool}),
         front({{.handler = &v2, .prefixes = {"/v2"}},
                {.handler = &openai, .prefixes = {"/v1"}},
-               {.handler = &metrics_page, .prefixes = {"/metrics"}}}) {
+               {.handler = &metrics_page, .prefixes = {"/metrics"}}},
+              /*guard_browsers=*/!directory.has_keys()) {
     for (const auto& tenant : directory.tenants()) {
       const auto index = executor.AddTenant({.name = tenant->id.str(), .weight = tenant->weight});
       MEZZO_CHECK(static_cast<std::uint32_t>(index) == tenant->index);
@@ -287,7 +288,11 @@ class Server::Parts {
     grpc_drain.join();
     clean = clean && grpc_clean;
     executor.StopAccepting(Unavailable("shutting_down", "the server is shutting down"));
-    clean = executor.WaitIdle(std::max(until, clock.Now())) && clean;
+    if (!executor.WaitIdle(std::max(until, clock.Now()))) {
+      clean = false;
+      log.Warn("runs are cut short: the grace time is over");
+      executor.StopRunning();
+    }
     End();
     log.Info("ended", {{"clean", clean}});
     return clean;

@@ -77,11 +77,11 @@ class FolderWalk {
   void Walk(int root_fd) {
     const Fd folder(::openat(root_fd, model_.name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!folder.ok()) {
-      Complain(model_.path, errno == ELOOP || errno == ENOTDIR ? "is a symbolic link, which is not followed"
+      Complain(model_.name, errno == ELOOP || errno == ENOTDIR ? "is a symbolic link, which is not followed"
                                                                : "can't be read: " + ErrnoText());
       return;
     }
-    const auto names = ListNames(folder.get(), model_.path);
+    const auto names = ListNames(folder.get(), model_.name);
     if (!names.ok()) {
       model_.problem = names.error();
       return;
@@ -105,7 +105,7 @@ class FolderWalk {
     struct stat s{};
     if (::fstatat(folder, name.c_str(), &s, AT_SYMLINK_NOFOLLOW) != 0) return;
     if (S_ISLNK(s.st_mode)) {
-      Complain(model_.path + "/" + name, "is a symbolic link, which is not followed");
+      Complain(model_.name + "/" + name, "is a symbolic link, which is not followed");
       return;
     }
     if (!S_ISDIR(s.st_mode)) return;
@@ -116,17 +116,22 @@ class FolderWalk {
     model_.versions.push_back(std::move(found));
   }
 
+  /// For messages, which leave this host: below the repository, not where that lies.
+  [[nodiscard]] std::string Shown(const std::string& path) const {
+    return path.starts_with(model_.path) ? model_.name + path.substr(model_.path.size()) : model_.name;
+  }
+
   /// Adds a file, or all files below a folder, to the stamp and the bytes.
   void Sum(int folder, const std::string& name, const std::string& path, int depth, StampHash& stamp,
            ByteCount& bytes) {
     struct stat s{};
     if (::fstatat(folder, name.c_str(), &s, AT_SYMLINK_NOFOLLOW) != 0) return;  // Gone since it was listed.
     if (++files_ > Repository::kMaxFilesPerModel) {
-      Complain(model_.path, "holds more than " + std::to_string(Repository::kMaxFilesPerModel) + " files");
+      Complain(model_.name, "holds more than " + std::to_string(Repository::kMaxFilesPerModel) + " files");
       return;
     }
     if (S_ISLNK(s.st_mode)) {
-      Complain(path, "is a symbolic link, which is not followed");
+      Complain(Shown(path), "is a symbolic link, which is not followed");
     } else if (S_ISDIR(s.st_mode)) {
       SumFolder(folder, name, path, depth + 1, stamp, bytes);
     } else if (S_ISREG(s.st_mode)) {
@@ -139,16 +144,16 @@ class FolderWalk {
   void SumFolder(int folder, const std::string& name, const std::string& path, int depth, StampHash& stamp,
                  ByteCount& bytes) {
     if (depth > Repository::kMaxDepth) {
-      Complain(path, "is nested deeper than " + std::to_string(Repository::kMaxDepth) + " folders");
+      Complain(Shown(path), "is nested deeper than " + std::to_string(Repository::kMaxDepth) + " folders");
       return;
     }
     const Fd inner(::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!inner.ok()) {
-      if (errno != ENOENT) Complain(path, "can't be read: " + ErrnoText());
+      if (errno != ENOENT) Complain(Shown(path), "can't be read: " + ErrnoText());
       return;
     }
     stamp.Add(path);
-    const auto names = ListNames(inner.get(), path);
+    const auto names = ListNames(inner.get(), Shown(path));
     if (!names.ok()) {
       if (!model_.problem.has_value()) model_.problem = names.error();
       return;
@@ -204,7 +209,7 @@ Result<Fd> OpenBelow(const std::string& folder, std::string_view relative) {
     at = Fd(::openat(at.get(), std::string(parts[i]).c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | kind));
   }
   if (at.ok()) return at;
-  const std::string path = Printable(folder + "/" + std::string(relative), 256);
+  const std::string path = Printable(relative, 256);
   if (errno == ELOOP)
     return InvalidArgument("file_unsafe", "'" + path + "' is a symbolic link, which is not followed");
   return NotFound("file_missing", "'" + path + "' can't be opened: " + ErrnoText());

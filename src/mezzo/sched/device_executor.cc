@@ -350,6 +350,11 @@ void DeviceExecutor::StopAccepting(Error error) {
   closed_ = std::make_unique<Error>(std::move(error));
 }
 
+void DeviceExecutor::StopRunning() {
+  MutexLock lock(mu_);
+  for (const Running& running : running_) running.runner->Stop(running.slot);
+}
+
 bool DeviceExecutor::WaitIdle(TimePoint until) {
   MutexLock lock(mu_);
   while (scheduler_.queued_items() > 0 || !running_.empty()) {

@@ -99,6 +99,8 @@ class DeviceExecutor {
 
   /// Refuses new items with `error`; those queued still run. For shutdown.
   void StopAccepting(Error error) EXCLUDES(mu_);
+  /// Asks every run in progress to end early, as the watchdog does. For shutdown past its grace.
+  void StopRunning() EXCLUDES(mu_);
   /// Waits until nothing is queued or runs, at most until `until`; false when something still did.
   bool WaitIdle(TimePoint until) EXCLUDES(mu_);
 

@@ -88,7 +88,7 @@ Result<void> AppendOutput(std::string_view name, const tensor::Tensor& tensor, c
   std::string* const out = &response->json;
   AppendOutputHead(name, tensor, out);
   if (plan.window) {
-    MEZZO_TRY_VOID(plan.window->Write(tensor.data.view()));
+    MEZZO_TRY_VOID(plan.window->Write(name, tensor.data.view()));
   } else if (plan.binary) {
     out->append(",\"parameters\":{\"binary_data_size\":");
     AppendJsonInteger(static_cast<std::uint64_t>(tensor.data.size()), out);

@@ -28,16 +28,6 @@ ByteCount MaxBody(const V2Handler::Options& options, ByteCount body_class) {
 
 }  // namespace
 
-Result<void> CheckVersion(std::string_view version) {
-  constexpr auto kMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  if (version.empty()) return {};
-  const auto number = ParseUint(version);
-  if (number && *number <= kMax) return {};
-  return InvalidArgument("version_invalid", "failed to get model version from specified version string '" +
-                                                Printable(version) +
-                                                "', version should be an integral value > 0");
-}
-
 V2Handler::V2Handler(Options options, Ports ports) : options_(std::move(options)), ports_(ports) {}
 
 bool V2Handler::Owns(std::string_view path) {

@@ -10,6 +10,7 @@
 #include "mezzo/api/router.h"
 #include "mezzo/api/settings.h"
 #include "mezzo/api/shared_memory.h"
+#include "mezzo/api/version_text.h"
 #include "mezzo/api/v2http/json_request.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/inference/service.h"
@@ -102,8 +103,5 @@ class V2Handler final : public net::HttpHandler {
   const Options options_;
   const Ports ports_;
 };
-
-/// Fails with kInvalidArgument "version_invalid" for numbers beyond 63 bits. Empty is any version.
-Result<void> CheckVersion(std::string_view version);
 
 }  // namespace mezzo::api::v2http

@@ -17,8 +17,13 @@ class MadeRequest {
  public:
   MadeRequest(std::string_view method, std::string_view target,
               const std::vector<std::pair<std::string, std::string>>& headers = {}, std::string body = {}) {
-    head_ = std::string(method) + " " + std::string(target) + " HTTP/1.1\r\nHost: test\r\n";
-    for (const auto& [name, value] : headers) head_ += name + ": " + value + "\r\n";
+    head_ = std::string(method) + " " + std::string(target) + " HTTP/1.1\r\n";
+    bool has_host = false;
+    for (const auto& [name, value] : headers) {
+      has_host = has_host || name == "Host";
+      head_ += name + ": " + value + "\r\n";
+    }
+    if (!has_host) head_ += "Host: test\r\n";
     head_ += "\r\n";
     RequestAssembler assembler({});
     MEZZO_CHECK(assembler.FindHead(head_) && assembler.Assemble(head_, &request_));

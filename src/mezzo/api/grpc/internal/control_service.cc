@@ -113,7 +113,10 @@ InferenceRpcService::Unary* InferenceRpcService::ServerMetadata(Call* call, cons
         response->set_version(front_.options.version);
         for (const std::string& extension : front_.options.extensions) response->add_extensions(extension);
         if (!front_.options.extensions.empty()) return {};
-        for (const std::string_view extension : kExtensions) response->add_extensions(std::string(extension));
+        for (const std::string_view extension : kExtensions) {
+          if (extension == "system_shared_memory" && !front_.services.shared_memory.enabled()) continue;
+          response->add_extensions(std::string(extension));
+        }
         return {};
       });
 }

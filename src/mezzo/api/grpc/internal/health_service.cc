@@ -122,6 +122,7 @@ grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
     watch->Start(HealthCheckResponse::SERVICE_UNKNOWN);
     return watch.get();
   }
+  Refresh();  // What this watcher hears first is not older than its call.
   MutexLock lock(mu_);
   watchers_.push_back(watch);
   watch->Start(last_ready_ && !front_.draining() ? HealthCheckResponse::SERVING

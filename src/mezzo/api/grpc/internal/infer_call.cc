@@ -60,6 +60,9 @@ class InferCall final : public grpc::ServerUnaryReactor {
 
   /// Finish() may free this object: nothing comes after it.
   void Complete(Result<inference::InferenceAnswer> answer) {
+    if (answer.ok() && !decoded_.classes.empty()) {
+      if (auto done = ClassifyOutputs(decoded_.classes, &*answer); !done.ok()) answer = std::move(done).error();
+    }
     if (answer.ok() && !decoded_.targets.empty()) {
       if (auto written = WriteTargets(decoded_.targets, &*answer); !written.ok())
         answer = std::move(written).error();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "mezzo/api/version_text.h"
 #include "mezzo/api/grpc/internal/typed_contents.h"
 #include "mezzo/api/grpc/internal/wire_parameter.h"
 #include "mezzo/api/grpc/internal/wire_reader.h"
@@ -69,7 +70,7 @@ class InferDecoder {
       }
       case 2: {
         MEZZO_TRY(out_.call.version, TakeText("model_version", AsText(bytes)));
-        return {};
+        return CheckVersion(out_.call.version);
       }
       case 3: {
         MEZZO_TRY(out_.call.id, TakeText("id", AsText(bytes)));
@@ -449,6 +450,10 @@ class InferDecoder {
       }
       MEZZO_TRY(SharedMemoryWindow window, OpenRange(range));
       out_.targets.push_back({.name = output.name, .window = std::move(window)});
+    }
+    if (output.classification != 0) {
+      out_.classes.resize(out_.call.outputs.size() + 1);
+      out_.classes.back() = output.classification;
     }
     out_.call.outputs.push_back(std::move(output));
     return {};

@@ -39,6 +39,7 @@ struct DecodedInfer {
   inference::InferenceCall call;
   std::optional<Duration> timeout;  ///< Parameter "timeout"; nothing when absent or 0.
   std::vector<OutputTarget> targets;
+  std::vector<std::int64_t> classes;  ///< By requested output: its top n wanted, 0: as it is. Empty: none.
   ByteCount tensor_bytes = 0;  ///< That decoding allocated.
 };
 

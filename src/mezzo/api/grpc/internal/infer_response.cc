@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "mezzo/api/classification.h"
 #include "mezzo/api/grpc/internal/wire_parameter.h"
 #include "mezzo/api/grpc/internal/wire_reader.h"
 #include "mezzo/base/check.h"
@@ -122,15 +123,26 @@ Result<void> WriteTargets(std::span<const OutputTarget> targets, inference::Infe
     for (inference::NamedTensor& output : answer->outputs) {
       if (output.name != target.name) continue;
       SharedBytes& data = output.tensor.data;
-      if (data.size() > target.window.size()) {
-        return Internal("shared_memory_output_size",
-                        "shared memory size specified with the request for output " + Quoted(output.name) +
-                            " (" + std::to_string(target.window.size()) + " bytes) should be at least " +
-                            std::to_string(data.size()) + " bytes to hold the results");
-      }
-      MEZZO_TRY_VOID(target.window.Write(data.view()));
+      MEZZO_TRY_VOID(target.window.Write(output.name, data.view()));
       data = SharedBytes();
     }
+  }
+  return {};
+}
+
+Result<void> ClassifyOutputs(std::span<const std::int64_t> classes, inference::InferenceAnswer* answer) {
+  const models::ModelConfig* config = answer->served_by == nullptr ? nullptr : answer->served_by->config.get();
+  for (std::size_t i = 0; i < classes.size() && i < answer->outputs.size(); ++i) {
+    if (classes[i] == 0) continue;
+    inference::NamedTensor& output = answer->outputs[i];
+    std::vector<std::string> labels;
+    if (config != nullptr) {
+      for (const auto& declared : config->outputs) {
+        if (declared.name == output.name) labels = declared.labels;
+      }
+    }
+    MEZZO_TRY(output.tensor, Classify(output.name, output.tensor, classes[i],
+                                      config != nullptr && config->max_batch_size > 0, labels));
   }
   return {};
 }

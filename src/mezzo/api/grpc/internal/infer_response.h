@@ -16,6 +16,9 @@ namespace mezzo::api::rpc {
 /// "shared_memory_output_size" or the errors of SharedMemoryWindow::Write().
 Result<void> WriteTargets(std::span<const OutputTarget> targets, inference::InferenceAnswer* answer);
 
+/// Replaces the outputs whose entry in `classes` is above 0 by their largest elements (classification.h).
+Result<void> ClassifyOutputs(std::span<const std::int64_t> classes, inference::InferenceAnswer* answer);
+
 /// Serialises an answer as inference.ModelInferResponse with raw contents, or as the ModelStreamInferResponse
 /// around it. Outputs of kSpliceBytes and more are not copied: they are to be spliced in by the caller.
 class InferResponseWriter {

@@ -176,6 +176,10 @@ class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
 
   void Complete(Request& request, TimePoint admitted, Result<inference::InferenceAnswer> answer)
       EXCLUDES(mu_) {
+    if (answer.ok() && !request.decoded.classes.empty()) {
+      auto done = ClassifyOutputs(request.decoded.classes, &*answer);
+      if (!done.ok()) answer = std::move(done).error();
+    }
     if (answer.ok() && !request.decoded.targets.empty()) {
       auto written = WriteTargets(request.decoded.targets, &*answer);
       if (!written.ok()) answer = std::move(written).error();
