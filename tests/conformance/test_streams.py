@@ -142,6 +142,7 @@ def test_health_watch_tells_the_shutdown():
             assert _status(next(statuses)) == SERVING
             server.process.send_signal(signal.SIGTERM)
             assert _status(next(statuses)) == NOT_SERVING
+            assert server.wait() == 0  # Not by the block's end, whose SIGTERM would be a second one.
 
 
 @covers("error bodies and codes")

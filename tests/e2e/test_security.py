@@ -88,7 +88,7 @@ def resident(server):
 
 
 def test_chunk_bombs(target):
-    head = b"POST /v2/models/simple/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /v2/models/simple/infer HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = exchange(target, head + b"1\r\nA\r\n" * 500_000 + b"0\r\n\r\n")
     assert status_of(answer) == 413
     for size in (b"ffffffffffffffff", b"fffffffffffffffff", b"-1", b"0x10", b"7fffffff", b"1;" + b"e" * 100_000, b"G"):
@@ -98,10 +98,10 @@ def test_chunk_bombs(target):
 
 
 def test_header_bombs(target):
-    get = b"GET /v2 HTTP/1.1\r\nHost: x\r\n"
+    get = b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n"
     assert status_of(exchange(target, get + b"A: b\r\n" * 5000 + b"\r\n")) == 431
     assert status_of(exchange(target, get + b"A: " + b"b" * (1 << 20) + b"\r\n\r\n")) == 431
-    assert status_of(exchange(target, b"GET /" + b"a" * (1 << 20) + b" HTTP/1.1\r\nHost: x\r\n\r\n")) == 414
+    assert status_of(exchange(target, b"GET /" + b"a" * (1 << 20) + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")) == 414
     assert status_of(exchange(target, b"A" * (1 << 20))) in (400, 414, 431)
     assert status_of(exchange(target, get + b"A: b\r\n c\r\n\r\n")) == 400
     alive(target)
@@ -115,8 +115,8 @@ def test_header_bombs(target):
     "Content-Length: 5\n", "Host: y\r\nContent-Length: 5", "Content-Length: 5\r\nX: a\x00b"])
 def test_smuggling(target, framing):
     """A second request inside what a proxy may take for the first one's body is never answered."""
-    data = ("POST /v2/models/simple/infer HTTP/1.1\r\nHost: x\r\n" + framing + "\r\n\r\n0\r\n\r\n"
-            "GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").encode("latin-1")
+    data = ("POST /v2/models/simple/infer HTTP/1.1\r\nHost: localhost\r\n" + framing + "\r\n\r\n0\r\n\r\n"
+            "GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").encode("latin-1")
     answer = exchange(target, data, half_close=True)
     assert answer.count(b"HTTP/1.1 ") == 1
     assert status_of(answer) in (400, 413, 501)
@@ -146,7 +146,7 @@ def test_traversal_in_model_names(target, models, name, route):
                                   "/V2/health/live", "/v2/%2e%2e/v2", "/v2%2fhealth%2flive", "/v2;x/health/live",
                                   "/v2/health%2flive", "\\v2\\health\\live", "/v2/models/simple/versions/%31%2f1"])
 def test_one_canonical_path(target, path):
-    answer = exchange(target, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = exchange(target, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert status_of(answer) in (400, 404)
 
 
@@ -320,7 +320,7 @@ def test_classification_of_absurd_counts(target, count):
 
 
 def test_a_body_beyond_the_limit_is_refused_unread(target):
-    head = b"POST /v2/models/simple/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
+    head = b"POST /v2/models/simple/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"
     start = time.monotonic()
     answer = exchange(target, head)
     assert status_of(answer) == 413 and time.monotonic() - start < 5 * SLOWNESS
@@ -466,7 +466,7 @@ def test_every_route_asks_for_its_scope(keyed, method, path, scope):
 
 def test_other_methods_and_spellings_of_control_routes_are_no_way_in(keyed):
     for method in ("PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "post", "LOAD"):
-        answer = exchange(keyed, f"{method} /v2/repository/models/simple/unload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        answer = exchange(keyed, f"{method} /v2/repository/models/simple/unload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                                  "Content-Length: 0\r\n\r\n".encode())
         assert status_of(answer) in (400, 401, 404, 405), method
     for path in ("/v2/repository/models/simple/unload/", "/v2/repository//models/simple/unload", "/V2/repository/models/simple/unload",
@@ -569,7 +569,7 @@ def test_names_that_were_rebound_to_this_host_cannot_use_control_routes(target):
 def test_no_answer_invites_other_origins(target):
     answer = exchange(target, post("/v2/repository/index", b"", ["Origin: http://evil.example"]))
     assert b"access-control-allow" not in answer.lower()
-    preflight = (b"OPTIONS /v2/repository/models/simple/unload HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n"
+    preflight = (b"OPTIONS /v2/repository/models/simple/unload HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n"
                  b"Access-Control-Request-Method: POST\r\nConnection: close\r\n\r\n")
     answer = exchange(target, preflight)
     assert b"access-control-allow" not in answer.lower() and status_of(answer) >= 400
@@ -633,7 +633,7 @@ def test_slowloris_does_not_keep_others_out(models):
     with Server(*limits, models=models) as server:
         slow = [socket.create_connection(("127.0.0.1", server.http_port), timeout=20) for _ in range(300)]
         for connection in slow:
-            connection.sendall(b"POST /v2/models/simple/infer HTTP/1.1\r\nHost: x\r\nX-")
+            connection.sendall(b"POST /v2/models/simple/infer HTTP/1.1\r\nHost: localhost\r\nX-")
         for _ in range(20):
             start = time.monotonic()
             alive(server)

@@ -118,7 +118,7 @@ def test_a_client_that_stops_sending_before_its_answer_counts_as_gone(one_slot):
 def test_slow_heads_are_cut_off(strict):
     connection = lab.connect(strict)
     start = time.monotonic()
-    connection.sendall(b"POST /v2/models/simple/infer HTTP/1.1\r\nHost: x\r\n")
+    connection.sendall(b"POST /v2/models/simple/infer HTTP/1.1\r\nHost: localhost\r\n")
     with contextlib.suppress(OSError):
         while time.monotonic() - start < 5 * SLOWNESS:  # One byte at a time: each alone is on time.
             connection.sendall(b"X")
@@ -208,7 +208,7 @@ def _served_alone(server):
 
 def test_grpc_connections_that_say_nothing_or_nonsense(one_slot):
     silent = [lab.connect(one_slot, one_slot.grpc_port) for _ in range(30)]
-    for nonsense in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00" + bytes(600), b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"):
+    for nonsense in (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00" + bytes(600), b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"):
         connection = lab.connect(one_slot, one_slot.grpc_port)
         connection.sendall(nonsense)
         lab.read_all(connection)

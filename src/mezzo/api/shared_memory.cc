@@ -61,10 +61,10 @@ Result<SharedBytes> SharedMemoryWindow::Read() const {
 
 Result<void> SharedMemoryWindow::Write(std::string_view name, BytesView bytes) const {
   if (bytes.size() > size_) {
-    return Internal("shared_memory_output_size", "shared memory size specified with the request for output '" +
-                                                     std::string(name) + "' (" + std::to_string(size_) +
-                                                     " bytes) should be at least " + std::to_string(bytes.size()) +
-                                                     " bytes to hold the results");
+    return Internal("shared_memory_output_size",
+                    "shared memory size specified with the request for output '" + std::string(name) + "' (" +
+                        std::to_string(size_) + " bytes) should be at least " + std::to_string(bytes.size()) +
+                        " bytes to hold the results");
   }
   if (!object_->writable) {
     return InvalidArgument("shared_memory_read_only", "the shared memory object " + Quoted(object_->key) +

@@ -25,8 +25,9 @@ class SharedMemoryWindow {
   [[nodiscard]] ByteCount size() const { return size_; }
   /// A snapshot, aligned to 64 bytes. Fails with kInvalidArgument "shared_memory_shrunk".
   [[nodiscard]] Result<SharedBytes> Read() const;
-  /// Writes an output; `name` is for the message. Fails with kInternal "shared_memory_output_size" (as Triton does) when
-  /// `bytes` are more than size(), and kInvalidArgument "shared_memory_shrunk" or "shared_memory_read_only".
+  /// Writes an output; `name` is for the message. Fails with kInternal "shared_memory_output_size" (as Triton
+  /// does) when `bytes` are more than size(), and kInvalidArgument "shared_memory_shrunk" or
+  /// "shared_memory_read_only".
   Result<void> Write(std::string_view name, BytesView bytes) const;
 
  private:

@@ -104,7 +104,8 @@ TEST_F(SharedMemoryTest, ChecksRangesWithoutOverflow) {
       "failed to register shared memory region 's': 9 bytes at offset 8 are not within the 16 bytes of '" +
           object_.key() + "'");
   EXPECT_EQ(regions_.Window(alice_, "r", 0, 2)->Write("out", AsBytes("abc")).error().message(),
-            "shared memory size specified with the request for output 'out' (2 bytes) should be at least 3 bytes to hold the "
+            "shared memory size specified with the request for output 'out' (2 bytes) should be at least 3 "
+            "bytes to hold the "
             "results");
 }
 

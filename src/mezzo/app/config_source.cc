@@ -15,7 +15,8 @@ void AddConfigFlags(CLI::App& command, ConfigSource& source) {
   command.add_flag("--insecure", source.insecure, "Allow callers without keys from other hosts");
 }
 
-Result<ServerConfig> ReadConfig(const ConfigSource& source, bool resolve_secrets, config::Provenance* provenance) {
+Result<ServerConfig> ReadConfig(const ConfigSource& source, bool resolve_secrets,
+                                config::Provenance* provenance) {
   config::LoadOptions options;
   options.file = source.file;
   options.environment = config::ProcessEnvironment();
@@ -23,8 +24,10 @@ Result<ServerConfig> ReadConfig(const ConfigSource& source, bool resolve_secrets
   options.ignored_variables = {"MEZZO_CONFIG", "MEZZO_API_KEY", "MEZZO_PRESET", "MEZZO_COUNTS"};
   options.sets = source.sets;
   options.resolve_secrets = resolve_secrets;
-  if (source.http_port) options.flags.push_back({"--http-port", "http.port", std::to_string(*source.http_port)});
-  if (source.grpc_port) options.flags.push_back({"--grpc-port", "grpc.port", std::to_string(*source.grpc_port)});
+  if (source.http_port)
+    options.flags.push_back({"--http-port", "http.port", std::to_string(*source.http_port)});
+  if (source.grpc_port)
+    options.flags.push_back({"--grpc-port", "grpc.port", std::to_string(*source.grpc_port)});
   if (source.insecure) options.flags.push_back({"--insecure", "insecure", "true"});
   MEZZO_TRY(ServerConfig config, config::Load<ServerConfig>(options, provenance));
   // Folders may have any character, so they do not go through the text form of a list.

@@ -29,6 +29,7 @@ struct ConfigSource {
 void AddConfigFlags(CLI::App& command, ConfigSource& source);
 
 /// Defaults < file < MEZZO_* variables < flags, checked as a whole.
-Result<ServerConfig> ReadConfig(const ConfigSource& source, bool resolve_secrets, config::Provenance* provenance);
+Result<ServerConfig> ReadConfig(const ConfigSource& source, bool resolve_secrets,
+                                config::Provenance* provenance);
 
 }  // namespace mezzo::app

@@ -2,7 +2,8 @@
 
 namespace mezzo::app {
 
-/// Gives memory that the allocator keeps for reuse back to the system. Takes milliseconds; for background threads.
+/// Gives memory that the allocator keeps for reuse back to the system. Takes milliseconds; for background
+/// threads.
 void ReturnFreeMemory();
 
 }  // namespace mezzo::app

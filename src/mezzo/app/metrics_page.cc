@@ -15,14 +15,16 @@ net::BodyPlan MetricsPage::PlanBody(const net::HttpRequest& head) const {
     return plan;
   }
   if (head.method() != net::Method::kGet && head.method() != net::Method::kHead) {
-    plan.refusal = std::make_unique<net::HttpResponse>(net::HttpResponse::ErrorJson(405, "Method Not Allowed"));
+    plan.refusal =
+        std::make_unique<net::HttpResponse>(net::HttpResponse::ErrorJson(405, "Method Not Allowed"));
     plan.refusal->headers.emplace_back("Allow", "GET, HEAD");
     return plan;
   }
   const std::string_view credential =
       head.Header("Authorization").value_or(head.Header("X-Api-Key").value_or(std::string_view()));
   const auto admitted = tenancy::Admit(directory_, credential, head.is_loopback(), tenancy::Scope::kObserve);
-  if (!admitted.ok()) plan.refusal = std::make_unique<net::HttpResponse>(api::ErrorResponse(admitted.error()));
+  if (!admitted.ok())
+    plan.refusal = std::make_unique<net::HttpResponse>(api::ErrorResponse(admitted.error()));
   return plan;
 }
 

@@ -1,12 +1,14 @@
-#include <CLI/CLI.hpp>
 #include <string>
+
+#include <CLI/CLI.hpp>
 
 #include "mezzo/app/cli/commands.h"
 #include "mezzo/app/serve_command.h"
 #include "mezzo/app/version.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Mezzo serves models: v2 inference (HTTP, gRPC), OpenAI embeddings, fair and on time.", "mezzo");
+  CLI::App app("Mezzo serves models: v2 inference (HTTP, gRPC), OpenAI embeddings, fair and on time.",
+               "mezzo");
   app.set_version_flag("--version", "mezzo " + std::string(mezzo::app::kVersion) + " (" +
                                         std::string(mezzo::app::kCommit) + ")");
   app.require_subcommand(1);

@@ -3,9 +3,10 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+
+#include <CLI/CLI.hpp>
 
 #include "mezzo/app/config_source.h"
 #include "mezzo/app/server.h"
@@ -100,7 +101,8 @@ void AddConfigCommand(CLI::App& app, int& exit_code) {
   const auto effective = std::make_shared<bool>(true);
   show->add_flag("--effective", *effective, "Print every key (the default)");
   show->callback([source, effective, &exit_code] { exit_code = ShowConfig(*source); });
-  CLI::App* reference = command->add_subcommand("reference", "Print the documentation of every key as Markdown");
+  CLI::App* reference =
+      command->add_subcommand("reference", "Print the documentation of every key as Markdown");
   reference->callback([&exit_code] {
     std::fputs(config::Reference<ServerConfig>().c_str(), stdout);
     exit_code = kOk;

@@ -115,8 +115,8 @@ Result<std::string> FolderOf(const std::vector<std::string>& roots, const models
     std::error_code error;
     if (std::filesystem::is_directory(folder, error)) return folder.string();
   }
-  return NotFound("version_folder_missing", "model '" + version.name.str() + "' version " + version.version_text +
-                                                " has no folder in the repositories");
+  return NotFound("version_folder_missing", "model '" + version.name.str() + "' version " +
+                                                version.version_text + " has no folder in the repositories");
 }
 
 observe::TraceSettings SamplerSettings(const TracingConfig& config) {
@@ -149,14 +149,18 @@ observe::LogLevel LevelOf(const api::LogSetting& setting) {
 }
 
 /// The executor's and the process's counts, read when a scrape asks.
-std::vector<observe::Callback> RegisterCounts(observe::Registry& registry, const sched::DeviceExecutor& executor,
-                                              const runtime::IoThreads& loops, const tenancy::Directory& directory,
+std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
+                                              const sched::DeviceExecutor& executor,
+                                              const runtime::IoThreads& loops,
+                                              const tenancy::Directory& directory,
                                               const observe::Logger& log) {
   std::vector<observe::Callback> callbacks;
-  const auto gauge = [&](std::string_view name, std::string_view help, observe::CallbackFamily::Function read) {
+  const auto gauge = [&](std::string_view name, std::string_view help,
+                         observe::CallbackFamily::Function read) {
     callbacks.push_back(registry.NewCallbackGauge(name, help, std::move(read)));
   };
-  const auto counter = [&](std::string_view name, std::string_view help, observe::CallbackFamily::Function read) {
+  const auto counter = [&](std::string_view name, std::string_view help,
+                           observe::CallbackFamily::Function read) {
     callbacks.push_back(registry.NewCallbackCounter(name, help, std::move(read)));
   };
   gauge("mezzo_sched_queued_items", "Work that waits for the device.",
@@ -174,18 +178,20 @@ std::vector<observe::Callback> RegisterCounts(observe::Registry& registry, const
   counter("mezzo_observe_log_lost_total", "Log lines that could not be written.",
           [&] { return static_cast<double>(log.lost_lines()); });
 
-  auto& refused = registry.NewCallbackFamily("mezzo_sched_refused_total", "Work that the scheduler refused, by reason.",
-                                             observe::MetricType::kCounter, {"class", "reason"});
-  auto& charged = registry.NewCallbackFamily("mezzo_sched_charged_seconds_total", "Device time charged to tenants.",
-                                             observe::MetricType::kCounter, {"tenant", "class"});
+  auto& refused =
+      registry.NewCallbackFamily("mezzo_sched_refused_total", "Work that the scheduler refused, by reason.",
+                                 observe::MetricType::kCounter, {"class", "reason"});
+  auto& charged =
+      registry.NewCallbackFamily("mezzo_sched_charged_seconds_total", "Device time charged to tenants.",
+                                 observe::MetricType::kCounter, {"tenant", "class"});
   auto& queued = registry.NewCallbackFamily("mezzo_sched_tenant_queued_items", "Work of a tenant that waits.",
                                             observe::MetricType::kGauge, {"tenant", "class"});
   for (std::size_t c = 0; c < sched::kClassCount; ++c) {
     const auto cls = static_cast<sched::Class>(c);
     for (std::size_t r = 0; r < sched::kRefusalCount; ++r) {
-      callbacks.push_back(
-          refused.Add({sched::ClassName(cls), sched::RefusalName(static_cast<sched::Refusal>(r))},
-                      [&executor, cls, r] { return static_cast<double>(executor.StatisticsOf(cls).refused.at(r)); }));
+      callbacks.push_back(refused.Add(
+          {sched::ClassName(cls), sched::RefusalName(static_cast<sched::Refusal>(r))},
+          [&executor, cls, r] { return static_cast<double>(executor.StatisticsOf(cls).refused.at(r)); }));
     }
     for (const auto& tenant : directory.tenants()) {
       const sched::TenantIndex index{tenant->index};
@@ -209,8 +215,9 @@ class Server::Parts {
       : config(std::move(server_config)),
         directory(std::move(tenants)),
         log({.level = config.log.level, .format = config.log.format}, clock),
-        process_metrics(registry, clock, {.version = std::string(kVersion), .commit = std::string(kCommit),
-                                          .compiler = __VERSION__}),
+        process_metrics(
+            registry, clock,
+            {.version = std::string(kVersion), .commit = std::string(kCommit), .compiler = __VERSION__}),
         exporter(MakeExporter(config.tracing, clock)),
         sampler(SamplerSettings(config.tracing)),
         sink({.service_version = std::string(kVersion)}, clock, exporter.get(), registry),
@@ -219,24 +226,37 @@ class Server::Parts {
         executor(DeviceOptions(config.device), clock),
         inference_metrics(registry),
         binder(executor, inference_metrics, clock, config.models.default_max_queued),
-        load_pool({.name = "load", .threads = config.models.load_threads, .max_queued = 4096, .background = true}),
+        load_pool(
+            {.name = "load", .threads = config.models.load_threads, .max_queued = 4096, .background = true}),
         codec_pool({.name = "codec", .threads = Cores(), .max_queued = 256}),
         catalog(CatalogOptions(config.models),
                 {.engine = engine, .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
         service(catalog, executor, tracer, clock),
         regions({.enabled = config.shared_memory.enabled}),
-        trace_settings(TraceDefaults(config.tracing),
-                       [this](std::string_view model, const api::TraceSetting& setting) { SetTracing(model, setting); }),
+        trace_settings(
+            TraceDefaults(config.tracing),
+            [this](std::string_view model, const api::TraceSetting& setting) { SetTracing(model, setting); }),
         log_settings({}, [this](const api::LogSetting& setting) { log.set_level(LevelOf(setting)); }),
         loops(OrCores(config.io_threads)),
         counts(RegisterCounts(registry, executor, loops, directory, log)),
         metrics_page(registry, directory),
-        v2(V2Options(), {.service = service, .directory = directory, .regions = regions, .traces = trace_settings,
-                         .logs = log_settings, .pool = &codec_pool, .clock = &clock}),
-        tokenizers([this](const models::ModelVersion& version) { return FolderOf(config.models.repositories, version); },
-                   codec_pool),
-        openai({.max_body = config.http.max_body}, {.service = service, .directory = directory,
-                                                    .tokenizers = tokenizers, .clock = clock, .pool = &codec_pool}),
+        v2(V2Options(), {.service = service,
+                         .directory = directory,
+                         .regions = regions,
+                         .traces = trace_settings,
+                         .logs = log_settings,
+                         .pool = &codec_pool,
+                         .clock = &clock}),
+        tokenizers(
+            [this](const models::ModelVersion& version) {
+              return FolderOf(config.models.repositories, version);
+            },
+            codec_pool),
+        openai({.max_body = config.http.max_body}, {.service = service,
+                                                    .directory = directory,
+                                                    .tokenizers = tokenizers,
+                                                    .clock = clock,
+                                                    .pool = &codec_pool}),
         front({{.handler = &v2, .prefixes = {"/v2"}},
                {.handler = &openai, .prefixes = {"/v1"}},
                {.handler = &metrics_page, .prefixes = {"/metrics"}}},
@@ -250,11 +270,16 @@ class Server::Parts {
     }
     if (config.grpc.enabled) {
       grpc = std::make_unique<api::rpc::GrpcServer>(
-          GrpcOptions(config.grpc),
-          api::rpc::GrpcServer::Services{.service = service, .directory = directory, .shared_memory = regions,
-                                         .trace_settings = trace_settings, .log_settings = log_settings,
-                                         .health = health, .registry = registry, .logger = log, .clock = clock,
-                                         .loops = loops});
+          GrpcOptions(config.grpc), api::rpc::GrpcServer::Services{.service = service,
+                                                                   .directory = directory,
+                                                                   .shared_memory = regions,
+                                                                   .trace_settings = trace_settings,
+                                                                   .log_settings = log_settings,
+                                                                   .health = health,
+                                                                   .registry = registry,
+                                                                   .logger = log,
+                                                                   .clock = clock,
+                                                                   .loops = loops});
     }
   }
 
@@ -264,7 +289,8 @@ class Server::Parts {
     MEZZO_TRY_VOID(catalog.Start(&binder));
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
-    scope.Spawn(loops.loop(0), runtime::Context(), [this](runtime::Context ctx) { return ReportReadiness(ctx); });
+    scope.Spawn(loops.loop(0), runtime::Context(),
+                [this](runtime::Context ctx) { return ReportReadiness(ctx); });
     log.Info("serving", {{"version", kVersion},
                          {"http_port", http != nullptr ? http->port() : 0},
                          {"grpc_port", grpc != nullptr ? grpc->port() : 0},

@@ -12,8 +12,8 @@ namespace mezzo::app {
 /// Not thread-safe: one owner starts and ends it.
 class Server {
  public:
-  /// Builds and starts everything, and returns once the ports answer (models may still be loading: readiness says
-  /// when). Fails with the reasons of the configuration, the listeners and the repository.
+  /// Builds and starts everything, and returns once the ports answer (models may still be loading: readiness
+  /// says when). Fails with the reasons of the configuration, the listeners and the repository.
   static Result<std::unique_ptr<Server>> Start(const ServerConfig& config);
   ~Server();
   Server(const Server&) = delete;

@@ -86,9 +86,10 @@ Result<void> CheckExposure(const ServerConfig& config) {
   if (has_keys || config.insecure) return {};
   const auto check = [](std::string_view key, bool enabled, const std::string& address) -> Result<void> {
     if (!enabled || IsLoopback(address)) return {};
-    return FailedPrecondition("insecure_listener", std::string(key) + " is " + address +
-                                                       ", which other hosts can reach: declare tenants with keys, "
-                                                       "or say --insecure");
+    return FailedPrecondition("insecure_listener",
+                              std::string(key) + " is " + address +
+                                  ", which other hosts can reach: declare tenants with keys, "
+                                  "or say --insecure");
   };
   MEZZO_TRY_VOID(check("http.address", config.http.enabled, config.http.address));
   return check("grpc.address", config.grpc.enabled, config.grpc.address);

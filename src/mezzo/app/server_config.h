@@ -128,8 +128,8 @@ namespace mezzo::app {
 /// Fails with kInvalidArgument "config_invalid_value" naming the tenant and the value.
 Result<tenancy::Directory> MakeDirectory(const ServerConfig& config);
 
-/// Fails with kFailedPrecondition "insecure_listener" when an address that is not loopback would be served without
-/// keys and without `insecure`.
+/// Fails with kFailedPrecondition "insecure_listener" when an address that is not loopback would be served
+/// without keys and without `insecure`.
 Result<void> CheckExposure(const ServerConfig& config);
 
 }  // namespace mezzo::app

@@ -11,7 +11,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Result<ServerConfig> Parse(const std::string& yaml) { return config::ParseYaml<ServerConfig>(yaml, "mezzo.yaml"); }
+Result<ServerConfig> Parse(const std::string& yaml) {
+  return config::ParseYaml<ServerConfig>(yaml, "mezzo.yaml");
+}
 
 TEST(ServerConfig, DefaultsListenOnLoopbackOnly) {
   const ServerConfig config;
@@ -44,10 +46,12 @@ TEST(ServerConfig, UnknownKeysAreNamedWithTheNearestOne) {
 }
 
 TEST(MakeDirectory, GivesTenantsTheirClassesAndScopes) {
-  const ServerConfig config = Parse(
-      "tenants:\n"
-      "  - {id: web, weight: 4, classes: [interactive], scopes: [infer, observe], key_sha256: [" +
-      std::string(64, 'b') + "]}\n").value();
+  const ServerConfig config =
+      Parse(
+          "tenants:\n"
+          "  - {id: web, weight: 4, classes: [interactive], scopes: [infer, observe], key_sha256: [" +
+          std::string(64, 'b') + "]}\n")
+          .value();
 
   const auto directory = MakeDirectory(config).value();
 
@@ -63,7 +67,8 @@ TEST(MakeDirectory, GivesTenantsTheirClassesAndScopes) {
 TEST(MakeDirectory, RefusesWhatCannotBeMeant) {
   ServerConfig config;
   config.tenants = {{.id = "a", .scopes = {"root"}, .key_sha256 = {}}};
-  EXPECT_THAT(MakeDirectory(config).error().message(), HasSubstr("scope must be infer, observe or admin, not 'root'"));
+  EXPECT_THAT(MakeDirectory(config).error().message(),
+              HasSubstr("scope must be infer, observe or admin, not 'root'"));
   config.tenants = {{.id = "a", .key_sha256 = {"secret"}}};
   EXPECT_THAT(MakeDirectory(config).error().message(), HasSubstr("64 lower-case hex digits"));
   config.tenants = {{.id = "a"}};

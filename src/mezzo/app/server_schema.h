@@ -37,11 +37,11 @@ template <>
 struct Schema<app::TlsConfig> {
   static auto Fields() {
     using C = app::TlsConfig;
-    return std::tuple{
-        Field("certificate_file", &C::certificate_file, "PEM file with the chain, the server's certificate first.",
-              Required{}),
-        Field("key_file", &C::key_file, "PEM file with the private key.", Required{}),
-        Field("client_ca_file", &C::client_ca_file, "When set, clients must present a certificate it signed.")};
+    return std::tuple{Field("certificate_file", &C::certificate_file,
+                            "PEM file with the chain, the server's certificate first.", Required{}),
+                      Field("key_file", &C::key_file, "PEM file with the private key.", Required{}),
+                      Field("client_ca_file", &C::client_ca_file,
+                            "When set, clients must present a certificate it signed.")};
   }
 };
 template <>
@@ -55,9 +55,11 @@ struct Schema<app::HttpConfig> {
         Field("address", &C::address, "Address to listen on. Others than loopback need keys, or `insecure`."),
         Field("port", &C::port, "Port; 0 takes any free one."),
         Field("tls", &C::tls, "Serve HTTPS with this certificate."),
-        Field("max_body", &C::max_body, "Largest request body, also after decompression.", Range(KiB(1), GiB(16))),
+        Field("max_body", &C::max_body, "Largest request body, also after decompression.",
+              Range(KiB(1), GiB(16))),
         Field("max_bytes_in_flight", &C::max_bytes_in_flight,
-              "All request bodies in memory together; beyond it requests are answered 503.", Range(MiB(1), GiB(1024))),
+              "All request bodies in memory together; beyond it requests are answered 503.",
+              Range(MiB(1), GiB(1024))),
         Field("max_connections", &C::max_connections, "Open connections.", Range(1, 1'000'000)),
         Field("max_connections_per_peer", &C::max_connections_per_peer,
               "Open connections of one address; 0: no limit. Loopback is never limited."),
@@ -88,16 +90,20 @@ struct Schema<app::ModelsConfig> {
   static auto Fields() {
     using C = app::ModelsConfig;
     return std::tuple{
-        Field("repositories", &C::repositories, "Folders with models: <folder>/<model>/<version>/model.onnx."),
+        Field("repositories", &C::repositories,
+              "Folders with models: <folder>/<model>/<version>/model.onnx."),
         Field("control", &C::control,
-              "none: serve what is there at start; poll: notice changes; explicit: serve what is loaded by the API."),
+              "none: serve what is there at start; poll: notice changes; explicit: serve what is loaded by "
+              "the API."),
         Field("startup", &C::startup, "With explicit control, the models to load at start; \"*\" is all."),
         Field("poll_interval", &C::poll_interval, "With polling, how often folders are looked at.",
               Range(std::chrono::milliseconds(10), std::chrono::hours(24))),
-        Field("memory_budget", &C::memory_budget,
-              "What loaded models may hold together; least valuable ones are unloaded beyond it. 0: no limit."),
+        Field(
+            "memory_budget", &C::memory_budget,
+            "What loaded models may hold together; least valuable ones are unloaded beyond it. 0: no limit."),
         Field("default_max_batch", &C::default_max_batch,
-              "Rows of a batch for models that say nothing and have a variable first dimension.", Range(1, 65536)),
+              "Rows of a batch for models that say nothing and have a variable first dimension.",
+              Range(1, 65536)),
         Field("default_max_queued", &C::default_max_queued, "Requests that may wait for one model.",
               Range(1, 1'000'000)),
         Field("load_threads", &C::load_threads, "Models that load at the same time, at background priority.",
@@ -116,13 +122,15 @@ template <>
 struct Schema<app::EngineConfig> {
   static auto Fields() {
     using C = app::EngineConfig;
-    return std::tuple{
-        Field("library", &C::library, "Path of libonnxruntime; empty: the one built with."),
-        Field("intra_op_threads", &C::intra_op_threads,
-              "Threads that one run may use, the slot's own among them; all models share one pool. 0: one per core.",
-              Range(0, 1024)),
-        Field("spinning", &C::spinning, "Pool threads spin for work: a little faster alone, worse beside others."),
-        Field("provider_libraries", &C::provider_libraries, "Execution providers that come as plug-in libraries.")};
+    return std::tuple{Field("library", &C::library, "Path of libonnxruntime; empty: the one built with."),
+                      Field("intra_op_threads", &C::intra_op_threads,
+                            "Threads that one run may use, the slot's own among them; all models share one "
+                            "pool. 0: one per core.",
+                            Range(0, 1024)),
+                      Field("spinning", &C::spinning,
+                            "Pool threads spin for work: a little faster alone, worse beside others."),
+                      Field("provider_libraries", &C::provider_libraries,
+                            "Execution providers that come as plug-in libraries.")};
   }
 };
 template <>
@@ -162,8 +170,10 @@ struct Schema<app::TracingConfig> {
     return std::tuple{
         Field("enabled", &C::enabled, "Record spans and send them to `endpoint`."),
         Field("ratio", &C::ratio, "Part of the calls without a traceparent that is traced.", Range(0.0, 1.0)),
-        Field("endpoint", &C::endpoint, "OTLP/HTTP traces URL of a collector: http://127.0.0.1:4318/v1/traces."),
-        Field("authorization", &C::authorization, "Value of the Authorization header sent to the collector.")};
+        Field("endpoint", &C::endpoint,
+              "OTLP/HTTP traces URL of a collector: http://127.0.0.1:4318/v1/traces."),
+        Field("authorization", &C::authorization,
+              "Value of the Authorization header sent to the collector.")};
   }
 };
 template <>
@@ -200,7 +210,8 @@ struct Schema<app::ServerConfig> {
         Field("models", &C::models, "Where models come from and how many stay loaded."),
         Field("engine", &C::engine, "ONNX Runtime."),
         Field("device", &C::device, "The scheduler of the device's work."),
-        Field("tenants", &C::tenants, "Who may call. Empty: one anonymous tenant with all scopes, on loopback only."),
+        Field("tenants", &C::tenants,
+              "Who may call. Empty: one anonymous tenant with all scopes, on loopback only."),
         Field("insecure", &C::insecure, "Allow callers without keys from other hosts."),
         Field("io_threads", &C::io_threads, "Threads for network I/O; 0: one per core.", Range(0, 256)),
         Field("tracing", &C::tracing, "Traces by OTLP/HTTP."),

@@ -58,7 +58,8 @@ TEST(Strings, NearestNameFindsTypingErrorsOnly) {
 
 TEST(Strings, SafeNamesCannotLeaveAFolder) {
   EXPECT_TRUE(IsSafeName("resnet-50_v1.2"));
-  for (const char* bad : {"", ".", "..", ".hidden", "a/b", "a\\b", "a b", "\xc3\xa4"}) EXPECT_FALSE(IsSafeName(bad)) << bad;
+  for (const char* bad : {"", ".", "..", ".hidden", "a/b", "a\\b", "a b", "\xc3\xa4"})
+    EXPECT_FALSE(IsSafeName(bad)) << bad;
   EXPECT_FALSE(IsSafeName(std::string(129, 'a')));
 }
 
@@ -88,7 +89,8 @@ TEST(Strings, SplitKeepsEmptyParts) { EXPECT_THAT(Split("a,,b", ','), ElementsAr
 
 TEST(Strings, ParseUintTakesWholeNumbersOnly) {
   EXPECT_EQ(ParseUint("18446744073709551615"), UINT64_MAX);
-  for (const char* bad : {"", "+1", "-1", "1 ", "18446744073709551616", "0x1"}) EXPECT_EQ(ParseUint(bad), std::nullopt);
+  for (const char* bad : {"", "+1", "-1", "1 ", "18446744073709551616", "0x1"})
+    EXPECT_EQ(ParseUint(bad), std::nullopt);
 }
 
 TEST(Uuid, IsVersion7AndOrderedByTime) {

@@ -10,8 +10,8 @@ namespace mezzo {
 }  // namespace mezzo
 
 /// Aborts when an invariant is broken. Never reachable from outside input: that is a Result.
-#define MEZZO_CHECK(condition)                                   \
-  do {                                                           \
-    if (!(condition)) [[unlikely]]                               \
-      ::mezzo::CheckFailed(#condition, __FILE__, __LINE__);      \
+#define MEZZO_CHECK(condition)                              \
+  do {                                                      \
+    if (!(condition)) [[unlikely]]                          \
+      ::mezzo::CheckFailed(#condition, __FILE__, __LINE__); \
   } while (false)

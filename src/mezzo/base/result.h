@@ -116,7 +116,7 @@ class [[nodiscard]] Result {
  public:
   using value_type = T;
 
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}    // NOLINT(*-explicit-*)
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT(*-explicit-*)
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(*-explicit-*)
 
   [[nodiscard]] bool ok() const { return state_.index() == 0; }
@@ -206,14 +206,14 @@ T&& TakeValue(Result<T>& result) {
   MEZZO_INTERNAL_TRY(MEZZO_INTERNAL_CONCAT(mezzo_try_, __COUNTER__), co_return, decl, __VA_ARGS__)
 
 /// For Result<void> (or when the value does not matter): returns the error, if any.
-#define MEZZO_TRY_VOID(...)                                  \
-  do {                                                       \
+#define MEZZO_TRY_VOID(...)                                                     \
+  do {                                                                          \
     if (auto mezzo_try_void = (__VA_ARGS__); !mezzo_try_void.ok()) [[unlikely]] \
-      return std::move(mezzo_try_void).error();              \
+      return std::move(mezzo_try_void).error();                                 \
   } while (false)
 
-#define MEZZO_CO_TRY_VOID(...)                               \
-  do {                                                       \
+#define MEZZO_CO_TRY_VOID(...)                                                  \
+  do {                                                                          \
     if (auto mezzo_try_void = (__VA_ARGS__); !mezzo_try_void.ok()) [[unlikely]] \
-      co_return std::move(mezzo_try_void).error();           \
+      co_return std::move(mezzo_try_void).error();                              \
   } while (false)

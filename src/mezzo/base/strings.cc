@@ -1,11 +1,11 @@
 #include "mezzo/base/strings.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
+
+#include <openssl/sha.h>
 
 namespace mezzo {
 namespace {
@@ -109,8 +109,8 @@ std::optional<std::uint64_t> ParseUint(std::string_view text) {
 bool IsSafeName(std::string_view name) {
   if (name.empty() || name.size() > 128 || name.front() == '.') return false;
   return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
   });
 }
 
@@ -143,7 +143,9 @@ std::string Base64Encode(std::string_view bytes) {
   std::string out;
   out.reserve((bytes.size() + 2) / 3 * 4);
   std::size_t i = 0;
-  const auto at = [&](std::size_t k) { return static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[k])); };
+  const auto at = [&](std::size_t k) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[k]));
+  };
   for (; i + 3 <= bytes.size(); i += 3) {
     const std::uint32_t group = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
     for (int shift = 18; shift >= 0; shift -= 6) out += kBase64[group >> shift & 63];
@@ -161,8 +163,8 @@ std::string Base64Encode(std::string_view bytes) {
 Result<std::string> Base64Decode(std::string_view text) {
   static constexpr auto kReverse = MakeBase64Reverse();
   if (text.size() % 4 != 0) {
-    return InvalidArgument("invalid_base64",
-                           "base64 text has " + std::to_string(text.size()) + " characters, not a multiple of 4");
+    return InvalidArgument("invalid_base64", "base64 text has " + std::to_string(text.size()) +
+                                                 " characters, not a multiple of 4");
   }
   std::string out;
   out.reserve(text.size() / 4 * 3);
@@ -172,7 +174,8 @@ Result<std::string> Base64Decode(std::string_view text) {
     const bool pad = i >= text.size() - padding;
     const int value = pad ? 0 : kReverse[static_cast<unsigned char>(text[i])];
     if (value < 0) {
-      return InvalidArgument("invalid_base64", "base64 text has a wrong character at offset " + std::to_string(i));
+      return InvalidArgument("invalid_base64",
+                             "base64 text has a wrong character at offset " + std::to_string(i));
     }
     group = group << 6 | static_cast<std::uint32_t>(value);
     if (i % 4 == 3) {
@@ -196,7 +199,8 @@ bool ConstantTimeEquals(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
   unsigned char difference = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    difference = static_cast<unsigned char>(difference | (static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i])));
+    difference = static_cast<unsigned char>(
+        difference | (static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i])));
   }
   return difference == 0;
 }

@@ -27,8 +27,9 @@ struct TensorSpec {
 struct SessionFacts {
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
-  std::string provider;      ///< The execution provider that was chosen: "cpu", "cuda".
-  ByteCount memory_bytes{};  ///< What the session holds: weights as the engine keeps them, and its structures.
+  std::string provider;  ///< The execution provider that was chosen: "cpu", "cuda".
+  ByteCount
+      memory_bytes{};  ///< What the session holds: weights as the engine keeps them, and its structures.
 };
 
 /// Stops a run from another thread. One per thread that runs; reused from run to run.
@@ -47,14 +48,15 @@ class Session {
   virtual ~Session() = default;
   [[nodiscard]] virtual const SessionFacts& facts() const = 0;
 
-  /// Runs the model on this thread and blocks. `inputs[i]` belongs to facts().inputs[i], checked against its type;
-  /// an absent optional input is null. Inputs are read in place (64-byte alignment is not needed, that of the
-  /// element type is). `wanted` are indices into facts().outputs; the answer has one tensor for each, in that
-  /// order, whose bytes the engine's memory owns until the last reference goes. `control` may be null.
-  /// Errors: kInvalidArgument "engine_rejected_input" for what the model refuses (shapes), kInternal "engine_failed",
-  /// kCancelled "run_terminated".
+  /// Runs the model on this thread and blocks. `inputs[i]` belongs to facts().inputs[i], checked against its
+  /// type; an absent optional input is null. Inputs are read in place (64-byte alignment is not needed, that
+  /// of the element type is). `wanted` are indices into facts().outputs; the answer has one tensor for each,
+  /// in that order, whose bytes the engine's memory owns until the last reference goes. `control` may be
+  /// null. Errors: kInvalidArgument "engine_rejected_input" for what the model refuses (shapes), kInternal
+  /// "engine_failed", kCancelled "run_terminated".
   virtual Result<std::vector<tensor::Tensor>> Run(std::span<const tensor::Tensor* const> inputs,
-                                                  std::span<const std::size_t> wanted, RunControl* control) = 0;
+                                                  std::span<const std::size_t> wanted,
+                                                  RunControl* control) = 0;
   /// A control for Run().
   [[nodiscard]] virtual std::unique_ptr<RunControl> NewRunControl() = 0;
 };

@@ -26,8 +26,8 @@ std::size_t CountOf(const Shape& shape) {
   return count;
 }
 
-/// Calls copy(source element, target element, count) for each run of the innermost dimension of a block of `dims` at
-/// the origin of both arrays.
+/// Calls copy(source element, target element, count) for each run of the innermost dimension of a block of
+/// `dims` at the origin of both arrays.
 template <typename Copy>
 void ForEachRun(const Shape& dims, const Shape& source, const Shape& target, const Copy& copy) {
   const std::size_t rank = dims.rank();

@@ -16,7 +16,8 @@ VersionRuntime& RuntimeOf(const models::ModelVersion& version) {
 TimePoint DeadlineOf(const runtime::Context& ctx, const models::ModelConfig& config, TimePoint now) {
   TimePoint deadline = ctx.deadline();
   if (config.default_deadline) deadline = std::min(deadline, AddSaturating(now, *config.default_deadline));
-  if (config.default_queue_timeout) deadline = std::min(deadline, AddSaturating(now, *config.default_queue_timeout));
+  if (config.default_queue_timeout)
+    deadline = std::min(deadline, AddSaturating(now, *config.default_queue_timeout));
   return deadline;
 }
 
@@ -122,7 +123,8 @@ void LocalService::RecordEdges(const InferenceAnswer& answer, Duration admit, Du
   if (answer.served_by != nullptr) RuntimeOf(*answer.served_by).RecordEdges(admit, encode);
 }
 
-Result<std::vector<ModelStatistics>> LocalService::Statistics(std::string_view model, std::string_view version) {
+Result<std::vector<ModelStatistics>> LocalService::Statistics(std::string_view model,
+                                                              std::string_view version) {
   std::vector<ModelStatistics> out;
   if (!model.empty() && !version.empty()) {
     MEZZO_TRY(const models::VersionRef found, catalog_.Acquire(model, version));

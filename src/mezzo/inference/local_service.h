@@ -30,8 +30,8 @@ class RuntimeBinder final : public models::VersionBinder {
   const std::size_t default_max_queued_;
 };
 
-/// The path of a call on this host. Versions must have been bound by a RuntimeBinder. Thread-safe; Infer() runs on the
-/// loop it was started on.
+/// The path of a call on this host. Versions must have been bound by a RuntimeBinder. Thread-safe; Infer()
+/// runs on the loop it was started on.
 class LocalService final : public Service {
  public:
   LocalService(models::Catalog& catalog, sched::DeviceExecutor& executor, const observe::Tracer& tracer,
@@ -45,9 +45,11 @@ class LocalService final : public Service {
   [[nodiscard]] models::Catalog& catalog() override { return catalog_; }
 
  private:
-  runtime::Task<Result<models::VersionRef>> FindVersion(runtime::Context ctx, ModelName model, std::string version);
+  runtime::Task<Result<models::VersionRef>> FindVersion(runtime::Context ctx, ModelName model,
+                                                        std::string version);
   runtime::Task<Result<InferenceAnswer>> RunOn(runtime::Context ctx, tenancy::TenantRef tenant,
-                                               models::VersionRef version, InferenceCall call, TimePoint started);
+                                               models::VersionRef version, InferenceCall call,
+                                               TimePoint started);
   void FinishSpan(std::unique_ptr<observe::Span> span, const runtime::Context& ctx,
                   const models::ModelVersion& version, const tenancy::Tenant& tenant,
                   const Result<InferenceAnswer>& answer) const;

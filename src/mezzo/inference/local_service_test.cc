@@ -1,11 +1,11 @@
 #include "mezzo/inference/local_service.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <future>
 #include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "mezzo/inference/testing/fake_models.h"
 #include "mezzo/observe/exposition.h"
@@ -14,13 +14,13 @@
 namespace mezzo::inference {
 namespace {
 
+using std::chrono::seconds;
+using ::testing::ElementsAre;
 using testing::FloatsOf;
+using ::testing::HasSubstr;
 using testing::MakeCall;
 using testing::MakeFloats;
 using testing::MakeVersion;
-using std::chrono::seconds;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 /// Doubles its input and remembers the rows of its batches; waits at a gate while it is closed.
 class Doubler {
@@ -182,7 +182,8 @@ TEST_F(LocalServiceTest, ACallThatCannotMakeItsDeadlineIsRefusedOnTime) {
   auto first = Send(Call(0, 0));
   doubler_.AwaitEntered(1);
 
-  const auto late = Send(Call(1, 1), runtime::Context().WithDeadline(clock_.Now() + std::chrono::milliseconds(30))).get();
+  const auto late =
+      Send(Call(1, 1), runtime::Context().WithDeadline(clock_.Now() + std::chrono::milliseconds(30))).get();
 
   ASSERT_FALSE(late.ok());  // And that while the slot is still occupied.
   EXPECT_THAT(late.error().reason(), ::testing::AnyOf("deadline_unreachable", "deadline_expired"));
@@ -209,7 +210,9 @@ TEST_F(LocalServiceTest, CountsAndTimesEveryStage) {
   EXPECT_EQ(statistics[0].fail.count, 1u);
   EXPECT_EQ(statistics[0].execution_count, 1u);
   EXPECT_GT(statistics[0].compute_infer.ns, 0u);
-  EXPECT_THAT(text, HasSubstr(R"(mezzo_inference_requests_total{model="m",version="1",tenant="t",outcome="success"} 1)"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(R"(mezzo_inference_requests_total{model="m",version="1",tenant="t",outcome="success"} 1)"));
   EXPECT_THAT(text, HasSubstr(R"(mezzo_inference_stage_seconds_count{model="m",version="1",stage="run"} 1)"));
   EXPECT_EQ(service_.Statistics("nope", "").error().code(), Code::kNotFound);
 }

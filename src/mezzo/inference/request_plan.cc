@@ -37,14 +37,15 @@ Error MissingInputs(const models::ModelVersion& version, const InferenceCall& ca
   for (const auto& input : call.inputs) got.push_back(input.name);
   std::vector<std::string_view> missing;
   for (const auto& spec : version.config->inputs) {
-    if (!spec.optional && std::find(got.begin(), got.end(), spec.name) == got.end()) missing.push_back(spec.name);
+    if (!spec.optional && std::find(got.begin(), got.end(), spec.name) == got.end())
+      missing.push_back(spec.name);
   }
   const std::size_t expected = version.config->inputs.size();
-  return InvalidArgument("input_missing",
-                         "expected " + std::to_string(expected) + " inputs but got " + std::to_string(got.size()) +
-                             " inputs for model " + Quoted(version.name.str()) + ". Got input(s) " + List(got) +
-                             ", but missing required input(s) " + List(missing) +
-                             ". Please provide all required input(s).");
+  return InvalidArgument("input_missing", "expected " + std::to_string(expected) + " inputs but got " +
+                                              std::to_string(got.size()) + " inputs for model " +
+                                              Quoted(version.name.str()) + ". Got input(s) " + List(got) +
+                                              ", but missing required input(s) " + List(missing) +
+                                              ". Please provide all required input(s).");
 }
 
 bool FitsShape(const tensor::Shape& value, const tensor::Shape& spec) {
@@ -66,8 +67,8 @@ Result<void> CheckInput(const models::ModelVersion& version, const models::Tenso
   }
   if (!FitsShape(value.shape, spec.shape)) {
     return InvalidArgument("input_shape", "unexpected shape for input " + Quoted(spec.name) + " for model " +
-                                              Quoted(model) + ". Expected " + spec.shape.ToString() + ", got " +
-                                              value.shape.ToString());
+                                              Quoted(model) + ". Expected " + spec.shape.ToString() +
+                                              ", got " + value.shape.ToString());
   }
   return tensor::CheckTensor(spec.name, value);
 }
@@ -81,21 +82,23 @@ Result<std::uint32_t> CountRows(const models::ModelVersion& version, const Reque
     if (plan.inputs[i] == nullptr) continue;
     const std::int64_t own = plan.inputs[i]->shape[0];
     if (rows >= 0 && own != rows) {
-      return InvalidArgument("batch_size", "input " + Quoted(version.config->inputs[i].name) + " batch size " +
-                                               std::to_string(own) + " does not match other inputs' batch size " +
-                                               std::to_string(rows) + " for model " + Quoted(version.name.str()));
+      return InvalidArgument("batch_size",
+                             "input " + Quoted(version.config->inputs[i].name) + " batch size " +
+                                 std::to_string(own) + " does not match other inputs' batch size " +
+                                 std::to_string(rows) + " for model " + Quoted(version.name.str()));
     }
     rows = own;
   }
   if (rows < 1 || rows > limit) {
-    return InvalidArgument("batch_size", "inference request batch-size must be >= 1 and <= " + std::to_string(limit) +
-                                             " for " + Quoted(version.name.str()) + ", got " + std::to_string(rows));
+    return InvalidArgument(
+        "batch_size", "inference request batch-size must be >= 1 and <= " + std::to_string(limit) + " for " +
+                          Quoted(version.name.str()) + ", got " + std::to_string(rows));
   }
   return static_cast<std::uint32_t>(rows);
 }
 
-/// Requests with equal keys may share a batch: the same inputs are present, with equal dimensions behind the batch
-/// dimension (or, when the model pads, of equal rank).
+/// Requests with equal keys may share a batch: the same inputs are present, with equal dimensions behind the
+/// batch dimension (or, when the model pads, of equal rank).
 std::uint64_t BatchKey(const models::ModelConfig& config, const RequestPlan& plan) {
   KeyHash hash;
   for (const tensor::Tensor* input : plan.inputs) {
@@ -105,7 +108,8 @@ std::uint64_t BatchKey(const models::ModelConfig& config, const RequestPlan& pla
     }
     hash.Add(input->shape.rank() + 1);
     if (config.ragged == models::RaggedPolicy::kPad) continue;
-    for (std::size_t d = 1; d < input->shape.rank(); ++d) hash.Add(static_cast<std::uint64_t>(input->shape[d]));
+    for (std::size_t d = 1; d < input->shape.rank(); ++d)
+      hash.Add(static_cast<std::uint64_t>(input->shape[d]));
   }
   return hash.value();
 }
@@ -117,7 +121,8 @@ Result<void> PlanOutputs(const models::ModelVersion& version, const InferenceCal
     return {};
   }
   for (const auto& wanted : call.outputs) {
-    const auto it = std::find_if(outputs.begin(), outputs.end(), [&](const auto& o) { return o.name == wanted.name; });
+    const auto it =
+        std::find_if(outputs.begin(), outputs.end(), [&](const auto& o) { return o.name == wanted.name; });
     if (it == outputs.end()) {
       return InvalidArgument("output_unexpected", "unexpected inference output " + Quoted(wanted.name) +
                                                       " for model " + Quoted(version.name.str()));
@@ -139,8 +144,8 @@ Result<RequestPlan> PlanRequest(const models::ModelVersion& version, const Infer
     std::size_t at = found < specs.size() && specs[found].name == input.name ? found : 0;
     while (at < specs.size() && specs[at].name != input.name) ++at;
     if (at == specs.size()) {
-      return InvalidArgument("input_unexpected", "unexpected inference input " + Quoted(input.name) + " for model " +
-                                                     Quoted(version.name.str()));
+      return InvalidArgument("input_unexpected", "unexpected inference input " + Quoted(input.name) +
+                                                     " for model " + Quoted(version.name.str()));
     }
     if (plan.inputs[at] != nullptr) {
       return InvalidArgument("input_duplicate", "input " + Quoted(input.name) + " already exists in request");
@@ -164,10 +169,12 @@ Result<RequestPlan> PlanRequest(const models::ModelVersion& version, const Infer
 Result<sched::Class> ChooseClass(const models::ModelConfig& config, std::uint64_t priority,
                                  const tenancy::Tenant& tenant) {
   std::uint64_t level = priority;
-  if (config.priority_levels > 0 && (level == 0 || level > config.priority_levels)) level = config.default_priority;
+  if (config.priority_levels > 0 && (level == 0 || level > config.priority_levels))
+    level = config.default_priority;
   auto index = static_cast<std::size_t>(config.service_class);
   if (level > 0) {
-    // With n declared levels the first third is interactive and the last third bulk; without, 1, 2 and the rest.
+    // With n declared levels the first third is interactive and the last third bulk; without, 1, 2 and the
+    // rest.
     const std::uint64_t levels = std::max<std::uint64_t>(config.priority_levels, 3);
     index = static_cast<std::size_t>(std::min<std::uint64_t>((level - 1) * 3 / levels, 2));
     if (!tenant.classes.at(index) && priority > 0) {
@@ -179,8 +186,9 @@ Result<sched::Class> ChooseClass(const models::ModelConfig& config, std::uint64_
   }
   while (index < tenant.classes.size() && !tenant.classes.at(index)) ++index;
   if (index == tenant.classes.size()) {
-    return PermissionDenied("class_not_allowed",
-                            "tenant '" + tenant.id.str() + "' may use no class that model '" + config.name + "' runs in");
+    return PermissionDenied(
+        "class_not_allowed",
+        "tenant '" + tenant.id.str() + "' may use no class that model '" + config.name + "' runs in");
   }
   return static_cast<sched::Class>(index);
 }

@@ -21,11 +21,13 @@ struct RequestPlan {
 
 /// Checks names, types, shapes, sizes and the batch size. The plan points into `call`, which must outlive it.
 /// Errors say what Triton says, and name the input, what came and what was expected: "input_missing",
-/// "input_unexpected", "input_type", "input_shape", "batch_size", "output_unexpected", and those of CheckTensor.
+/// "input_unexpected", "input_type", "input_shape", "batch_size", "output_unexpected", and those of
+/// CheckTensor.
 Result<RequestPlan> PlanRequest(const models::ModelVersion& version, const InferenceCall& call);
 
-/// The class a call runs in: its priority, mapped by the model's levels, or the model's class; the next lower one
-/// that the tenant may use. A priority above what the tenant may use is kPermissionDenied "class_not_allowed".
+/// The class a call runs in: its priority, mapped by the model's levels, or the model's class; the next lower
+/// one that the tenant may use. A priority above what the tenant may use is kPermissionDenied
+/// "class_not_allowed".
 Result<sched::Class> ChooseClass(const models::ModelConfig& config, std::uint64_t priority,
                                  const tenancy::Tenant& tenant);
 

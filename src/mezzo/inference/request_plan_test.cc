@@ -9,14 +9,14 @@
 namespace mezzo::inference {
 namespace {
 
+using ::testing::ElementsAre;
 using testing::FloatsOf;
+using ::testing::HasSubstr;
 using testing::MakeCall;
 using testing::MakeFloats;
 using testing::MakeStrings;
 using testing::MakeVersion;
 using testing::StringsOf;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 TEST(PlanRequest, OrdersInputsAsTheModelDoes) {
   const auto version = MakeVersion({.inputs = {{"A", {-1, 2}}, {"B", {-1, 2}}}});
@@ -38,10 +38,12 @@ TEST(PlanRequest, SaysExactlyWhatIsWrong) {
     return plan.ok() ? std::string("accepted") : plan.error().message();
   };
 
-  EXPECT_THAT(message(MakeCall("m", {{"A", good}})),
-              HasSubstr("expected 2 inputs but got 1 inputs for model 'm'. Got input(s) ['A'], but missing required "
-                        "input(s) ['B']"));
-  EXPECT_THAT(message(MakeCall("m", {{"A", good}, {"C", good}})), HasSubstr("unexpected inference input 'C' for model 'm'"));
+  EXPECT_THAT(
+      message(MakeCall("m", {{"A", good}})),
+      HasSubstr("expected 2 inputs but got 1 inputs for model 'm'. Got input(s) ['A'], but missing required "
+                "input(s) ['B']"));
+  EXPECT_THAT(message(MakeCall("m", {{"A", good}, {"C", good}})),
+              HasSubstr("unexpected inference input 'C' for model 'm'"));
   EXPECT_THAT(message(MakeCall("m", {{"A", good}, {"A", good}})), HasSubstr("'A' already exists"));
   EXPECT_THAT(message(MakeCall("m", {{"A", good}, {"B", MakeStrings({1, 2}, {"x", "y"})}})),
               HasSubstr("inference input 'B' data-type is 'BYTES', but model 'm' expects 'FP32'"));
@@ -50,9 +52,11 @@ TEST(PlanRequest, SaysExactlyWhatIsWrong) {
   EXPECT_THAT(message(MakeCall("m", {{"A", good}, {"B", MakeFloats({2, 2}, {1, 2, 3, 4})}})),
               HasSubstr("input 'B' batch size 2 does not match other inputs' batch size 1"));
   const tensor::Tensor nine = MakeFloats({9, 2}, std::vector<float>(18));
-  EXPECT_THAT(message(MakeCall("m", {{"A", nine}, {"B", nine}})), HasSubstr("must be >= 1 and <= 8 for 'm', got 9"));
+  EXPECT_THAT(message(MakeCall("m", {{"A", nine}, {"B", nine}})),
+              HasSubstr("must be >= 1 and <= 8 for 'm', got 9"));
   const tensor::Tensor none = MakeFloats({0, 2}, {});
-  EXPECT_THAT(message(MakeCall("m", {{"A", none}, {"B", none}})), HasSubstr("must be >= 1 and <= 8 for 'm', got 0"));
+  EXPECT_THAT(message(MakeCall("m", {{"A", none}, {"B", none}})),
+              HasSubstr("must be >= 1 and <= 8 for 'm', got 0"));
   InferenceCall outputs = MakeCall("m", {{"A", good}, {"B", good}});
   outputs.outputs = {{.name = "Z"}};
   EXPECT_THAT(message(std::move(outputs)), HasSubstr("unexpected inference output 'Z' for model 'm'"));

@@ -42,12 +42,15 @@ class Service {
  public:
   virtual ~Service() = default;
 
-  /// One inference: route, load if need be, schedule, run. The context's deadline and cancellation hold all the way.
+  /// One inference: route, load if need be, schedule, run. The context's deadline and cancellation hold all
+  /// the way.
   virtual runtime::Task<Result<InferenceAnswer>> Infer(runtime::Context ctx, tenancy::TenantRef tenant,
                                                        InferenceCall call) = 0;
   /// Statistics of one version, all versions of a model (empty version), or of everything (both empty).
-  virtual Result<std::vector<ModelStatistics>> Statistics(std::string_view model, std::string_view version) = 0;
-  /// What a protocol measured around an answered call: decoding and admission before Infer(), encoding after it.
+  virtual Result<std::vector<ModelStatistics>> Statistics(std::string_view model,
+                                                          std::string_view version) = 0;
+  /// What a protocol measured around an answered call: decoding and admission before Infer(), encoding after
+  /// it.
   virtual void RecordEdges(const InferenceAnswer& answer, Duration admit, Duration encode) = 0;
   [[nodiscard]] virtual models::Catalog& catalog() = 0;
 };

@@ -1,5 +1,5 @@
-// Question: what does everything that one call records cost (stages, outcome, batch, statistics)? Budget: 2 % of the
-// processor time of the cheapest call, about 15 µs: 300 ns.
+// Question: what does everything that one call records cost (stages, outcome, batch, statistics)? Budget: 2 %
+// of the processor time of the cheapest call, about 15 µs: 300 ns.
 
 #include <benchmark/benchmark.h>
 

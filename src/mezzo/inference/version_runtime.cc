@@ -12,7 +12,8 @@ using tensor::Tensor;
 
 CallItem& AsCall(sched::WorkItem* item) { return static_cast<CallItem&>(*item); }
 
-/// The same bytes under another shape (Triton's reshape). The variable dimensions of `to` take those of `from` in order.
+/// The same bytes under another shape (Triton's reshape). The variable dimensions of `to` take those of
+/// `from` in order.
 Tensor Relabel(Tensor tensor, const tensor::Shape& from, const tensor::Shape& to) {
   tensor::Shape shape;
   std::size_t next = 0;
@@ -22,7 +23,8 @@ Tensor Relabel(Tensor tensor, const tensor::Shape& from, const tensor::Shape& to
       continue;
     }
     while (next < from.rank() && from[next] >= 0) ++next;
-    if (next >= from.rank() || next >= tensor.shape.rank()) return tensor;  // The loader has checked that they pair up.
+    if (next >= from.rank() || next >= tensor.shape.rank())
+      return tensor;  // The loader has checked that they pair up.
     (void)shape.Append(tensor.shape[next++]);
   }
   tensor.shape = shape;
@@ -37,7 +39,8 @@ void Count(StatisticDuration& to, Duration time, std::uint64_t count = 1) {
 }  // namespace
 
 InferenceMetrics::InferenceMetrics(observe::Registry& registry)
-    : requests(registry.NewCounterFamily("mezzo_inference_requests_total", "Calls that reached a model, by outcome.",
+    : requests(registry.NewCounterFamily("mezzo_inference_requests_total",
+                                         "Calls that reached a model, by outcome.",
                                          {"model", "version", "tenant", "outcome"}, 4096)),
       request_time(registry.NewHistogramFamily("mezzo_inference_request_seconds",
                                                "Time from the decoded call to its answer.",
@@ -45,17 +48,19 @@ InferenceMetrics::InferenceMetrics(observe::Registry& registry)
       stage_time(registry.NewHistogramFamily("mezzo_inference_stage_seconds",
                                              "Time of a call in each stage of its path.",
                                              {"model", "version", "stage"}, 4096)),
-      batch_rows(registry.NewSizeHistogramFamily("mezzo_inference_batch_rows", "Rows of the batches that ran.",
-                                                 {"model", "version"})),
+      batch_rows(registry.NewSizeHistogramFamily("mezzo_inference_batch_rows",
+                                                 "Rows of the batches that ran.", {"model", "version"})),
       refused(registry.NewCounterFamily("mezzo_inference_refused_total", "Calls that did not run, by reason.",
                                         {"model", "reason"}, 4096)),
       queued(registry.NewCallbackFamily("mezzo_inference_queued_calls", "Calls that wait for the device.",
                                         observe::MetricType::kGauge, {"model", "version"})),
-      device_time(registry.NewCallbackFamily("mezzo_inference_device_seconds_total", "Device time that batches took.",
-                                             observe::MetricType::kCounter, {"model", "version"})),
-      predicted_time(registry.NewCallbackFamily("mezzo_inference_predicted_seconds_total",
-                                                "Device time that the latency model expected of the same batches.",
-                                                observe::MetricType::kCounter, {"model", "version"})) {}
+      device_time(registry.NewCallbackFamily("mezzo_inference_device_seconds_total",
+                                             "Device time that batches took.", observe::MetricType::kCounter,
+                                             {"model", "version"})),
+      predicted_time(
+          registry.NewCallbackFamily("mezzo_inference_predicted_seconds_total",
+                                     "Device time that the latency model expected of the same batches.",
+                                     observe::MetricType::kCounter, {"model", "version"})) {}
 
 void CallItem::Finish(const Error* error, const sched::RunReport& run_report) {
   report = run_report;
@@ -75,7 +80,8 @@ void CallItem::Finish(const Error* error, const sched::RunReport& run_report) {
 bool CallItem::Awaiter::await_suspend(std::coroutine_handle<> handle) {
   item.waiting_ = handle;
   auto submitted = executor.Submit(item);
-  if (submitted.ok()) return true;  // `this` may be gone by now: the item can have finished on another thread.
+  if (submitted.ok())
+    return true;  // `this` may be gone by now: the item can have finished on another thread.
   refused.emplace(std::move(submitted).error());
   return false;
 }
@@ -108,10 +114,10 @@ VersionRuntime::VersionRuntime(const models::ModelVersion& version, sched::Devic
 
   callbacks_.push_back(metrics.queued.Add(
       {name, number}, [this] { return static_cast<double>(executor_.StatisticsOf(model_).queued_items); }));
-  callbacks_.push_back(
-      metrics.device_time.Add({name, number}, [this] { return Seconds(executor_.StatisticsOf(model_).charged); }));
-  callbacks_.push_back(
-      metrics.predicted_time.Add({name, number}, [this] { return Seconds(executor_.StatisticsOf(model_).predicted); }));
+  callbacks_.push_back(metrics.device_time.Add(
+      {name, number}, [this] { return Seconds(executor_.StatisticsOf(model_).charged); }));
+  callbacks_.push_back(metrics.predicted_time.Add(
+      {name, number}, [this] { return Seconds(executor_.StatisticsOf(model_).predicted); }));
 }
 
 VersionRuntime::~VersionRuntime() {
@@ -206,9 +212,9 @@ bool VersionRuntime::RunTogether(std::span<sched::WorkItem* const> items, std::u
     for (std::size_t i = 0; i < outputs->size(); ++i) {
       const tensor::Shape& shape = (*outputs)[i].shape;
       if (shape.rank() >= 1 && shape[0] == static_cast<std::int64_t>(rows)) continue;
-      error = Internal("batch_mismatch", "output '" + version_.config->outputs[wanted[i]].name + "' of model '" +
-                                             version_.name.str() + "' has shape " + shape.ToString() +
-                                             " for a batch of " + std::to_string(rows) +
+      error = Internal("batch_mismatch", "output '" + version_.config->outputs[wanted[i]].name +
+                                             "' of model '" + version_.name.str() + "' has shape " +
+                                             shape.ToString() + " for a batch of " + std::to_string(rows) +
                                              " rows: set max_batch_size to 0, or dynamic batching off");
       return false;
     }
@@ -247,7 +253,8 @@ Tensor VersionRuntime::RowsOf(const Tensor& output, std::size_t index, const Cal
                               std::int64_t first) const {
   Tensor rows = tensor::SliceRows(output, first, item.rows);
   if (version_.config->ragged != models::RaggedPolicy::kPad) return rows;
-  // A dimension that the model calls by the same symbol as one of its inputs' was padded with it: cut it back.
+  // A dimension that the model calls by the same symbol as one of its inputs' was padded with it: cut it
+  // back.
   const auto& facts = version_.session->facts();
   const auto& symbols = facts.outputs[index].symbols;
   tensor::Shape cut = rows.shape;
@@ -271,8 +278,9 @@ void VersionRuntime::CountBatch(std::uint32_t rows, Duration gather, Duration ru
   statistics_.inference_count += rows;
   ++statistics_.execution_count;
   auto& batches = statistics_.batches;
-  auto it = std::lower_bound(batches.begin(), batches.end(), rows,
-                             [](const BatchStatistic& batch, std::uint32_t size) { return batch.batch_size < size; });
+  auto it = std::lower_bound(
+      batches.begin(), batches.end(), rows,
+      [](const BatchStatistic& batch, std::uint32_t size) { return batch.batch_size < size; });
   if (it == batches.end() || it->batch_size != rows) {
     it = batches.insert(it, BatchStatistic{});  // At most one for each size up to max_batch_size.
     it->batch_size = rows;

@@ -20,14 +20,15 @@ namespace mezzo::inference {
 /// The metric families of the call path; series are leased by each loaded version.
 struct InferenceMetrics {
   explicit InferenceMetrics(observe::Registry& registry);
-  observe::Family<observe::Counter>& requests;        ///< model, version, tenant, outcome
-  observe::Family<observe::Histogram>& request_time;  ///< model, version, tenant
-  observe::Family<observe::Histogram>& stage_time;    ///< model, version, stage
+  observe::Family<observe::Counter>& requests;          ///< model, version, tenant, outcome
+  observe::Family<observe::Histogram>& request_time;    ///< model, version, tenant
+  observe::Family<observe::Histogram>& stage_time;      ///< model, version, stage
   observe::Family<observe::SizeHistogram>& batch_rows;  ///< model, version
-  observe::Family<observe::Counter>& refused;         ///< model, reason
-  observe::CallbackFamily& queued;          ///< model, version: calls that wait
-  observe::CallbackFamily& device_time;     ///< model, version: seconds on the device
-  observe::CallbackFamily& predicted_time;  ///< model, version: what the latency model expected of the same batches
+  observe::Family<observe::Counter>& refused;           ///< model, reason
+  observe::CallbackFamily& queued;                      ///< model, version: calls that wait
+  observe::CallbackFamily& device_time;                 ///< model, version: seconds on the device
+  observe::CallbackFamily&
+      predicted_time;  ///< model, version: what the latency model expected of the same batches
 };
 
 /// One call in the scheduler. Lives in the frame of the coroutine that awaits it.
@@ -62,12 +63,12 @@ class CallItem final : public sched::DeviceItem {
   std::coroutine_handle<> waiting_;
 };
 
-/// A loaded version's place in the device's scheduler: gathers its batches, runs them, scatters the answers, counts.
-/// Thread-safe.
+/// A loaded version's place in the device's scheduler: gathers its batches, runs them, scatters the answers,
+/// counts. Thread-safe.
 class VersionRuntime final : public models::VersionExtension, public sched::BatchRunner {
  public:
-  VersionRuntime(const models::ModelVersion& version, sched::DeviceExecutor& executor, InferenceMetrics& metrics,
-                 const Clock& clock, std::size_t default_max_queued);
+  VersionRuntime(const models::ModelVersion& version, sched::DeviceExecutor& executor,
+                 InferenceMetrics& metrics, const Clock& clock, std::size_t default_max_queued);
   ~VersionRuntime() override;
 
   [[nodiscard]] sched::ModelIndex model() const { return model_; }

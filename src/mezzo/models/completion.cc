@@ -201,7 +201,8 @@ bool IsBatchable(const SessionFacts& facts) {
   const auto varies = [&symbols](const TensorSpec& spec) {
     if (spec.shape.rank() == 0 || spec.shape[0] != -1) return false;
     // tf2onnx numbers the dimensions it knows nothing about; such a name says no more than none.
-    const bool named = !spec.symbols.empty() && !spec.symbols[0].empty() && !spec.symbols[0].starts_with("unk__");
+    const bool named =
+        !spec.symbols.empty() && !spec.symbols[0].empty() && !spec.symbols[0].starts_with("unk__");
     if (named) symbols.insert(spec.symbols[0]);
     return true;
   };

@@ -23,8 +23,8 @@ namespace mezzo::net {
 /// An HTTP/1.1 server: accepts on every loop, parses in place, answers in order, bounds everything.
 ///
 /// A connection never changes its loop. Construction, Listen(), Drain(), Stop() and ReloadTls() belong to
-/// threads that are not loops. The handler and the running loops must outlive the server; the destructor calls
-/// Stop(), which ends every connection before it returns, so handlers must heed cancellation.
+/// threads that are not loops. The handler and the running loops must outlive the server; the destructor
+/// calls Stop(), which ends every connection before it returns, so handlers must heed cancellation.
 class HttpServer {
  public:
   struct Options {

@@ -178,7 +178,8 @@ TEST_F(ChunkDecoderTest, RefusesBadChunksAndLimits) {
   EXPECT_EQ(Decode("9\r\n", limits, 100).value().status, 413);
   EXPECT_EQ(Decode("ffffffffffffffff\r\n", limits, 100).value().status, 413);
   body_ = BodyBuffer(budget_, 0);
-  EXPECT_THAT(Decode("1\r\na\r\n1\r\nb\r\n1\r\nc\r\n", limits, 100).value().message, HasSubstr("limit of 2 chunks"));
+  EXPECT_THAT(Decode("1\r\na\r\n1\r\nb\r\n1\r\nc\r\n", limits, 100).value().message,
+              HasSubstr("limit of 2 chunks"));
 }
 
 TEST(BodyBuffer, AlignsTheAskedForByteAndGivesTheBudgetBack) {

@@ -54,17 +54,17 @@ class Callback {
   static constexpr std::size_t kInline = 48;
 
   template <typename Fn>
-  static constexpr Ops kInlineOps = {
-      [](void* p) { (*static_cast<Fn*>(p))(); },
-      [](void* from, void* to) {
-        new (to) Fn(std::move(*static_cast<Fn*>(from)));
-        static_cast<Fn*>(from)->~Fn();
-      },
-      [](void* p) { static_cast<Fn*>(p)->~Fn(); }};
+  static constexpr Ops kInlineOps = {[](void* p) { (*static_cast<Fn*>(p))(); },
+                                     [](void* from, void* to) {
+                                       new (to) Fn(std::move(*static_cast<Fn*>(from)));
+                                       static_cast<Fn*>(from)->~Fn();
+                                     },
+                                     [](void* p) { static_cast<Fn*>(p)->~Fn(); }};
   template <typename Fn>
-  static constexpr Ops kHeapOps = {[](void* p) { (**static_cast<Fn**>(p))(); },
-                                   [](void* from, void* to) { *static_cast<Fn**>(to) = *static_cast<Fn**>(from); },
-                                   [](void* p) { delete *static_cast<Fn**>(p); }};
+  static constexpr Ops kHeapOps = {
+      [](void* p) { (**static_cast<Fn**>(p))(); },
+      [](void* from, void* to) { *static_cast<Fn**>(to) = *static_cast<Fn**>(from); },
+      [](void* p) { delete *static_cast<Fn**>(p); }};
 
   void Reset() {
     if (ops_ != nullptr) std::exchange(ops_, nullptr)->destroy(storage_);

@@ -2,11 +2,12 @@
 
 #include <pthread.h>
 
+#include <memory>
+
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <memory>
 
 namespace mezzo::runtime {
 namespace {
@@ -125,6 +126,8 @@ std::uint64_t IoThreads::stalls() const {
   return total;
 }
 
-void SetThreadName(const std::string& name) { ::pthread_setname_np(::pthread_self(), name.substr(0, 15).c_str()); }
+void SetThreadName(const std::string& name) {
+  ::pthread_setname_np(::pthread_self(), name.substr(0, 15).c_str());
+}
 
 }  // namespace mezzo::runtime

@@ -7,8 +7,8 @@
 namespace mezzo::runtime {
 namespace {
 
-/// Nice 10 has a tenth of a normal thread's weight: serving wins every contest, and loading still moves on a host whose
-/// cores are all busy. (SCHED_IDLE was tried: on such a host a load of 50 ms took 20 s.)
+/// Nice 10 has a tenth of a normal thread's weight: serving wins every contest, and loading still moves on a
+/// host whose cores are all busy. (SCHED_IDLE was tried: on such a host a load of 50 ms took 20 s.)
 constexpr int kBackgroundNice = 10;
 constexpr int kLeastNice = 19;
 

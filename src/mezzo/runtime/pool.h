@@ -84,8 +84,8 @@ class OffloadAwaiter {
 
 }  // namespace internal
 
-/// `co_await Offload(pool, fn)`: runs `fn` (returning a Result) on the pool and continues on the loop it came from.
-/// Fails with kUnavailable "pool_full" when the pool's queue is full.
+/// `co_await Offload(pool, fn)`: runs `fn` (returning a Result) on the pool and continues on the loop it came
+/// from. Fails with kUnavailable "pool_full" when the pool's queue is full.
 template <typename Fn>
 auto Offload(BlockingPool& pool, Fn fn) {
   return internal::OffloadAwaiter<Fn>(pool, std::move(fn));

@@ -1,10 +1,10 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <future>
 #include <memory>
 #include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "mezzo/runtime/callback.h"
 #include "mezzo/runtime/context.h"
@@ -104,7 +104,9 @@ template <typename T>
 T RunOn(Loop& loop, Task<T> task) {
   std::promise<T> done;
   auto shared = std::make_shared<Task<T>>(std::move(task));
-  loop.Post([&done, shared] { Start(std::move(*shared), [&done](T result) { done.set_value(std::move(result)); }); });
+  loop.Post([&done, shared] {
+    Start(std::move(*shared), [&done](T result) { done.set_value(std::move(result)); });
+  });
   return done.get_future().get();
 }
 
@@ -115,7 +117,8 @@ TEST(SleepUntil, WaitsIsCancelledAndHonoursTheDeadline) {
   EXPECT_GE(RunOn(threads.loop(0), TimedSleep(ctx, milliseconds(5))).value(), milliseconds(5));
 
   const auto late = ctx.WithDeadline(steady_clock::now() + milliseconds(2));
-  EXPECT_EQ(RunOn(threads.loop(0), TimedSleep(late, std::chrono::hours(1))).error().code(), Code::kDeadlineExceeded);
+  EXPECT_EQ(RunOn(threads.loop(0), TimedSleep(late, std::chrono::hours(1))).error().code(),
+            Code::kDeadlineExceeded);
 
   std::thread canceller([&ctx] { ctx.Cancel(); });
   EXPECT_EQ(RunOn(threads.loop(0), TimedSleep(ctx, std::chrono::hours(1))).error().code(), Code::kCancelled);
@@ -125,7 +128,9 @@ TEST(SleepUntil, WaitsIsCancelledAndHonoursTheDeadline) {
 TEST(CancelRegistration, RunsOnceAndNotAfterItsEnd) {
   const Context ctx;
   int calls = 0;
-  { const CancelRegistration gone(ctx.cancel_state(), [&] { ++calls; }); }
+  {
+    const CancelRegistration gone(ctx.cancel_state(), [&] { ++calls; });
+  }
   const CancelRegistration kept(ctx.cancel_state(), [&] { ++calls; });
 
   ctx.Cancel();
@@ -139,7 +144,8 @@ TEST(CancelRegistration, EndAndCancelFromTwoThreadsNeverTouchADeadCallback) {
   for (int round = 0; round < 500; ++round) {
     const Context ctx;
     auto counter = std::make_unique<std::atomic<int>>(0);
-    auto registration = std::make_unique<CancelRegistration>(ctx.cancel_state(), [p = counter.get()] { ++*p; });
+    auto registration =
+        std::make_unique<CancelRegistration>(ctx.cancel_state(), [p = counter.get()] { ++*p; });
     std::thread canceller([&ctx] { ctx.Cancel(); });
     registration.reset();
     counter.reset();  // Sanitizers see a callback that runs after this.
@@ -154,7 +160,7 @@ TEST(BlockingPool, OffloadReturnsToTheLoopItCameFrom) {
     static Task<Result<bool>> Go(BlockingPool& pool, Loop& home) {
       auto work = [] { return Result<bool>(Loop::Current() == nullptr); };
       MEZZO_CO_TRY(const bool elsewhere, co_await Offload(pool, std::move(work)));
-      co_return elsewhere && Loop::Current() == &home;
+      co_return elsewhere&& Loop::Current() == &home;
     }
   };
 
@@ -191,13 +197,15 @@ TEST(Scope, StopCancelsAndWaits) {
     }
   };
   for (int i = 0; i < 3; ++i) {
-    ASSERT_TRUE(scope.Spawn(threads.loop(0), Context(), [&ended](Context ctx) { return Run::Go(ctx, &ended); }));
+    ASSERT_TRUE(
+        scope.Spawn(threads.loop(0), Context(), [&ended](Context ctx) { return Run::Go(ctx, &ended); }));
   }
 
   EXPECT_TRUE(scope.Stop(std::chrono::seconds(10)));
 
   EXPECT_EQ(ended, 3);
-  EXPECT_FALSE(scope.Spawn(threads.loop(0), Context(), [&ended](Context ctx) { return Run::Go(ctx, &ended); }));
+  EXPECT_FALSE(
+      scope.Spawn(threads.loop(0), Context(), [&ended](Context ctx) { return Run::Go(ctx, &ended); }));
 }
 
 }  // namespace

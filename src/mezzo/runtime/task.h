@@ -61,7 +61,8 @@ struct Promise<void> : PromiseBase {
 /// symmetric transfer, so chains of tasks use no stack. Awaited at most once. Which thread it continues on is
 /// decided by what it awaits: everything in `runtime` and `net` resumes on the loop where the await happened.
 ///
-/// Destroying a task that is suspended destroys its frame; nothing in this project does so with a started task.
+/// Destroying a task that is suspended destroys its frame; nothing in this project does so with a started
+/// task.
 template <typename T>
 class [[nodiscard]] Task {
  public:

@@ -21,7 +21,8 @@ Result<TenantRef> Directory::Authenticate(std::string_view credential, bool from
     if (from_loopback || insecure_) return tenants_.front();
     return Unauthenticated("key_missing", "callers from other hosts need an API key, and none is configured");
   }
-  if (credential.size() >= kBearer.size() && EqualsIgnoreCase(credential.substr(0, kBearer.size()), kBearer)) {
+  if (credential.size() >= kBearer.size() &&
+      EqualsIgnoreCase(credential.substr(0, kBearer.size()), kBearer)) {
     credential.remove_prefix(kBearer.size());
   }
   credential = Trim(credential);
@@ -34,7 +35,8 @@ Result<TenantRef> Directory::Authenticate(std::string_view credential, bool from
   return found->second;
 }
 
-Result<TenantRef> Admit(const Directory& directory, std::string_view credential, bool from_loopback, Scope scope) {
+Result<TenantRef> Admit(const Directory& directory, std::string_view credential, bool from_loopback,
+                        Scope scope) {
   MEZZO_TRY(TenantRef tenant, directory.Authenticate(credential, from_loopback));
   if (tenant->Has(scope)) return tenant;
   return PermissionDenied("scope_missing", "the API key of tenant '" + tenant->id.str() + "' has no scope '" +
@@ -43,9 +45,12 @@ Result<TenantRef> Admit(const Directory& directory, std::string_view credential,
 
 std::string_view ScopeName(Scope scope) {
   switch (scope) {
-    case Scope::kInfer: return "infer";
-    case Scope::kObserve: return "observe";
-    case Scope::kAdmin: return "admin";
+    case Scope::kInfer:
+      return "infer";
+    case Scope::kObserve:
+      return "observe";
+    case Scope::kAdmin:
+      return "admin";
   }
   return "infer";
 }

@@ -18,12 +18,12 @@ class Directory {
     TenantRef tenant;
   };
 
-  /// Without keys, one anonymous tenant with all scopes is admitted from loopback, and from elsewhere only when
-  /// `insecure` is set. With keys, only they are admitted.
+  /// Without keys, one anonymous tenant with all scopes is admitted from loopback, and from elsewhere only
+  /// when `insecure` is set. With keys, only they are admitted.
   Directory(std::vector<TenantRef> tenants, std::vector<KeyEntry> keys, bool insecure);
 
-  /// `credential` is the value of an Authorization header ("Bearer <key>") or of X-Api-Key; empty: none given.
-  /// Errors: kUnauthenticated "key_missing" or "key_unknown".
+  /// `credential` is the value of an Authorization header ("Bearer <key>") or of X-Api-Key; empty: none
+  /// given. Errors: kUnauthenticated "key_missing" or "key_unknown".
   [[nodiscard]] Result<TenantRef> Authenticate(std::string_view credential, bool from_loopback) const;
 
   [[nodiscard]] const std::vector<TenantRef>& tenants() const { return tenants_; }
@@ -31,12 +31,14 @@ class Directory {
 
  private:
   std::vector<TenantRef> tenants_;
-  std::unordered_map<std::string, TenantRef> keys_;  ///< By digest, so that a look-up tells nothing by its time.
+  std::unordered_map<std::string, TenantRef>
+      keys_;  ///< By digest, so that a look-up tells nothing by its time.
   bool insecure_;
 };
 
 /// Authenticate, then demand a scope: kPermissionDenied "scope_missing" naming it.
-Result<TenantRef> Admit(const Directory& directory, std::string_view credential, bool from_loopback, Scope scope);
+Result<TenantRef> Admit(const Directory& directory, std::string_view credential, bool from_loopback,
+                        Scope scope);
 
 /// "infer", "observe", "admin".
 std::string_view ScopeName(Scope scope);

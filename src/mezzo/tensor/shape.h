@@ -10,7 +10,8 @@
 
 namespace mezzo::tensor {
 
-/// Dimensions of a tensor, outermost first, held inline. -1 stands for "any" in a signature, never in a value.
+/// Dimensions of a tensor, outermost first, held inline. -1 stands for "any" in a signature, never in a
+/// value.
 class Shape {
  public:
   static constexpr std::size_t kMaxRank = 12;

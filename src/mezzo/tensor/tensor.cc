@@ -33,9 +33,10 @@ Result<void> CheckBytesElements(std::string_view name, const Tensor& tensor, std
     ++found;
   }
   if (found != expected) {
-    return InvalidArgument("tensor_size", "expected " + std::to_string(expected) + " string elements for input '" +
-                                              std::string(name) + "' of shape " + tensor.shape.ToString() +
-                                              ", got " + std::to_string(found));
+    return InvalidArgument("tensor_size", "expected " + std::to_string(expected) +
+                                              " string elements for input '" + std::string(name) +
+                                              "' of shape " + tensor.shape.ToString() + ", got " +
+                                              std::to_string(found));
   }
   return {};
 }

@@ -44,8 +44,8 @@ struct MutableBuffer {
 };
 MutableBuffer AllocateBuffer(std::size_t size);
 
-/// Joins tensors along dimension 0. All must be checked, of one dtype, with equal trailing dimensions (rank >= 1).
-/// A single part is returned as it is, without a copy.
+/// Joins tensors along dimension 0. All must be checked, of one dtype, with equal trailing dimensions (rank
+/// >= 1). A single part is returned as it is, without a copy.
 Tensor ConcatRows(std::span<const Tensor* const> parts);
 
 /// Rows [begin, begin + count) of a checked tensor of rank >= 1 as a view; no bytes are copied.

@@ -1,9 +1,9 @@
 #include "mezzo/tensor/tensor.h"
 
+#include <cstring>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <cstring>
 
 namespace mezzo::tensor {
 namespace {
@@ -65,7 +65,8 @@ TEST(CheckTensor, NamesTheInputAndBothSizes) {
 
 TEST(CheckTensor, ProvesEveryStringLength) {
   EXPECT_TRUE(CheckTensor("s", MakeStrings({2}, {"a", ""})).ok());
-  EXPECT_THAT(CheckTensor("s", MakeStrings({3}, {"a", ""})).error().message(), HasSubstr("expected 3 string elements"));
+  EXPECT_THAT(CheckTensor("s", MakeStrings({3}, {"a", ""})).error().message(),
+              HasSubstr("expected 3 string elements"));
 
   Tensor cut = MakeStrings({1}, {"hello"});
   cut.data = cut.data.Slice(0, 8);

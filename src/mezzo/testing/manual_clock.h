@@ -18,7 +18,7 @@ class ManualClock final : public Clock {
 
  private:
   static constexpr std::int64_t kWallStart = 1'700'000'000'000'000'000;  // 2023-11-14T22:13:20Z
-  std::atomic<std::int64_t> now_{1'000'000'000};                        // Shared by test threads; no partner.
+  std::atomic<std::int64_t> now_{1'000'000'000};  // Shared by test threads; no partner.
 };
 
 }  // namespace mezzo::testing

@@ -135,7 +135,7 @@ class FrontServer {
   FrontServer()
       : directory_({testing::MakeTenant("everyone", {tenancy::Scope::kInfer})}, {}, false),
         logger_({}, clock_),
-        loops_(std::getenv("LOOPS") ? std::atoi(std::getenv("LOOPS")) : 2) {
+        loops_(2) {
     GrpcServer::Options options;
     options.port = 0;
     server_ = std::make_unique<GrpcServer>(options, GrpcServer::Services{.service = service_,
@@ -228,8 +228,14 @@ void BM_Unary(benchmark::State& state) {
   for (auto _ : state) client.RunRound();
   state.SetItemsProcessed(state.iterations() * kCallsPerRound);
 }
-BENCHMARK(BM_Unary<BareServer<RawEcho>>)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
-BENCHMARK(BM_Unary<BareServer<MessageEcho>>)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Unary<BareServer<RawEcho>>)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Unary<BareServer<MessageEcho>>)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Unary<FrontServer>)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
 
 // Question: what do decoding and encoding cost, against protobuf's own parser? Budget: 1 µs for both

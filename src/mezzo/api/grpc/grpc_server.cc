@@ -109,8 +109,8 @@ void SetLimits(const GrpcServer::Options& options, grpc::ServerBuilder* builder)
   grpc::ResourceQuota quota("mezzo");
   quota.Resize(options.max_library_memory);
   builder->SetResourceQuota(quota);
-  // Filters that every call would pass for nothing: answers are not compressed, and windows need no probes for messages
-  // of these sizes.
+  // Filters that every call would pass for nothing: answers are not compressed, and windows need no probes
+  // for messages of these sizes.
   builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   // Two servers on one port would share its connections by chance.

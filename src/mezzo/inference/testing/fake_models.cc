@@ -1,7 +1,7 @@
+#include "mezzo/inference/testing/fake_models.h"
+
 #include <atomic>
 #include <cstring>
-
-#include "mezzo/inference/testing/fake_models.h"
 
 namespace mezzo::inference::testing {
 namespace {
@@ -19,7 +19,8 @@ class FakeSession final : public engine::Session {
 
   [[nodiscard]] const engine::SessionFacts& facts() const override { return facts_; }
   Result<std::vector<tensor::Tensor>> Run(std::span<const tensor::Tensor* const> inputs,
-                                          std::span<const std::size_t> wanted, engine::RunControl* control) override {
+                                          std::span<const std::size_t> wanted,
+                                          engine::RunControl* control) override {
     MEZZO_TRY(const std::vector<tensor::Tensor> all, run_(inputs, control));
     std::vector<tensor::Tensor> out;
     for (const std::size_t index : wanted) out.push_back(all[index]);
@@ -55,7 +56,8 @@ std::vector<float> FloatsOf(const tensor::Tensor& tensor) {
 
 std::vector<std::string> StringsOf(const tensor::Tensor& tensor) {
   std::vector<std::string> out;
-  tensor::ForEachBytesElement(tensor.data.view(), [&](std::string_view element) { out.emplace_back(element); });
+  tensor::ForEachBytesElement(tensor.data.view(),
+                              [&](std::string_view element) { out.emplace_back(element); });
   return out;
 }
 
@@ -74,16 +76,19 @@ std::shared_ptr<models::ModelVersion> MakeVersion(VersionSpec spec) {
   config->ragged = spec.pad ? models::RaggedPolicy::kPad : models::RaggedPolicy::kSeparate;
   const auto symbols = [](const tensor::Shape& shape) {
     std::vector<std::string> names;
-    for (std::size_t d = 0; d < shape.rank(); ++d) names.push_back(shape[d] < 0 ? "dim" + std::to_string(d) : "");
+    for (std::size_t d = 0; d < shape.rank(); ++d)
+      names.push_back(shape[d] < 0 ? "dim" + std::to_string(d) : "");
     return names;
   };
   for (const auto& [name, shape] : spec.inputs) {
     config->inputs.push_back({.name = name, .dtype = tensor::DType::kFp32, .shape = shape});
-    facts.inputs.push_back({.name = name, .dtype = tensor::DType::kFp32, .shape = shape, .symbols = symbols(shape)});
+    facts.inputs.push_back(
+        {.name = name, .dtype = tensor::DType::kFp32, .shape = shape, .symbols = symbols(shape)});
   }
   for (const auto& [name, shape] : spec.outputs) {
     config->outputs.push_back({.name = name, .dtype = tensor::DType::kFp32, .shape = shape});
-    facts.outputs.push_back({.name = name, .dtype = tensor::DType::kFp32, .shape = shape, .symbols = symbols(shape)});
+    facts.outputs.push_back(
+        {.name = name, .dtype = tensor::DType::kFp32, .shape = shape, .symbols = symbols(shape)});
   }
   auto version = std::make_shared<models::ModelVersion>();
   version->name = ModelName(spec.name);
@@ -101,8 +106,8 @@ Result<models::VersionRef> FakeCatalog::Acquire(std::string_view model, std::str
   return it->second;
 }
 
-runtime::Task<Result<models::VersionRef>> FakeCatalog::AcquireLoaded(runtime::Context /*ctx*/, ModelName model,
-                                                                     std::string version) {
+runtime::Task<Result<models::VersionRef>> FakeCatalog::AcquireLoaded(runtime::Context /*ctx*/,
+                                                                     ModelName model, std::string version) {
   co_return Acquire(model.str(), version);
 }
 
@@ -117,12 +122,17 @@ Result<std::vector<std::int64_t>> FakeCatalog::VersionsOf(std::string_view model
   return std::vector<std::int64_t>{found->version};
 }
 
-bool FakeCatalog::IsReady(std::string_view model, std::string_view version) { return Acquire(model, version).ok(); }
+bool FakeCatalog::IsReady(std::string_view model, std::string_view version) {
+  return Acquire(model, version).ok();
+}
 
 std::vector<models::IndexEntry> FakeCatalog::Index(bool /*ready_only*/) {
   std::vector<models::IndexEntry> out;
   for (const auto& [name, version] : versions_) {
-    out.push_back({.name = name, .version = version->version_text, .state = models::VersionState::kReady, .reason = ""});
+    out.push_back({.name = name,
+                   .version = version->version_text,
+                   .state = models::VersionState::kReady,
+                   .reason = ""});
   }
   return out;
 }

@@ -19,8 +19,8 @@ std::vector<float> FloatsOf(const tensor::Tensor& tensor);
 std::vector<std::string> StringsOf(const tensor::Tensor& tensor);
 InferenceCall MakeCall(const std::string& model, std::vector<NamedTensor> inputs);
 
-using RunFunction =
-    std::function<Result<std::vector<tensor::Tensor>>(std::span<const tensor::Tensor* const>, engine::RunControl*)>;
+using RunFunction = std::function<Result<std::vector<tensor::Tensor>>(std::span<const tensor::Tensor* const>,
+                                                                      engine::RunControl*)>;
 
 struct VersionSpec {
   std::vector<std::pair<std::string, tensor::Shape>> inputs;
@@ -49,7 +49,8 @@ class FakeCatalog final : public models::Catalog {
   bool IsReady(std::string_view model, std::string_view version) override;
   bool StartupDone() override { return true; }
   std::vector<models::IndexEntry> Index(bool ready_only) override;
-  runtime::Task<Result<void>> Load(runtime::Context ctx, ModelName model, models::LoadOverrides overrides) override;
+  runtime::Task<Result<void>> Load(runtime::Context ctx, ModelName model,
+                                   models::LoadOverrides overrides) override;
   runtime::Task<Result<void>> Unload(runtime::Context ctx, ModelName model) override;
 
  private:

@@ -99,7 +99,11 @@ Front::Front(GrpcServer::Options front_options, GrpcServer::Services front_servi
                                                         [this] { return static_cast<double>(running()); })),
       bytes_gauge_(services.registry.NewCallbackGauge(
           "mezzo_grpc_in_flight_bytes", "Tensor bytes of the gRPC requests in work.",
-          [this] { return static_cast<double>(bytes_.load(std::memory_order_relaxed)); })) {}
+          [this] { return static_cast<double>(bytes_.load(std::memory_order_relaxed)); })) {
+  for (std::size_t i = 0; i < services.loops.size(); ++i) {
+    inboxes_.push_back(std::make_unique<Inbox>(services.loops.loop(i)));
+  }
+}
 
 Error Front::Refused(Error error) {
   metrics.CountRefusal(error.reason());
@@ -123,6 +127,35 @@ Result<RunningPlace> Front::Enter() {
 runtime::Loop& Front::NextLoop() {
   const std::size_t turn = next_loop_.fetch_add(1, std::memory_order_relaxed);
   return services.loops.loop(turn % services.loops.size());
+}
+
+void Front::Post(runtime::Callback callback) {
+  constexpr std::size_t kBurst = 32;  // More than this are worth another loop.
+  Inbox* inbox = nullptr;
+  for (const auto& candidate : inboxes_) {
+    const std::size_t count = candidate->count.load(std::memory_order_relaxed);
+    if (count > 0 && count < kBurst) inbox = candidate.get();
+  }
+  if (inbox == nullptr) {
+    inbox = inboxes_[next_loop_.fetch_add(1, std::memory_order_relaxed) % inboxes_.size()].get();
+  }
+  {
+    MutexLock lock(inbox->mu);
+    inbox->waiting.push_back(std::move(callback));
+    inbox->count.store(inbox->waiting.size(), std::memory_order_relaxed);
+    if (inbox->waiting.size() > 1) return;  // The first one has woken the loop.
+  }
+  inbox->loop.Post([inbox] { RunInbox(*inbox); });
+}
+
+void Front::RunInbox(Inbox& inbox) {
+  {
+    MutexLock lock(inbox.mu);
+    inbox.taken.swap(inbox.waiting);
+    inbox.count.store(0, std::memory_order_relaxed);
+  }
+  for (runtime::Callback& callback : inbox.taken) callback();
+  inbox.taken.clear();
 }
 
 void Front::StartDraining() {

@@ -7,12 +7,15 @@
 #include <memory>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "mezzo/api/grpc/grpc_server.h"
 #include "mezzo/api/grpc/internal/infer_request.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
 #include "mezzo/observe/metrics.h"
+#include "mezzo/runtime/callback.h"
 #include "mezzo/runtime/loop.h"
 
 namespace mezzo::api::rpc {
@@ -118,6 +121,9 @@ class Front {
   [[nodiscard]] std::size_t running() const { return running_.load(std::memory_order_relaxed); }
   /// The loops in turn.
   runtime::Loop& NextLoop();
+  /// Runs `callback` on one of the loops, later: on one that has been woken for others but has not begun, if
+  /// there is one, so that a burst of calls costs few wake-ups; else on the next in turn.
+  void Post(runtime::Callback callback);
 
   [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_acquire); }
   /// Sets draining and calls Drain() on every open stream.
@@ -129,12 +135,25 @@ class Front {
 
  private:
   friend class RunningPlace;
+  /// What waits for one loop.
+  struct Inbox {
+    explicit Inbox(runtime::Loop& own) : loop(own) {}
+    runtime::Loop& loop;
+    std::atomic<std::size_t> count{
+        0};  // Of `waiting`, for those who choose an inbox; a guess is good enough.
+    Mutex mu;
+    std::vector<runtime::Callback> waiting GUARDED_BY(mu);
+    std::vector<runtime::Callback> taken;  // Loop's thread only.
+  };
+
   Error Refused(Error error);
+  static void RunInbox(Inbox& inbox);
 
   std::atomic<std::size_t> running_{0};  // A count for the bound, no partner.
   std::atomic<ByteCount> bytes_{0};      // The same.
   std::atomic<std::size_t> next_loop_{0};
-  std::atomic<bool> draining_{false};  // Set under mu_ before the streams are told.
+  std::vector<std::unique_ptr<Inbox>> inboxes_;  // One for each loop; fixed after the constructor.
+  std::atomic<bool> draining_{false};            // Set under mu_ before the streams are told.
   Mutex mu_;
   std::unordered_map<Drainable*, std::weak_ptr<Drainable>> streams_ GUARDED_BY(mu_);
   observe::Callback running_gauge_;

@@ -42,7 +42,7 @@ class InferCall final : public grpc::ServerUnaryReactor {
         started_(started) {}
 
   void Start() {
-    front_.NextLoop().Post([this] { Run(); });
+    front_.Post([this] { Run(); });
   }
 
   void OnCancel() override { ctx_.Cancel(); }
@@ -61,7 +61,8 @@ class InferCall final : public grpc::ServerUnaryReactor {
   /// Finish() may free this object: nothing comes after it.
   void Complete(Result<inference::InferenceAnswer> answer) {
     if (answer.ok() && !decoded_.classes.empty()) {
-      if (auto done = ClassifyOutputs(decoded_.classes, &*answer); !done.ok()) answer = std::move(done).error();
+      if (auto done = ClassifyOutputs(decoded_.classes, &*answer); !done.ok())
+        answer = std::move(done).error();
     }
     if (answer.ok() && !decoded_.targets.empty()) {
       if (auto written = WriteTargets(decoded_.targets, &*answer); !written.ok())

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "mezzo/api/version_text.h"
 #include "mezzo/api/grpc/internal/typed_contents.h"
 #include "mezzo/api/grpc/internal/wire_parameter.h"
 #include "mezzo/api/grpc/internal/wire_reader.h"
 #include "mezzo/api/json_text.h"
+#include "mezzo/api/version_text.h"
 #include "mezzo/base/strings.h"
 
 namespace mezzo::api::rpc {

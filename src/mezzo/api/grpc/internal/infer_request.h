@@ -40,7 +40,7 @@ struct DecodedInfer {
   std::optional<Duration> timeout;  ///< Parameter "timeout"; nothing when absent or 0.
   std::vector<OutputTarget> targets;
   std::vector<std::int64_t> classes;  ///< By requested output: its top n wanted, 0: as it is. Empty: none.
-  ByteCount tensor_bytes = 0;  ///< That decoding allocated.
+  ByteCount tensor_bytes = 0;         ///< That decoding allocated.
 };
 
 /// Decodes a serialised inference.ModelInferRequest that may lie in several pieces. Tensor bytes are copied

@@ -131,7 +131,8 @@ Result<void> WriteTargets(std::span<const OutputTarget> targets, inference::Infe
 }
 
 Result<void> ClassifyOutputs(std::span<const std::int64_t> classes, inference::InferenceAnswer* answer) {
-  const models::ModelConfig* config = answer->served_by == nullptr ? nullptr : answer->served_by->config.get();
+  const models::ModelConfig* config =
+      answer->served_by == nullptr ? nullptr : answer->served_by->config.get();
   for (std::size_t i = 0; i < classes.size() && i < answer->outputs.size(); ++i) {
     if (classes[i] == 0) continue;
     inference::NamedTensor& output = answer->outputs[i];
