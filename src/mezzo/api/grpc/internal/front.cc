@@ -101,7 +101,7 @@ Front::Front(GrpcServer::Options front_options, GrpcServer::Services front_servi
           "mezzo_grpc_in_flight_bytes", "Tensor bytes of the gRPC requests in work.",
           [this] { return static_cast<double>(bytes_.load(std::memory_order_relaxed)); })) {
   for (std::size_t i = 0; i < services.loops.size(); ++i) {
-    inboxes_.push_back(std::make_unique<Inbox>(services.loops.loop(i)));
+    inboxes_.push_back(std::make_shared<Inbox>(services.loops.loop(i)));
   }
 }
 
@@ -131,14 +131,15 @@ runtime::Loop& Front::NextLoop() {
 
 void Front::Post(runtime::Callback callback) {
   constexpr std::size_t kBurst = 32;  // More than this are worth another loop.
-  Inbox* inbox = nullptr;
+  const std::shared_ptr<Inbox>* chosen = nullptr;
   for (const auto& candidate : inboxes_) {
     const std::size_t count = candidate->count.load(std::memory_order_relaxed);
-    if (count > 0 && count < kBurst) inbox = candidate.get();
+    if (count > 0 && count < kBurst) chosen = &candidate;
   }
-  if (inbox == nullptr) {
-    inbox = inboxes_[next_loop_.fetch_add(1, std::memory_order_relaxed) % inboxes_.size()].get();
+  if (chosen == nullptr) {
+    chosen = &inboxes_[next_loop_.fetch_add(1, std::memory_order_relaxed) % inboxes_.size()];
   }
+  const std::shared_ptr<Inbox>& inbox = *chosen;
   {
     MutexLock lock(inbox->mu);
     inbox->waiting.push_back(std::move(callback));

@@ -135,7 +135,8 @@ class Front {
 
  private:
   friend class RunningPlace;
-  /// What waits for one loop.
+  /// What waits for one loop. Shared with the loop, which may still be busy with it when the last call has
+  /// ended.
   struct Inbox {
     explicit Inbox(runtime::Loop& own) : loop(own) {}
     runtime::Loop& loop;
@@ -152,7 +153,7 @@ class Front {
   std::atomic<std::size_t> running_{0};  // A count for the bound, no partner.
   std::atomic<ByteCount> bytes_{0};      // The same.
   std::atomic<std::size_t> next_loop_{0};
-  std::vector<std::unique_ptr<Inbox>> inboxes_;  // One for each loop; fixed after the constructor.
+  std::vector<std::shared_ptr<Inbox>> inboxes_;  // One for each loop; fixed after the constructor.
   std::atomic<bool> draining_{false};            // Set under mu_ before the streams are told.
   Mutex mu_;
   std::unordered_map<Drainable*, std::weak_ptr<Drainable>> streams_ GUARDED_BY(mu_);
