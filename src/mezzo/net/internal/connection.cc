@@ -213,7 +213,8 @@ runtime::Task<void> Connection::Finish() {
 
 void Connection::EnterPhase(Phase phase, Duration limit) {
   phase_ = phase;
-  deadline_ = AddSaturating(facts_.now, limit);
+  // The loop's time is as old as its last sweep: without this a limit could end early.
+  deadline_ = AddSaturating(AddSaturating(facts_.now, limit), core_.options.sweep_interval);
 }
 
 void Connection::MakeRoom() {
