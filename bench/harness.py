@@ -33,7 +33,7 @@ def free_port():
 def wait_for(check, what, seconds=60):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError, urllib.error.URLError):
+        with contextlib.suppress(OSError, urllib.error.URLError, subprocess.CalledProcessError):
             if check():
                 return
         time.sleep(0.02)
@@ -171,7 +171,7 @@ def wrk(url, body, content_type, headers=None, connections=64, seconds=4):
         lines += [f'local file = io.open("{data}", "rb")', 'wrk.body = file:read("*a")', "file:close()"]
         script = pathlib.Path(folder, "load.lua")
         script.write_text("\n".join(lines))
-        done = subprocess.run(["wrk", "-t", str(os.cpu_count()), "-c", str(connections), "-d", f"{seconds}s", "-s",
+        done = subprocess.run(["wrk", "-t", str(min(os.cpu_count(), connections)), "-c", str(connections), "-d", f"{seconds}s", "-s",
                                script, url], capture_output=True, text=True, timeout=seconds + 60, check=True)
     if "Non-2xx" in done.stdout:
         raise RuntimeError(f"{url} did not answer every request with 200:\n{done.stdout}")

@@ -19,4 +19,4 @@ class Mlp(MLModel):
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         value = NumpyCodec.decode_input(payload.inputs[0]).astype("float32", copy=False)
         (result,) = self._session.run(None, {self._input: value})
-        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("OUTPUT", result)])
+        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("output", result)])

@@ -1,7 +1,6 @@
 #include "mezzo/app/server.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
@@ -59,7 +58,7 @@ drivers::OnnxEngine::Options EngineOptions(const EngineConfig& config) {
   return options;
 }
 
-models::RepositoryCatalog::Options CatalogOptions(const ModelsConfig& config) {
+models::RepositoryCatalog::Options CatalogOptions(const ModelsConfig& config, const DeviceConfig& device) {
   models::RepositoryCatalog::Options options;
   options.roots = config.repositories;
   options.control = config.control;
@@ -67,6 +66,7 @@ models::RepositoryCatalog::Options CatalogOptions(const ModelsConfig& config) {
   options.poll_interval = config.poll_interval;
   options.memory_budget = config.memory_budget;
   options.default_max_batch = config.default_max_batch;
+  options.default_instances = OrCores(device.slots);
   options.max_concurrent_loads = config.load_threads;
   options.after_unload = ReturnFreeMemory;
   return options;
@@ -106,17 +106,6 @@ api::rpc::GrpcServer::Options GrpcOptions(const GrpcConfig& config) {
     options.client_ca_file = config.tls->client_ca_file;
   }
   return options;
-}
-
-/// Where the files of a version lie; names and versions of loaded models are safe as folders.
-Result<std::string> FolderOf(const std::vector<std::string>& roots, const models::ModelVersion& version) {
-  for (const auto& root : roots) {
-    const auto folder = std::filesystem::path(root) / version.name.str() / version.version_text;
-    std::error_code error;
-    if (std::filesystem::is_directory(folder, error)) return folder.string();
-  }
-  return NotFound("version_folder_missing", "model '" + version.name.str() + "' version " +
-                                                version.version_text + " has no folder in the repositories");
 }
 
 observe::TraceSettings SamplerSettings(const TracingConfig& config) {
@@ -165,6 +154,8 @@ std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
   };
   gauge("mezzo_sched_queued_items", "Work that waits for the device.",
         [&] { return static_cast<double>(executor.totals().queued_items); });
+  gauge("mezzo_sched_slots", "Batches that may run at the same time.",
+        [&] { return static_cast<double>(executor.options().scheduler.slots); });
   gauge("mezzo_sched_free_slots", "Slots of the device that run nothing.",
         [&] { return static_cast<double>(executor.totals().free_slots); });
   counter("mezzo_sched_inline_batches_total", "Batches that ran on an I/O thread.",
@@ -229,7 +220,7 @@ class Server::Parts {
         load_pool(
             {.name = "load", .threads = config.models.load_threads, .max_queued = 4096, .background = true}),
         codec_pool({.name = "codec", .threads = Cores(), .max_queued = 256}),
-        catalog(CatalogOptions(config.models),
+        catalog(CatalogOptions(config.models, config.device),
                 {.engine = engine, .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
         service(catalog, executor, tracer, clock),
         regions({.enabled = config.shared_memory.enabled}),
@@ -247,11 +238,7 @@ class Server::Parts {
                          .logs = log_settings,
                          .pool = &codec_pool,
                          .clock = &clock}),
-        tokenizers(
-            [this](const models::ModelVersion& version) {
-              return FolderOf(config.models.repositories, version);
-            },
-            codec_pool),
+        tokenizers(codec_pool),
         openai({.max_body = config.http.max_body}, {.service = service,
                                                     .directory = directory,
                                                     .tokenizers = tokenizers,

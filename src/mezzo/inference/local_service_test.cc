@@ -37,12 +37,13 @@ class Doubler {
     std::vector<float> values = FloatsOf(*inputs[0]);
     for (float& value : values) {
       if (value == 666) return InvalidArgument("engine_rejected_input", "666 is refused");
-      if (value == 500) return Internal("engine_failed", "the engine broke");
+      if (value == 500 || broken_) return Internal("engine_failed", "the engine broke");
       value *= 2;
     }
     return std::vector<tensor::Tensor>{MakeFloats(inputs[0]->shape, values)};
   }
 
+  void Break() { broken_ = true; }
   void Close() {
     MutexLock lock(mu_);
     closed_ = true;
@@ -66,6 +67,7 @@ class Doubler {
   CondVar changed_;
   bool closed_ GUARDED_BY(mu_) = false;
   int entered_ GUARDED_BY(mu_) = 0;
+  std::atomic<bool> broken_ = false;  // Set between calls; no partner.
   std::vector<std::int64_t> rows_ GUARDED_BY(mu_);
 };
 
@@ -192,10 +194,33 @@ TEST_F(LocalServiceTest, ACallThatCannotMakeItsDeadlineIsRefusedOnTime) {
 }
 
 TEST_F(LocalServiceTest, RepeatedEngineFailuresOpenTheBreaker) {
+  doubler_.Break();
   std::string last;
-  for (int i = 0; i < 50 && last != "breaker_open"; ++i) last = Send(Call(500, 0)).get().error().reason();
+  for (int i = 0; i < 50 && last != "breaker_open"; ++i) last = Send(Call(1, 0)).get().error().reason();
 
   EXPECT_EQ(last, "breaker_open");
+}
+
+TEST_F(LocalServiceTest, ACallersBadValuesNeverOpenTheBreaker) {
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_EQ(Send(Call(500, 0)).get().error().reason(), "engine_failed");
+  }
+  EXPECT_TRUE(Send(Call(1, 2)).get().ok());
+}
+
+TEST_F(LocalServiceTest, ACallersBadValuesFailNobodyElseInTheBatch) {
+  doubler_.Close();
+  auto first = Send(Call(1, 1));
+  doubler_.AwaitEntered(1);
+  auto good = Send(Call(2, 3));
+  auto bad = Send(Call(500, 0));
+  auto other = Send(Call(4, 5));
+  doubler_.Open();
+
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_THAT(FloatsOf(good.get().value().outputs[0].tensor), ElementsAre(4, 6));
+  EXPECT_EQ(bad.get().error().reason(), "engine_failed");
+  EXPECT_THAT(FloatsOf(other.get().value().outputs[0].tensor), ElementsAre(8, 10));
 }
 
 TEST_F(LocalServiceTest, CountsAndTimesEveryStage) {

@@ -4,11 +4,15 @@
 #include <utility>
 
 #include "mezzo/inference/batch_gather.h"
+#include "mezzo/models/warmup.h"
 
 namespace mezzo::inference {
 namespace {
 
 using tensor::Tensor;
+
+/// Of the inputs that tell a broken model from unsuitable values.
+constexpr ByteCount kMaxSampleBytes = ByteCount{64} << 20;
 
 CallItem& AsCall(sched::WorkItem* item) { return static_cast<CallItem&>(*item); }
 
@@ -110,6 +114,10 @@ VersionRuntime::VersionRuntime(const models::ModelVersion& version, sched::Devic
   options.max_concurrent = static_cast<std::uint32_t>(std::max<std::int64_t>(config.instances, 1));
   options.weight = config.weight;
   options.max_queue_delay = config.max_queue_delay;
+  if (version.timing) {
+    options.prior_cost = version.timing->solo;
+    options.prior_marginal = version.timing->marginal;
+  }
   model_ = executor_.AddModel(std::move(options), *this);
 
   callbacks_.push_back(metrics.queued.Add(
@@ -134,23 +142,31 @@ engine::RunControl* VersionRuntime::ControlFor(std::uint32_t slot) {
 
 void VersionRuntime::Stop(std::uint32_t slot) { ControlFor(slot)->Terminate(); }
 
-bool VersionRuntime::Run(const sched::Batch& batch, std::uint32_t slot) {
+sched::RunOutcome VersionRuntime::Run(const sched::Batch& batch, std::uint32_t slot) {
   std::optional<Error> error;
   const std::span<sched::WorkItem* const> items(batch.items);
-  if (RunTogether(items, slot, error)) return true;
-  bool healthy = error->code() == Code::kInvalidArgument;
-  if (items.size() > 1 && healthy) {
-    // One input that the model refuses must not fail its neighbours.
+  if (RunTogether(items, slot, error)) return sched::RunOutcome::kOk;
+  const sched::RunOutcome outcome = Blame(*error, slot);
+  if (items.size() > 1 && outcome == sched::RunOutcome::kInputFault) {
+    // One input that the model can't take must not fail its neighbours.
     for (std::size_t i = 0; i < items.size(); ++i) {
       std::optional<Error> own;
-      if (RunTogether(items.subspan(i, 1), slot, own)) continue;
-      healthy = healthy && own->code() == Code::kInvalidArgument;
-      AsCall(items[i]).result.emplace(*std::move(own));
+      if (!RunTogether(items.subspan(i, 1), slot, own)) AsCall(items[i]).result.emplace(*std::move(own));
     }
-    return healthy;
+    return outcome;
   }
   for (sched::WorkItem* item : items) AsCall(item).result.emplace(*error);
-  return healthy;
+  return outcome;
+}
+
+sched::RunOutcome VersionRuntime::Blame(const Error& error, std::uint32_t slot) {
+  if (error.code() == Code::kInvalidArgument) return sched::RunOutcome::kInputFault;
+  // A run that was stopped was late already: it is not tried once more.
+  if (error.code() != Code::kInternal || error.reason() == "batch_mismatch") return sched::RunOutcome::kModelFault;
+  engine::RunControl* control = ControlFor(slot);
+  return models::RunsOnSample(*version_.session, *version_.config, kMaxSampleBytes, control)
+             ? sched::RunOutcome::kInputFault
+             : sched::RunOutcome::kModelFault;
 }
 
 bool VersionRuntime::RunTogether(std::span<sched::WorkItem* const> items, std::uint32_t slot,

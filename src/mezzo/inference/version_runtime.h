@@ -73,7 +73,7 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
 
   [[nodiscard]] sched::ModelIndex model() const { return model_; }
 
-  bool Run(const sched::Batch& batch, std::uint32_t slot) override;
+  sched::RunOutcome Run(const sched::Batch& batch, std::uint32_t slot) override;
   void Stop(std::uint32_t slot) override;
 
   void RecordSuccess(const tenancy::Tenant& tenant, const CallItem& item, Duration total) EXCLUDES(mu_);
@@ -94,6 +94,8 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
     observe::Series<observe::Histogram> admit, queue, gather, run, scatter, encode;
   };
 
+  /// Whose fault `error` is: the model's when it fails on inputs of our own as well.
+  [[nodiscard]] sched::RunOutcome Blame(const Error& error, std::uint32_t slot) EXCLUDES(mu_);
   /// Runs the items as one batch; false with `error` set when the engine refused or failed.
   bool RunTogether(std::span<sched::WorkItem* const> items, std::uint32_t slot, std::optional<Error>& error)
       EXCLUDES(mu_);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,16 +24,24 @@ class VersionExtension {
   virtual ~VersionExtension() = default;
 };
 
+/// What the first runs of a version took.
+struct RunTiming {
+  Duration solo{};      ///< One row alone.
+  double marginal = 1;  ///< A further row in a batch, over one alone; in [0, 1].
+};
+
 /// A loaded version of a model. Immutable and shared: whoever holds a reference keeps the session alive, so
 /// an unload drains by itself.
 struct ModelVersion {
   ModelName name;
   std::int64_t version = 1;
   std::string version_text;  ///< "1".
+  std::string folder;        ///< Where its files lie: in a repository, or with those that a load brought.
   std::shared_ptr<const ModelConfig> config;
   std::unique_ptr<engine::Session> session;
   ByteCount memory_bytes{};
   Duration load_time{};
+  std::optional<RunTiming> timing;  ///< Unless its warm-up could not tell.
   std::unique_ptr<VersionExtension> extension;  ///< Last: it may use the session.
 };
 using VersionRef = std::shared_ptr<const ModelVersion>;

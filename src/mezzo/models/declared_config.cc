@@ -70,7 +70,7 @@ Result<void> CheckVersionPolicy(std::string_view source, const VersionPolicy& po
 
 Result<void> CheckScheduling(std::string_view source, const ModelConfig& c) {
   MEZZO_TRY_VOID(CheckRange(source, "max_batch_size", c.max_batch_size, 0, ConfigLimits::kMaxBatchSize));
-  MEZZO_TRY_VOID(CheckRange(source, "the number of instances", c.instances, 1, ConfigLimits::kMaxInstances));
+  MEZZO_TRY_VOID(CheckRange(source, "the number of instances", c.instances, 0, ConfigLimits::kMaxInstances));
   for (const std::int64_t size : c.preferred_batch_sizes) {
     if (size < 1) return Bad(source, "a preferred batch size is " + std::to_string(size));
     if (c.max_batch_size > 0 && size > c.max_batch_size) {

@@ -335,7 +335,7 @@ TEST(ModelYaml, LeavesBatchingToTheModelUnlessSaid) {
 TEST(ModelYaml, NamesWhatIsWrong) {
   EXPECT_THAT(YamlError("batching:\n  max_batchsize: 3"), HasSubstr("model.yaml:2:3"));
   EXPECT_THAT(YamlError("batching:\n  max_batchsize: 3"), HasSubstr("max_batch_size"));
-  EXPECT_THAT(YamlError("instances: 0"), HasSubstr("instances"));
+  EXPECT_THAT(YamlError("instances: -1"), HasSubstr("instances"));
   EXPECT_THAT(YamlError("class: fast"), HasSubstr("interactive"));
   EXPECT_THAT(YamlError("file: ../x.onnx"),
               HasSubstr("the model file '../x.onnx' must be a plain file name"));

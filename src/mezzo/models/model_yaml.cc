@@ -65,7 +65,7 @@ struct File {
   std::string platform = "onnxruntime_onnx";
   std::string file = "model.onnx";
   Versions versions;
-  std::int64_t instances = 1;
+  std::int64_t instances = 0;
   Batching batching;
   ServiceClass service_class = ServiceClass::kStandard;
   double weight = 1.0;
@@ -230,7 +230,8 @@ struct Schema<yaml::File> {
         Field("platform", &C::platform, "onnxruntime_onnx."),
         Field("file", &C::file, "The model file in each version's folder.", NotEmpty()),
         Field("versions", &C::versions, "Which versions are served."),
-        Field("instances", &C::instances, "Batches that may run at once.", Range(1, Limits::kMaxInstances)),
+        Field("instances", &C::instances, "Batches that may run at once; 0: as many as the device has slots.",
+              Range(0, Limits::kMaxInstances)),
         Field("batching", &C::batching, "How requests share runs."),
         Field("class", &C::service_class, "Service class of requests that ask for none."),
         Field("weight", &C::weight, "Share of device time against the tenant's other models.",

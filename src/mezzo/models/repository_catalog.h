@@ -40,6 +40,7 @@ class RepositoryCatalog final : public Catalog {
     ByteCount memory_budget = 0;     ///< What all sessions together may hold; 0: no limit.
     double file_size_factor = 1.25;  ///< Expected memory of a session never measured, by its files' size.
     std::int64_t default_max_batch = 32;
+    std::int64_t default_instances = 1;  ///< Of models that do not say; the device's slots.
     std::vector<engine::ProviderChoice>
         default_providers;  ///< Of models that name none; empty: the engine's.
     std::size_t max_concurrent_loads = 2;

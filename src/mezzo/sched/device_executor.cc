@@ -176,12 +176,12 @@ void DeviceExecutor::RunBatch(Batch& batch, std::uint32_t slot, TimePoint starte
     MutexLock lock(mu_);
     runner = runners_[static_cast<std::size_t>(batch.model)];
   }
-  const bool healthy = runner->Run(batch, slot);
+  const RunOutcome outcome = runner->Run(batch, slot);
   const TimePoint ended = clock_.Now();
   RunReport report{.run = ended - started, .predicted = batch.predicted, .batch_rows = batch.rows};
   {
     MutexLock lock(mu_);
-    scheduler_.Complete(batch.id, report.run, healthy, ended);
+    scheduler_.Complete(batch.id, report.run, outcome, ended);
     const auto it = std::find_if(running_.begin(), running_.end(),
                                  [&](const Running& running) { return running.batch == batch.id; });
     if (it->overdue && extra_slots_ > 0) {

@@ -38,10 +38,9 @@ class DeviceItem : public WorkItem {
 class BatchRunner {
  public:
   virtual ~BatchRunner() = default;
-  /// Runs on a slot and blocks. Leaves each item's result in the item. False when the model (not an input) is
-  /// at fault: it counts against the model's breaker. `slot` numbers the thread, so that runners can keep
-  /// per-slot controls; Stop(slot) may come from another thread meanwhile.
-  virtual bool Run(const Batch& batch, std::uint32_t slot) = 0;
+  /// Runs on a slot and blocks. Leaves each item's result in the item. `slot` numbers the thread, so that
+  /// runners can keep per-slot controls; Stop(slot) may come from another thread meanwhile.
+  virtual RunOutcome Run(const Batch& batch, std::uint32_t slot) = 0;
   /// Asks the run on `slot` to end early (watchdog). Thread-safe.
   virtual void Stop(std::uint32_t slot) = 0;
 };

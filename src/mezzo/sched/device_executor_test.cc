@@ -18,14 +18,14 @@ using std::chrono::seconds;
 /// Runs batches as long as told; can be held at a gate and stopped.
 class GateRunner final : public BatchRunner {
  public:
-  bool Run(const Batch& batch, std::uint32_t /*slot*/) override {
+  RunOutcome Run(const Batch& batch, std::uint32_t /*slot*/) override {
     MutexLock lock(mu_);
     on_loop_ = runtime::Loop::Current() != nullptr;
     batches_.push_back(batch.items.size());
     changed_.NotifyAll();
     while (closed_ && !stopped_) changed_.Wait(mu_);
     stopped_ = false;
-    return healthy_;
+    return healthy_ ? RunOutcome::kOk : RunOutcome::kModelFault;
   }
   void Stop(std::uint32_t /*slot*/) override {
     MutexLock lock(mu_);

@@ -14,7 +14,10 @@ constexpr double kDeviationGain = 0.1;
 constexpr double kSlopeTrust =
     0.02;  // Strength of "proportional" against observed spread of sizes, per mean size².
 constexpr double kQuantile = 0.95;
-constexpr double kQuantileStep = 0.04;
+constexpr std::uint32_t kFewRatios = 16;  // Until then the first guess of the quantile holds at least.
+constexpr double kMuchFaster = 0.7;
+constexpr std::uint32_t kFastInRow = 4;
+constexpr double kKeepOfSlowness = 0.1;
 constexpr double kFirstHighRatio = 1.2;
 constexpr double kMaxHighRatio = 4.0;
 constexpr double kMinRun = 100;  // ns; nothing runs for free, and ratios need a divisor.
@@ -23,18 +26,22 @@ double Nanoseconds(Duration duration) { return std::max(kMinRun, static_cast<dou
 
 }  // namespace
 
-LatencyFit::LatencyFit(Duration solo)
-    : base_(0), slope_(Nanoseconds(solo)), high_ratio_(kFirstHighRatio), deviation_(0) {}
+LatencyFit::LatencyFit(Duration solo, double marginal)
+    : marginal_(std::clamp(marginal, 0.0, 1.0)),
+      base_(Nanoseconds(solo) * (1 - marginal_)),
+      slope_(Nanoseconds(solo) * marginal_),
+      high_ratio_(kFirstHighRatio),
+      deviation_(0) {}
 
 void LatencyFit::Learn(std::uint32_t rows, Duration measured) {
+  sizer_.Learn(rows, measured);
   const double n = rows;
   double y = Nanoseconds(measured);
   if (samples_ > 0) {
     const double predicted = std::max(kMinRun, base_ + slope_ * n);
-    // The quantile moves by bounded steps, so it needs no clipping of its own.
-    const bool above = y > predicted * high_ratio_;
-    high_ratio_ *= std::exp(kQuantileStep * (above ? kQuantile : kQuantile - 1));
-    high_ratio_ = std::clamp(high_ratio_, 1.0, kMaxHighRatio);
+    NoteRatio(y / predicted);
+    fast_in_row_ = y < kMuchFaster * predicted ? fast_in_row_ + 1 : 0;
+    if (fast_in_row_ >= kFastInRow) ForgetSlowness();
 
     // A single outlier is clipped; a real change of speed raises the deviation and soon passes.
     const double residual = y - predicted;
@@ -54,16 +61,35 @@ void LatencyFit::Learn(std::uint32_t rows, Duration measured) {
   Solve();
 }
 
+void LatencyFit::NoteRatio(double ratio) {
+  ratios_[ratio_count_++ % kRatios] = static_cast<float>(ratio);
+  if (ratio_count_ > kFewRatios && ratio_count_ % 4 != 0) return;
+  std::array<float, kRatios> sorted = ratios_;
+  const auto count = std::min<std::size_t>(ratio_count_, kRatios);
+  const auto rank = static_cast<std::ptrdiff_t>(kQuantile * static_cast<double>(count - 1) + 0.5);
+  std::nth_element(sorted.begin(), sorted.begin() + rank, sorted.begin() + static_cast<std::ptrdiff_t>(count));
+  high_ratio_ = std::clamp<double>(sorted[static_cast<std::size_t>(rank)], 1.0, kMaxHighRatio);
+  if (ratio_count_ < kFewRatios) high_ratio_ = std::max(high_ratio_, kFirstHighRatio);
+}
+
+void LatencyFit::ForgetSlowness() {
+  for (double* sum : {&weight_, &sum_n_, &sum_nn_, &sum_y_, &sum_ny_}) *sum *= kKeepOfSlowness;
+  ratio_count_ = 0;
+  high_ratio_ = kFirstHighRatio;
+  fast_in_row_ = 0;
+}
+
 void LatencyFit::Solve() {
   const double mean_n = sum_n_ / weight_;
   const double mean_y = sum_y_ / weight_;
   const double spread = std::max(0.0, sum_nn_ / weight_ - mean_n * mean_n);
   const double joint = sum_ny_ / weight_ - mean_n * mean_y;
-  // Ridge on the slope alone, towards the proportional line: the fit always passes through the centroid, so a
+  // Ridge on the slope alone, towards the assumed line: the fit always passes through the centroid, so a
   // model that only ever ran one size is predicted without bias at that size.
   const double proportional = mean_y / mean_n;
+  const double assumed = mean_y * marginal_ / (1 - marginal_ + marginal_ * mean_n);
   const double trust = kSlopeTrust * mean_n * mean_n / std::min<double>(50, static_cast<double>(samples_));
-  slope_ = std::clamp((joint + trust * proportional) / (spread + trust), 0.0, proportional);
+  slope_ = std::clamp((joint + trust * assumed) / (spread + trust), 0.0, proportional);
   base_ = std::max(0.0, mean_y - slope_ * mean_n);
 }
 
@@ -74,10 +100,10 @@ std::uint32_t LatencyFit::RowsWithin(Duration budget, std::uint32_t limit) const
   return static_cast<std::uint32_t>(room / slope_);
 }
 
-LatencyModel::LatencyModel(Duration solo, std::size_t max_keys)
-    : prior_(solo),
+LatencyModel::LatencyModel(Duration solo, double marginal, std::size_t max_keys)
+    : prior_(solo, marginal),
       max_keys_(std::max<std::size_t>(1, max_keys)),
-      overall_(solo),
+      overall_(prior_),
       row_cost_(Nanoseconds(solo)) {
   entries_.reserve(max_keys_);
 }
@@ -98,12 +124,12 @@ void LatencyModel::Learn(std::uint64_t key, std::uint32_t rows, Duration measure
   auto entry = std::find_if(entries_.begin(), entries_.end(), [key](const Entry& e) { return e.key == key; });
   if (entry == entries_.end()) {
     if (entries_.size() < max_keys_) {
-      entries_.push_back({.key = key, .used = clock_, .fit = LatencyFit(prior_)});
+      entries_.push_back({.key = key, .used = clock_, .fit = prior_});
       entry = entries_.end() - 1;
     } else {
       entry = std::min_element(entries_.begin(), entries_.end(),
                                [](const Entry& a, const Entry& b) { return a.used < b.used; });
-      *entry = {.key = key, .used = clock_, .fit = LatencyFit(prior_)};
+      *entry = {.key = key, .used = clock_, .fit = prior_};
     }
   }
   entry->used = clock_;

@@ -53,6 +53,27 @@ TEST(LatencyFit, IsUnbiasedAtTheOnlySizeSeenAndCautiousBeyond) {
   EXPECT_NEAR(Ms(fit.Expected(8)), 24.0, 0.5) << "without other sizes, rows are taken to cost in proportion";
 }
 
+TEST(LatencyFit, RecoversSoonWhenASlowHostIsFastAgain) {
+  Random random(11);
+  LatencyFit fit(milliseconds(10));
+  Feed(fit, random, 200, 40.0, 0.0, 1, 0.5);  // Starved of processor time.
+  ASSERT_GT(Ms(fit.High(1)), 60.0);
+
+  Feed(fit, random, 12, 10.0, 0.0, 1, 0.05);
+
+  EXPECT_LT(Ms(fit.High(1)), 20.0);
+}
+
+TEST(LatencyFit, TakesTheGivenCostOfFurtherRowsUntilItSeesThem) {
+  LatencyFit fit(milliseconds(10), 0.1);
+  EXPECT_NEAR(Ms(fit.Expected(1)), 10.0, 0.01);
+  EXPECT_NEAR(Ms(fit.Expected(11)), 20.0, 0.01);
+
+  for (int i = 0; i < 30; ++i) fit.Learn(1, milliseconds(20));
+  EXPECT_NEAR(Ms(fit.Expected(1)), 20.0, 0.5);
+  EXPECT_NEAR(Ms(fit.Expected(11)), 40.0, 2.0);
+}
+
 TEST(LatencyFit, ShrugsOffASingleHang) {
   Random random(5);
   LatencyFit fit(milliseconds(1));
@@ -132,7 +153,7 @@ TEST(LatencyModel, KeepsKeysApartAndLetsTheModelStandInForNewOnes) {
 }
 
 TEST(LatencyModel, ForgetsTheLeastRecentlyMeasuredKeyBeyondTheBound) {
-  LatencyModel model(milliseconds(1), 4);
+  LatencyModel model(milliseconds(1), 1, 4);
   for (std::uint64_t key = 0; key < 4; ++key) model.Learn(key, 1, milliseconds(1 + key));
   model.Learn(0, 1, milliseconds(1));
 

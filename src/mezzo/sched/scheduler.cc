@@ -26,8 +26,8 @@ Result<void> Scheduler::Enqueue(WorkItem& item, TimePoint now) { return core_->E
 Dispatched Scheduler::Dispatch(TimePoint now, Batch& out, Duration longest) {
   return core_->Dispatch(now, out, longest);
 }
-bool Scheduler::Complete(std::uint64_t batch, Duration measured, bool ok, TimePoint now) {
-  return core_->Complete(batch, measured, ok, now);
+bool Scheduler::Complete(std::uint64_t batch, Duration measured, RunOutcome outcome, TimePoint now) {
+  return core_->Complete(batch, measured, outcome, now);
 }
 void Scheduler::ChargeLoad(TenantIndex tenant, ModelIndex model, Class cls, Duration spent) {
   core_->ChargeLoad(tenant, model, cls, spent);

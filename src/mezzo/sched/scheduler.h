@@ -99,6 +99,7 @@ class Scheduler {
     Breaker::Options breaker;
     Duration prior_cost =
         std::chrono::milliseconds(5);  ///< Assumed run of one row before the first measurement.
+    double prior_marginal = 1;  ///< Assumed cost of a further row in a batch, over that of a row alone.
   };
   struct TenantOptions {
     std::string name;  ///< For messages.
@@ -130,9 +131,8 @@ class Scheduler {
   Dispatched Dispatch(TimePoint now, Batch& out, Duration longest = Duration::max());
 
   /// Ends a run. `measured` device time is charged to the tenants by rows, and teaches the latency model when
-  /// `ok`. `ok` is about the model, not the input: false counts against its breaker. False for an unknown
-  /// batch id.
-  bool Complete(std::uint64_t batch, Duration measured, bool ok, TimePoint now);
+  /// the run is kOk. kModelFault counts against the model's breaker. False for an unknown batch id.
+  bool Complete(std::uint64_t batch, Duration measured, RunOutcome outcome, TimePoint now);
 
   /// Charges device time spent on behalf of a flow outside of a batch, such as loading a cold model.
   void ChargeLoad(TenantIndex tenant, ModelIndex model, Class cls, Duration spent);

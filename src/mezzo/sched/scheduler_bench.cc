@@ -53,7 +53,7 @@ class Load {
   std::size_t Step() {
     now_ += std::chrono::microseconds(100);
     if (scheduler_->Dispatch(now_, batch_) != Dispatched::kBatch) return 0;
-    scheduler_->Complete(batch_.id, std::chrono::microseconds(90 + batch_.rows), true, now_);
+    scheduler_->Complete(batch_.id, std::chrono::microseconds(90 + batch_.rows), RunOutcome::kOk, now_);
     for (WorkItem* item : batch_.items) Submit(*item);
     return batch_.items.size();
   }

@@ -52,7 +52,7 @@ class SchedulerTest : public ::testing::Test {
   /// Runs the batch that was dispatched last, `run` long.
   void Finish(Duration run, bool ok = true) {
     now_ += run;
-    ASSERT_TRUE(scheduler_.Complete(batch_.id, run, ok, now_));
+    ASSERT_TRUE(scheduler_.Complete(batch_.id, run, ok ? RunOutcome::kOk : RunOutcome::kModelFault, now_));
   }
   void FinishByRows() { Finish(milliseconds(1) * batch_.rows); }
   /// Runs one item so many times that the model's latency is known: 1 ms a row.
@@ -253,7 +253,7 @@ TEST_F(SchedulerTest, WhatWouldBreakAnEarlierPromiseIsRefused) {
   const ModelIndex other = scheduler_.AddModel(ModelNamed("n", 1));
   Teach(model);
   Teach(other);
-  for (int i = 0; i < 4; ++i) Add(a_, model, milliseconds(6));
+  for (int i = 0; i < 4; ++i) Add(a_, model, microseconds(5500));
 
   const Result<void> late = scheduler_.Enqueue(New(b_, other, milliseconds(3)), now_);
 
@@ -398,7 +398,7 @@ TEST_F(TwoSlotsTest, AModelWithoutAFreeInstanceDoesNotHoldUpOthers) {
 
   ASSERT_EQ(Dispatch(), Dispatched::kBatch);
   EXPECT_EQ(batch_.model, other);
-  ASSERT_TRUE(scheduler_.Complete(first.id, milliseconds(1), true, now_));
+  ASSERT_TRUE(scheduler_.Complete(first.id, milliseconds(1), RunOutcome::kOk, now_));
   ASSERT_EQ(Dispatch(), Dispatched::kBatch);
   EXPECT_EQ(batch_.model, narrow);
 }
@@ -551,7 +551,7 @@ TEST_F(SchedulerTest, AHungRunTripsTheBreakerOnce) {
   Add(b_, healthy);
   EXPECT_EQ(Dispatch(), Dispatched::kNothing) << "the slot is still taken";
   now_ += seconds(60);
-  ASSERT_TRUE(scheduler_.Complete(hung, seconds(62), true, now_));
+  ASSERT_TRUE(scheduler_.Complete(hung, seconds(62), RunOutcome::kOk, now_));
   EXPECT_EQ(scheduler_.breaker_state(model), Breaker::State::kOpen);
   EXPECT_EQ(Dispatch(), Dispatched::kBatch);
   EXPECT_EQ(scheduler_.StatisticsOf(model).charged, seconds(2)) << "charged until it was called hung";
@@ -576,7 +576,7 @@ TEST_F(SchedulerTest, RemovingAModelHandsBackItsQueueAndLetsRunsEnd) {
 }
 
 TEST_F(SchedulerTest, CompletingAnUnknownBatchIsRefused) {
-  EXPECT_FALSE(scheduler_.Complete(42, milliseconds(1), true, now_));
+  EXPECT_FALSE(scheduler_.Complete(42, milliseconds(1), RunOutcome::kOk, now_));
 }
 
 TEST_F(SchedulerTest, StatisticsAddUpOverModelTenantAndClass) {

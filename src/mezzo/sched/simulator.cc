@@ -234,7 +234,8 @@ void Run::EndRun(Slot& slot) {
   if (simulation_.on_run) {
     simulation_.on_run({.start = slot.start, .end = now_, .batch = &slot.batch, .queued = slot.left_behind});
   }
-  MEZZO_CHECK(scheduler_.Complete(slot.batch.id, slot.run, slot.ok, now_));
+  MEZZO_CHECK(scheduler_.Complete(slot.batch.id, slot.run,
+                                  slot.ok ? RunOutcome::kOk : RunOutcome::kModelFault, now_));
   slot.busy = false;
   for (WorkItem* each : slot.batch.items) {
     auto& item = static_cast<SimulatedItem&>(*each);

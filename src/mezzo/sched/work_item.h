@@ -19,6 +19,13 @@ std::string_view ClassName(Class cls);
 enum class ModelIndex : std::uint32_t {};
 enum class TenantIndex : std::uint32_t {};
 
+/// How a run ended, and whose doing it was.
+enum class RunOutcome : std::uint8_t {
+  kOk,
+  kInputFault,  ///< The model is well; it could not take these inputs.
+  kModelFault,
+};
+
 namespace internal {
 struct ItemAccess;
 struct Subqueue;

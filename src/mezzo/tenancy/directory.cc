@@ -38,8 +38,13 @@ Result<TenantRef> Directory::Authenticate(std::string_view credential, bool from
 Result<TenantRef> Admit(const Directory& directory, std::string_view credential, bool from_loopback,
                         Scope scope) {
   MEZZO_TRY(TenantRef tenant, directory.Authenticate(credential, from_loopback));
-  if (tenant->Has(scope)) return tenant;
-  return PermissionDenied("scope_missing", "the API key of tenant '" + tenant->id.str() + "' has no scope '" +
+  MEZZO_TRY_VOID(Demand(*tenant, scope));
+  return tenant;
+}
+
+Result<void> Demand(const Tenant& tenant, Scope scope) {
+  if (tenant.Has(scope)) return {};
+  return PermissionDenied("scope_missing", "the API key of tenant '" + tenant.id.str() + "' has no scope '" +
                                                std::string(ScopeName(scope)) + "'");
 }
 

@@ -40,6 +40,9 @@ class Directory {
 Result<TenantRef> Admit(const Directory& directory, std::string_view credential, bool from_loopback,
                         Scope scope);
 
+/// kPermissionDenied "scope_missing", naming the scope, unless the tenant has it.
+Result<void> Demand(const Tenant& tenant, Scope scope);
+
 /// "infer", "observe", "admin".
 std::string_view ScopeName(Scope scope);
 

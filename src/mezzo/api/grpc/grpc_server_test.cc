@@ -533,7 +533,16 @@ TEST_F(GrpcServerTest, WithKeysOnlyTheyAreAdmittedAndOnlyWithinTheirScopes) {
   grpc::ClientContext over;
   over.AddMetadata("x-api-key", "k-infer");
   ::inference::RepositoryIndexResponse index;
-  const grpc::Status denied = stub_->RepositoryIndex(&over, {}, &index);
+  EXPECT_TRUE(stub_->RepositoryIndex(&over, {}, &index).ok());
+  grpc::ClientContext read_settings;
+  read_settings.AddMetadata("x-api-key", "k-infer");
+  ::inference::LogSettingsRequest change;
+  ::inference::LogSettingsResponse settings;
+  EXPECT_TRUE(stub_->LogSettings(&read_settings, change, &settings).ok());
+  grpc::ClientContext change_settings;
+  change_settings.AddMetadata("x-api-key", "k-infer");
+  (*change.mutable_settings())["log_info"].set_bool_param(false);
+  const grpc::Status denied = stub_->LogSettings(&change_settings, change, &settings);
   EXPECT_EQ(denied.error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_THAT(denied.error_message(), HasSubstr("has no scope 'admin'"));
   grpc::ClientContext statistics;

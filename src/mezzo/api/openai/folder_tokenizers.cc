@@ -200,17 +200,15 @@ class FolderTokenizers::Flight {
   std::vector<Waiter> waiters_ GUARDED_BY(mu_);
 };
 
-FolderTokenizers::FolderTokenizers(FolderOf folder_of, runtime::BlockingPool& pool)
-    : folder_of_(std::move(folder_of)), pool_(pool) {}
+FolderTokenizers::FolderTokenizers(runtime::BlockingPool& pool) : pool_(pool) {}
 FolderTokenizers::~FolderTokenizers() = default;
 
 runtime::Task<Result<TokenizerRef>> FolderTokenizers::For(runtime::Context /*ctx*/,
                                                           models::VersionRef version, std::string file) {
   auto [flight, leads] = Join(version);
   if (!leads) co_return co_await flight->Landed();
-  auto read = [this, &version, &file]() -> Result<TokenizerRef> {
-    MEZZO_TRY(const std::string folder, folder_of_(*version));
-    auto tokenizer = ReadTokenizer(folder, file);
+  auto read = [&version, &file]() -> Result<TokenizerRef> {
+    auto tokenizer = ReadTokenizer(version->folder, file);
     if (tokenizer.ok()) return tokenizer;
     return std::move(tokenizer).error().WithContext("the tokenizer of model '" + version->name.str() +
                                                     "' version " + version->version_text);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -16,11 +15,8 @@ namespace mezzo::api::openai {
 /// Thread-safe.
 class FolderTokenizers final : public TokenizerSource {
  public:
-  /// Where a version's files lie. Called on the pool; may block.
-  using FolderOf = std::function<Result<std::string>(const models::ModelVersion& version)>;
-
-  /// `pool` outlives the tokenizers.
-  FolderTokenizers(FolderOf folder_of, runtime::BlockingPool& pool);
+  /// `pool` does the reading and outlives the tokenizers.
+  explicit FolderTokenizers(runtime::BlockingPool& pool);
   ~FolderTokenizers() override;
 
   runtime::Task<Result<std::shared_ptr<const EmbeddingTokenizer>>> For(runtime::Context ctx,
@@ -38,7 +34,6 @@ class FolderTokenizers final : public TokenizerSource {
   std::pair<std::shared_ptr<Flight>, bool> Join(const models::VersionRef& version) EXCLUDES(mu_);
   void Forget(const models::ModelVersion* version) EXCLUDES(mu_);
 
-  const FolderOf folder_of_;
   runtime::BlockingPool& pool_;
   Mutex mu_;
   std::unordered_map<const models::ModelVersion*, Entry> entries_ GUARDED_BY(mu_);

@@ -79,6 +79,25 @@ TEST_F(V2HandlerTest, InfersFromJson) {
   EXPECT_EQ(service_.deadline, kNever);
 }
 
+TEST_F(V2HandlerTest, SaysWhereTheTimeWentWhenAsked) {
+  testing::ManualClock clock;
+  V2Handler timed({}, {.service = service_,
+                       .directory = open_,
+                       .regions = regions_,
+                       .traces = traces_,
+                       .logs = logs_,
+                       .clock = &clock});
+  clock.Advance(1500us);
+  const auto timing = [&](MadeRequest request) {
+    const runtime::Context ctx({.tenant = {}, .request_id = "rid-1", .trace = {}});
+    return HeaderOf(runtime::SyncWait(timed.Handle(ctx, request.get())), "Server-Timing");
+  };
+  EXPECT_EQ(timing({"POST", "/v2/models/m/infer", {}, std::string(kJsonInfer)}), "");
+  const std::string asked = timing({"POST", "/v2/models/m/infer", {{"X-Mezzo-Timing", "1"}}, std::string(kJsonInfer)});
+  EXPECT_TRUE(asked.starts_with("decode;dur=0.0000, queue;dur=")) << asked;
+  EXPECT_TRUE(asked.ends_with("encode;dur=0.0000, total;dur=1001.5000")) << asked;
+}
+
 TEST_F(V2HandlerTest, InfersFromBinaryAlignedAndWithoutCopies) {
   const std::string json =
       R"({"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{"binary_data_size":8}}],"parameters":{"binary_data_output":true}})";

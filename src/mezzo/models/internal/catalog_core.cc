@@ -54,6 +54,7 @@ RepositoryCatalog::Core::Core(Options options, Parts parts)
       parts_(parts),
       repository_(options_.roots),
       loader_({.default_max_batch = options_.default_max_batch,
+               .default_instances = options_.default_instances,
                .default_providers = options_.default_providers,
                .max_warmup_bytes = options_.max_warmup_bytes},
               parts_.engine, parts_.clock),

@@ -18,6 +18,7 @@ class VersionLoader {
  public:
   struct Options {
     std::int64_t default_max_batch = 32;
+    std::int64_t default_instances = 1;
     std::vector<engine::ProviderChoice> default_providers;
     ByteCount max_warmup_bytes = ByteCount{64} << 20;
   };
@@ -34,8 +35,5 @@ class VersionLoader {
   engine::Engine& engine_;
   const Clock& clock_;
 };
-
-/// Runs the configured warm-ups, or the automatic ones. Fails with the run's code and "warmup_failed".
-Result<void> WarmUp(engine::Session& session, const ModelConfig& config, ByteCount max_automatic_bytes);
 
 }  // namespace mezzo::models::internal

@@ -57,8 +57,10 @@ void Backlog::Insert(WorkItem& item, Node& node, Model& model, TimePoint now) {
 
 Duration Backlog::CostOf(std::uint32_t rows, std::uint64_t key, const Model& model, const Lane* lane) {
   const LatencyFit& fit = model.latency.For(key);
-  const std::uint32_t ride = lane != nullptr ? lane->rows % model.options.max_batch_rows : 0;
-  if (ride == 0 || ride + rows > model.options.max_batch_rows) return fit.Expected(rows);
+  const std::uint32_t most = fit.BestRows(model.options.max_batch_rows);
+  const std::uint32_t ride = lane != nullptr ? lane->rows % most : 0;
+  if (ride == 0 || ride + rows > most) return fit.Expected(rows);
+  // Not what the line says: whether rows really come to ride depends on other tenants and deadlines.
   return model.latency.amortised_row() * rows;
 }
 
@@ -178,6 +180,7 @@ Leaf& Backlog::LeafOf(Node& node, ModelClass& model_class) {
   leaf->running_batches = 0;
   leaf->parked = false;
   leaf->idle = false;
+  leaf->contender = {};
   leaves_.Insert(hash, leaf);
   ++model_class.model->leaves;
   BecomeIdle(*leaf);

@@ -26,6 +26,7 @@ void BatchFormer::Form(Subqueue& lead, TimePoint now, bool tight, const Deadline
   tightest_ = kNever;
   rows_ = 0;
   max_rows_ = model_->options.max_batch_rows;
+  if (!fifo_) max_rows_ = std::max(fit_->BestRows(max_rows_), lead.items.top()->rows);
   lead_weight_ = lead.leaf->node->weight;
   full_ = false;
   items_ = &items;

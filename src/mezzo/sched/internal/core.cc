@@ -24,6 +24,7 @@ namespace {
 
 constexpr Duration kShortestRetry = std::chrono::milliseconds(1);
 constexpr Duration kMeasurementLife = std::chrono::seconds(1);
+constexpr Duration kTrialGap = std::chrono::milliseconds(100);
 constexpr double kLightCostGain = 0.1;
 constexpr double kLeastWeight = 1e-3;
 constexpr double kMostWeight = 1e6;
@@ -46,6 +47,12 @@ void HangUnder(Tenant& tenant, internal::FlowTree& tree) {
 }
 
 double Nanoseconds(Duration duration) { return static_cast<double>(duration.count()); }
+
+/// Refusals of this and the last epoch tell who contends. Starts at 2, so that no flow contends at first.
+std::uint64_t ContentionEpoch(TimePoint now) {
+  constexpr Duration kEpoch = std::chrono::milliseconds(250);
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, now.time_since_epoch() / kEpoch)) + 2;
+}
 
 std::size_t At(Class cls) { return static_cast<std::size_t>(cls); }
 
@@ -236,8 +243,7 @@ Result<void> Scheduler::Core::AdmitToQueue(const WorkItem& item, const Model& mo
       .WithRetryAfter(RetryAfterQueue(item, now));
 }
 
-Result<void> Scheduler::Core::AdmitByDeadline(WorkItem& item, const Model& model, const Tenant& tenant,
-                                              TimePoint now) {
+Result<void> Scheduler::Core::AdmitByDeadline(WorkItem& item, Model& model, Tenant& tenant, TimePoint now) {
   if (item.deadline <= now) {
     CountRefused(item, Refusal::kDeadlineExpired);
     return DeadlineExceeded(
@@ -254,16 +260,20 @@ Result<void> Scheduler::Core::AdmitByDeadline(WorkItem& item, const Model& model
                                                                       running_, options_.slots, now);
   const Duration needed = prediction.wait + prediction.run;
   const bool in_turn = now + needed <= item.deadline;
-  if ((in_turn || MayJumpAhead(item, tenant)) && KeepsPromises(item, model, tenant, now)) return {};
+  if ((in_turn || MayJumpAhead(item, tenant)) && KeepsToShare(item, model, tenant, now) &&
+      KeepsPromises(item, model, tenant, now)) {
+    return {};
+  }
   // A guess, or a measurement from another time, must not refuse for ever what it could learn from: an idle
   // model gets a trial, whose deadline nobody promises.
   const bool idle = model.stats.queued_items == 0 && model.stats.running_batches == 0;
   const bool stale =
-      model.latency.For(item.batch_key).samples() == 0 || now - model.last_measured > kMeasurementLife;
+      model.latency.For(item.batch_key).samples() == 0 || now - model.last_measured > kTrialGap;
   if (idle && stale) {
     ItemAccess::Timed(item) = false;
     return {};
   }
+  Contend(item, model, tenant, now);
   CountRefused(item, Refusal::kDeadlineUnreachable);
   const double left = Seconds(item.deadline - now) * 1e3;
   if (in_turn) {
@@ -289,6 +299,43 @@ bool Scheduler::Core::MayJumpAhead(const WorkItem& item, const Tenant& tenant) c
   }
   // Half of what PressingInstead() allows: what is accepted here still has to find it open later.
   return tree_.Lead(tenant.nodes[At(item.cls)]) < tree_.lag_limit() / 2;
+}
+
+bool Scheduler::Core::KeepsToShare(const WorkItem& item, const Model& model, const Tenant& tenant,
+                                   TimePoint now) {
+  const Node& node = tenant.nodes[At(item.cls)];
+  const ModelClass& model_class = model.classes[At(item.cls)];
+  const Leaf* leaf = backlog_.FindLeaf(node, model_class);
+  if (leaf == nullptr || leaf->queued_items == 0) return true;
+  const std::uint64_t epoch = ContentionEpoch(now);
+  const auto share = [epoch](double own, const internal::Contender& flow, internal::Contenders all) {
+    all.RollTo(epoch);
+    const double others = all.Weight() - (flow.Contends(epoch) ? own : 0);
+    return own / (own + std::max(0.0, others));
+  };
+  const double part = share(model.options.weight, leaf->contender, node.contending) *
+                      share(node.weight, node.contender, node.class_state->contending);
+  if (part >= 1) return true;
+  const internal::Lane* lane = backlog_.FindLane(model_class, item.batch_key);
+  const Duration cost = backlog_.CostOf(item.rows, item.batch_key, model, lane);
+  // Riding along is what makes an overloaded device do more: it is not held back.
+  if (2 * cost < model.latency.For(item.batch_key).Expected(item.rows)) return true;
+  const double room = part * options_.slots * Nanoseconds(item.deadline - now);
+  return DeadlineLine::kSafety * Nanoseconds(Duration(leaf->queued_cost) + cost) <= room;
+}
+
+void Scheduler::Core::Contend(const WorkItem& item, Model& model, Tenant& tenant, TimePoint now) {
+  Node& node = tenant.nodes[At(item.cls)];
+  Leaf& leaf = backlog_.LeafOf(node, model.classes[At(item.cls)]);
+  const std::uint64_t epoch = ContentionEpoch(now);
+  const auto note = [epoch](double own, internal::Contender& flow, internal::Contenders& all) {
+    all.RollTo(epoch);
+    if (flow.epoch == epoch) return;
+    flow.epoch = epoch;
+    all.present += own;
+  };
+  note(model.options.weight, leaf.contender, node.contending);
+  note(node.weight, node.contender, node.class_state->contending);
 }
 
 bool Scheduler::Core::KeepsPromises(const WorkItem& item, const Model& model, const Tenant& tenant,
@@ -482,7 +529,8 @@ Duration Scheduler::Core::RunOfFirst(const Subqueue& lead) const {
 
 Duration Scheduler::Core::LikelyRun(const Subqueue& lead) const {
   const Model& model = *lead.leaf->model_class->model;
-  return model.latency.For(lead.key).Expected(std::min(lead.lane->rows, model.options.max_batch_rows));
+  const LatencyFit& fit = model.latency.For(lead.key);
+  return fit.Expected(std::min(lead.lane->rows, fit.BestRows(model.options.max_batch_rows)));
 }
 
 Subqueue* Scheduler::Core::PressingInstead(const Subqueue& lead, TimePoint now) const {
@@ -543,7 +591,7 @@ void Scheduler::Core::Start(Running& run, bool from_tokens, TimePoint now, Batch
   out.items.assign(run.items.begin(), run.items.end());
 }
 
-bool Scheduler::Core::Complete(std::uint64_t batch, Duration measured, bool ok, TimePoint now) {
+bool Scheduler::Core::Complete(std::uint64_t batch, Duration measured, RunOutcome outcome, TimePoint now) {
   Tick(now);
   const auto found = std::find_if(running_.begin(), running_.end(),
                                   [batch](const Running* run) { return run->id == batch; });
@@ -556,7 +604,7 @@ bool Scheduler::Core::Complete(std::uint64_t batch, Duration measured, bool ok, 
   // A hang is charged up to the moment it was called one: what follows is not the tenants' doing.
   measured = std::clamp(measured, Duration::zero(), std::max(Duration::zero(), run.overdue - run.start));
   const double charged = static_cast<double>(measured.count());
-  if (ok && !run.hung) {
+  if (outcome == RunOutcome::kOk && !run.hung) {
     model.latency.Learn(run.batch_key, run.rows, measured);
     model.last_measured = now;
   }
@@ -566,12 +614,12 @@ bool Scheduler::Core::Complete(std::uint64_t batch, Duration measured, bool ok, 
     backlog_.RunEnded(*rider.leaf);
   }
   tree_.ChargeClass(*run.class_state, correction, run.from_tokens);
-  Account(run, charged, ok);
+  Account(run, charged, outcome != RunOutcome::kOk);
 
   const bool had = model.HasInstance();
   --model.stats.running_batches;
   if (!had && model.HasInstance()) tree_.FirstInstanceFreed(model);
-  if (!run.hung && model.breaker.OnRun(ok, run.probe, now)) {
+  if (!run.hung && model.breaker.OnRun(outcome != RunOutcome::kModelFault, run.probe, now)) {
     ++model.stats.breaker_opened;
     RefuseQueueOf(model, Refusal::kBreakerOpen, refused_);
   }
@@ -580,10 +628,10 @@ bool Scheduler::Core::Complete(std::uint64_t batch, Duration measured, bool ok, 
   return true;
 }
 
-void Scheduler::Core::Account(const Running& run, double charged, bool ok) {
+void Scheduler::Core::Account(const Running& run, double charged, bool failed) {
   ModelStatistics& of_model = run.model->stats;
   ++of_model.batches;
-  if (!ok) ++of_model.failed_batches;
+  if (failed) ++of_model.failed_batches;
   of_model.predicted += Duration(static_cast<std::int64_t>(run.predicted));
   for (WorkItem* item : run.items) {
     ItemAccess::State(*item) = WorkItem::State::kDone;

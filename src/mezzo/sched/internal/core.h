@@ -28,7 +28,7 @@ class Scheduler::Core {
 
   Result<void> Enqueue(WorkItem& item, TimePoint now);
   Dispatched Dispatch(TimePoint now, Batch& out, Duration longest);
-  bool Complete(std::uint64_t batch, Duration measured, bool ok, TimePoint now);
+  bool Complete(std::uint64_t batch, Duration measured, RunOutcome outcome, TimePoint now);
   void ChargeLoad(TenantIndex tenant, ModelIndex model, Class cls, Duration spent);
   bool Cancel(WorkItem& item);
 
@@ -54,8 +54,7 @@ class Scheduler::Core {
   Result<void> Admit(WorkItem& item, internal::Model& model, internal::Tenant& tenant, TimePoint now);
   Result<void> AdmitToQueue(const WorkItem& item, const internal::Model& model,
                             const internal::Tenant& tenant, TimePoint now);
-  Result<void> AdmitByDeadline(WorkItem& item, const internal::Model& model, const internal::Tenant& tenant,
-                               TimePoint now);
+  Result<void> AdmitByDeadline(WorkItem& item, internal::Model& model, internal::Tenant& tenant, TimePoint now);
   /// Whether the item, when it becomes pressing, goes ahead of the fair order.
   [[nodiscard]] bool MayJumpAhead(const WorkItem& item, const internal::Tenant& tenant) const;
   /// Whether the item, started as late as it may, still finds room, and leaves room for what was accepted
@@ -63,6 +62,12 @@ class Scheduler::Core {
   bool KeepsPromises(const WorkItem& item, const internal::Model& model, const internal::Tenant& tenant,
                      TimePoint now);
   double RoomForOthers(const internal::Node& node, double cost, TimePoint now);
+  /// Whether the flow's promises up to the item's deadline stay within its share of the device, when others
+  /// are being refused. Without that, flows with long deadlines would promise the device away, far ahead.
+  bool KeepsToShare(const WorkItem& item, const internal::Model& model, const internal::Tenant& tenant,
+                    TimePoint now);
+  /// Notes that the flow wanted more than it got.
+  void Contend(const WorkItem& item, internal::Model& model, internal::Tenant& tenant, TimePoint now);
   Result<void> AdmitByBreaker(WorkItem& item, internal::Model& model, TimePoint now);
   Duration RetryAfterQueue(const WorkItem& item, TimePoint now);
 

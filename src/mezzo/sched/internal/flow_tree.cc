@@ -154,10 +154,11 @@ void FlowTree::RefreshParked(ModelClass& model_class) {
 }
 
 bool FlowTree::IsDeferred(const Leaf& leaf, TimePoint now) const {
-  const Scheduler::ModelOptions& options = leaf.model_class->model->options;
+  const Model& model = *leaf.model_class->model;
+  const Scheduler::ModelOptions& options = model.options;
   if (options.max_queue_delay <= Duration::zero()) return false;
   const Subqueue& first = *leaf.subqueues.top();
-  if (first.lane->rows >= options.max_batch_rows) return false;
+  if (first.lane->rows >= model.latency.For(first.key).BestRows(options.max_batch_rows)) return false;
   return now - first.items.top()->enqueued() < options.max_queue_delay;
 }
 

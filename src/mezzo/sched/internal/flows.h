@@ -63,6 +63,27 @@ struct LanePosition {
   }
 };
 
+/// Weight of the flows (of one level) whose deadlines were refused lately: those that want more than they get.
+/// Counted in epochs; the present and the last one count.
+struct Contenders {
+  std::uint64_t epoch = 0;
+  double present = 0;
+  double last = 0;
+
+  void RollTo(std::uint64_t now) {
+    if (now == epoch) return;
+    last = now == epoch + 1 ? present : 0;
+    present = 0;
+    epoch = now;
+  }
+  [[nodiscard]] double Weight() const { return present > last ? present : last; }
+};
+/// One flow's part in that: the epoch of its last refusal.
+struct Contender {
+  std::uint64_t epoch = 0;
+  [[nodiscard]] bool Contends(std::uint64_t now) const { return epoch + 1 >= now; }
+};
+
 struct Lane;
 struct Leaf;
 struct ModelClass;
@@ -113,6 +134,7 @@ struct Leaf {
   std::uint32_t position = kNoPosition;  // In node->leaves or model_class->parked.
   bool parked = false;
   bool idle = false;
+  Contender contender;
   Leaf* idle_previous = nullptr;
   Leaf* idle_next = nullptr;
 };
@@ -131,6 +153,8 @@ struct Node {
   double virtual_time = 0;    // Of its leaves.
   double active_weight = 0;   // Sum over leaves with items.
   double counted_weight = 0;  // As counted in class_state->active_weight.
+  Contender contender;
+  Contenders contending;  // Of its leaves.
   FlowStatistics stats;
 };
 
@@ -155,7 +179,7 @@ struct ModelClass {
 
 struct Model {
   explicit Model(Scheduler::ModelOptions given)
-      : options(std::move(given)), latency(options.prior_cost), breaker(options.breaker) {}
+      : options(std::move(given)), latency(options.prior_cost, options.prior_marginal), breaker(options.breaker) {}
 
   Scheduler::ModelOptions options;
   LatencyModel latency;
@@ -186,6 +210,7 @@ struct ClassState {
   std::int64_t queued_cost = 0;
   std::uint32_t active_nodes = 0;
   std::uint32_t eligible_models = 0;  // With items and a free instance.
+  Contenders contending;              // Of its tenants.
   FlowStatistics stats;
 };
 

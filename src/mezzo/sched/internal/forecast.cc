@@ -22,7 +22,7 @@ Forecast::Prediction Forecast::Predict(const Arrival& arrival, const std::vector
   const double own = Ns(model.latency.amortised_row()) * arrival.rows;
 
   // In its lane the item waits for whole batches, then rides in one. A deadline keeps those batches small.
-  std::uint32_t batch_rows = model.options.max_batch_rows;
+  std::uint32_t batch_rows = fit.BestRows(model.options.max_batch_rows);
   if (arrival.deadline < kNever) {
     batch_rows = std::max<std::uint32_t>(1, fit.RowsWithin((arrival.deadline - now) / 2, batch_rows));
   }

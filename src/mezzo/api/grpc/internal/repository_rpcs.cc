@@ -142,7 +142,7 @@ grpc::ServerUnaryReactor* RunTask(const UnaryCall& call, Plan plan) {
 InferenceRpcService::Unary* InferenceRpcService::RepositoryIndex(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kRepositoryIndex};
   return AnswerUnary<::inference::RepositoryIndexRequest, ::inference::RepositoryIndexResponse>(
-      unary, Scope::kAdmin, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+      unary, Scope::kInfer, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
         MEZZO_TRY_VOID(CheckRepositoryName(request.repository_name()));
         for (const models::IndexEntry& entry : front_.services.service.catalog().Index(request.ready())) {
           auto* out = response->add_models();

@@ -7,6 +7,7 @@
 #include "mezzo/api/settings.h"
 #include "mezzo/api/shared_memory.h"
 #include "mezzo/inference/service.h"
+#include "mezzo/tenancy/directory.h"
 
 namespace mezzo::api::rpc {
 namespace {
@@ -96,7 +97,8 @@ InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryUnregister(Call
 InferenceRpcService::Unary* InferenceRpcService::TraceSetting(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kTraceSetting};
   return AnswerUnary<::inference::TraceSettingRequest, ::inference::TraceSettingResponse>(
-      unary, Scope::kAdmin, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+      unary, Scope::kInfer, [&](const auto& request, const Tenant& tenant, auto* response) -> Result<void> {
+        if (!request.settings().empty()) MEZZO_TRY_VOID(tenancy::Demand(tenant, Scope::kAdmin));
         const std::string& model = request.model_name();
         if (!model.empty()) {
           MEZZO_TRY([[maybe_unused]] const auto config,
@@ -122,7 +124,8 @@ InferenceRpcService::Unary* InferenceRpcService::TraceSetting(Call* call, const 
 InferenceRpcService::Unary* InferenceRpcService::LogSettings(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kLogSettings};
   return AnswerUnary<::inference::LogSettingsRequest, ::inference::LogSettingsResponse>(
-      unary, Scope::kAdmin, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+      unary, Scope::kInfer, [&](const auto& request, const Tenant& tenant, auto* response) -> Result<void> {
+        if (!request.settings().empty()) MEZZO_TRY_VOID(tenancy::Demand(tenant, Scope::kAdmin));
         using Value = ::inference::LogSettingsRequest::SettingValue;
         std::vector<LogChange> changes;
         for (const auto& [name, setting] : request.settings()) {
