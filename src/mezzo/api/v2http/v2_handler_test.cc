@@ -80,7 +80,7 @@ TEST_F(V2HandlerTest, InfersFromJson) {
 }
 
 TEST_F(V2HandlerTest, SaysWhereTheTimeWentWhenAsked) {
-  testing::ManualClock clock;
+  mezzo::testing::ManualClock clock;
   V2Handler timed({}, {.service = service_,
                        .directory = open_,
                        .regions = regions_,
