@@ -30,6 +30,7 @@ struct SessionFacts {
   std::string provider;  ///< The execution provider that was chosen: "cpu", "cuda".
   ByteCount
       memory_bytes{};  ///< What the session holds: weights as the engine keeps them, and its structures.
+  bool has_loops = false;  ///< How long a run takes depends on the values, without a bound.
 };
 
 /// Stops a run from another thread. One per thread that runs; reused from run to run.

@@ -114,6 +114,8 @@ VersionRuntime::VersionRuntime(const models::ModelVersion& version, sched::Devic
   options.max_concurrent = static_cast<std::uint32_t>(std::max<std::int64_t>(config.instances, 1));
   options.weight = config.weight;
   options.max_queue_delay = config.max_queue_delay;
+  // Else one long run would hold up an I/O thread, and everybody on it.
+  options.may_run_long = version.session->facts().has_loops;
   if (version.timing) {
     options.prior_cost = version.timing->solo;
     options.prior_marginal = version.timing->marginal;

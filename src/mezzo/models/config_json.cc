@@ -52,11 +52,12 @@ void WriteVersionPolicy(const VersionPolicy& from, inference::ModelVersionPolicy
 bool IsGpu(std::string_view provider) { return provider == "cuda" || provider == "tensorrt"; }
 
 void WriteInstances(const ModelConfig& from, inference::ModelConfig& to) {
+  const bool gpu = !from.providers.empty() && IsGpu(from.providers.front().name);
+  if (from.instances == 0 && !gpu) return;  // Not said, and not loaded yet.
   auto& group = *to.add_instance_group();
   group.set_name(from.name);
-  const bool gpu = !from.providers.empty() && IsGpu(from.providers.front().name);
   group.set_kind(gpu ? inference::ModelInstanceGroup::KIND_GPU : inference::ModelInstanceGroup::KIND_CPU);
-  group.set_count(static_cast<std::int32_t>(from.instances));
+  group.set_count(static_cast<std::int32_t>(std::max<std::int64_t>(1, from.instances)));
 }
 
 void WriteOptimization(const ModelConfig& from, inference::ModelOptimizationPolicy& to) {

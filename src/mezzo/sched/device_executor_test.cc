@@ -164,6 +164,22 @@ TEST_F(DeviceExecutorTest, LongBatchesLeaveTheLoopToItsWork) {
   loops.Stop();
 }
 
+TEST_F(DeviceExecutorTest, ModelsThatMayRunLongLeaveTheLoopToItsWorkWhateverIsPredicted) {
+  Start({.scheduler = {.slots = 1}, .inline_limit = milliseconds(1)},
+        {.max_batch_rows = 8, .may_run_long = true, .prior_cost = std::chrono::microseconds(10)});
+  runtime::IoThreads loops(1);
+  Item item;
+  Prepare(item);
+
+  loops.loop(0).Post([&] {
+    if (!executor_->Submit(item).ok()) item.finished.set_value("refused");
+  });
+
+  EXPECT_EQ(item.Await(), "ran");
+  EXPECT_FALSE(runner_.on_loop());
+  loops.Stop();
+}
+
 TEST_F(DeviceExecutorTest, AHungRunIsStoppedAndItsSlotReplaced) {
   Start(
       {.scheduler = {.slots = 1}, .inline_limit = Duration::zero()},

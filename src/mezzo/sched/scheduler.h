@@ -96,6 +96,7 @@ class Scheduler {
                                  ///< idles a slot.
     double watchdog_multiple = 20;                       ///< Of the predicted run (high quantile).
     Duration watchdog_floor = std::chrono::seconds(10);  ///< No run is called hung sooner.
+    bool may_run_long = false;  ///< Whatever is predicted: never started with a bound on the predicted run.
     Breaker::Options breaker;
     Duration prior_cost =
         std::chrono::milliseconds(5);  ///< Assumed run of one row before the first measurement.
@@ -126,7 +127,7 @@ class Scheduler {
   /// its run > deadline).
   Result<void> Enqueue(WorkItem& item, TimePoint now);
 
-  /// Starts the next batch on a free slot unless its predicted run exceeds `longest`. May refuse queued items
+  /// Starts the next batch on a free slot unless its run may exceed `longest`. May refuse queued items
   /// that can no longer meet their deadline: call TakeRefused() afterwards when has_refused().
   Dispatched Dispatch(TimePoint now, Batch& out, Duration longest = Duration::max());
 

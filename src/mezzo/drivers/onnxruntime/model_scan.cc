@@ -77,6 +77,9 @@ constexpr std::uint64_t kNodeOpType = 4;
 constexpr std::uint64_t kDimParam = 2;
 /// A graph that an execution provider compiled before.
 constexpr std::string_view kContextOperator = "EPContext";
+constexpr std::string_view kLoop = "Loop";
+constexpr std::string_view kScan = "Scan";
+static_assert(kLoop.size() == kScan.size());
 constexpr std::uint64_t kTensorName = 8;
 constexpr std::uint64_t kSparseDims = 3;
 constexpr std::size_t kMaxSparseElementSize = 16;
@@ -145,11 +148,12 @@ class Scanner {
   }
 
   Result<void> CheckOperator(const Field& field) {
-    if (field.value != kContextOperator.size()) {
+    if (field.value != kContextOperator.size() && field.value != kLoop.size()) {
       at_ = field.end;
       return {};
     }
     MEZZO_TRY(const std::string name, Text(field.value));
+    if (name == kLoop || name == kScan) scan_.has_loops = true;
     if (name != kContextOperator) return {};
     return InvalidArgument(
         "model_invalid",

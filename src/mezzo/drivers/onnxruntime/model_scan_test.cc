@@ -65,6 +65,11 @@ TEST(ModelScan, SumsTensorBytesAndFindsNoFilesInAPlainModel) {
   EXPECT_THAT(scan->dim_symbols, ElementsAre("batch"));
 }
 
+TEST(ModelScan, SeesLoops) {
+  EXPECT_FALSE(Scan(testing::MatMulModel(16, 3))->has_loops);
+  EXPECT_TRUE(Scan(testing::LoopModel())->has_loops);
+}
+
 TEST(ModelScan, SkipsTensorValuesInsteadOfReadingThem) {
   TextSource source(testing::MatMulModel(1024, 4));
 

@@ -158,6 +158,7 @@ Result<std::unique_ptr<engine::Session>> OnnxEngine::Load(const LoadRequest& req
   const ByteCount memory = facts.memory_bytes;
   MEZZO_TRY(facts, ReadFacts(*runtime, loaded->ort));
   facts.memory_bytes = memory;
+  facts.has_loops = files.scan().has_loops;
   facts.provider = provider.name;
   if (log_ != nullptr) {
     log_->Info("model session created", {{"provider", provider.name},
