@@ -78,6 +78,7 @@ bool RepositoryCatalog::Core::StartsServed(const std::string& name) const {
 
 Result<void> RepositoryCatalog::Core::Start(VersionBinder* binder) {
   binder_ = binder;
+  internal::OverrideDir::RemoveAbandoned(options_.temp_dir);
   MEZZO_TRY(std::vector<ModelFolder> folders, repository_.Scan());
   std::vector<std::shared_ptr<Source>> sources;
   std::vector<std::string> unserved;

@@ -1,12 +1,15 @@
 #include "mezzo/models/internal/override_dir.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 
 #include "mezzo/base/strings.h"
@@ -16,6 +19,7 @@ namespace mezzo::models::internal {
 namespace {
 
 constexpr std::size_t kMaxParts = 4;
+constexpr const char* kPrefix = "mezzo-load-";
 
 Error WriteError(const std::string& what) {
   return Unavailable("override_write", what + ": " + std::strerror(errno));
@@ -80,15 +84,34 @@ Result<std::unique_ptr<OverrideDir>> OverrideDir::Create(const std::string& temp
                                                          const std::map<std::string, std::string>& files,
                                                          const Limits& limits) {
   MEZZO_TRY_VOID(CheckFiles(files, limits));
-  std::string root = temp_dir + "/mezzo-load-XXXXXX";
+  std::string root = temp_dir + "/" + kPrefix + "XXXXXX";
   if (::mkdtemp(root.data()) == nullptr) {
     return WriteError("a folder below '" + Printable(temp_dir, 256) + "' can't be made");
   }
-  std::unique_ptr<OverrideDir> dir(new OverrideDir(std::move(root)));  // The constructor is private.
-  const Fd fd(::open(dir->root_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd.ok()) return WriteError("the folder for override files can't be opened");
-  for (const auto& [path, content] : files) MEZZO_TRY_VOID(WriteFile(fd.get(), model + "/" + path, content));
+  Fd held(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!held.ok() || ::flock(held.get(), LOCK_EX | LOCK_NB) != 0) {
+    return WriteError("the folder for override files can't be opened");
+  }
+  // The constructor is private.
+  std::unique_ptr<OverrideDir> dir(new OverrideDir(std::move(root), std::move(held)));
+  for (const auto& [path, content] : files) {
+    MEZZO_TRY_VOID(WriteFile(dir->held_.get(), model + "/" + path, content));
+  }
   return dir;
+}
+
+void OverrideDir::RemoveAbandoned(const std::string& temp_dir, std::chrono::seconds min_age) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(temp_dir, error)) {
+    if (!entry.path().filename().string().starts_with(kPrefix)) continue;
+    const Fd fd(::open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct ::stat facts{};
+    if (!fd.ok() || ::fstat(fd.get(), &facts) != 0 || facts.st_uid != ::geteuid()) continue;
+    if (std::chrono::seconds(std::time(nullptr) - facts.st_ctime) < min_age) continue;
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    std::error_code ignored;  // The system's own cleaning of its temporary folder is the fallback.
+    std::filesystem::remove_all(entry.path(), ignored);
+  }
 }
 
 OverrideDir::~OverrideDir() {

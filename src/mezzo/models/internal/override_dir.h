@@ -1,11 +1,13 @@
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/result.h"
+#include "mezzo/models/internal/fd.h"
 
 namespace mezzo::models::internal {
 
@@ -25,6 +27,10 @@ class OverrideDir {
                                                      const std::map<std::string, std::string>& files,
                                                      const Limits& limits);
   ~OverrideDir();
+  /// Removes what killed processes have left in `temp_dir`: folders of this kind and user that nobody holds.
+  /// One younger than `min_age` may be between its making and its locking, and stays.
+  static void RemoveAbandoned(const std::string& temp_dir,
+                              std::chrono::seconds min_age = std::chrono::minutes(1));
   OverrideDir(const OverrideDir&) = delete;
   OverrideDir& operator=(const OverrideDir&) = delete;
 
@@ -32,8 +38,9 @@ class OverrideDir {
   [[nodiscard]] const std::string& root() const { return root_; }
 
  private:
-  explicit OverrideDir(std::string root) : root_(std::move(root)) {}
+  OverrideDir(std::string root, Fd held) : root_(std::move(root)), held_(std::move(held)) {}
   const std::string root_;
+  const Fd held_;  // Locked as long as the folder is in use.
 };
 
 }  // namespace mezzo::models::internal
