@@ -37,6 +37,13 @@ function(mezzo_generated target)
   endif()
 endfunction()
 
+# Sanitizer builds compile without optimisation, for the time it takes; not so what computes for long in tests.
+function(mezzo_optimised target)
+  if(MEZZO_SANITIZE)
+    target_compile_options(${target} PRIVATE -O1)
+  endif()
+endfunction()
+
 if(MEZZO_TESTS)
   find_package(GTest REQUIRED)
   include(GoogleTest)
