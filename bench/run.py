@@ -6,6 +6,7 @@ import importlib
 import json
 import pathlib
 import sys
+import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
@@ -31,12 +32,17 @@ def main():
     if unknown:
         parser.error(f"no measure '{unknown[0]}'; there are: {', '.join(benchmarks)}")
 
-    measures = []
+    measures, broken = [], []
     for name, benchmark in benchmarks.items():
         if options.only and name not in options.only:
             continue
         print(f"== {name}", file=sys.stderr, flush=True)
-        found = benchmark(options.rounds)
+        try:
+            found = benchmark(options.rounds)
+        except Exception:  # noqa: BLE001 - one measure that can't run must not lose the others
+            traceback.print_exc()
+            broken.append(name)
+            continue
         measures += found
         for measure in found:
             print("  " + measure.line(), file=sys.stderr, flush=True)
@@ -49,8 +55,10 @@ def main():
     if options.check:
         for measure in measures:
             print(measure.line())
-        return 0 if all(measure.ok for measure in measures) else 1
-    return 0
+        for name in broken:
+            print(f"{name}  could not be measured")
+        return 0 if not broken and all(measure.ok for measure in measures) else 1
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":
