@@ -247,6 +247,25 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release().split('-')[0]}"
 
 
+def commit():
+    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True,
+                          check=False).stdout.strip()
+
+
+def merge(suite, measures, folder):
+    """Puts what was measured now into the suite's record; everything in it, in the order of its first measuring."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{suite}.json"
+    record = json.loads(path.read_text()) if path.exists() else {}
+    for measure in measures:
+        record[measure.name] = {"values": measure.values, "bar": measure.bar, "sense": measure.sense,
+                                "unit": measure.unit, "note": measure.note, "series": measure.series,
+                                "date": str(datetime.date.today()), "commit": commit()}
+    path.write_text(json.dumps(record, indent=1) + "\n")
+    return [Measure(name, entry["values"], entry["bar"], entry["sense"], entry["unit"], entry.get("note", ""),
+                    entry.get("series")) for name, entry in record.items()]
+
+
 def write_report(suite, measures, folder):
     """Markdown with one table and a plot per measure."""
     import matplotlib
@@ -255,11 +274,9 @@ def write_report(suite, measures, folder):
     from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True,
-                            check=False).stdout.strip()
     lines = [f"# Benchmark: {suite}", "",
-             f"{datetime.date.today()}, commit {commit}, {machine()}. Load generator and server share the cores. Ratios "
-             "are of one run; every round visits all parties in turn.", "",
+             f"{datetime.date.today()}, commit {commit()}, {machine()}. Load generator and server share the cores. Ratios "
+             "are of one run; every round visits all parties in turn. Commits of single measures stand in the JSON beside this.", "",
              "| measure | min | median | max | bar | |", "|---|---|---|---|---|---|"]
     for measure in measures:
         lines.append(f"| {measure.name} | {min(measure.values):.3g}{measure.unit} | {measure.median:.3g}{measure.unit} | "

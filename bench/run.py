@@ -3,7 +3,6 @@
 
 import argparse
 import importlib
-import json
 import pathlib
 import sys
 import traceback
@@ -17,7 +16,7 @@ def main():
     suites = sorted(path.stem for path in (harness.ROOT / "bench" / "suites").glob("*.py"))
     parser = argparse.ArgumentParser(prog="./dev bench")
     parser.add_argument("suite", choices=suites)
-    parser.add_argument("--only", action="append", help="run one measure; may be repeated")
+    parser.add_argument("--only", action="append", help="run one measure; may be repeated; the report keeps the others")
     parser.add_argument("--check", action="store_true", help="end with a line per measure; exit 1 when one falls short")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--list", action="store_true", help="print the names of the measures")
@@ -47,11 +46,9 @@ def main():
         for measure in found:
             print("  " + measure.line(), file=sys.stderr, flush=True)
     folder = harness.ROOT / "bench" / "results"
-    if not options.only:
-        print(f"report: {harness.write_report(options.suite, measures, folder).relative_to(harness.ROOT)}")
-        (folder / f"{options.suite}.json").write_text(json.dumps(
-            {measure.name: {"values": measure.values, "bar": measure.bar, "sense": measure.sense, "unit": measure.unit}
-             for measure in measures}, indent=1) + "\n")
+    if options.rounds >= 3:
+        everything = harness.merge(options.suite, measures, folder)
+        print(f"report: {harness.write_report(options.suite, everything, folder).relative_to(harness.ROOT)}")
     if options.check:
         for measure in measures:
             print(measure.line())

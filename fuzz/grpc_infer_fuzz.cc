@@ -1,5 +1,5 @@
-// Serialised ModelInferRequests, as our own decoder reads them: what it accepts, protobuf parses too; and where
-// the message is cut into pieces makes no difference.
+// Serialised ModelInferRequests, as our own decoder reads them: what it accepts, protobuf parses too; and
+// where the message is cut into pieces makes no difference.
 
 #include <cstdint>
 #include <cstdlib>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "grpc_service.pb.h"
+
 #include "mezzo/api/grpc/internal/infer_request.h"
 #include "mezzo/base/check.h"
 

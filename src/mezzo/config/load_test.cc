@@ -229,7 +229,8 @@ TEST(ParseYaml, CostsLittleForManyUnknownKeys) {
 
   EXPECT_THAT(Refusal(many), EndsWith("... and 39980 more"));
 
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20)) << "quadratic would take minutes";
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20))
+      << "quadratic would take minutes";
 }
 
 TEST(ParseYaml, NamesMissingValuesAlsoInAbsentSections) {

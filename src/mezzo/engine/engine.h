@@ -29,7 +29,7 @@ struct SessionFacts {
   std::vector<TensorSpec> outputs;
   std::string provider;  ///< The execution provider that was chosen: "cpu", "cuda".
   ByteCount
-      memory_bytes{};  ///< What the session holds: weights as the engine keeps them, and its structures.
+      memory_bytes{};      ///< What the session holds: weights as the engine keeps them, and its structures.
   bool has_loops = false;  ///< How long a run takes depends on the values, without a bound.
 };
 

@@ -164,7 +164,8 @@ sched::RunOutcome VersionRuntime::Run(const sched::Batch& batch, std::uint32_t s
 sched::RunOutcome VersionRuntime::Blame(const Error& error, std::uint32_t slot) {
   if (error.code() == Code::kInvalidArgument) return sched::RunOutcome::kInputFault;
   // A run that was stopped was late already: it is not tried once more.
-  if (error.code() != Code::kInternal || error.reason() == "batch_mismatch") return sched::RunOutcome::kModelFault;
+  if (error.code() != Code::kInternal || error.reason() == "batch_mismatch")
+    return sched::RunOutcome::kModelFault;
   engine::RunControl* control = ControlFor(slot);
   return models::RunsOnSample(*version_.session, *version_.config, kMaxSampleBytes, control)
              ? sched::RunOutcome::kInputFault

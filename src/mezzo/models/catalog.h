@@ -41,7 +41,7 @@ struct ModelVersion {
   std::unique_ptr<engine::Session> session;
   ByteCount memory_bytes{};
   Duration load_time{};
-  std::optional<RunTiming> timing;  ///< Unless its warm-up could not tell.
+  std::optional<RunTiming> timing;              ///< Unless its warm-up could not tell.
   std::unique_ptr<VersionExtension> extension;  ///< Last: it may use the session.
 };
 using VersionRef = std::shared_ptr<const ModelVersion>;

@@ -70,7 +70,8 @@ struct ModelConfig {
   std::vector<TensorConfig> inputs;
   std::vector<TensorConfig> outputs;
 
-  std::int64_t instances = 0;  ///< Batches of this model that may run at once; 0 until the loader has filled in the default.
+  std::int64_t instances =
+      0;  ///< Batches of this model that may run at once; 0 until the loader has filled in the default.
   ServiceClass service_class = ServiceClass::kStandard;
   double weight = 1.0;
   std::uint64_t priority_levels = 0;  ///< Triton's schedule policy; 0: none.

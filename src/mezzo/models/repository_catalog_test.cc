@@ -151,7 +151,8 @@ TEST_F(RepositoryCatalogTest, ServesABareFolderWithWhatTheModelDeclares) {
   EXPECT_EQ((*version)->config->inputs[0].name, "x");
   EXPECT_EQ((*version)->memory_bytes, 100U);
   EXPECT_EQ(binder_.alive, 1);
-  EXPECT_THAT(engine_.rows(), ElementsAre(1, 1, 4, 4, 32)) << "two runs of a size, the second timed, then a full one";
+  EXPECT_THAT(engine_.rows(), ElementsAre(1, 1, 4, 4, 32))
+      << "two runs of a size, the second timed, then a full one";
   EXPECT_TRUE((*version)->timing.has_value());
   EXPECT_TRUE((*version)->folder.ends_with("/m/3"));
   EXPECT_THAT(Index(), ElementsAre("m/3 ready"));

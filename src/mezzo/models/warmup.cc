@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::int64_t kTimedRows = 4;
 
-/// A warm-up's dims for one input, or nothing when the shape leaves some open and `open_dim` (what to take for
-/// them) is 0.
+/// A warm-up's dims for one input, or nothing when the shape leaves some open and `open_dim` (what to take
+/// for them) is 0.
 std::optional<tensor::Shape> WarmupShape(const TensorConfig& input, const WarmupConfig& warmup, bool batches,
                                          std::int64_t open_dim) {
   tensor::Shape shape;
@@ -156,7 +156,8 @@ Result<std::optional<RunTiming>> WarmUp(engine::Session& session, const ModelCon
     const std::int64_t rows = std::min(config.max_batch_size, kTimedRows);
     MEZZO_TRY(const std::optional<Duration> batch, time_of(rows));
     if (batch && *solo > Duration::zero()) {
-      timing.marginal = std::clamp((Seconds(*batch) / Seconds(*solo) - 1) / static_cast<double>(rows - 1), 0.0, 1.0);
+      timing.marginal =
+          std::clamp((Seconds(*batch) / Seconds(*solo) - 1) / static_cast<double>(rows - 1), 0.0, 1.0);
     }
     WarmupConfig full;
     full.batch_size = config.max_batch_size;

@@ -11,7 +11,8 @@
 namespace mezzo::models {
 
 /// Runs the configured warm-ups, or the automatic ones when every shape is known and the inputs take at most
-/// `max_automatic_bytes`. The automatic ones are timed. Fails with the run's code and "warmup_failed". Blocks.
+/// `max_automatic_bytes`. The automatic ones are timed. Fails with the run's code and "warmup_failed".
+/// Blocks.
 Result<std::optional<RunTiming>> WarmUp(engine::Session& session, const ModelConfig& config,
                                         ByteCount max_automatic_bytes, const Clock& clock);
 

@@ -6,14 +6,15 @@
 namespace mezzo::sched {
 namespace {
 
-constexpr double kGain = 0.1;        // The last ~10 runs of a size make its cost.
-constexpr double kTolerance = 0.03;  // A smaller batch may cost this much more: it answers sooner.
-constexpr std::uint32_t kEnoughRuns = 4;     // Before a size can be chosen.
-constexpr std::uint32_t kBeforeTrying = 6;   // Runs of the present choice before a neighbour is tried.
-constexpr std::uint64_t kTryAgain = 64;      // Runs after which a neighbour's cost is old,
-constexpr std::uint64_t kTryHopeless = 512;  // or, if it was much dearer,
+constexpr double kGain = 0.1;                 // The last ~10 runs of a size make its cost.
+constexpr double kTolerance = 0.03;           // A smaller batch may cost this much more: it answers sooner.
+constexpr std::uint32_t kEnoughRuns = 4;      // Before a size can be chosen.
+constexpr std::uint32_t kBeforeTrying = 6;    // Runs of the present choice before a neighbour is tried.
+constexpr std::uint64_t kTryAgain = 256;      // Runs after which a neighbour's cost is old,
+constexpr std::uint64_t kTryHopeless = 1024;  // or, if it was much dearer,
 constexpr double kMuchDearer = 1.1;
-constexpr double kChanged = 1.5;  // The chosen size's cost against that of its first choice: all others are old.
+constexpr double kChanged =
+    1.5;  // The chosen size's cost against that of its first choice: all others are old.
 
 }  // namespace
 

@@ -20,7 +20,9 @@ class BatchSizer {
   void Learn(std::uint32_t rows, Duration measured);
   /// The most rows that the next batch should have, at least 1, at most `max_rows`; `max_rows` until some
   /// size has been measured well.
-  [[nodiscard]] std::uint32_t Limit(std::uint32_t max_rows) const { return limit_ < max_rows ? limit_ : max_rows; }
+  [[nodiscard]] std::uint32_t Limit(std::uint32_t max_rows) const {
+    return limit_ < max_rows ? limit_ : max_rows;
+  }
 
  private:
   static constexpr std::size_t kSizes = 12;  // Up to 1, 2, 4, … 1024, and beyond.

@@ -14,8 +14,8 @@ namespace {
 using RunMs = std::function<double(double rows)>;
 
 /// Full batches at the sizer's limit; the mean cost of a row over the last `counted` of `runs`, in ms.
-double RowCost(BatchSizer& sizer, const RunMs& run, std::uint32_t max_rows, double noise, int runs, int counted,
-               std::uint64_t seed = 1) {
+double RowCost(BatchSizer& sizer, const RunMs& run, std::uint32_t max_rows, double noise, int runs,
+               int counted, std::uint64_t seed = 1) {
   Random random(seed);
   double rows_done = 0;
   double time = 0;

@@ -16,9 +16,9 @@ namespace mezzo::sched {
 ///
 /// While every batch had the same size the slope cannot be known. It is then taken from `marginal`: what a
 /// further row costs over what one costs alone. At its default, 1, rows cost in proportion (a = 0), which
-/// overestimates bigger batches and so errs on the safe side. The high quantile is that of real/predicted over
-/// the last runs, so one hang cannot move it far. When runs are much faster than predicted several times in a
-/// row, the past is nearly forgotten: whatever slowed the host has gone. Not thread-safe.
+/// overestimates bigger batches and so errs on the safe side. The high quantile is that of real/predicted
+/// over the last runs, so one hang cannot move it far. When runs are much faster than predicted several times
+/// in a row, the past is nearly forgotten: whatever slowed the host has gone. Not thread-safe.
 class LatencyFit {
  public:
   /// `solo` is the run time of one row assumed until the first measurement; `marginal` is in [0, 1].

@@ -1,8 +1,8 @@
 // Inference: the hot path of the protocol.
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "mezzo/api/v2http/generate.h"
 #include "mezzo/api/v2http/json_response.h"
@@ -12,12 +12,14 @@
 namespace mezzo::api::v2http {
 namespace {
 
-/// Where the call's time went, in the form of W3C Server Timing. `total` runs from the parsed head to the answer that
-/// is ready to be written.
-std::string ServerTiming(const inference::StageTimes& stages, Duration decode, Duration encode, Duration total) {
+/// Where the call's time went, in the form of W3C Server Timing. `total` runs from the parsed head to the
+/// answer that is ready to be written.
+std::string ServerTiming(const inference::StageTimes& stages, Duration decode, Duration encode,
+                         Duration total) {
   const auto millis = [](Duration time) { return std::chrono::duration<double, std::milli>(time).count(); };
   return fmt::format(
-      "decode;dur={:.4f}, queue;dur={:.4f}, gather;dur={:.4f}, run;dur={:.4f}, scatter;dur={:.4f}, encode;dur={:.4f}, "
+      "decode;dur={:.4f}, queue;dur={:.4f}, gather;dur={:.4f}, run;dur={:.4f}, scatter;dur={:.4f}, "
+      "encode;dur={:.4f}, "
       "total;dur={:.4f}",
       millis(decode), millis(stages.queue), millis(stages.gather), millis(stages.run), millis(stages.scatter),
       millis(encode), millis(total));
@@ -83,8 +85,9 @@ runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call cal
     const TimePoint encoded_at = Now();
     ports_.service.RecordEdges(answer, admitted - started, encoded_at - answered);
     if (call.request->Header("X-Mezzo-Timing")) {
-      response.headers.emplace_back("Server-Timing", ServerTiming(answer.times, admitted - started, encoded_at - answered,
-                                                                  encoded_at - call.request->received_at()));
+      response.headers.emplace_back("Server-Timing",
+                                    ServerTiming(answer.times, admitted - started, encoded_at - answered,
+                                                 encoded_at - call.request->received_at()));
     }
   }
   co_return response;

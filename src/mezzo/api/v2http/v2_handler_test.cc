@@ -93,7 +93,8 @@ TEST_F(V2HandlerTest, SaysWhereTheTimeWentWhenAsked) {
     return HeaderOf(runtime::SyncWait(timed.Handle(ctx, request.get())), "Server-Timing");
   };
   EXPECT_EQ(timing({"POST", "/v2/models/m/infer", {}, std::string(kJsonInfer)}), "");
-  const std::string asked = timing({"POST", "/v2/models/m/infer", {{"X-Mezzo-Timing", "1"}}, std::string(kJsonInfer)});
+  const std::string asked =
+      timing({"POST", "/v2/models/m/infer", {{"X-Mezzo-Timing", "1"}}, std::string(kJsonInfer)});
   EXPECT_TRUE(asked.starts_with("decode;dur=0.0000, queue;dur=")) << asked;
   EXPECT_TRUE(asked.ends_with("encode;dur=0.0000, total;dur=1001.5000")) << asked;
 }

@@ -34,7 +34,7 @@ struct ModelScan {
   std::vector<ExternalFile> external;   ///< One per location.
   ByteCount inline_tensor_bytes = 0;    ///< Values of tensors within the file.
   ByteCount external_tensor_bytes = 0;  ///< Values of tensors in external files, as far as lengths are given.
-  bool has_loops = false;  ///< Loop or Scan: how long a run takes depends on the values.
+  bool has_loops = false;               ///< Loop or Scan: how long a run takes depends on the values.
   std::set<std::string> dim_symbols;    ///< Symbolic dimensions of inputs: "batch". At most kMaxDimSymbols.
 };
 

@@ -481,7 +481,8 @@ Dispatched Scheduler::Core::Dispatch(TimePoint now, Batch& out, Duration longest
       }
     }
     const bool may_run_long = lead->leaf->model_class->model->options.may_run_long;
-    if (longest < Duration::max() && (may_run_long || LikelyRun(*lead) > longest)) return Dispatched::kTooLong;
+    if (longest < Duration::max() && (may_run_long || LikelyRun(*lead) > longest))
+      return Dispatched::kTooLong;
     if (lead->leaf == choice.leaf) tree_.Begin(*lead->leaf);
     DeadlineLine::Device device = DeviceAt(now, false);
     const bool tight =

@@ -54,7 +54,8 @@ class Scheduler::Core {
   Result<void> Admit(WorkItem& item, internal::Model& model, internal::Tenant& tenant, TimePoint now);
   Result<void> AdmitToQueue(const WorkItem& item, const internal::Model& model,
                             const internal::Tenant& tenant, TimePoint now);
-  Result<void> AdmitByDeadline(WorkItem& item, internal::Model& model, internal::Tenant& tenant, TimePoint now);
+  Result<void> AdmitByDeadline(WorkItem& item, internal::Model& model, internal::Tenant& tenant,
+                               TimePoint now);
   /// Whether the item, when it becomes pressing, goes ahead of the fair order.
   [[nodiscard]] bool MayJumpAhead(const WorkItem& item, const internal::Tenant& tenant) const;
   /// Whether the item, started as late as it may, still finds room, and leaves room for what was accepted

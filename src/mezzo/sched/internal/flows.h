@@ -63,8 +63,8 @@ struct LanePosition {
   }
 };
 
-/// Weight of the flows (of one level) whose deadlines were refused lately: those that want more than they get.
-/// Counted in epochs; the present and the last one count.
+/// Weight of the flows (of one level) whose deadlines were refused lately: those that want more than they
+/// get. Counted in epochs; the present and the last one count.
 struct Contenders {
   std::uint64_t epoch = 0;
   double present = 0;
@@ -93,7 +93,7 @@ struct ClassState;
 
 /// Items of one (class, tenant, model, batch key). Exists while it holds items.
 struct Subqueue {
-  Heap<ItemKey, WorkItem, ItemAccess::QueuePosition> items;
+  Heap<ItemKey, WorkItem, ItemAccess::QueuePosition, 4> items;
   Leaf* leaf = nullptr;
   Lane* lane = nullptr;
   std::uint64_t key = 0;
@@ -122,7 +122,7 @@ struct Lane {
 struct Leaf {
   struct Node* node = nullptr;
   ModelClass* model_class = nullptr;
-  Heap<ItemKey, Subqueue, Position> subqueues;
+  Heap<ItemKey, Subqueue, Position, 1> subqueues;
   Subqueue* last = nullptr;  // The subqueue of the last arrival.
   double tag = 0;
   double active_weight = 0;  // As counted in node->active_weight.
@@ -179,7 +179,9 @@ struct ModelClass {
 
 struct Model {
   explicit Model(Scheduler::ModelOptions given)
-      : options(std::move(given)), latency(options.prior_cost, options.prior_marginal), breaker(options.breaker) {}
+      : options(std::move(given)),
+        latency(options.prior_cost, options.prior_marginal),
+        breaker(options.breaker) {}
 
   Scheduler::ModelOptions options;
   LatencyModel latency;

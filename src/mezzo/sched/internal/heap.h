@@ -2,7 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include <boost/container/small_vector.hpp>
 
 namespace mezzo::sched::internal {
 
@@ -11,8 +12,9 @@ inline constexpr std::uint32_t kNoPosition = UINT32_MAX;
 
 /// A 4-ary min-heap of pointers whose elements know their position, so that removal and re-keying are O(log
 /// n). Keys live beside the pointers: sifting touches one cache line per level, not the elements.
-/// `Position::Of(T&)` returns the element's position field.
-template <typename Key, typename T, typename Position>
+/// `Position::Of(T&)` returns the element's position field. Up to `kInline` elements lie within the heap
+/// itself: with thousands of flows every step to memory of its own is a cache miss.
+template <typename Key, typename T, typename Position, std::size_t kInline = 0>
 class Heap {
  public:
   [[nodiscard]] bool empty() const { return nodes_.empty(); }
@@ -90,7 +92,7 @@ class Heap {
     Place(i, node);
   }
 
-  std::vector<Node> nodes_;
+  boost::container::small_vector<Node, kInline> nodes_;
 };
 
 }  // namespace mezzo::sched::internal
