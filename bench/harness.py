@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -292,7 +293,7 @@ def write_report(suite, measures, folder):
         lines += ["| | min | median | max |", "|---|---|---|---|"]
         for key, values in rows.items():
             lines.append(f"| {key} | {min(values):.4g} | {statistics.median(values):.4g} | {max(values):.4g} |")
-        picture = f"{suite}-{measure.name.replace(' ', '_').replace('/', '_')}.png"
+        picture = f"{suite}-{re.sub('[^a-zA-Z0-9]+', '-', measure.name).strip('-')}.png"
         figure, axes = pyplot.subplots(figsize=(7, 0.6 + 0.45 * len(rows)))
         names = list(rows)
         medians = [statistics.median(rows[name]) for name in names]

@@ -101,8 +101,9 @@ Result<bool> RunWarmup(engine::Session& session, const ModelConfig& config, cons
     const auto shape = WarmupShape(*input, warmup, config.max_batch_size > 0, filling.open_dim);
     if (!shape.has_value()) return false;
     if (const auto size = tensor::ByteSize(input->dtype, *shape);
-        input->dtype != tensor::DType::kBytes && size.ok() && (bytes += *size) > filling.max_bytes) {
-      return false;
+        input->dtype != tensor::DType::kBytes && size.ok()) {
+      bytes += *size;
+      if (bytes > filling.max_bytes) return false;
     }
     auto made = MakeInput(*input, *shape, warmup.random_inputs.contains(input->name), filling.text);
     if (!made.ok()) return WarmupError(warmup, made.error());

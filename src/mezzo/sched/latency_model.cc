@@ -66,7 +66,7 @@ void LatencyFit::NoteRatio(double ratio) {
   if (ratio_count_ > kFewRatios && ratio_count_ % 4 != 0) return;
   std::array<float, kRatios> sorted = ratios_;
   const auto count = std::min<std::size_t>(ratio_count_, kRatios);
-  const auto rank = static_cast<std::ptrdiff_t>(kQuantile * static_cast<double>(count - 1) + 0.5);
+  const auto rank = std::lround(kQuantile * static_cast<double>(count - 1));
   std::nth_element(sorted.begin(), sorted.begin() + rank,
                    sorted.begin() + static_cast<std::ptrdiff_t>(count));
   high_ratio_ = std::clamp<double>(sorted[static_cast<std::size_t>(rank)], 1.0, kMaxHighRatio);

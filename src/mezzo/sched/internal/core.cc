@@ -59,7 +59,7 @@ std::size_t At(Class cls) { return static_cast<std::size_t>(cls); }
 }  // namespace
 
 Scheduler::Core::Core(Options options)
-    : options_(std::move(options)),
+    : options_(options),
       tree_(options_),
       backlog_(options_, tree_),
       former_(options_, backlog_),
