@@ -82,12 +82,13 @@ struct Filling {
   std::int64_t open_dim = 0;  ///< 0: a shape that is not known fails the run.
   std::string_view text;
   engine::RunControl* control = nullptr;
+  const Clock* clock = nullptr;  ///< Null: runs are not timed.
 };
 
-/// Runs one warm-up `count` times. False when its shapes are not known (only an automatic one may leave it at
-/// that).
-Result<bool> RunWarmup(engine::Session& session, const ModelConfig& config, const WarmupConfig& warmup,
-                       const Filling& filling) {
+/// Runs one warm-up `count` times; what the last run took. Nothing when its shapes are not known (only an
+/// automatic one may leave it at that).
+Result<std::optional<Duration>> RunWarmup(engine::Session& session, const ModelConfig& config,
+                                          const WarmupConfig& warmup, const Filling& filling) {
   const auto& facts = session.facts();
   std::vector<tensor::Tensor> tensors;
   std::vector<const TensorConfig*> belongs;
@@ -99,11 +100,11 @@ Result<bool> RunWarmup(engine::Session& session, const ModelConfig& config, cons
     tensors.emplace_back();
     if (input == config.inputs.end()) continue;
     const auto shape = WarmupShape(*input, warmup, config.max_batch_size > 0, filling.open_dim);
-    if (!shape.has_value()) return false;
+    if (!shape.has_value()) return std::optional<Duration>();
     if (const auto size = tensor::ByteSize(input->dtype, *shape);
         input->dtype != tensor::DType::kBytes && size.ok()) {
       bytes += *size;
-      if (bytes > filling.max_bytes) return false;
+      if (bytes > filling.max_bytes) return std::optional<Duration>();
     }
     auto made = MakeInput(*input, *shape, warmup.random_inputs.contains(input->name), filling.text);
     if (!made.ok()) return WarmupError(warmup, made.error());
@@ -114,11 +115,15 @@ Result<bool> RunWarmup(engine::Session& session, const ModelConfig& config, cons
     inputs.push_back(belongs[i] == nullptr ? nullptr : &tensors[i]);
   std::vector<std::size_t> wanted(facts.outputs.size());
   for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = i;
+  const auto now = [&filling] { return filling.clock == nullptr ? TimePoint() : filling.clock->Now(); };
+  std::optional<Duration> took = Duration::zero();
   for (std::int64_t run = 0; run < warmup.count; ++run) {
+    const TimePoint start = now();
     const auto outputs = session.Run(inputs, wanted, filling.control);
     if (!outputs.ok()) return WarmupError(warmup, outputs.error());
+    took = now() - start;
   }
-  return true;
+  return took;
 }
 
 }  // namespace
@@ -127,7 +132,7 @@ Result<std::optional<RunTiming>> WarmUp(engine::Session& session, const ModelCon
                                         ByteCount max_automatic_bytes, const Clock& clock) {
   using Timing = std::optional<RunTiming>;
   for (const WarmupConfig& warmup : config.warmup) {
-    MEZZO_TRY(const bool ran, RunWarmup(session, config, warmup, {}));
+    MEZZO_TRY(const auto ran, RunWarmup(session, config, warmup, {}));
     if (!ran) {
       return InvalidArgument("warmup_failed", "warm-up '" + Printable(warmup.name) +
                                                   "' must give the dimensions of every input that varies");
@@ -139,30 +144,23 @@ Result<std::optional<RunTiming>> WarmUp(engine::Session& session, const ModelCon
     if (spec.dtype == tensor::DType::kBytes) return Timing();
   }
   // The first run of a size pays for memory; the second one is timed.
-  const auto time_of = [&](std::int64_t rows) -> Result<std::optional<Duration>> {
+  const auto run = [&](std::int64_t rows, std::int64_t count) {
     WarmupConfig automatic;
     automatic.batch_size = rows;
-    TimePoint start;
-    for (int run = 0; run < 2; ++run) {
-      start = clock.Now();
-      MEZZO_TRY(const bool ran, RunWarmup(session, config, automatic, {.max_bytes = max_automatic_bytes}));
-      if (!ran) return std::optional<Duration>();
-    }
-    return std::optional<Duration>(clock.Now() - start);
+    automatic.count = count;
+    return RunWarmup(session, config, automatic, {.max_bytes = max_automatic_bytes, .clock = &clock});
   };
-  MEZZO_TRY(const std::optional<Duration> solo, time_of(1));
+  MEZZO_TRY(const std::optional<Duration> solo, run(1, 2));
   if (!solo) return Timing();
   RunTiming timing{.solo = *solo};
   if (config.max_batch_size > 1) {
     const std::int64_t rows = std::min(config.max_batch_size, kTimedRows);
-    MEZZO_TRY(const std::optional<Duration> batch, time_of(rows));
+    MEZZO_TRY(const std::optional<Duration> batch, run(rows, 2));
     if (batch && *solo > Duration::zero()) {
       timing.marginal =
           std::clamp((Seconds(*batch) / Seconds(*solo) - 1) / static_cast<double>(rows - 1), 0.0, 1.0);
     }
-    WarmupConfig full;
-    full.batch_size = config.max_batch_size;
-    MEZZO_TRY_VOID(RunWarmup(session, config, full, {.max_bytes = max_automatic_bytes}));
+    MEZZO_TRY_VOID(run(config.max_batch_size, 1));
   }
   return Timing(timing);
 }
@@ -173,7 +171,7 @@ bool RunsOnSample(engine::Session& session, const ModelConfig& config, ByteCount
   sample.count = 1;
   const auto ran = RunWarmup(session, config, sample,
                              {.max_bytes = max_bytes, .open_dim = 1, .text = "0", .control = control});
-  return ran.ok() && *ran;
+  return ran.ok() && ran->has_value();
 }
 
 }  // namespace mezzo::models

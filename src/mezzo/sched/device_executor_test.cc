@@ -147,37 +147,25 @@ TEST_F(DeviceExecutorTest, ShortBatchesRunOnTheLoopAtTheEndOfItsTurn) {
   loops.Stop();
 }
 
-TEST_F(DeviceExecutorTest, LongBatchesLeaveTheLoopToItsWork) {
-  Start({.scheduler = {.slots = 1}, .inline_limit = milliseconds(1)},
-        {.max_batch_rows = 8, .prior_cost = milliseconds(50)});
-  runtime::IoThreads loops(1);
-  Item item;
-  Prepare(item);
+TEST_F(DeviceExecutorTest, LongBatchesAndModelsThatMayRunLongLeaveTheLoopToItsWork) {
+  const Scheduler::ModelOptions kinds[] = {
+      {.max_batch_rows = 8, .prior_cost = milliseconds(50)},
+      {.max_batch_rows = 8, .may_run_long = true, .prior_cost = std::chrono::microseconds(10)}};
+  for (const Scheduler::ModelOptions& options : kinds) {
+    Start({.scheduler = {.slots = 1}, .inline_limit = milliseconds(1)}, options);
+    runtime::IoThreads loops(1);
+    Item item;
+    Prepare(item);
 
-  loops.loop(0).Post([&] {
-    if (!executor_->Submit(item).ok()) item.finished.set_value("refused");
-  });
+    loops.loop(0).Post([&] {
+      if (!executor_->Submit(item).ok()) item.finished.set_value("refused");
+    });
 
-  EXPECT_EQ(item.Await(), "ran");
-  EXPECT_FALSE(runner_.on_loop());
-  EXPECT_EQ(executor_->totals().slot_batches, 1u);
-  loops.Stop();
-}
-
-TEST_F(DeviceExecutorTest, ModelsThatMayRunLongLeaveTheLoopToItsWorkWhateverIsPredicted) {
-  Start({.scheduler = {.slots = 1}, .inline_limit = milliseconds(1)},
-        {.max_batch_rows = 8, .may_run_long = true, .prior_cost = std::chrono::microseconds(10)});
-  runtime::IoThreads loops(1);
-  Item item;
-  Prepare(item);
-
-  loops.loop(0).Post([&] {
-    if (!executor_->Submit(item).ok()) item.finished.set_value("refused");
-  });
-
-  EXPECT_EQ(item.Await(), "ran");
-  EXPECT_FALSE(runner_.on_loop());
-  loops.Stop();
+    EXPECT_EQ(item.Await(), "ran");
+    EXPECT_FALSE(runner_.on_loop());
+    EXPECT_EQ(executor_->totals().slot_batches, 1u);
+    loops.Stop();
+  }
 }
 
 TEST_F(DeviceExecutorTest, AHungRunIsStoppedAndItsSlotReplaced) {

@@ -65,6 +65,14 @@ class V2HandlerTest : public ::testing::Test {
   V2Handler handler_{
       {.server_version = "1.2"},
       {.service = service_, .directory = open_, .regions = regions_, .traces = traces_, .logs = logs_}};
+  mezzo::testing::ManualClock clock_;
+  V2Handler timed_{{},
+                   {.service = service_,
+                    .directory = open_,
+                    .regions = regions_,
+                    .traces = traces_,
+                    .logs = logs_,
+                    .clock = &clock_}};
 };
 
 TEST_F(V2HandlerTest, InfersFromJson) {
@@ -80,17 +88,10 @@ TEST_F(V2HandlerTest, InfersFromJson) {
 }
 
 TEST_F(V2HandlerTest, SaysWhereTheTimeWentWhenAsked) {
-  mezzo::testing::ManualClock clock;
-  V2Handler timed({}, {.service = service_,
-                       .directory = open_,
-                       .regions = regions_,
-                       .traces = traces_,
-                       .logs = logs_,
-                       .clock = &clock});
-  clock.Advance(1500us);
+  clock_.Advance(1500us);
   const auto timing = [&](MadeRequest request) {
     const runtime::Context ctx({.tenant = {}, .request_id = "rid-1", .trace = {}});
-    return HeaderOf(runtime::SyncWait(timed.Handle(ctx, request.get())), "Server-Timing");
+    return HeaderOf(runtime::SyncWait(timed_.Handle(ctx, request.get())), "Server-Timing");
   };
   EXPECT_EQ(timing({"POST", "/v2/models/m/infer", {}, std::string(kJsonInfer)}), "");
   const std::string asked =
@@ -141,18 +142,11 @@ TEST_F(V2HandlerTest, TakesTheEarlierOfTwoDeadlines) {
 }
 
 TEST_F(V2HandlerTest, RecordsWhatItSpentAroundAnAnsweredCall) {
-  const mezzo::testing::ManualClock clock;
-  V2Handler timed({}, {.service = service_,
-                       .directory = open_,
-                       .regions = regions_,
-                       .traces = traces_,
-                       .logs = logs_,
-                       .clock = &clock});
   Post("/v2/models/m/infer", kJsonInfer);
   EXPECT_EQ(service_.recorded, 0) << "without a clock there is nothing to record";
 
   MadeRequest request("POST", "/v2/models/m/infer", {}, std::string(kJsonInfer));
-  EXPECT_EQ(runtime::SyncWait(timed.Handle(runtime::Context(), request.get())).status, 200);
+  EXPECT_EQ(runtime::SyncWait(timed_.Handle(runtime::Context(), request.get())).status, 200);
   EXPECT_EQ(service_.recorded, 1);
   EXPECT_EQ(service_.admit_time, Duration::zero());
 }
