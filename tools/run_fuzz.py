@@ -39,15 +39,18 @@ def main():
         sys.exit("the build failed")
 
     failed = 0
+    failures = ""
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         for target, status, runs, output in pool.map(lambda target: fuzz(target, seconds), targets):
             print(f"{target}: {runs} runs, {'ok' if status == 0 else 'CRASHED'}", flush=True)
             if status != 0:
                 failed += 1
                 print(output[-4000:])
+                failures += f"FAILED (fuzz) {target}\n{output[-4000:]}\n"
     counts = os.environ.get("MEZZO_COUNTS")
     if counts:
         pathlib.Path(counts, "fuzz").write_text(f"{len(targets) - failed} {failed} 0\n")
+        pathlib.Path(counts, "fuzz.failures").write_text(failures)
     print(f"{len(targets) - failed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0
 

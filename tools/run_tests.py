@@ -16,17 +16,42 @@ def run(command, **kwargs):
     return subprocess.run(command, cwd=ROOT, check=False, **kwargs).returncode
 
 
-def count(report):
-    """Passed, failed and skipped of a JUnit report."""
-    passed = failed = skipped = 0
-    for case in xml.parse(report).getroot().iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
-            failed += 1
-        elif case.find("skipped") is not None or case.get("status") in ("notrun", "disabled"):
-            skipped += 1
-        else:
-            passed += 1
-    return passed, failed, skipped
+LAST_WORDS = 6000  # Characters of a failed test's output that the summary repeats.
+
+
+class Summary:
+    """What every runner reported, and the last words of what failed."""
+
+    def __init__(self, preset):
+        self.preset = preset
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+    def read(self, report):
+        """Adds a JUnit report, ctest's or pytest's."""
+        for case in xml.parse(report).getroot().iter("testcase"):
+            verdict = next((found for found in map(case.find, ("failure", "error")) if found is not None), None)
+            if verdict is not None:
+                output = case.findtext("system-out") or verdict.text or verdict.get("message") or ""
+                self.fail(f"{case.get('classname')}::{case.get('name')}", output)
+            elif case.find("skipped") is not None or case.get("status") in ("notrun", "disabled"):
+                self.skipped += 1
+            else:
+                self.passed += 1
+
+    def fail(self, name, output=""):
+        self.failed += 1
+        self.failures.append(f"FAILED ({self.preset}) {name}\n{output[-LAST_WORDS:]}\n")
+
+    def close(self):
+        """Repeats the failures, leaves counts and failures for `.ci/run`, prints the closing line; returns the exit status."""
+        print("".join(self.failures), end="")
+        folder = os.environ.get("MEZZO_COUNTS")
+        if folder:
+            pathlib.Path(folder, f"test-{self.preset}").write_text(f"{self.passed} {self.failed} {self.skipped}\n")
+            pathlib.Path(folder, f"test-{self.preset}.failures").write_text("".join(self.failures))
+        print(f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped")
+        return 1 if self.failed else 0
 
 
 def sanitizer_environment(preset):
@@ -62,17 +87,15 @@ def main():
     parser.add_argument("--unit", action="store_true", help="unit tests only")
     options = parser.parse_args()
 
+    summary = Summary(options.preset)
     build = ROOT / "build" / options.preset
     if not (build / "build.ninja").exists() and run(["cmake", "--preset", options.preset]) != 0:
         return 1
     if run(["ninja", "-C", build, "-k", "0"]) != 0:
-        print("the build failed")
-        print("0 passed, 1 failed, 0 skipped")
-        return 1
+        summary.fail("build")
+        return summary.close()
 
     env = sanitizer_environment(options.preset)
-    totals = [0, 0, 0]
-    broken = False
 
     report = build / "ctest.xml"
     report.unlink(missing_ok=True)
@@ -82,9 +105,9 @@ def main():
         command += ["-R", options.filter]
     status = run(command, env=env)
     if report.exists():
-        totals = [a + b for a, b in zip(totals, count(report))]
+        summary.read(report)
     elif status != 0:
-        broken = True
+        summary.fail("ctest", "failed before it could report")
 
     if not options.unit:
         venv = make_test_venv()
@@ -95,18 +118,12 @@ def main():
             command += ["-k", options.filter]
         status = run(command, env=env)
         if report.exists():
-            totals = [a + b for a, b in zip(totals, count(report))]
-        # 5: pytest found no test, which a filter may cause.
-        broken = broken or status not in ((0, 1, 5) if options.filter else (0, 1))
+            summary.read(report)
+        # 1: tests failed; 5: no test was found, which a filter may cause.
+        if status not in ((0, 1, 5) if options.filter else (0, 1)):
+            summary.fail("pytest", f"ended with status {status}")
 
-    if broken:
-        print("a test runner failed before it could report")
-        totals[1] += 1
-    counts = os.environ.get("MEZZO_COUNTS")
-    if counts:
-        pathlib.Path(counts, f"test-{options.preset}").write_text(" ".join(map(str, totals)) + "\n")
-    print(f"{totals[0]} passed, {totals[1]} failed, {totals[2]} skipped")
-    return 1 if totals[1] else 0
+    return summary.close()
 
 
 if __name__ == "__main__":
