@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Brings pinned third-party files into the cache folder.
 
-    tools/fetch.py [--models [--into FOLDER]] [--openvino] [SET...]
+    tools/fetch.py [--models [--into FOLDER]] [--openvino] [--minio] [SET...]
 
 What is fetched, from where and with which SHA-256 stands in third_party/lock.json. Downloads go through the ordinary
 package clients (pip, go) as this host has them configured. Without arguments it brings the set `onnxruntime`;
 --models also brings the example models and builds them (python/models/build.py); --openvino also brings the
-OpenVINO execution provider.
+OpenVINO execution provider; --minio builds the S3 server that tests start, which takes minutes once.
 
 A set that is in place and matches the lock costs a few milliseconds. Every file is checked before a set is published
 by renaming a finished folder; two runs at once wait for each other; a killed run leaves the old state or none.
@@ -89,12 +89,12 @@ def check_sha256(path: str, expected: str, what: str) -> None:
         raise FetchError(f"{what}: SHA-256 is {actual}, third_party/lock.json pins {expected}")
 
 
-def run(command: list[str], what: str, **kwargs) -> str:
+def run(command: list[str], what: str, timeout: float = 900, **kwargs) -> str:
     """Runs a package client and returns its standard output; its last words go into the error."""
     import subprocess
 
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, **kwargs)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **kwargs)
     except subprocess.TimeoutExpired as error:
         raise FetchError(f"{what}: no result after {error.timeout:.0f} s ({' '.join(command)})") from error
     if done.returncode != 0:
@@ -140,18 +140,28 @@ def unpack_wheel(source: dict, scratch: str, target: str) -> None:
                 shutil.copyfileobj(reader, writer, 1 << 20)
 
 
+def require_go(path: str | None = None) -> str:
+    import shutil
+
+    go = shutil.which("go", path=path) or shutil.which("go", path="/usr/lib/go/bin:/usr/local/go/bin")
+    if go is None:
+        raise FetchError("there is no `go` on this host: install the Debian package golang-go")
+    return go
+
+
+def go_environment(scratch: str, **settings: str) -> dict[str, str]:
+    """GO111MODULE and GOWORK: this user's settings for other projects must not leak in. Newer Go releases would fetch
+    a toolchain when a go.mod asks for one. Caches lie in `scratch`, and -modcacherw lets it be removed."""
+    return dict(os.environ, GOMODCACHE=os.path.join(scratch, "modules"), GOPATH=os.path.join(scratch, "gopath"),
+                GOTOOLCHAIN="local", GO111MODULE="on", GOWORK="off", **settings)
+
+
 def unpack_go_module(source: dict, scratch: str, target: str) -> None:
     """Takes files out of a Go module. The Go checksum database is off because the lock pins every file itself."""
     import shutil
 
-    go = shutil.which("go") or shutil.which("go", path="/usr/lib/go/bin:/usr/local/go/bin")
-    if go is None:
-        raise FetchError("there is no `go` on this host: install the Debian package golang-go")
-    # GO111MODULE and GOWORK: this user's settings for other projects must not leak in. Newer Go releases would fetch
-    # a toolchain when a go.mod asks for one; downloading files needs none. -modcacherw lets the folder be removed.
-    environment = dict(os.environ, GOMODCACHE=os.path.join(scratch, "modules"), GOPATH=os.path.join(scratch, "gopath"),
-                       GOFLAGS="-mod=mod -modcacherw", GOSUMDB="off", GOTOOLCHAIN="local", GO111MODULE="on",
-                       GOWORK="off")
+    go = require_go()
+    environment = go_environment(scratch, GOFLAGS="-mod=mod -modcacherw", GOSUMDB="off")
     module = f"{source['module']}@{source['version']}"
     out = run([go, "mod", "download", "-json", module], f"downloading the Go module {module}",
               cwd=scratch, env=environment)
@@ -217,6 +227,45 @@ def fetch_set(cache: str, name: str, spec: dict) -> str:
             shutil.rmtree(scratch, ignore_errors=True)
         say(f"{name}: in {folder} after {time.monotonic() - started:.1f} s")
     return folder
+
+
+def build_minio(cache: str, spec: dict) -> str:
+    """Builds MinIO into `bin/` of the cache unless it is there in this version. Debian's Go comes first: the version is
+    one that it compiles. Go's checksum database vouches for the sources."""
+    binary = os.path.join(cache, "bin", "minio")
+    stamp = os.path.join(cache, "bin", ".stamp-minio.json")
+
+    def current() -> bool:
+        try:
+            with open(stamp, encoding="utf-8") as f:
+                return json.load(f) == spec and os.access(binary, os.X_OK)
+        except (OSError, ValueError):
+            return False
+
+    if current():
+        return binary
+    with exclusive(cache, "minio"):
+        if current():
+            return binary
+        import shutil
+        import tempfile
+
+        go = require_go(path="/usr/lib/go/bin")
+        module = f"{spec['module']}@{spec['version']}"
+        say(f"minio: building {module}, which takes minutes")
+        scratch = tempfile.mkdtemp(prefix=".partial-minio.", dir=cache)
+        try:
+            environment = go_environment(scratch, GOFLAGS="-modcacherw -trimpath -p=2", CGO_ENABLED="0",
+                                         GOCACHE=os.path.join(scratch, "build"), GOBIN=os.path.join(scratch, "bin"))
+            run(["nice", "-n", "10", go, "install", "-ldflags=-s -w", module], f"building {module}", timeout=2400,
+                cwd=scratch, env=environment)
+            os.makedirs(os.path.dirname(binary), exist_ok=True)
+            os.replace(os.path.join(scratch, "bin", "minio"), binary)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        with open(stamp, "w", encoding="utf-8") as f:
+            json.dump(spec, f)
+    return binary
 
 
 def models_venv(cache: str) -> str:
@@ -304,20 +353,22 @@ def place_models(cache: str, folder: str) -> None:
 
 def main() -> int:
     with open(LOCK_FILE, encoding="utf-8") as f:
-        sets = json.load(f)["sets"]
+        lock = json.load(f)
+    sets = lock["sets"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"one of: {', '.join(sets)} (default: onnxruntime)")
     parser.add_argument("--models", action="store_true", help="bring and build the example and test models")
     parser.add_argument("--into", metavar="FOLDER",
                         help="with --models: copy magika and minilm into this model repository")
     parser.add_argument("--openvino", action="store_true", help="bring the OpenVINO execution provider")
+    parser.add_argument("--minio", action="store_true", help="build the S3 server that tests start")
     parser.add_argument("--cache", default=os.path.join(ROOT, ".cache"), help="the folder to fill (default: .cache)")
     args = parser.parse_args()
     cache = os.path.abspath(args.cache)
 
     if args.into and not args.models:
         parser.error("--into needs --models")
-    names = list(args.sets) or ["onnxruntime"]
+    names = list(args.sets) or ([] if args.minio else ["onnxruntime"])
     if unknown := [name for name in names if name not in sets]:
         parser.error(f"unknown set {unknown[0]!r}: third_party/lock.json has {', '.join(sets)}")
     if args.openvino:
@@ -327,6 +378,8 @@ def main() -> int:
     try:
         for name in names:
             fetch_set(cache, name, sets[name])
+        if args.minio:
+            build_minio(cache, lock["programs"]["minio"])
         if args.models:
             build_models(cache)
             if args.into:

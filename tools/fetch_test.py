@@ -96,6 +96,25 @@ class FetchTest(unittest.TestCase):
             with self.assertRaisesRegex(fetch.FetchError, "install the Debian package python3-pip"):
                 fetch.require_pip()
 
+    def test_minio_is_built_once_and_again_for_another_version(self):
+        commands = []
+
+        def fake_run(command, what, timeout=0, cwd=None, env=None):
+            commands.append(command[-1])
+            os.makedirs(env["GOBIN"])
+            with open(os.path.join(env["GOBIN"], "minio"), "w", encoding="utf-8") as f:
+                f.write(command[-1])
+            os.chmod(os.path.join(env["GOBIN"], "minio"), 0o755)
+
+        with mock.patch.object(fetch, "run", fake_run), mock.patch.object(fetch, "require_go", lambda path: "go"):
+            for version in ("v1", "v1", "v2"):
+                binary = fetch.build_minio(self.cache, {"module": "m", "version": version})
+
+        self.assertEqual(commands, ["m@v1", "m@v2"])
+        with open(binary, encoding="utf-8") as f:
+            self.assertEqual(f.read(), "m@v2")
+        self.assertEqual([name for name in os.listdir(self.cache) if name.startswith(".partial")], [])
+
     def test_unknown_set_is_an_error_that_lists_the_known_ones(self):
         done = subprocess.run([sys.executable, fetch.__file__, "--cache", self.cache, "onxruntime"],
                               capture_output=True, text=True, check=False)

@@ -19,6 +19,7 @@ using storage::SqlDialect;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 constexpr WebhookSchedule::Decision kDelivered = {.verdict = WebhookVerdict::kDelivered};
 constexpr WebhookSchedule::Decision kIn5s = {.verdict = WebhookVerdict::kRetry, .delay = seconds(5)};
@@ -44,6 +45,11 @@ class WebhookStoreTest : public WebhookTest, public ::testing::WithParamInterfac
     const auto held = store_->Mark(due.fence, decision, answer, Soon());
     EXPECT_TRUE(held.ok()) << held.error().ToString();
     return held.ok() && *held;
+  }
+  static std::vector<std::string> UrlsOf(const WebhookStore::Claimed& claimed) {
+    std::vector<std::string> urls;
+    for (const DueWebhook& due : claimed.due) urls.push_back(due.url);
+    return urls;
   }
   void Replay(const WebhookId& id, const std::string& tenant = "ann") {
     const auto replayed = store_->Replay(TenantId(tenant), id, Soon());
@@ -105,19 +111,38 @@ TEST_P(WebhookStoreTest, WhatItsSenderLeftIsSentAgainAndThatSenderCountsNoMore) 
   EXPECT_EQ(Get(held.fence.id).state, WebhookState::kDelivered);
 }
 
-TEST_P(WebhookStoreTest, AClaimLeavesClosedEndpointsAndFindsThoseBehind) {
-  for (int i = 0; i < 20; ++i) Add("https://busy/" + std::to_string(i));
-  const WebhookId behind = Add("https://quick/hook");
-  WebhookSlots slots({.total = 4, .per_endpoint = 2, .per_tenant = 4});
+TEST_P(WebhookStoreTest, AClaimFindsWhatStandsBehindABusyEndpointAndLeavesAClosedOne) {
+  for (int i = 0; i < 20; ++i) {
+    Add("https://busy/" + std::to_string(i));
+    clock_.Advance(std::chrono::milliseconds(1));
+  }
+  clock_.Advance(seconds(1));
+  Add("https://quick/hook");
+  WebhookSlots slots({.total = 6, .per_endpoint = 2, .per_tenant = 6});
 
   const auto first = Claim(slots);
-  EXPECT_THAT(first.due, SizeIs(2));
+  EXPECT_THAT(UrlsOf(first), UnorderedElementsAre("https://busy/0", "https://busy/1", "https://quick/hook"));
   EXPECT_TRUE(first.more);
   for (const DueWebhook& due : first.due) EXPECT_TRUE(slots.TryTake(due.tenant, due.url));
 
+  Add("https://quick/again");
   const auto second = Claim(slots);
-  ASSERT_THAT(second.due, SizeIs(1));
-  EXPECT_EQ(second.due[0].fence.id, behind);
+  EXPECT_THAT(UrlsOf(second), ElementsAre("https://quick/again"));
+  EXPECT_FALSE(second.more);
+}
+
+TEST_P(WebhookStoreTest, EndpointsTakeTurnsByWhoHasWaitedLongest) {
+  for (const std::string endpoint : {"https://zebra/", "https://ape/"}) {
+    for (int i = 0; i < 5; ++i) {
+      Add(endpoint + std::to_string(i));
+      clock_.Advance(std::chrono::milliseconds(1));
+    }
+  }
+
+  const auto claimed = Claim(WebhookSlots({.total = 3, .per_endpoint = 2, .per_tenant = 3}));
+
+  EXPECT_THAT(UrlsOf(claimed), UnorderedElementsAre("https://zebra/0", "https://zebra/1", "https://ape/0"));
+  EXPECT_TRUE(claimed.more);
 }
 
 TEST_P(WebhookStoreTest, AClosedTenantDoesNotCloseOneWhoseNameBeginsAlike) {

@@ -7,6 +7,13 @@ namespace {
 constexpr std::size_t kDatabaseThreads = 16;
 constexpr std::size_t kMaxWaitingCalls = 4096;
 
+jobs::WebhookSender::Options SenderOptions(const JobsConfig& config) {
+  jobs::WebhookSender::Options options;
+  if (config.webhooks_to_private) options.reach = net::AddressGuard::Reach::kPrivate;
+  options.allow_http = config.webhooks_over_http;
+  return options;
+}
+
 }  // namespace
 
 JobQueue::JobQueue(const JobsConfig& config, Ports ports)

@@ -11,6 +11,9 @@
 #include "mezzo/jobs/job_service.h"
 #include "mezzo/jobs/job_store.h"
 #include "mezzo/jobs/job_watch.h"
+#include "mezzo/jobs/webhook_metrics.h"
+#include "mezzo/jobs/webhook_sender.h"
+#include "mezzo/jobs/webhook_store.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/runtime/loop.h"
@@ -36,9 +39,9 @@ class JobQueue {
   JobQueue(const JobsConfig& config, Ports ports);
 
   [[nodiscard]] net::HttpHandler& handler() { return handler_; }
-  void Start() { dispatcher_.Start(); }
-  /// See Dispatcher::Stop().
-  void Stop(Duration grace) { dispatcher_.Stop(grace); }
+  void Start();
+  /// See Dispatcher::Stop() and WebhookSender::Stop().
+  void Stop(Duration grace);
 
  private:
   api::platform::InferenceJobs inference_;
@@ -49,7 +52,10 @@ class JobQueue {
   runtime::BlockingPool pool_;
   jobs::JobService service_;
   api::platform::JobsHandler handler_;
-  jobs::Dispatcher dispatcher_;  // Last: its threads use what is above.
+  jobs::WebhookMetrics webhook_metrics_;
+  jobs::WebhookStore webhooks_;
+  jobs::Dispatcher dispatcher_;  // From here on: their threads use what is above.
+  jobs::WebhookSender sender_;
 };
 
 }  // namespace mezzo::app

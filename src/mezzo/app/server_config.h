@@ -104,6 +104,8 @@ struct JobsConfig {
   bool enabled = true;
   std::size_t slots = 8;
   std::size_t max_queued = 1'000'000;
+  bool webhooks_to_private = false;
+  bool webhooks_over_http = false;
 };
 
 struct ShutdownConfig {

@@ -200,7 +200,11 @@ struct Schema<app::JobsConfig> {
         Field("enabled", &C::enabled, "Keep a durable queue of jobs and serve /v1/jobs."),
         Field("slots", &C::slots, "Jobs that run on this host at once; each has a thread.", Range(1, 256)),
         Field("max_queued", &C::max_queued, "Waiting jobs of one tier; more are refused with 429.",
-              Range(1, 100'000'000))};
+              Range(1, 100'000'000)),
+        Field("webhooks_to_private", &C::webhooks_to_private,
+              "Let webhooks reach private and loopback addresses, not only public ones."),
+        Field("webhooks_over_http", &C::webhooks_over_http,
+              "Let webhooks go to http:// URLs, not only https://.")};
   }
 };
 template <>

@@ -19,7 +19,7 @@ using std::chrono::seconds;
 
 constexpr Duration kStoreTimeout = seconds(10);
 constexpr Duration kMarkPause = milliseconds(500);  // After a mark that the database did not take.
-constexpr Duration kClaimPause = milliseconds(10);  // Between claims, however much changes.
+constexpr Duration kLeastClaimPause = milliseconds(1);
 constexpr Duration kCountInterval = seconds(10);
 constexpr std::size_t kCountLimit = 100'000;
 constexpr Duration kPruneInterval = std::chrono::minutes(10);
@@ -92,9 +92,13 @@ bool WebhookSender::stopping() const {
 void WebhookSender::ClaimLoop() {
   runtime::SetThreadName("webhook-claims");
   while (!stopping()) {
+    const TimePoint begin = ports_.clock.Now();
     const bool answered = ClaimOnce();
+    // At most a fifth of the time goes into claims, however slow they are.
+    const Duration pause =
+        std::clamp<Duration>(4 * (ports_.clock.Now() - begin), kLeastClaimPause, options_.poll);
     KeepHouse();
-    Await(answered);
+    Await(answered ? pause : options_.poll);
   }
 }
 
@@ -129,9 +133,9 @@ bool WebhookSender::ClaimOnce() {
   return true;
 }
 
-void WebhookSender::Await(bool answered) {
+void WebhookSender::Await(Duration pause) {
   const TimePoint now = ports_.clock.Now();
-  const TimePoint earliest = now + (answered ? kClaimPause : options_.poll);
+  const TimePoint earliest = now + pause;
   MutexLock lock(mu_);
   while (!stopping_ && ports_.clock.Now() < earliest) changed_.WaitUntil(mu_, earliest);
   while (!stopping_ && ports_.clock.Now() < now + options_.poll && !(poked_ && slots_.free() > 0))
@@ -173,30 +177,31 @@ void WebhookSender::Deliver(const DueWebhook& due) {
   const TimePoint begin = ports_.clock.Now();
   const auto response = Try(due, begin + options_.timeout);
   ports_.metrics.send_seconds.Observe(ports_.clock.Now() - begin);
-
-  WebhookSchedule::Decision decision;
-  std::string answer;
-  std::string reason;
-  if (response.ok()) {
-    const auto wait = ParseRetryAfter(response->Header("retry-after"), ports_.clock.WallNow());
-    decision = options_.schedule.OnStatus(response->status, wait, due.round_tries(), Random());
-    answer = "HTTP " + std::to_string(response->status);
-    reason = StatusClass(response->status);
-  } else {
-    decision = options_.schedule.OnError(response.error(), due.round_tries(), Random());
-    reason = response.error().reason();
-    answer = Printable(reason + ": " + response.error().message(), kMaxAnswerBytes);
-  }
-  if (decision.verdict != WebhookVerdict::kDelivered) ports_.metrics.Failed(reason);
-  Mark(due, decision, answer, begin + ports_.store.options().lease);
+  const Outcome outcome = Judge(due, response);
+  if (outcome.decision.verdict != WebhookVerdict::kDelivered) ports_.metrics.Failed(outcome.reason);
+  Mark(due, outcome, begin + ports_.store.options().lease);
 
   MutexLock lock(mu_);
   slots_.GiveBack(due.tenant, due.url);
-  if (decision.pause > Duration::zero())
-    slots_.Pause(due.tenant, due.url, ports_.clock.Now() + decision.pause);
+  if (outcome.decision.pause > Duration::zero())
+    slots_.Pause(due.tenant, due.url, ports_.clock.Now() + outcome.decision.pause);
   ports_.metrics.in_flight.Set(static_cast<double>(slots_.taken()));
   poked_ = poked_ || left_behind_;
   changed_.NotifyAll();
+}
+
+WebhookSender::Outcome WebhookSender::Judge(const DueWebhook& due,
+                                            const Result<net::ClientResponse>& response) const {
+  if (response.ok()) {
+    const auto wait = ParseRetryAfter(response->Header("retry-after"), ports_.clock.WallNow());
+    return {.decision = options_.schedule.OnStatus(response->status, wait, due.round_tries(), Random()),
+            .reason = StatusClass(response->status),
+            .answer = "HTTP " + std::to_string(response->status)};
+  }
+  const Error& error = response.error();
+  return {.decision = options_.schedule.OnError(error, due.round_tries(), Random()),
+          .reason = error.reason(),
+          .answer = Printable(error.reason() + ": " + error.message(), kMaxAnswerBytes)};
 }
 
 Result<net::ClientResponse> WebhookSender::Try(const DueWebhook& due, TimePoint deadline) {
@@ -232,17 +237,17 @@ Result<net::ClientRequest> WebhookSender::MakeRequest(const DueWebhook& due) con
   return request;
 }
 
-void WebhookSender::Mark(const DueWebhook& due, const WebhookSchedule::Decision& decision,
-                         const std::string& answer, TimePoint lease_end) {
+void WebhookSender::Mark(const DueWebhook& due, const Outcome& outcome, TimePoint lease_end) {
   while (true) {
-    const auto held = ports_.store.Mark(due.fence, decision, answer, ports_.clock.Now() + kStoreTimeout);
+    const auto held =
+        ports_.store.Mark(due.fence, outcome.decision, outcome.answer, ports_.clock.Now() + kStoreTimeout);
+    if (held.ok() && *held) {
+      ports_.metrics.Tried(outcome.decision.verdict);
+      Log(due, outcome);
+      return;
+    }
     if (held.ok()) {
-      if (*held) {
-        ports_.metrics.Tried(decision.verdict);
-        LogOutcome(due, decision, answer);
-      } else {
-        ports_.metrics.fences_lost.Add();
-      }
+      ports_.metrics.fences_lost.Add();
       return;
     }
     ports_.metrics.store_failures.Add();
@@ -261,19 +266,18 @@ bool WebhookSender::Pause(Duration pause, TimePoint end) {
   return next < std::min(end, give_up_);
 }
 
-void WebhookSender::LogOutcome(const DueWebhook& due, const WebhookSchedule::Decision& decision,
-                               const std::string& answer) {
-  const bool calm =
-      decision.verdict == WebhookVerdict::kDelivered || decision.verdict == WebhookVerdict::kRetry;
-  // Not the whole URL: its path may be what keeps others out.
+void WebhookSender::Log(const DueWebhook& due, const Outcome& outcome) const {
+  const WebhookVerdict verdict = outcome.decision.verdict;
+  const bool calm = verdict == WebhookVerdict::kDelivered || verdict == WebhookVerdict::kRetry;
+  // Neither the whole URL nor the answer, which may quote it: its path may be what keeps others out.
   ports_.log.Log(calm ? observe::LogLevel::kInfo : observe::LogLevel::kWarn, "webhook tried",
-                 {{"outcome", VerdictName(decision.verdict)},
+                 {{"outcome", VerdictName(verdict)},
                   {"webhook", due.fence.id},
                   {"tenant", due.tenant},
                   {"endpoint", EndpointOf(due.url)},
                   {"try", due.round_tries()},
-                  {"answer", answer},
-                  {"next", decision.delay}});
+                  {"answer", outcome.reason},
+                  {"next", outcome.decision.delay}});
 }
 
 }  // namespace mezzo::jobs

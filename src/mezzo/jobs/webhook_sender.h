@@ -69,23 +69,31 @@ class WebhookSender {
   bool Stop(Duration limit) EXCLUDES(mu_);
 
  private:
+  /// How a try ended.
+  struct Outcome {
+    WebhookSchedule::Decision decision;
+    std::string reason;  ///< "http_4xx" or the slug of an error: for metrics and logs.
+    std::string answer;  ///< For the tenant.
+  };
+
   void ClaimLoop() EXCLUDES(mu_);
   /// False when the database did not answer.
   bool ClaimOnce() EXCLUDES(mu_);
   void KeepHouse() EXCLUDES(mu_);
   void Prune() EXCLUDES(mu_);
-  /// Until there may be something to claim.
-  void Await(bool answered) EXCLUDES(mu_);
+  /// At least for `pause`, then until there may be something to claim.
+  void Await(Duration pause) EXCLUDES(mu_);
+
   void Deliver(const DueWebhook& due) EXCLUDES(mu_);
   Result<net::ClientResponse> Try(const DueWebhook& due, TimePoint deadline);
-  Result<net::ClientRequest> MakeRequest(const DueWebhook& due) const;
-  void Mark(const DueWebhook& due, const WebhookSchedule::Decision& decision, const std::string& answer,
-            TimePoint lease_end) EXCLUDES(mu_);
+  [[nodiscard]] Result<net::ClientRequest> MakeRequest(const DueWebhook& due) const;
+  [[nodiscard]] Outcome Judge(const DueWebhook& due, const Result<net::ClientResponse>& response) const;
+  /// Until the database takes it, the lease ends, or Stop()'s patience does.
+  void Mark(const DueWebhook& due, const Outcome& outcome, TimePoint lease_end) EXCLUDES(mu_);
+  void Log(const DueWebhook& due, const Outcome& outcome) const;
   /// False, at once, when `end` or the end of Stop()'s patience comes first.
   bool Pause(Duration pause, TimePoint end) EXCLUDES(mu_);
   [[nodiscard]] bool stopping() const EXCLUDES(mu_);
-  void LogOutcome(const DueWebhook& due, const WebhookSchedule::Decision& decision,
-                  const std::string& answer);
 
   const Options options_;
   const HostId host_;

@@ -9,9 +9,7 @@ namespace {
 
 std::string TenantPrefix(const TenantId& tenant) { return tenant.str() + ' '; }
 
-std::string EndpointPrefix(const TenantId& tenant, std::string_view url) {
-  return TenantPrefix(tenant) + std::string(EndpointOf(url));
-}
+constexpr std::size_t kMaxEndpointBytes = 300;  // A host name has at most 253.
 
 using Counts = std::map<std::string, std::size_t>;
 
@@ -33,9 +31,14 @@ std::string_view EndpointOf(std::string_view url) {
   return url.substr(0, url.find_first_of("/?#", scheme == std::string_view::npos ? 0 : scheme + 3));
 }
 
+std::string EndpointKey(const TenantId& tenant, std::string_view url) {
+  const std::string_view endpoint = EndpointOf(url);
+  return TenantPrefix(tenant) + (endpoint.size() > kMaxEndpointBytes ? "overlong" : std::string(endpoint));
+}
+
 bool WebhookSlots::TryTake(const TenantId& tenant, std::string_view url) {
   const std::string of_tenant = TenantPrefix(tenant);
-  const std::string of_endpoint = EndpointPrefix(tenant, url);
+  const std::string of_endpoint = EndpointKey(tenant, url);
   if (taken_ >= options_.total || Count(tenants_, of_tenant) >= options_.per_tenant ||
       Count(endpoints_, of_endpoint) >= options_.per_endpoint) {
     return false;
@@ -48,12 +51,12 @@ bool WebhookSlots::TryTake(const TenantId& tenant, std::string_view url) {
 
 void WebhookSlots::GiveBack(const TenantId& tenant, std::string_view url) {
   Decrement(tenants_, TenantPrefix(tenant));
-  Decrement(endpoints_, EndpointPrefix(tenant, url));
+  Decrement(endpoints_, EndpointKey(tenant, url));
   --taken_;
 }
 
 void WebhookSlots::Pause(const TenantId& tenant, std::string_view url, TimePoint until) {
-  TimePoint& end = paused_[EndpointPrefix(tenant, url)];
+  TimePoint& end = paused_[EndpointKey(tenant, url)];
   end = std::max(end, until);
   if (paused_.size() <= kMaxPaused) return;
   paused_.erase(std::min_element(paused_.begin(), paused_.end(),

@@ -14,6 +14,10 @@ namespace mezzo::jobs {
 /// Scheme, host and port of a URL: what a log may show of it.
 std::string_view EndpointOf(std::string_view url);
 
+/// "<tenant> <scheme, host and port>": what limits and claims go by. One for all whose host is longer than
+/// any can be, so that a key is always short.
+std::string EndpointKey(const TenantId& tenant, std::string_view url);
+
 /// Who may send now: so many at once in all, to one endpoint (a tenant's scheme, host and port) and for one
 /// tenant, so that slow receivers hold up nobody else; and which endpoints are left alone for a while.
 ///
@@ -37,8 +41,9 @@ class WebhookSlots {
   void Pause(const TenantId& tenant, std::string_view url, TimePoint until);
   void EndPauses(TimePoint now);
 
-  /// Prefixes of "<tenant> <url>" that must not be sent to: those at a limit and those paused. A prefix may
-  /// cover more of the same tenant's ("https://a.co" also "https://a.com"), which then waits with it.
+  /// Prefixes of the EndpointKey()s that must not be sent to: of tenants and endpoints at a limit, and of
+  /// those paused. A prefix may cover more of the same tenant's ("https://a.co" also "https://a.com"), which
+  /// then waits with it.
   [[nodiscard]] std::vector<std::string> Closed() const;
   [[nodiscard]] std::size_t taken() const { return taken_; }
   [[nodiscard]] std::size_t free() const { return options_.total - taken_; }

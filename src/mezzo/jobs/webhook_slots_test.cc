@@ -25,6 +25,11 @@ TEST(EndpointOf, IsSchemeHostAndPort) {
   EXPECT_EQ(EndpointOf("nonsense/x"), "nonsense");
 }
 
+TEST(EndpointKey, IsShortWhateverTheUrl) {
+  EXPECT_EQ(EndpointKey(kAnn, "https://a/hook"), "ann https://a");
+  EXPECT_EQ(EndpointKey(kAnn, "https://" + std::string(5000, 'a')), "ann overlong");
+}
+
 TEST(WebhookSlots, AnEndpointGetsItsShareWhateverThePath) {
   WebhookSlots slots = Slots();
   EXPECT_TRUE(slots.TryTake(kAnn, "https://a/1"));

@@ -84,7 +84,8 @@ class WebhookStore {
     std::vector<WebhookId> gone;  ///< Closed unsent: their URLs had answered 410.
     bool more = false;            ///< There may be others that are due and not closed.
   };
-  /// Leases events whose time has come, oldest first, as many as `slots` has room for, each with a new try.
+  /// Leases events whose time has come, as many as `slots` has room for, each with a new try: from endpoint
+  /// to endpoint, the one that has waited longest first.
   Result<Claimed> Claim(const HostId& host, const WebhookSlots& slots, TimePoint deadline);
 
   /// How a try ended. False when the fence did not hold: nothing was changed. Again with the same fence and

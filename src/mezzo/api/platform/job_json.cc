@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/jobs/webhook_signer.h"
 
 namespace mezzo::api::platform {
 namespace {
@@ -90,6 +91,8 @@ Result<std::optional<jobs::WebhookTarget>> Webhook(const Json& object) {
   jobs::WebhookTarget target;
   MEZZO_TRY(target.url, Text(*found, "url", kMaxUrl, ""));
   MEZZO_TRY(target.secret, Text(*found, "secret", kMaxName, ""));
+  if (target.secret.empty()) return Bad("'webhook.secret' is missing: whsec_ and 24 to 64 bytes in base64");
+  MEZZO_TRY_VOID(jobs::WebhookSigner::Create(std::array{target.secret}));
   if (!target.url.starts_with("https://") && !target.url.starts_with("http://")) {
     return Bad("'webhook.url' must begin with https:// or http://, got '" + Printable(target.url) + "'");
   }

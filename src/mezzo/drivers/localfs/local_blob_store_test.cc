@@ -1,8 +1,10 @@
 #include "mezzo/drivers/localfs/local_blob_store.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -17,31 +19,13 @@
 #include "mezzo/base/strings.h"
 #include "mezzo/storage/blob_io.h"
 #include "mezzo/storage/testing/blob_store_suite.h"
+#include "mezzo/storage/testing/temp_dir.h"
 #include "mezzo/testing/manual_clock.h"
 
 namespace mezzo::drivers {
 
 namespace fs = std::filesystem;
-
-/// A folder that goes with the test.
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern = (fs::temp_directory_path() / "mezzo-localfs-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
-    path_ = pattern;
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
+using storage::testing::TempDir;
 
 std::unique_ptr<storage::UrlSigner> MakeSigner() {
   return *storage::UrlSigner::Create("https://host/v1/artifacts",
@@ -82,7 +66,7 @@ class LocalHarness {
   TempDir dir_;
   const std::unique_ptr<storage::UrlSigner> signer_ = MakeSigner();
   const std::unique_ptr<LocalBlobStore> store_ = *LocalBlobStore::Open(
-      {.root = (dir_.path() / "store").string(), .min_free_bytes = 0}, *signer_, clock_);
+      {.root = (fs::path(dir_.path()) / "store").string(), .min_free_bytes = 0}, *signer_, clock_);
 };
 
 namespace {
@@ -106,7 +90,7 @@ class LocalBlobStoreTest : public ::testing::Test {
     EXPECT_TRUE(store.ok()) << store.error().ToString();
     return *std::move(store);
   }
-  [[nodiscard]] fs::path root() const { return dir_.path() / "store"; }
+  [[nodiscard]] fs::path root() const { return fs::path(dir_.path()) / "store"; }
   [[nodiscard]] TimePoint Soon() const { return clock_.Now() + seconds(10); }
   void Put(const BlobKey& key, const std::string& content, storage::BlobWriteOptions options = {}) {
     const auto facts = WriteBlob(*store_, key, AsBytes(content), std::move(options), Soon());
@@ -218,7 +202,7 @@ TEST_F(LocalBlobStoreTest, TwoStoresOnOneFolderSeeEachOthersObjects) {
 }
 
 TEST_F(LocalBlobStoreTest, RefusesARootThatEverybodyMayWriteTo) {
-  const fs::path open = dir_.path() / "open";
+  const fs::path open = fs::path(dir_.path()) / "open";
   fs::create_directory(open);
   ASSERT_EQ(::chmod(open.c_str(), 0777), 0);
   const auto store = LocalBlobStore::Open({.root = open.string()}, *signer_, clock_);
@@ -227,24 +211,26 @@ TEST_F(LocalBlobStoreTest, RefusesARootThatEverybodyMayWriteTo) {
 }
 
 TEST_F(LocalBlobStoreTest, RefusesARootThatIsAFile) {
-  WriteFile(dir_.path() / "file", "x");
-  const auto store = LocalBlobStore::Open({.root = (dir_.path() / "file").string()}, *signer_, clock_);
+  WriteFile(fs::path(dir_.path()) / "file", "x");
+  const auto store =
+      LocalBlobStore::Open({.root = (fs::path(dir_.path()) / "file").string()}, *signer_, clock_);
   EXPECT_EQ(store.error().reason(), "blob_folder_unsafe");
 }
 
 // Links: CVE-2024-27318, CVE-2026-34446 and their kind. Whoever may write into one tenant's folder must not
 // lead the store out of it.
 TEST_F(LocalBlobStoreTest, AnObjectThatIsALinkIsNotFollowed) {
-  WriteFile(dir_.path() / "secret", "secret");
+  WriteFile(fs::path(dir_.path()) / "secret", "secret");
   Put(key_, "content");
   const fs::path file = OnlyFile();
   fs::remove(file);
-  fs::create_symlink(dir_.path() / "secret", file);
+  fs::create_symlink(fs::path(dir_.path()) / "secret", file);
 
   EXPECT_EQ(Get(key_), "[blob_folder_unsafe]");
   EXPECT_EQ(store_->List(BlobPrefix::All(), "", 10, Soon())->entries.size(), 0U);
   Put(key_, "new");
-  EXPECT_EQ(ReadFile(dir_.path() / "secret"), "secret") << "writing replaces the link, not what it points to";
+  EXPECT_EQ(ReadFile(fs::path(dir_.path()) / "secret"), "secret")
+      << "writing replaces the link, not what it points to";
   EXPECT_EQ(Get(key_), "new");
 }
 
@@ -253,7 +239,7 @@ TEST_F(LocalBlobStoreTest, AFolderThatIsALinkIsNotFollowed) {
   const fs::path attempt = OnlyFile().parent_path();
   fs::path folder = attempt;
   for (int level = 0; level < 4; ++level, folder = folder.parent_path()) {
-    const fs::path aside = dir_.path() / ("aside" + std::to_string(level));
+    const fs::path aside = fs::path(dir_.path()) / ("aside" + std::to_string(level));
     fs::rename(folder, aside);
     fs::create_directory_symlink(aside, folder);
     EXPECT_EQ(Get(key_), "[blob_folder_unsafe]") << folder;
@@ -272,7 +258,7 @@ TEST_F(LocalBlobStoreTest, AFolderThatIsALinkIsNotFollowed) {
 
 TEST_F(LocalBlobStoreTest, AnObjectWithASecondLinkIsRefused) {
   Put(key_, "content");
-  fs::create_hard_link(OnlyFile(), dir_.path() / "second");
+  fs::create_hard_link(OnlyFile(), fs::path(dir_.path()) / "second");
   EXPECT_EQ(Get(key_), "[blob_folder_unsafe]");
 }
 
@@ -354,12 +340,29 @@ TEST_F(LocalBlobStoreTest, ArchivingMovesTheFile) {
   Put(key_, "content");
   ASSERT_TRUE(store_->Archive(key_, Soon()).ok());
   EXPECT_THAT(NamesIn("objects"), IsEmpty());
-  EXPECT_THAT(
-      OnlyFile("archive").string(),
-      ::testing::EndsWith(
-          "/acme/" +
-          fs::path(OnlyFile("archive")).parent_path().parent_path().parent_path().filename().string() +
-          "/job-1/3/film.mp4"));
+  EXPECT_THAT(OnlyFile("archive").string(), ::testing::EndsWith("/job-1/3/film.mp4"));
+}
+
+/// A limit of this process in the place of a full disk: the kernel's own refusal in the middle of a write.
+TEST_F(LocalBlobStoreTest, ADiskThatFillsUpIsSaidExactlyAndLeavesNothing) {
+  Put(key_, "old");
+  struct ::rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  const struct ::rlimit small{.rlim_cur = 100'000, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const auto in_append = WriteBlob(*store_, key_, AsBytes(std::string(200'000, 'n')), {}, Soon());
+  const auto in_commit = WriteBlob(*store_, key_, AsBytes(std::string(99'999, 'n')), {}, Soon());
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  ::signal(SIGXFSZ, handler);
+
+  for (const auto& written : {in_append, in_commit}) {
+    ASSERT_FALSE(written.ok());
+    EXPECT_EQ(written.error().code(), Code::kResourceExhausted);
+    EXPECT_EQ(written.error().reason(), "blob_disk_full");
+  }
+  EXPECT_EQ(Get(key_), "old");
+  EXPECT_EQ(NamesIn("temp").size(), 1U);
 }
 
 TEST_F(LocalBlobStoreTest, MarksOfWhatIsGoneAreForgottenADayLater) {
