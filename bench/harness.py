@@ -86,6 +86,7 @@ class Mezzo(Process):
         for pair in sets:
             command += ["--set", pair]
         self._folder = tempfile.TemporaryDirectory()
+        command += ["--set", f"data_dir={self._folder.name}/data"]
         if config is not None:
             path = pathlib.Path(self._folder.name, "mezzo.yaml")
             path.write_text(json.dumps(config))

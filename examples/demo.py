@@ -82,8 +82,9 @@ def free_port():
 def server(binary):
     http_port, grpc_port = free_port(), free_port()
     log = tempfile.NamedTemporaryFile("w+", suffix=".log")
+    data = tempfile.TemporaryDirectory()
     process = subprocess.Popen([binary, "serve", "--models", ROOT / "models", "--http-port", str(http_port), "--grpc-port",
-                                str(grpc_port)], stderr=log)
+                                str(grpc_port), "--set", f"data_dir={data.name}"], stderr=log)
     try:
         client = Client(f"http://127.0.0.1:{http_port}")
         deadline = time.monotonic() + 60

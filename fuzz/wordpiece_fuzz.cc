@@ -9,6 +9,7 @@
 
 #include "mezzo/base/check.h"
 #include "mezzo/text/internal/word_splitter.h"
+#include "mezzo/text/unicode.h"
 #include "mezzo/text/wordpiece.h"
 
 namespace {
@@ -42,7 +43,7 @@ void CheckText(std::string_view text) {
   while (splitter.Next()) {
     if (splitter.too_long()) continue;
     for (std::string_view word = splitter.word(); !word.empty();) {
-      const std::size_t length = mezzo::text::internal::DecodeChar(word).length;
+      const std::size_t length = mezzo::text::DecodeChar(word).length;
       MEZZO_CHECK(length != 0);  // Words are UTF-8 whatever the text was.
       word.remove_prefix(length);
     }

@@ -13,7 +13,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PRESET = os.environ.get("MEZZO_PRESET", "dev")
-BINARY = ROOT / "build" / PRESET / "src" / "mezzo" / "app" / "mezzo"
+BINARY = pathlib.Path(os.environ.get("BUILD_UNDER_TEST", ROOT / "build" / PRESET)) / "src" / "mezzo" / "app" / "mezzo"
 MODELS = ROOT / ".cache" / "testmodels"
 BAD_MODELS = ROOT / ".cache" / "badmodels"
 EXAMPLES = ROOT / ".cache" / "models"
@@ -24,8 +24,12 @@ SLOWNESS = {"dev": 1, "release": 1, "asan": 4, "tsan": 10}.get(PRESET, 1)
 class Server:
     """A running `mezzo serve`. `log` holds its parsed JSON log lines."""
 
-    def __init__(self, *args, models=None, config=None, env=None, wait_ready=True):
-        command = [BINARY, "serve", "--http-port", "0", "--grpc-port", "0", "--set", "log.format=json"]
+    def __init__(self, *args, models=None, config=None, env=None, wait_ready=True, data_dir=None):
+        """`data_dir`: kept, so that a later server can go on with it; None: a folder that goes with this server."""
+        self._own_data = tempfile.TemporaryDirectory() if data_dir is None else None
+        data_dir = data_dir or self._own_data.name
+        command = [BINARY, "serve", "--http-port", "0", "--grpc-port", "0", "--set", "log.format=json", "--set",
+                   f"data_dir={data_dir}"]
         for folder in models if isinstance(models, (list, tuple)) else [models] if models else []:
             command += ["--models", folder]
         self._config = None
@@ -46,7 +50,8 @@ class Server:
         if not self._listening.wait(30 * SLOWNESS):
             self.kill()
             raise RuntimeError("the server did not start:\n" + "".join(self.raw[-50:]))
-        if self.process.poll() is not None:
+        if self.http_port == self.grpc_port == 0:  # Its log ended without the line that says where it listens.
+            self.wait()
             raise RuntimeError("the server ended:\n" + "".join(self.raw[-50:]))
         if wait_ready:
             self.await_ready()

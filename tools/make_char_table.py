@@ -100,8 +100,6 @@ def render() -> str:
         else:
             targets.append(len(plain) << 24 | len(sequences))
             sequences += [ord(part) for part in plain]
-    combining = [(code << 8) | unicodedata.combining(chr(code)) for code in range(0x110000)
-                 if table[code] == COMBINING]
     return "\n".join((
         "// Made by tools/make_char_table.py; do not edit. clang-format off",
         f"// From the Unicode Character Database {unicodedata.unidata_version} (Copyright 1991-2021 Unicode, Inc.;"
@@ -112,8 +110,6 @@ def render() -> str:
         array("std::uint16_t", "kActions", [action for block in blocks for action in block], str),
         array("std::uint32_t", "kMappings", targets, hex),
         array("char32_t", "kSequences", sequences, hex),
-        "// Code point << 8 | canonical combining class, ascending.",
-        array("std::uint32_t", "kCombining", combining, hex),
         "// clang-format on", ""))
 
 

@@ -116,9 +116,9 @@ def test_other_addresses_need_keys():
     assert "http.address is 0.0.0.0" in done.stderr
 
 
-def test_a_port_in_use_is_named(server):
-    done = subprocess.run([mezzo_server.BINARY, "serve", "--http-port", str(server.http_port), "--grpc-port", "0"],
-                          capture_output=True, text=True, timeout=60, check=False)
+def test_a_port_in_use_is_named(server, tmp_path):
+    done = subprocess.run([mezzo_server.BINARY, "serve", "--http-port", str(server.http_port), "--grpc-port", "0", "--set",
+                           f"data_dir={tmp_path}"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert str(server.http_port) in done.stderr
 

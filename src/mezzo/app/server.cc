@@ -11,7 +11,9 @@
 #include "mezzo/api/settings.h"
 #include "mezzo/api/shared_memory.h"
 #include "mezzo/api/v2http/v2_handler.h"
+#include "mezzo/app/data_store.h"
 #include "mezzo/app/http_front.h"
+#include "mezzo/app/job_queue.h"
 #include "mezzo/app/memory.h"
 #include "mezzo/app/metrics_page.h"
 #include "mezzo/app/server_schema.h"
@@ -202,9 +204,11 @@ std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
 /// Everything that runs, in the order it is built; it is destroyed in the reverse order.
 class Server::Parts {
  public:
-  Parts(ServerConfig server_config, tenancy::Directory tenants)
+  /// `kept` is null when nothing is to be kept on disk.
+  Parts(ServerConfig server_config, tenancy::Directory tenants, std::unique_ptr<DataStore> kept)
       : config(std::move(server_config)),
         directory(std::move(tenants)),
+        store(std::move(kept)),
         log({.level = config.log.level, .format = config.log.format}, clock),
         process_metrics(
             registry, clock,
@@ -244,9 +248,8 @@ class Server::Parts {
                                                     .tokenizers = tokenizers,
                                                     .clock = clock,
                                                     .pool = &codec_pool}),
-        front({{.handler = &v2, .prefixes = {"/v2"}},
-               {.handler = &openai, .prefixes = {"/v1"}},
-               {.handler = &metrics_page, .prefixes = {"/metrics"}}},
+        jobs(MakeJobs()),
+        front(Protocols(),
               /*guard_browsers=*/!directory.has_keys()) {
     for (const auto& tenant : directory.tenants()) {
       const auto index = executor.AddTenant({.name = tenant->id.str(), .weight = tenant->weight});
@@ -274,6 +277,7 @@ class Server::Parts {
 
   Result<void> Start() {
     MEZZO_TRY_VOID(catalog.Start(&binder));
+    if (jobs != nullptr) jobs->Start();
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
     scope.Spawn(loops.loop(0), runtime::Context(),
@@ -293,12 +297,16 @@ class Server::Parts {
     health.StartDraining();
     log.Info("draining", {{"grace", config.shutdown.grace}});
     // Side by side: a long call on one protocol must not use up the other's time.
+    std::thread jobs_drain([&] {
+      if (jobs != nullptr) jobs->Stop(until - clock.Now());
+    });
     bool grpc_clean = true;
     std::thread grpc_drain([&] {
       if (grpc != nullptr) grpc_clean = grpc->Drain(until - clock.Now());
     });
     bool clean = http == nullptr || http->Drain(until - clock.Now());
     grpc_drain.join();
+    jobs_drain.join();
     clean = clean && grpc_clean;
     executor.StopAccepting(Unavailable("shutting_down", "the server is shutting down"));
     if (!executor.WaitIdle(std::max(until, clock.Now()))) {
@@ -325,6 +333,7 @@ class Server::Parts {
   RealClock clock;
   ServerConfig config;
   tenancy::Directory directory;
+  std::unique_ptr<DataStore> store;
   observe::Logger log;
   observe::Registry registry;
   observe::Health health;
@@ -351,6 +360,7 @@ class Server::Parts {
   api::v2http::V2Handler v2;
   api::openai::FolderTokenizers tokenizers;
   api::openai::OpenAiHandler openai;
+  std::unique_ptr<JobQueue> jobs;
   HttpFront front;
   std::unique_ptr<net::HttpServer> http;
   std::unique_ptr<api::rpc::GrpcServer> grpc;
@@ -360,6 +370,25 @@ class Server::Parts {
   static std::unique_ptr<OtlpExporter> MakeExporter(const TracingConfig& config, const Clock& clock) {
     if (config.endpoint.empty()) return nullptr;
     return std::make_unique<OtlpExporter>(config.endpoint, config.authorization.Reveal(), clock);
+  }
+
+  std::unique_ptr<JobQueue> MakeJobs() {
+    if (store == nullptr) return nullptr;
+    return std::make_unique<JobQueue>(config.jobs, JobQueue::Ports{.db = store->db(),
+                                                                   .service = service,
+                                                                   .directory = directory,
+                                                                   .loop = loops.loop(0),
+                                                                   .clock = clock,
+                                                                   .log = log,
+                                                                   .registry = registry});
+  }
+
+  std::vector<MountedProtocol> Protocols() {
+    std::vector<MountedProtocol> protocols = {{.handler = &v2, .prefixes = {"/v2"}},
+                                              {.handler = &metrics_page, .prefixes = {"/metrics"}}};
+    if (jobs != nullptr) protocols.push_back({.handler = &jobs->handler(), .prefixes = {"/v1/jobs"}});
+    protocols.push_back({.handler = &openai, .prefixes = {"/v1"}});
+    return protocols;
   }
 
   api::v2http::V2Handler::Options V2Options() {
@@ -388,6 +417,7 @@ class Server::Parts {
   /// Ends everything that calls into what is destroyed next. Idempotent.
   void End() {
     scope.Stop(std::chrono::seconds(10));
+    if (jobs != nullptr) jobs->Stop(Duration::zero());
     if (grpc != nullptr) grpc->Stop();
     if (http != nullptr) http->Stop();
     catalog.Stop();
@@ -402,7 +432,11 @@ Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   MEZZO_TRY(tenancy::Directory directory, MakeDirectory(config));
-  auto parts = std::make_unique<Parts>(config, std::move(directory));
+  std::unique_ptr<DataStore> store;
+  if (config.jobs.enabled) {
+    MEZZO_TRY(store, DataStore::Open(config.data_dir));
+  }
+  auto parts = std::make_unique<Parts>(config, std::move(directory), std::move(store));
   MEZZO_TRY_VOID(parts->Start());
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }

@@ -100,6 +100,12 @@ struct SharedMemoryConfig {
   bool enabled = false;
 };
 
+struct JobsConfig {
+  bool enabled = true;
+  std::size_t slots = 8;
+  std::size_t max_queued = 1'000'000;
+};
+
 struct ShutdownConfig {
   Duration grace = std::chrono::seconds(30);
 };
@@ -117,6 +123,8 @@ struct ServerConfig {
   TracingConfig tracing;
   LogConfig log;
   SharedMemoryConfig shared_memory;
+  std::string data_dir = "mezzo-data";
+  JobsConfig jobs;
   ShutdownConfig shutdown;
 };
 

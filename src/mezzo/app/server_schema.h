@@ -193,6 +193,17 @@ struct Schema<app::SharedMemoryConfig> {
   }
 };
 template <>
+struct Schema<app::JobsConfig> {
+  static auto Fields() {
+    using C = app::JobsConfig;
+    return std::tuple{
+        Field("enabled", &C::enabled, "Keep a durable queue of jobs and serve /v1/jobs."),
+        Field("slots", &C::slots, "Jobs that run on this host at once; each has a thread.", Range(1, 256)),
+        Field("max_queued", &C::max_queued, "Waiting jobs of one tier; more are refused with 429.",
+              Range(1, 100'000'000))};
+  }
+};
+template <>
 struct Schema<app::ShutdownConfig> {
   static auto Fields() {
     using C = app::ShutdownConfig;
@@ -217,6 +228,10 @@ struct Schema<app::ServerConfig> {
         Field("tracing", &C::tracing, "Traces by OTLP/HTTP."),
         Field("log", &C::log, "What is written to standard error."),
         Field("shared_memory", &C::shared_memory, "The system shared memory extension."),
+        Field("data_dir", &C::data_dir,
+              "Folder for what must survive a restart; made when there is none, and locked against a second "
+              "server."),
+        Field("jobs", &C::jobs, "Durable jobs."),
         Field("shutdown", &C::shutdown, "How the server ends.")};
   }
 };

@@ -6,6 +6,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 #include "mezzo/base/strings.h"
+#include "mezzo/base/utf8.h"
 #include "mezzo/base/uuid.h"
 
 namespace mezzo {
@@ -80,6 +81,11 @@ TEST(Strings, Sha256MatchesTheStandardsVector) {
   EXPECT_EQ(Sha256Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+TEST(Strings, PercentEncodeKeepsUnreservedCharactersOnly) {
+  EXPECT_EQ(PercentEncode("aZ09-._~"), "aZ09-._~");
+  EXPECT_EQ(PercentEncode("a b/c+%\xC3\xBC\n"), "a%20b%2Fc%2B%25%C3%BC%0A");
+}
+
 TEST(Strings, PrintableEscapesAndCuts) {
   EXPECT_EQ(Printable("a\n\xff", 10), "a\\x0a\\xff");
   EXPECT_EQ(Printable("abcdef", 3), "abc...");
@@ -111,6 +117,18 @@ TEST(SharedBytes, SliceKeepsTheOwnerAlive) {
     part = whole.Slice(6, 5);
   }
   EXPECT_EQ(part.text(), "world");
+}
+
+TEST(Utf8Length, RefusesOverlongFormsSurrogatesAndCutSequences) {
+  for (const std::string_view bad :
+       {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
+        "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xE2\x82", "\xC3", "\xF0\x9F\x98"}) {
+    EXPECT_EQ(Utf8Length(bad), 0U) << Printable(bad);
+    EXPECT_FALSE(IsUtf8("a" + std::string(bad))) << Printable(bad);
+  }
+  EXPECT_EQ(Utf8Length("\xF0\x9F\x98\x80"), 4U);
+  EXPECT_EQ(Utf8Length("\xE2\x82\xAC"), 3U);
+  EXPECT_TRUE(IsUtf8("gr\xC3\xBC\xC3\x9F"));
 }
 
 }  // namespace

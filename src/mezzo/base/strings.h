@@ -36,6 +36,8 @@ bool IsSafeName(std::string_view name);
 /// "67108864" becomes "64 MiB"; exact powers only are rounded to one decimal.
 std::string FormatBytes(std::uint64_t bytes);
 
+/// RFC 3986: everything but unreserved characters (letters, digits, "-._~") becomes %XX.
+std::string PercentEncode(std::string_view text);
 std::string HexEncode(std::span<const std::uint8_t> bytes);
 /// RFC 4648 section 4, with padding.
 std::string Base64Encode(std::string_view bytes);

@@ -10,13 +10,11 @@
 #include <map>
 #include <memory>
 
+#include "mezzo/base/fd.h"
 #include "mezzo/base/strings.h"
-#include "mezzo/models/internal/fd.h"
 
 namespace mezzo::models {
 namespace {
-
-using internal::Fd;
 
 std::string ErrnoText() { return std::strerror(errno); }
 

@@ -14,6 +14,8 @@
 namespace mezzo::net {
 namespace {
 
+constexpr long kUploadBuffer = 256 << 10;
+
 /// curl_global_init is not thread-safe before 7.84 in every build; once, by whoever comes first.
 void InitCurlOnce() {
   static const CURLcode result = curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -29,9 +31,9 @@ struct UrlDeleter {
   void operator()(CURLU* url) const { curl_url_cleanup(url); }
 };
 
-std::string UrlPart(CURLU* url, CURLUPart part) {
+std::string UrlPart(CURLU* url, CURLUPart part, unsigned flags = 0) {
   char* text = nullptr;
-  if (curl_url_get(url, part, &text, 0) != CURLUE_OK) return "";
+  if (curl_url_get(url, part, &text, flags) != CURLUE_OK) return "";
   std::string out(text);
   curl_free(text);
   return out;
@@ -95,6 +97,8 @@ class HttpClient::Handle {
   Error Failure(CURLcode code, Duration limit) const;
 
   static curl_socket_t OpenSocket(void* self, curlsocktype purpose, curl_sockaddr* address);
+  static std::size_t OnUpload(char* into, std::size_t size, std::size_t count, void* self);
+  static int OnSeek(void* self, curl_off_t offset, int origin);
   static std::size_t OnBody(const char* from, std::size_t size, std::size_t count, void* self);
   static std::size_t OnHeader(const char* from, std::size_t size, std::size_t count, void* self);
 
@@ -103,6 +107,8 @@ class HttpClient::Handle {
   CURL* const curl_;
   std::unique_ptr<CURLU, UrlDeleter> url_;
   ClientResponse response_;
+  UploadSource* upload_ = nullptr;
+  ByteCount uploaded_ = 0;
   std::size_t header_bytes_ = 0;
   std::optional<Error> refusal_;
 };
@@ -115,6 +121,24 @@ curl_socket_t HttpClient::Handle::OpenSocket(void* self, curlsocktype, curl_sock
     return CURL_SOCKET_BAD;
   }
   return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+std::size_t HttpClient::Handle::OnUpload(char* into, std::size_t size, std::size_t count, void* self) {
+  auto& handle = *static_cast<Handle*>(self);
+  const std::span<std::byte> space(reinterpret_cast<std::byte*>(into), size * count);
+  auto got = handle.upload_->Read(handle.uploaded_, space);
+  if (!got.ok()) {
+    handle.refusal_ = std::move(got).error();
+    return CURL_READFUNC_ABORT;
+  }
+  handle.uploaded_ += *got;
+  return *got;
+}
+
+int HttpClient::Handle::OnSeek(void* self, curl_off_t offset, int origin) {
+  if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_FAIL;
+  static_cast<Handle*>(self)->uploaded_ = static_cast<ByteCount>(offset);
+  return CURL_SEEKFUNC_OK;
 }
 
 std::size_t HttpClient::Handle::OnBody(const char* from, std::size_t size, std::size_t count, void* self) {
@@ -166,6 +190,13 @@ Result<void> HttpClient::Handle::CheckUrl(const std::string& text) {
   if (!UrlPart(url_.get(), CURLUPART_USER).empty() || !UrlPart(url_.get(), CURLUPART_PASSWORD).empty()) {
     return InvalidArgument("bad_url", "a URL must not hold user information");
   }
+  if (options_.only_hosts.empty()) return {};
+  const std::string host = ToLower(UrlPart(url_.get(), CURLUPART_HOST)) + ":" +
+                           UrlPart(url_.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  const auto& hosts = options_.only_hosts;
+  if (std::find(hosts.begin(), hosts.end(), host) == hosts.end()) {
+    return PermissionDenied("address_not_allowed", "this client does not ask '" + Printable(host) + "'");
+  }
   return {};
 }
 
@@ -189,8 +220,16 @@ void HttpClient::Handle::Configure(const ClientRequest& request, const curl_slis
   Set(CURLOPT_HTTPHEADER, headers);
   Set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
   if (request.method == "HEAD") Set(CURLOPT_NOBODY, 1L);
-  if (!request.body.empty() || request.method == "POST" || request.method == "PUT" ||
-      request.method == "PATCH") {
+  if (request.upload != nullptr) {
+    Set(CURLOPT_UPLOAD, 1L);
+    Set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.upload->size()));
+    Set(CURLOPT_UPLOAD_BUFFERSIZE, kUploadBuffer);
+    Set(CURLOPT_READFUNCTION, &Handle::OnUpload);
+    Set(CURLOPT_READDATA, this);
+    Set(CURLOPT_SEEKFUNCTION, &Handle::OnSeek);
+    Set(CURLOPT_SEEKDATA, this);
+  } else if (!request.body.empty() || request.method == "POST" || request.method == "PUT" ||
+             request.method == "PATCH") {
     Set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
     Set(CURLOPT_POSTFIELDS, request.body.data());
   }
@@ -215,6 +254,8 @@ Error HttpClient::Handle::Failure(CURLcode code, Duration limit) const {
 
 Result<ClientResponse> HttpClient::Handle::Send(const ClientRequest& request, Duration limit) {
   response_ = {};
+  upload_ = request.upload;
+  uploaded_ = 0;
   header_bytes_ = 0;
   refusal_.reset();
   MEZZO_TRY_VOID(CheckUrl(request.url));

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,11 +16,22 @@
 
 namespace mezzo::net {
 
+/// A request body that is not in memory: the client asks for its pieces in order, and from the start again
+/// when it sends the request once more. One thread at a time.
+class UploadSource {
+ public:
+  virtual ~UploadSource() = default;
+  [[nodiscard]] virtual ByteCount size() const = 0;
+  /// Fills `into` from `offset` on; 0 only when there is nothing left. An error ends the request with it.
+  virtual Result<std::size_t> Read(ByteCount offset, std::span<std::byte> into) = 0;
+};
+
 struct ClientRequest {
   std::string method = "GET";
   std::string url;  ///< http or https, without user information.
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  UploadSource* upload = nullptr;  ///< Instead of `body`; lives as long as the call.
 };
 
 struct ClientResponse {
@@ -40,6 +52,8 @@ class HttpClient {
   struct Options {
     AddressGuard::Reach reach = AddressGuard::Reach::kPublic;
     bool allow_http = false;  ///< Otherwise https only.
+    /// When not empty, the only "host:port" that may be asked, in lower case; the port is always there.
+    std::vector<std::string> only_hosts;
     Duration connect_timeout = std::chrono::seconds(5);
     Duration total_timeout = std::chrono::seconds(30);  ///< Also when the caller's deadline is later.
     std::size_t max_response_bytes = std::size_t{16} << 20;
@@ -55,7 +69,7 @@ class HttpClient {
 
   /// Any status is a success. Fails with kInvalidArgument "bad_url" or "bad_header", kPermissionDenied
   /// "address_not_allowed", kDeadlineExceeded "http_timeout", kResourceExhausted "response_too_large", or
-  /// kUnavailable "http_failed".
+  /// kUnavailable "http_failed", or with the error of `request.upload`.
   Result<ClientResponse> Send(const ClientRequest& request, TimePoint deadline) EXCLUDES(mu_);
 
  private:

@@ -1,7 +1,7 @@
 #include "mezzo/observe/health.h"
 
 #include "mezzo/base/check.h"
-#include "mezzo/observe/internal/utf8.h"
+#include "mezzo/base/utf8.h"
 
 namespace mezzo::observe {
 
@@ -36,7 +36,7 @@ void Health::Set(const std::string& name, bool ok, std::string_view reason) {
   Entry& entry = checks_.at(name);
   entry.reported = true;
   entry.state.ok = ok;
-  entry.state.reason = internal::ToUtf8(reason, kMaxReasonBytes);
+  entry.state.reason = ToUtf8(reason, kMaxReasonBytes);
   Recount();
 }
 

@@ -15,7 +15,6 @@
 
 #include "mezzo/base/strings.h"
 #include "mezzo/observe/internal/log_line.h"
-#include "mezzo/observe/internal/utf8.h"
 #include "mezzo/testing/manual_clock.h"
 
 namespace mezzo::observe {
@@ -110,16 +109,6 @@ TEST(FormatRfc3339, KnowsLeapYearsAndTheEpoch) {
   EXPECT_EQ(internal::FormatRfc3339(WallTime{}), "1970-01-01T00:00:00.000Z");
   EXPECT_EQ(internal::FormatRfc3339(WallTime(seconds(951'782'400))), "2000-02-29T00:00:00.000Z");
   EXPECT_EQ(internal::FormatRfc3339(WallTime(seconds(-1))), "1970-01-01T00:00:00.000Z");
-}
-
-TEST(Utf8Length, RefusesOverlongFormsSurrogatesAndCutSequences) {
-  for (const std::string_view bad :
-       {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
-        "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xE2\x82", "\xC3", "\xF0\x9F\x98"}) {
-    EXPECT_EQ(internal::Utf8Length(bad), 0U) << Printable(bad);
-  }
-  EXPECT_EQ(internal::Utf8Length("\xF0\x9F\x98\x80"), 4U);
-  EXPECT_EQ(internal::Utf8Length("\xE2\x82\xAC"), 3U);
 }
 
 class LoggerTest : public ::testing::Test {

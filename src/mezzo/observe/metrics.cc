@@ -5,7 +5,7 @@
 
 #include "mezzo/base/check.h"
 #include "mezzo/base/strings.h"
-#include "mezzo/observe/internal/utf8.h"
+#include "mezzo/base/utf8.h"
 #include "mezzo/observe/internal/writer.h"
 
 namespace mezzo::observe {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "mezzo/observe/internal/utf8.h"
+#include "mezzo/base/utf8.h"
 #include "mezzo/observe/span_sink.h"
 
 namespace mezzo::observe {
@@ -94,16 +94,14 @@ TraceSettings Sampler::Get(std::string_view model) const {
 }
 
 Span::Span(std::string_view name, SpanKind kind, TraceContext context, SpanId parent, WallTime start)
-    : name_(internal::ToUtf8(name, kMaxTextBytes)),
+    : name_(ToUtf8(name, kMaxTextBytes)),
       kind_(kind),
       context_(std::move(context)),
       parent_(parent),
       start_(start),
       end_(start) {}
 
-void Span::Set(std::string_view key, std::string_view text) {
-  SetValue(key, internal::ToUtf8(text, kMaxTextBytes));
-}
+void Span::Set(std::string_view key, std::string_view text) { SetValue(key, ToUtf8(text, kMaxTextBytes)); }
 
 void Span::SetValue(std::string_view key, Value value) {
   const auto found = std::ranges::find(attributes_, key, &Attribute::key);
@@ -120,7 +118,7 @@ void Span::AddStage(std::string_view name, WallTime start, WallTime end) {
   if (stages_.size() < kMaxStages) stages_.push_back({.name = std::string(name), .start = start, .end = end});
 }
 
-void Span::Fail(std::string_view message) { failure_ = internal::ToUtf8(message, kMaxTextBytes); }
+void Span::Fail(std::string_view message) { failure_ = ToUtf8(message, kMaxTextBytes); }
 
 std::unique_ptr<Span> Tracer::Start(std::string_view name, SpanKind kind, const TraceContext* parent,
                                     std::string_view model) const {

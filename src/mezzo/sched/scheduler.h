@@ -9,11 +9,13 @@
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
-#include "mezzo/sched/breaker.h"
+#include "mezzo/runtime/breaker.h"
 #include "mezzo/sched/statistics.h"
 #include "mezzo/sched/work_item.h"
 
 namespace mezzo::sched {
+
+using runtime::Breaker;
 
 /// Items of one model and batch key that run together. Dispatch() fills it and reuses its vector.
 struct Batch {

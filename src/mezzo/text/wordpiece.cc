@@ -8,6 +8,7 @@
 #include "mezzo/base/check.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/text/internal/word_splitter.h"
+#include "mezzo/text/unicode.h"
 
 namespace mezzo::text {
 namespace {
@@ -18,7 +19,7 @@ std::string LineText(std::size_t line) { return "line " + std::to_string(line + 
 
 bool IsUtf8(std::string_view text) {
   while (!text.empty()) {
-    const std::size_t length = internal::DecodeChar(text).length;
+    const std::size_t length = DecodeChar(text).length;
     if (length == 0) return false;
     text.remove_prefix(length);
   }

@@ -6,6 +6,7 @@
 
 #include "mezzo/app/cli/bench_command.h"
 #include "mezzo/app/cli/infer_command.h"
+#include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/models_command.h"
 #include "mezzo/app/cli/top_command.h"
 
@@ -24,6 +25,7 @@ void Add(CLI::App& app, int& exit_code, CLI::App* (*add)(CLI::App&, Options&), i
 void AddCommands(CLI::App& app, int& exit_code) {
   Add<BenchOptions>(app, exit_code, AddBenchCommand, RunBenchCommand);
   Add<TopOptions>(app, exit_code, AddTopCommand, RunTopCommand);
+  Add<JobOptions>(app, exit_code, AddJobCommand, RunJobCommand);
   Add<ModelsOptions>(app, exit_code, AddModelsCommand, RunModelsCommand);
   Add<InferOptions>(app, exit_code, AddInferCommand, RunInferCommand);
 }

@@ -90,20 +90,6 @@ ErrorCode ExchangeTls(const Peer& peer, const Request& request,
   return Exchange(io, stream, request, answer);
 }
 
-std::string PercentEncode(std::string_view text) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) != 0 || c == '-' || c == '.' || c == '_' || c == '~') {
-      out += c;
-    } else {
-      out.append({'%', kDigits[byte >> 4], kDigits[byte & 15]});
-    }
-  }
-  return out;
-}
-
 Error BadAnswer(const std::string& what) {
   return Internal("bad_answer", "the server's answer is not what the protocol says: " + what);
 }

@@ -14,6 +14,7 @@
 #include <yaml-cpp/parser.h>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/base/utf8.h"
 
 namespace mezzo::config::internal {
 namespace {
@@ -176,26 +177,6 @@ class TreeBuilder final : public YAML::EventHandler {
   Node root_;
 };
 
-/// Length of the well-formed UTF-8 sequence at the start of `text` (RFC 3629), or 0.
-std::size_t SequenceLength(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-  const auto continues = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xC2 && lead <= 0xDF) return continues(1) ? 2 : 0;
-  if (lead >= 0xE0 && lead <= 0xEF) {
-    const bool overlong = lead == 0xE0 && byte(1) < 0xA0;
-    const bool surrogate = lead == 0xED && byte(1) > 0x9F;
-    return continues(1) && continues(2) && !overlong && !surrogate ? 3 : 0;
-  }
-  if (lead >= 0xF0 && lead <= 0xF4) {
-    const bool overlong = lead == 0xF0 && byte(1) < 0x90;
-    const bool beyond = lead == 0xF4 && byte(1) > 0x8F;
-    return continues(1) && continues(2) && continues(3) && !overlong && !beyond ? 4 : 0;
-  }
-  return 0;
-}
-
 /// What the parser says, and what it does not: that a tab is to blame.
 std::string Explain(const YAML::Exception& e, std::string_view text) {
   std::size_t begin = 0;
@@ -241,7 +222,7 @@ Result<void> CheckText(std::string_view text, Origin at) {
     if ((byte < 0x20 && byte != '\n' && byte != '\r' && byte != '\t') || byte == 0x7F) {
       return SyntaxError(at, "the byte " + Printable(text.substr(i, 1)) + " is not allowed");
     }
-    const std::size_t length = SequenceLength(text.substr(i));
+    const std::size_t length = Utf8Length(text.substr(i));
     if (length == 0) return SyntaxError(at, "not UTF-8 (byte " + Printable(text.substr(i, 1)) + ")");
     i += length;
     if (!counts) continue;

@@ -12,8 +12,8 @@
 #include <ctime>
 #include <filesystem>
 
+#include "mezzo/base/fd.h"
 #include "mezzo/base/strings.h"
-#include "mezzo/models/internal/fd.h"
 
 namespace mezzo::models::internal {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "mezzo/base/bytes.h"
+#include "mezzo/base/fd.h"
 #include "mezzo/base/result.h"
-#include "mezzo/models/internal/fd.h"
 
 namespace mezzo::models::internal {
 

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "mezzo/observe/internal/utf8.h"
+#include "mezzo/base/utf8.h"
 
 namespace mezzo::observe::internal {
 namespace {

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "mezzo/sched/breaker.h"
+#include "mezzo/runtime/breaker.h"
 #include "mezzo/sched/internal/heap.h"
 #include "mezzo/sched/latency_model.h"
 #include "mezzo/sched/scheduler.h"

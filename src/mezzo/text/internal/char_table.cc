@@ -1,8 +1,5 @@
 #include "mezzo/text/internal/char_table.h"
 
-#include <algorithm>
-#include <iterator>
-
 namespace mezzo::text::internal {
 namespace {
 
@@ -29,12 +26,6 @@ CharFate FateOf(char32_t code) {
   return {.action = of_target < kFirstMapping ? static_cast<CharAction>(of_target) : CharAction::kKeep,
           .mapping = {},
           .single = target};
-}
-
-std::uint8_t CombiningClass(char32_t code) {
-  const auto* const found = std::lower_bound(std::begin(kCombining), std::end(kCombining), code << 8U);
-  if (found == std::end(kCombining) || *found >> 8U != code) return 0;
-  return static_cast<std::uint8_t>(*found & 0xFFU);
 }
 
 }  // namespace mezzo::text::internal

@@ -13,7 +13,7 @@ enum class CharAction : std::uint8_t {
   kPunctuation,  ///< A word of its own.
   kCjk,          ///< A word of its own.
   kBarrier,      ///< Dropped, but no combining character moves across it.
-  kCombining,    ///< Stays, in the order of its combining class: see CombiningClass().
+  kCombining,    ///< Stays, in the order of its combining class: see text::CombiningClass().
 };
 
 struct CharFate {
@@ -26,7 +26,5 @@ struct CharFate {
 
 /// `code` is below 0x110000. Hangul syllables are kept here: decompose them first.
 [[nodiscard]] CharFate FateOf(char32_t code);
-/// The canonical combining class of a character that is kept; 0 for most.
-[[nodiscard]] std::uint8_t CombiningClass(char32_t code);
 
 }  // namespace mezzo::text::internal

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "mezzo/text/internal/char_table.h"
+#include "mezzo/text/unicode.h"
 
 namespace mezzo::text::internal {
 namespace {
@@ -30,54 +31,7 @@ constexpr std::array<char, 128> MakeAscii() {
 }
 constexpr std::array<char, 128> kAscii = MakeAscii();
 
-std::size_t EncodeChar(char32_t code, char* out) {
-  const auto byte = [](char32_t value) { return static_cast<char>(static_cast<unsigned char>(value)); };
-  if (code < 0x80) {
-    out[0] = byte(code);
-    return 1;
-  }
-  if (code < 0x800) {
-    out[0] = byte(0xC0U | code >> 6U);
-    out[1] = byte(0x80U | (code & 0x3FU));
-    return 2;
-  }
-  if (code < 0x10000) {
-    out[0] = byte(0xE0U | code >> 12U);
-    out[1] = byte(0x80U | (code >> 6U & 0x3FU));
-    out[2] = byte(0x80U | (code & 0x3FU));
-    return 3;
-  }
-  out[0] = byte(0xF0U | code >> 18U);
-  out[1] = byte(0x80U | (code >> 12U & 0x3FU));
-  out[2] = byte(0x80U | (code >> 6U & 0x3FU));
-  out[3] = byte(0x80U | (code & 0x3FU));
-  return 4;
-}
-
 }  // namespace
-
-DecodedChar DecodeChar(std::string_view text) {
-  const auto at = [text](std::size_t i) -> std::uint32_t {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
-  };
-  const auto continues = [&](std::size_t i) { return (at(i) & 0xC0U) == 0x80U; };
-  const std::uint32_t lead = at(0);
-  if (lead < 0x80) return {lead, 1};
-  if (lead >= 0xC2 && lead <= 0xDF && continues(1)) return {(lead & 0x1FU) << 6U | (at(1) & 0x3FU), 2};
-  if (lead >= 0xE0 && lead <= 0xEF && continues(1) && continues(2)) {
-    const std::uint32_t code = (lead & 0x0FU) << 12U | (at(1) & 0x3FU) << 6U | (at(2) & 0x3FU);
-    // Overlong forms and surrogates are not UTF-8 (RFC 3629).
-    if (code < 0x800 || (code >= 0xD800 && code < 0xE000)) return {};
-    return {code, 3};
-  }
-  if (lead >= 0xF0 && lead <= 0xF4 && continues(1) && continues(2) && continues(3)) {
-    const std::uint32_t code =
-        (lead & 0x07U) << 18U | (at(1) & 0x3FU) << 12U | (at(2) & 0x3FU) << 6U | (at(3) & 0x3FU);
-    if (code < 0x10000 || code >= 0x110000) return {};
-    return {code, 4};
-  }
-  return {};
-}
 
 bool WordSplitter::Next() {
   size_ = 0;
@@ -163,7 +117,11 @@ void WordSplitter::TakeHangul(char32_t code) {
 }
 
 void WordSplitter::Push(char32_t code) {
-  if (chars_ < kMaxChars) size_ += EncodeChar(code, word_.data() + size_);
+  if (chars_ < kMaxChars) {
+    const EncodedChar encoded = EncodeChar(code);
+    std::memcpy(word_.data() + size_, encoded.bytes.data(), encoded.bytes.size());
+    size_ += encoded.length;
+  }
   ++chars_;
 }
 
@@ -181,11 +139,10 @@ void WordSplitter::PushCombining(char32_t code, std::uint8_t combining) {
     if (other == 0 || other <= combining) break;
     to = before;
   }
-  std::array<char, 4> bytes{};
-  const std::size_t length = EncodeChar(code, bytes.data());
-  std::memmove(word_.data() + to + length, word_.data() + to, size_ - to);
-  std::memcpy(word_.data() + to, bytes.data(), length);
-  size_ += length;
+  const EncodedChar encoded = EncodeChar(code);
+  std::memmove(word_.data() + to + encoded.length, word_.data() + to, size_ - to);
+  std::memcpy(word_.data() + to, encoded.bytes.data(), encoded.length);
+  size_ += encoded.length;
   ++chars_;
 }
 

@@ -40,11 +40,4 @@ class WordSplitter {
   std::array<char, kMaxChars * 4> word_;
 };
 
-/// The code point at the start of `text` (not empty) and its length in bytes; length 0 when it is not UTF-8.
-struct DecodedChar {
-  char32_t code = 0;
-  std::size_t length = 0;
-};
-[[nodiscard]] DecodedChar DecodeChar(std::string_view text);
-
 }  // namespace mezzo::text::internal

@@ -1,0 +1,190 @@
+#include "mezzo/api/platform/job_json.h"
+
+#include <array>
+#include <cmath>
+#include <initializer_list>
+#include <utility>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "mezzo/base/strings.h"
+
+namespace mezzo::api::platform {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using nlohmann::detail::value_t;
+
+constexpr std::array<std::string_view, 8> kMembers = {"kind", "model",   "version",          "input",
+                                                      "tier", "webhook", "deadline_seconds", "delay_seconds"};
+constexpr std::array<std::string_view, 2> kWebhookMembers = {"url", "secret"};
+constexpr std::size_t kMaxUrl = 2048;
+constexpr std::size_t kMaxName = 256;
+
+Error Bad(std::string message) { return InvalidArgument("job_request", std::move(message)); }
+
+/// Parses with a bound on the depth, so that nothing deep is ever built.
+Result<Json> Parse(std::string_view text, std::size_t max_depth) {
+  bool too_deep = false;
+  const auto watch = [&](int depth, Json::parse_event_t event, Json&) {
+    const bool opens =
+        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    if (opens && depth >= static_cast<int>(max_depth)) too_deep = true;
+    return !too_deep;
+  };
+  Json json = Json::parse(text, watch, /*allow_exceptions=*/false);
+  if (too_deep) return Bad("the body nests deeper than " + std::to_string(max_depth) + " levels");
+  if (json.is_discarded()) return Bad("the body is not valid JSON");
+  if (!json.is_object()) return Bad("the body must be a JSON object");
+  return json;
+}
+
+template <std::size_t N>
+Result<void> CheckMembers(const Json& object, const std::array<std::string_view, N>& known,
+                          std::string_view where) {
+  for (const auto& [name, value] : object.items()) {
+    bool found = false;
+    for (const std::string_view member : known) found = found || member == name;
+    if (!found) {
+      std::string text;
+      for (const std::string_view member : known) text += (text.empty() ? "" : ", ") + std::string(member);
+      return Bad("unknown member '" + Printable(name) + "'" + std::string(where) + "; known are " + text);
+    }
+  }
+  return {};
+}
+
+Result<std::string> Text(const Json& object, const std::string& name, std::size_t max_size,
+                         std::string fallback) {
+  const auto found = object.find(name);
+  if (found == object.end() || found->is_null()) return fallback;
+  if (!found->is_string()) return Bad("'" + name + "' must be a string");
+  auto text = found->get<std::string>();
+  if (text.size() > max_size) {
+    return Bad("'" + name + "' has " + std::to_string(text.size()) + " bytes; the limit is " +
+               std::to_string(max_size));
+  }
+  return text;
+}
+
+/// A time from now, or nothing when the member is absent.
+Result<std::optional<WallTime>> After(const Json& object, const std::string& name, WallTime now,
+                                      Duration longest) {
+  const auto found = object.find(name);
+  if (found == object.end() || found->is_null()) return std::optional<WallTime>();
+  if (!found->is_number()) return Bad("'" + name + "' must be a number of seconds");
+  const double seconds = found->get<double>();
+  if (!(seconds > 0) || seconds > Seconds(longest)) {
+    return Bad(fmt::format("'{}' must be in (0, {:.0f}], got {}", name, Seconds(longest), found->dump()));
+  }
+  return std::optional<WallTime>(now + FromSeconds(seconds));
+}
+
+Result<std::optional<jobs::WebhookTarget>> Webhook(const Json& object) {
+  const auto found = object.find("webhook");
+  if (found == object.end() || found->is_null()) return std::optional<jobs::WebhookTarget>();
+  if (!found->is_object()) return Bad("'webhook' must be an object with url and secret");
+  MEZZO_TRY_VOID(CheckMembers(*found, kWebhookMembers, " of 'webhook'"));
+  jobs::WebhookTarget target;
+  MEZZO_TRY(target.url, Text(*found, "url", kMaxUrl, ""));
+  MEZZO_TRY(target.secret, Text(*found, "secret", kMaxName, ""));
+  if (!target.url.starts_with("https://") && !target.url.starts_with("http://")) {
+    return Bad("'webhook.url' must begin with https:// or http://, got '" + Printable(target.url) + "'");
+  }
+  return std::optional<jobs::WebhookTarget>(std::move(target));
+}
+
+std::string Time(WallTime time) {
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(millis / 1000)),
+                     millis % 1000);
+}
+
+Json MaybeTime(const std::optional<WallTime>& time) { return time ? Json(Time(*time)) : Json(nullptr); }
+
+Json ToJson(const jobs::Job& job, bool with_result) {
+  Json json = {{"id", job.id.str()},
+               {"object", "job"},
+               {"kind", job.kind},
+               {"model", job.model},
+               {"status", jobs::StateName(job.state)},
+               {"tier", jobs::TierName(job.tier)},
+               {"progress", job.progress},
+               {"stage", job.stage},
+               {"attempt", job.attempt},
+               {"cancel_requested", job.cancel_requested},
+               {"created_at", Time(job.created)},
+               {"started_at", MaybeTime(job.started)},
+               {"finished_at", MaybeTime(job.finished)},
+               {"deadline", MaybeTime(job.deadline)},
+               {"run_after", MaybeTime(job.run_after)},
+               {"predicted_cost_seconds", job.cost},
+               {"error", nullptr},
+               {"version", job.version}};
+  if (job.error) json["error"] = {{"code", job.error->reason}, {"message", job.error->message}};
+  if (with_result && job.state == jobs::JobState::kSucceeded) {
+    Json result = Json::parse(job.result, nullptr, /*allow_exceptions=*/false);
+    json["result"] = result.is_discarded() ? Json(nullptr) : std::move(result);
+  }
+  return json;
+}
+
+std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+}  // namespace
+
+Result<jobs::NewJob> ParseJob(std::string_view body, const tenancy::Tenant& tenant, WallTime now,
+                              const JobLimits& limits) {
+  MEZZO_TRY(const Json json, Parse(body, limits.max_depth));
+  MEZZO_TRY_VOID(CheckMembers(json, kMembers, ""));
+  jobs::NewJob job{.tenant = tenant.id, .weight = tenant.weight};
+  MEZZO_TRY(job.kind, Text(json, "kind", kMaxName, ""));
+  if (job.kind.empty()) return Bad("'kind' is missing");
+  MEZZO_TRY(const std::string model, Text(json, "model", kMaxName, ""));
+  MEZZO_TRY(const std::string version, Text(json, "version", kMaxName, ""));
+  MEZZO_TRY(const std::string tier, Text(json, "tier", kMaxName, std::string(TierName(jobs::Tier::kFree))));
+  MEZZO_TRY(job.tier, jobs::ParseTier(tier));
+  MEZZO_TRY(job.deadline, After(json, "deadline_seconds", now, limits.longest_deadline));
+  MEZZO_TRY(job.run_after, After(json, "delay_seconds", now, limits.longest_delay));
+  MEZZO_TRY(job.webhook, Webhook(json));
+  const auto input = json.find("input");
+  if (input == json.end() || !input->is_object()) return Bad("'input' must be an object");
+  job.request = Dump({{"model", model}, {"version", version}, {"input", *input}});
+  if (job.request.size() > limits.max_request_bytes) {
+    return Bad("the request has " + std::to_string(job.request.size()) + " bytes; the limit is " +
+               std::to_string(limits.max_request_bytes));
+  }
+  return job;
+}
+
+Result<std::string> ParseIdempotencyKey(std::string_view value) {
+  constexpr std::size_t kLongest = 255;
+  std::string_view key = Trim(value);
+  if (key.size() >= 2 && key.front() == '"' && key.back() == '"') key = key.substr(1, key.size() - 2);
+  bool printable = true;
+  for (const char c : key) printable = printable && c >= 0x20 && c < 0x7f;
+  if (key.empty() || key.size() > kLongest || !printable) {
+    return InvalidArgument("idempotency_key", "Idempotency-Key must have 1 to " + std::to_string(kLongest) +
+                                                  " printable ASCII characters, got '" + Printable(value) +
+                                                  "'");
+  }
+  return std::string(key);
+}
+
+std::string JobJson(const jobs::Job& job, bool with_result) { return Dump(ToJson(job, with_result)); }
+
+std::string PageJson(const jobs::JobReader::Page& page) {
+  Json data = Json::array();
+  for (const jobs::Job& job : page.jobs) data.push_back(ToJson(job, false));
+  const Json first = page.jobs.empty() ? Json(nullptr) : Json(page.jobs.front().id.str());
+  const Json last = page.jobs.empty() ? Json(nullptr) : Json(page.jobs.back().id.str());
+  return Dump({{"object", "list"},
+               {"data", std::move(data)},
+               {"first_id", first},
+               {"last_id", last},
+               {"has_more", page.has_more}});
+}
+
+}  // namespace mezzo::api::platform

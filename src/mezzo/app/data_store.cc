@@ -1,0 +1,58 @@
+#include "mezzo/app/data_store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "mezzo/drivers/sqlite/sqlite_db.h"
+#include "mezzo/jobs/schema.h"
+#include "mezzo/storage/migrations.h"
+
+namespace mezzo::app {
+namespace {
+
+constexpr Duration kMigrationTime = std::chrono::minutes(10);
+
+Error CannotOpen(const std::string& folder, int number) {
+  return Unavailable("data_dir", "data_dir '" + folder + "' can't be used: " + std::strerror(number));
+}
+
+Result<int> Lock(const std::string& folder) {
+  std::error_code failed;
+  std::filesystem::create_directories(std::filesystem::path(folder).parent_path(), failed);
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return CannotOpen(folder, errno);
+  const std::string file = folder + "/lock";
+  const int lock = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (lock < 0) return CannotOpen(folder, errno);
+  if (::flock(lock, LOCK_EX | LOCK_NB) == 0) return lock;
+  const int number = errno;
+  ::close(lock);
+  if (number != EWOULDBLOCK) return CannotOpen(folder, number);
+  return FailedPrecondition("data_dir_in_use",
+                            "data_dir '" + folder +
+                                "' is used by another server: give this one its own, or set "
+                                "jobs.enabled to false");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder) {
+  MEZZO_TRY(const int lock, Lock(folder));
+  std::unique_ptr<DataStore> store(new DataStore(lock));
+  MEZZO_TRY(store->db_, drivers::SqliteDb::Open({.path = folder + "/mezzo.db"}, store->clock_));
+  MEZZO_TRY_VOID(storage::Migrate(*store->db_, "jobs", jobs::Migrations(),
+                                  store->clock_.Now() + kMigrationTime, store->clock_));
+  return store;
+}
+
+DataStore::~DataStore() {
+  db_.reset();
+  ::close(lock_);
+}
+
+}  // namespace mezzo::app

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/result.h"
+#include "mezzo/storage/sql_db.h"
+
+namespace mezzo::app {
+
+/// What this server keeps on disk: the folder `data_dir` (mode 0700, locked against a second server) and the
+/// database in it, brought up to date.
+class DataStore {
+ public:
+  /// Makes the folder when there is none. Fails with kFailedPrecondition "data_dir_in_use" when another
+  /// server has it, kUnavailable "data_dir" when it can't be made or opened, and with the database's errors.
+  static Result<std::unique_ptr<DataStore>> Open(const std::string& folder);
+  ~DataStore();
+  DataStore(const DataStore&) = delete;
+  DataStore& operator=(const DataStore&) = delete;
+
+  [[nodiscard]] storage::SqlDb& db() { return *db_; }
+
+ private:
+  explicit DataStore(int lock) : lock_(lock) {}
+
+  const int lock_;  // Holds the folder's lock until it is closed.
+  RealClock clock_;
+  std::unique_ptr<storage::SqlDb> db_;
+};
+
+}  // namespace mezzo::app

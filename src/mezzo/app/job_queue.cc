@@ -1,0 +1,28 @@
+#include "mezzo/app/job_queue.h"
+
+namespace mezzo::app {
+namespace {
+
+/// Threads that wait for the database; commits of calls that wait together share one fsync.
+constexpr std::size_t kDatabaseThreads = 16;
+constexpr std::size_t kMaxWaitingCalls = 4096;
+
+}  // namespace
+
+JobQueue::JobQueue(const JobsConfig& config, Ports ports)
+    : inference_({.service = ports.service, .directory = ports.directory, .loop = ports.loop}),
+      metrics_(ports.registry),
+      store_({}, ports.db, ports.clock),
+      reader_(ports.db),
+      watch_(ports.db),
+      pool_({.name = "sql", .threads = kDatabaseThreads, .max_queued = kMaxWaitingCalls}),
+      service_({.max_queued = config.max_queued},
+               {.store = store_, .reader = reader_, .watch = watch_, .pool = pool_, .clock = ports.clock},
+               {{"inference", &inference_}}),
+      handler_({}, {.service = service_, .directory = ports.directory, .clock = ports.clock}),
+      dispatcher_(
+          {.slots = config.slots},
+          {.store = store_, .db = ports.db, .clock = ports.clock, .log = ports.log, .metrics = metrics_},
+          {{"inference", &inference_}}) {}
+
+}  // namespace mezzo::app

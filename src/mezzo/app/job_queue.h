@@ -1,0 +1,55 @@
+#pragma once
+
+#include "mezzo/api/platform/inference_jobs.h"
+#include "mezzo/api/platform/jobs_handler.h"
+#include "mezzo/app/server_config.h"
+#include "mezzo/base/clock.h"
+#include "mezzo/inference/service.h"
+#include "mezzo/jobs/dispatcher.h"
+#include "mezzo/jobs/job_metrics.h"
+#include "mezzo/jobs/job_reader.h"
+#include "mezzo/jobs/job_service.h"
+#include "mezzo/jobs/job_store.h"
+#include "mezzo/jobs/job_watch.h"
+#include "mezzo/observe/log.h"
+#include "mezzo/observe/metrics.h"
+#include "mezzo/runtime/loop.h"
+#include "mezzo/runtime/pool.h"
+#include "mezzo/storage/sql_db.h"
+#include "mezzo/tenancy/directory.h"
+
+namespace mezzo::app {
+
+/// The durable queue of this server, wired: its tables, what runs its jobs, and its protocol.
+class JobQueue {
+ public:
+  /// All outlive the queue.
+  struct Ports {
+    storage::SqlDb& db;
+    inference::Service& service;
+    const tenancy::Directory& directory;
+    runtime::Loop& loop;
+    const Clock& clock;
+    observe::Logger& log;
+    observe::Registry& registry;
+  };
+  JobQueue(const JobsConfig& config, Ports ports);
+
+  [[nodiscard]] net::HttpHandler& handler() { return handler_; }
+  void Start() { dispatcher_.Start(); }
+  /// See Dispatcher::Stop().
+  void Stop(Duration grace) { dispatcher_.Stop(grace); }
+
+ private:
+  api::platform::InferenceJobs inference_;
+  jobs::JobMetrics metrics_;
+  jobs::JobStore store_;
+  jobs::JobReader reader_;
+  jobs::JobWatch watch_;
+  runtime::BlockingPool pool_;
+  jobs::JobService service_;
+  api::platform::JobsHandler handler_;
+  jobs::Dispatcher dispatcher_;  // Last: its threads use what is above.
+};
+
+}  // namespace mezzo::app

@@ -1,0 +1,50 @@
+#include "mezzo/base/sha256.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "mezzo/base/check.h"
+
+namespace mezzo {
+
+struct Sha256::State {
+  State() : context(EVP_MD_CTX_new()) { MEZZO_CHECK(context != nullptr); }
+  ~State() { EVP_MD_CTX_free(context); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  void Begin() const { MEZZO_CHECK(EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1); }
+
+  EVP_MD_CTX* const context;
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) { state_->Begin(); }
+Sha256::~Sha256() = default;
+Sha256::Sha256(Sha256&& other) noexcept = default;
+Sha256& Sha256::operator=(Sha256&& other) noexcept = default;
+
+void Sha256::Update(BytesView bytes) {
+  MEZZO_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
+}
+
+Sha256Digest Sha256::Finish() {
+  Sha256Digest digest{};
+  MEZZO_CHECK(EVP_DigestFinal_ex(state_->context, digest.data(), nullptr) == 1);
+  state_->Begin();
+  return digest;
+}
+
+Sha256Digest Sha256Of(BytesView bytes) {
+  Sha256 sha;
+  sha.Update(bytes);
+  return sha.Finish();
+}
+
+Sha256Digest HmacSha256(std::string_view key, std::string_view text) {
+  Sha256Digest digest{};
+  MEZZO_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+                   reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(),
+                   nullptr) != nullptr);
+  return digest;
+}
+
+}  // namespace mezzo

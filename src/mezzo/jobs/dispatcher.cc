@@ -1,0 +1,292 @@
+#include "mezzo/jobs/dispatcher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "mezzo/base/uuid.h"
+#include "mezzo/jobs/internal/active_run.h"
+#include "mezzo/runtime/loop.h"
+
+namespace mezzo::jobs {
+namespace {
+
+using internal::ActiveRun;
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr Duration kStoreTimeout = std::chrono::seconds(5);
+constexpr Duration kPauseAfterFailure = std::chrono::milliseconds(500);
+
+}  // namespace
+
+Dispatcher::Dispatcher(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers)
+    : options_(std::move(options)),
+      ports_(ports),
+      handlers_(std::move(handlers)),
+      host_("host_" + NewUuidV7(ports.clock.WallNow())),
+      ends_(ports.store, ports.clock, ports.log, [this](const RunEnd& end, bool held) { Ended(end, held); }) {
+}
+
+Dispatcher::~Dispatcher() { Stop(Duration::zero()); }
+
+void Dispatcher::Start() {
+  subscriptions_.push_back(
+      ports_.db.Listen(std::string(kQueuedChannel), [this](std::string_view) { Poke(); }));
+  subscriptions_.push_back(ports_.db.Listen(std::string(kCancelChannel),
+                                            [this](std::string_view payload) { CancelByPayload(payload); }));
+  claim_thread_ = std::thread([this] { ClaimLoop(); });
+  threads_.emplace_back([this] { KeeperLoop(); });
+  for (std::size_t i = 0; i < options_.slots; ++i) threads_.emplace_back([this] { SlotLoop(); });
+}
+
+void Dispatcher::Poke() {
+  MutexLock lock(mu_);
+  poked_ = true;
+  claim_.NotifyOne();
+}
+
+std::size_t Dispatcher::running() const {
+  MutexLock lock(mu_);
+  return busy_;
+}
+
+// --- Leasing
+// ---------------------------------------------------------------------------------------------------------
+
+std::size_t Dispatcher::Room() const {
+  const std::size_t most = options_.slots * (1 + options_.prefetch);
+  return active_.size() < most ? most - active_.size() : 0;
+}
+
+void Dispatcher::ClaimLoop() {
+  runtime::SetThreadName("job-claim");
+  auto next = SteadyClock::now();
+  while (true) {
+    std::size_t room = 0;
+    {
+      MutexLock lock(mu_);
+      while (claiming_ && (Room() == 0 || (!poked_ && SteadyClock::now() < next))) {
+        if (Room() == 0) {
+          claim_.Wait(mu_);
+        } else {
+          claim_.WaitUntil(mu_, next);
+        }
+      }
+      if (!claiming_) return;
+      poked_ = false;
+      room = Room();
+    }
+    JobStore::ClaimRequest request{
+        .host = host_, .limit = room, .only_host = options_.warm_models == nullptr};
+    if (options_.warm_models) request.warm_models = options_.warm_models();
+    auto jobs = ports_.store.Claim(request, ports_.clock.Now() + kStoreTimeout);
+    if (!jobs.ok()) {
+      ports_.metrics.store_failures.Add();
+      ports_.log.Warn("jobs could not be claimed", {{"reason", jobs.error().message()}});
+      next = SteadyClock::now() + kPauseAfterFailure;
+      continue;
+    }
+    // A full hand means that there is more.
+    next = jobs->size() == room ? SteadyClock::now() : SteadyClock::now() + options_.poll;
+    ports_.metrics.claimed.Add(jobs->size());
+    Take(std::move(*jobs));
+  }
+}
+
+void Dispatcher::Take(std::vector<LeasedJob> jobs) {
+  MutexLock lock(mu_);
+  for (LeasedJob& job : jobs) {
+    const bool cancelled = job.cancel_requested;
+    auto run = std::make_shared<ActiveRun>(std::move(job), ports_.store, ports_.clock);
+    if (cancelled) run->Tell(ActiveRun::Stop::kCancelled);
+    active_[run->job().fence.id.str()] = run;
+    waiting_.push_back(std::move(run));
+    work_.NotifyOne();
+  }
+  ports_.metrics.prefetched.Set(static_cast<double>(waiting_.size()));
+}
+
+// --- Running
+// ---------------------------------------------------------------------------------------------------------
+
+void Dispatcher::SlotLoop() {
+  runtime::SetThreadName("job-slot");
+  while (true) {
+    Run run;
+    {
+      MutexLock lock(mu_);
+      while (waiting_.empty() && !stopping_) work_.Wait(mu_);
+      if (waiting_.empty()) return;
+      run = std::move(waiting_.front());
+      waiting_.pop_front();
+      ++busy_;
+      ports_.metrics.running.Set(static_cast<double>(busy_));
+      ports_.metrics.prefetched.Set(static_cast<double>(waiting_.size()));
+    }
+    Execute(run);
+    MutexLock lock(mu_);
+    --busy_;
+    ports_.metrics.running.Set(static_cast<double>(busy_));
+    idle_.NotifyAll();
+  }
+}
+
+void Dispatcher::Execute(const Run& run) {
+  const LeasedJob& job = run->job();
+  Result<std::string> answer = Cancelled("job_cancelled", "the job was cancelled before it ran");
+  if (!run->cancelled()) {
+    const auto handler = handlers_.find(job.kind);
+    const TimePoint started = ports_.clock.Now();
+    answer = handler == handlers_.end()
+                 ? Unimplemented("job_kind_unknown",
+                                 "this host has no handler for jobs of kind '" + job.kind + "'")
+                 : handler->second->Run(*run);
+    ports_.metrics.run_seconds.Observe(ports_.clock.Now() - started);
+  }
+  ends_.Add(run->EndOf(answer, ports_.store.options().retry, ports_.clock.WallNow()));
+}
+
+void Dispatcher::Ended(const RunEnd& end, bool held) {
+  ports_.metrics.Ended(end, held);
+  if (end.kind == RunEnd::Kind::kFailed || !held) {
+    ports_.log.Info(
+        held ? "job failed" : "job's end did not count: the lease had been lost",
+        {{"job", end.fence.id.str()}, {"attempt", end.fence.attempt}, {"reason", end.error.reason}});
+  }
+  MutexLock lock(mu_);
+  const auto found = active_.find(end.fence.id.str());
+  // The job may be here again already, in a later attempt.
+  if (found != active_.end() && found->second->job().fence.attempt == end.fence.attempt) active_.erase(found);
+  claim_.NotifyOne();
+}
+
+// --- Keeping leases
+// --------------------------------------------------------------------------------------------------
+
+std::vector<Dispatcher::Run> Dispatcher::Active() const {
+  MutexLock lock(mu_);
+  std::vector<Run> runs;
+  runs.reserve(active_.size());
+  for (const auto& [id, run] : active_) runs.push_back(run);
+  return runs;
+}
+
+void Dispatcher::KeeperLoop() {
+  runtime::SetThreadName("job-leases");
+  const Duration renew_gap = ports_.store.options().lease / 3;
+  auto next_renewal = SteadyClock::now() + renew_gap;
+  while (true) {
+    {
+      MutexLock lock(mu_);
+      if (stopped_) return;
+      keeper_.WaitUntil(mu_, std::min(next_renewal, SteadyClock::now() + options_.sweep));
+      if (stopped_) return;
+    }
+    if (SteadyClock::now() >= next_renewal) {
+      next_renewal = SteadyClock::now() + renew_gap;
+      Renew();
+    }
+    Sweep();
+  }
+}
+
+void Dispatcher::Renew() {
+  const std::vector<Run> runs = Active();
+  if (runs.empty()) return;
+  std::vector<Fence> fences;
+  for (const Run& run : runs) fences.push_back(run->job().fence);
+  // From before the call: the database counts from when it got it.
+  const TimePoint until = AddSaturating(ports_.clock.Now(), ports_.store.options().lease);
+  const auto renewed = ports_.store.Renew(host_, fences, ports_.clock.Now() + kStoreTimeout);
+  if (!renewed.ok()) {
+    ports_.metrics.store_failures.Add();
+    ports_.log.Warn("leases could not be renewed",
+                    {{"jobs", runs.size()}, {"reason", renewed.error().message()}});
+    for (const Run& run : runs) {
+      if (ports_.clock.Now() < run->lease_until) continue;
+      ports_.metrics.leases_lost.Add();
+      run->Tell(ActiveRun::Stop::kLeaseLost);
+    }
+    return;
+  }
+  std::map<std::string, bool> held;
+  for (const auto& job : *renewed) held[job.id.str()] = job.cancel_requested;
+  for (const Run& run : runs) {
+    const auto found = held.find(run->job().fence.id.str());
+    if (found == held.end()) {
+      // Also what has ended since Active(): telling it then changes nothing.
+      run->Tell(ActiveRun::Stop::kLeaseLost);
+      continue;
+    }
+    run->lease_until = until;
+    if (found->second) run->Tell(ActiveRun::Stop::kCancelled);
+  }
+}
+
+void Dispatcher::Sweep() {
+  const auto swept = ports_.store.Sweep(options_.sweep_limit, ports_.clock.Now() + kStoreTimeout);
+  if (!swept.ok()) {
+    ports_.metrics.store_failures.Add();
+    ports_.log.Warn("the queue could not be swept", {{"reason", swept.error().message()}});
+    return;
+  }
+  ports_.metrics.Swept(*swept);
+  if (swept->quarantined > 0) ports_.log.Warn("jobs were quarantined", {{"jobs", swept->quarantined}});
+}
+
+void Dispatcher::CancelByPayload(std::string_view payload) {
+  if (payload.empty()) return;  // The next renewal says which.
+  std::vector<Run> runs;
+  {
+    MutexLock lock(mu_);
+    while (!payload.empty()) {
+      const std::size_t end = std::min(payload.find(' '), payload.size());
+      const auto found = active_.find(std::string(payload.substr(0, end)));
+      if (found != active_.end()) runs.push_back(found->second);
+      payload.remove_prefix(std::min(end + 1, payload.size()));
+    }
+  }
+  // Without the lock: cancelling runs callbacks of the handlers.
+  for (const Run& run : runs) run->Tell(ActiveRun::Stop::kCancelled);
+}
+
+// --- Ending
+// ----------------------------------------------------------------------------------------------------------
+
+void Dispatcher::Stop(Duration grace) {
+  std::deque<Run> unstarted;
+  {
+    MutexLock lock(mu_);
+    if (stopped_) return;
+    claiming_ = false;
+    claim_.NotifyAll();
+  }
+  if (claim_thread_.joinable()) claim_thread_.join();
+  {
+    MutexLock lock(mu_);
+    unstarted.swap(waiting_);
+  }
+  for (const Run& run : unstarted) ends_.Add({.fence = run->job().fence, .kind = RunEnd::Kind::kReleased});
+  const auto limit = SteadyClock::now() + grace;
+  {
+    MutexLock lock(mu_);
+    while (busy_ > 0 && SteadyClock::now() < limit) idle_.WaitUntil(mu_, limit);
+  }
+  for (const Run& run : Active()) run->Tell(ActiveRun::Stop::kShutdown);
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+    work_.NotifyAll();
+    while (busy_ > 0) idle_.Wait(mu_);
+  }
+  ends_.Stop(kStoreTimeout);
+  {
+    MutexLock lock(mu_);
+    stopped_ = true;
+    keeper_.NotifyAll();
+  }
+  for (auto& thread : threads_) thread.join();
+  threads_.clear();
+  subscriptions_.clear();
+}
+
+}  // namespace mezzo::jobs

@@ -1,0 +1,110 @@
+#include "mezzo/jobs/job_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "mezzo/runtime/loop.h"
+
+namespace mezzo::jobs {
+namespace {
+
+constexpr Duration kCountGap = std::chrono::seconds(1);
+constexpr Duration kComeBack = std::chrono::seconds(30);
+
+}  // namespace
+
+JobService::JobService(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers)
+    : options_(options), ports_(ports), handlers_(std::move(handlers)) {}
+
+std::string JobService::KindNames() const {
+  std::string names;
+  for (const auto& [name, handler] : handlers_) names += (names.empty() ? "" : ", ") + name;
+  return names;
+}
+
+TimePoint JobService::Limit(const runtime::Context& ctx) const {
+  return std::min(ctx.deadline(), AddSaturating(ports_.clock.Now(), options_.database_timeout));
+}
+
+Result<void> JobService::CheckRoom(Tier tier, TimePoint deadline) {
+  const TimePoint now = ports_.clock.Now();
+  bool count = false;
+  {
+    MutexLock lock(mu_);
+    count = queued_.empty() || now - counted_at_ >= kCountGap;
+    if (count) counted_at_ = now;
+  }
+  if (count) {
+    MEZZO_TRY(const auto depths, ports_.reader.Depths(options_.max_queued, deadline));
+    MutexLock lock(mu_);
+    for (const auto& depth : depths) queued_[depth.lane] = depth.queued;
+  }
+  MutexLock lock(mu_);
+  if (queued_[tier] < options_.max_queued) {
+    ++queued_[tier];
+    return {};
+  }
+  return ResourceExhausted("jobs_queue_full", "the queue of tier '" + std::string(TierName(tier)) +
+                                                  "' is full (limit " + std::to_string(options_.max_queued) +
+                                                  " jobs)")
+      .WithRetryAfter(kComeBack);
+}
+
+runtime::Task<Result<JobStore::Submitted>> JobService::Submit(runtime::Context ctx, NewJob job) {
+  const auto handler = handlers_.find(job.kind);
+  if (handler == handlers_.end()) {
+    co_return InvalidArgument("job_kind_unknown", "job kind '" + job.kind + "' is not one of " + KindNames());
+  }
+  const TimePoint deadline = Limit(ctx);
+  const auto enqueue = [this, deadline, &job, &handler]() -> Result<JobStore::Submitted> {
+    MEZZO_TRY(JobEstimate estimate, handler->second->Check(job.tenant, job.request));
+    job.model = std::move(estimate.model);
+    job.cost = estimate.cost;
+    MEZZO_TRY_VOID(CheckRoom(job.tier, deadline));
+    MEZZO_TRY(auto outcomes, ports_.store.Enqueue({&job, 1}, deadline));
+    return std::move(outcomes[0]);
+  };
+  co_return co_await runtime::Offload(ports_.pool, enqueue);
+}
+
+runtime::Task<Result<Job>> JobService::Get(runtime::Context ctx, TenantId tenant, JobId id) {
+  const TimePoint deadline = Limit(ctx);
+  const auto get = [&] { return ports_.reader.Get(tenant, id, deadline); };
+  co_return co_await runtime::Offload(ports_.pool, get);
+}
+
+runtime::Task<Result<Job>> JobService::Wait(runtime::Context ctx, TenantId tenant, JobId id,
+                                            std::int64_t after, bool until_end, TimePoint until) {
+  while (true) {
+    const auto waiter = ports_.watch.Add(id);
+    MEZZO_CO_TRY(Job job, co_await Get(ctx, tenant, id));
+    const TimePoint now = ports_.clock.Now();
+    if (IsTerminal(job.state) || (!until_end && job.version > after) || now >= until) co_return job;
+    const runtime::CancelRegistration forward(ctx.cancel_state(), [&waiter] { waiter->wake().Cancel(); });
+    const TimePoint recheck = std::min(until, AddSaturating(now, options_.recheck));
+    // Either way the job is looked at again.
+    static_cast<void>(co_await runtime::SleepUntil(waiter->wake(), recheck));
+    if (ctx.cancelled()) co_return Cancelled("client_gone", "the caller has gone");
+  }
+}
+
+runtime::Task<Result<JobReader::Page>> JobService::List(runtime::Context ctx,
+                                                        JobReader::ListRequest request) {
+  const TimePoint deadline = Limit(ctx);
+  const auto list = [&] { return ports_.reader.List(request, deadline); };
+  co_return co_await runtime::Offload(ports_.pool, list);
+}
+
+runtime::Task<Result<JobState>> JobService::Cancel(runtime::Context ctx, TenantId tenant, JobId id) {
+  const TimePoint deadline = Limit(ctx);
+  const auto cancel = [&] { return ports_.store.Cancel(tenant, id, deadline); };
+  co_return co_await runtime::Offload(ports_.pool, cancel);
+}
+
+runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId tenant, JobId id) {
+  const TimePoint deadline = Limit(ctx);
+  const auto retry = [&] { return ports_.store.Retry(tenant, id, deadline); };
+  co_return co_await runtime::Offload(ports_.pool, retry);
+}
+
+}  // namespace mezzo::jobs

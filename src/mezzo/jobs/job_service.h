@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/base/result.h"
+#include "mezzo/jobs/job_handler.h"
+#include "mezzo/jobs/job_reader.h"
+#include "mezzo/jobs/job_store.h"
+#include "mezzo/jobs/job_watch.h"
+#include "mezzo/runtime/context.h"
+#include "mezzo/runtime/pool.h"
+#include "mezzo/runtime/task.h"
+
+namespace mezzo::jobs {
+
+/// What protocols call. Never blocks a loop: the database is asked on `pool`. Thread-safe.
+class JobService {
+ public:
+  struct Options {
+    std::size_t max_queued = 1'000'000;  ///< Waiting jobs of a lane; more are refused.
+    Duration database_timeout = std::chrono::seconds(10);
+    Duration recheck = std::chrono::seconds(2);  ///< Of a job that is waited for, without being told.
+  };
+  /// All outlive the service.
+  struct Ports {
+    JobStore& store;
+    JobReader& reader;
+    JobWatch& watch;
+    runtime::BlockingPool& pool;
+    const Clock& clock;
+  };
+  JobService(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers);
+
+  /// Asks the kind's handler, then queues. `job.model` and `job.cost` are the handler's. Errors:
+  /// kInvalidArgument "job_kind_unknown" and the handler's; kResourceExhausted "jobs_queue_full";
+  /// JobStore::Enqueue()'s.
+  runtime::Task<Result<JobStore::Submitted>> Submit(runtime::Context ctx, NewJob job);
+  runtime::Task<Result<Job>> Get(runtime::Context ctx, TenantId tenant, JobId id);
+  /// The job as soon as its version is beyond `after` (terminal: `until_end`), or at `until`, whichever is
+  /// first.
+  runtime::Task<Result<Job>> Wait(runtime::Context ctx, TenantId tenant, JobId id, std::int64_t after,
+                                  bool until_end, TimePoint until);
+  runtime::Task<Result<JobReader::Page>> List(runtime::Context ctx, JobReader::ListRequest request);
+  runtime::Task<Result<JobState>> Cancel(runtime::Context ctx, TenantId tenant, JobId id);
+  runtime::Task<Result<JobId>> Retry(runtime::Context ctx, TenantId tenant, JobId id);
+
+  [[nodiscard]] std::string KindNames() const;
+
+ private:
+  [[nodiscard]] TimePoint Limit(const runtime::Context& ctx) const;
+  /// On the pool. Counts what waits at most once a second.
+  Result<void> CheckRoom(Tier tier, TimePoint deadline) EXCLUDES(mu_);
+
+  const Options options_;
+  const Ports ports_;
+  const std::map<std::string, JobHandler*, std::less<>> handlers_;
+  Mutex mu_;
+  TimePoint counted_at_ GUARDED_BY(mu_){};
+  std::map<Tier, std::size_t> queued_ GUARDED_BY(mu_);
+};
+
+}  // namespace mezzo::jobs

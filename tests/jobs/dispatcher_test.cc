@@ -1,0 +1,225 @@
+#include "mezzo/jobs/dispatcher.h"
+
+#include <atomic>
+#include <functional>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "queue_fixture.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace mezzo::jobs {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+
+bool Within(Duration limit, const std::function<bool()>& holds) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  return true;
+}
+
+/// Does what the test says.
+class FakeHandler final : public JobHandler {
+ public:
+  using Body = std::function<Result<std::string>(JobRun&)>;
+  explicit FakeHandler(Body body) : body_(std::move(body)) {}
+  Result<JobEstimate> Check(const TenantId&, const std::string&) override { return JobEstimate{}; }
+  Result<std::string> Run(JobRun& run) override {
+    ++runs;
+    return body_(run);
+  }
+  std::atomic<int> runs = 0;
+
+ private:
+  const Body body_;
+};
+
+/// Waits until it is told to stop.
+Result<std::string> UntilCancelled(JobRun& run) {
+  Within(seconds(20), [&run] { return run.cancelled(); });
+  return Cancelled("stopped", "was told to stop");
+}
+
+/// Hosts on one queue, with the real clock.
+class DispatcherTest : public QueueTest {
+ protected:
+  DispatcherTest() : log_({.level = observe::LogLevel::kError}, real_) {
+    JobStore::Options options;
+    options.lease = milliseconds(600);
+    options.retry.first_delay = milliseconds(10);
+    store_ = std::make_unique<JobStore>(options, *db_, real_);
+  }
+
+  std::unique_ptr<Dispatcher> Host(FakeHandler& handler, Dispatcher::Options options = {}) {
+    options.poll = milliseconds(50);
+    options.sweep = milliseconds(20);
+    auto host = std::make_unique<Dispatcher>(
+        std::move(options),
+        Dispatcher::Ports{.store = *store_, .db = *db_, .clock = real_, .log = log_, .metrics = metrics_},
+        std::map<std::string, JobHandler*, std::less<>>{{"test", &handler}});
+    host->Start();
+    return host;
+  }
+  bool Reaches(const JobId& id, JobState state) {
+    return Within(seconds(20), [&] { return Get(id).state == state; });
+  }
+
+  observe::Logger log_;
+  observe::Registry registry_;
+  JobMetrics metrics_{registry_};
+};
+
+TEST_F(DispatcherTest, RunsWhatIsQueuedBeforeAndAfterItStarts) {
+  FakeHandler handler(
+      [](JobRun& run) -> Result<std::string> { return "{\"was\":" + run.job().request + "}"; });
+  const JobId before = Add(New());
+  const auto host = Host(handler);
+  EXPECT_TRUE(Reaches(before, JobState::kSucceeded));
+
+  const JobId after = Add(New());
+  EXPECT_TRUE(Reaches(after, JobState::kSucceeded));
+  EXPECT_EQ(Get(after).result, "{\"was\":{}}");
+}
+
+TEST_F(DispatcherTest, FaultsThatPassAreRetriedThreeTimesAndOthersNot) {
+  FakeHandler passing([](JobRun&) -> Result<std::string> { return Unavailable("engine_busy", "busy"); });
+  {
+    const auto host = Host(passing);
+    const JobId id = Add(New());
+    EXPECT_TRUE(Reaches(id, JobState::kFailed));
+    EXPECT_EQ(Get(id).attempt, 4);
+    EXPECT_EQ(Get(id).error->reason, "engine_busy");
+    EXPECT_EQ(passing.runs, 4);
+  }
+  FakeHandler lasting(
+      [](JobRun&) -> Result<std::string> { return InvalidArgument("prompt_empty", "no prompt"); });
+  const auto host = Host(lasting);
+  const JobId id = Add(New());
+  EXPECT_TRUE(Reaches(id, JobState::kFailed));
+  EXPECT_EQ(lasting.runs, 1);
+}
+
+TEST_F(DispatcherTest, CancellingReachesARunningHandlerAtOnce) {
+  FakeHandler handler(UntilCancelled);
+  const auto host = Host(handler);
+  const JobId id = Add(New());
+  ASSERT_TRUE(Reaches(id, JobState::kRunning));
+  ASSERT_TRUE(Within(seconds(10), [&handler] { return handler.runs == 1; }));
+
+  const auto asked = std::chrono::steady_clock::now();
+  ASSERT_TRUE(store_->Cancel(TenantId("a"), id, Soon()).ok());
+  EXPECT_TRUE(Reaches(id, JobState::kCancelled));
+  EXPECT_LT(std::chrono::steady_clock::now() - asked, seconds(5));
+}
+
+TEST_F(DispatcherTest, AHandlerThatComputesForManyLeasesKeepsItsJob) {
+  FakeHandler handler([](JobRun&) -> Result<std::string> {
+    std::this_thread::sleep_for(seconds(2));
+    return std::string("{}");
+  });
+  const auto host = Host(handler);
+  const JobId id = Add(New());
+  EXPECT_TRUE(Reaches(id, JobState::kSucceeded));
+  EXPECT_EQ(Get(id).attempt, 1);
+  EXPECT_EQ(handler.runs, 1);
+}
+
+TEST_F(DispatcherTest, AJobOfAHostThatVanishedRunsOnAnother) {
+  const JobId id = Add(New());
+  ASSERT_EQ(Claim(1, "a host that is gone").size(), 1U);
+  FakeHandler handler([](JobRun&) -> Result<std::string> { return std::string("{}"); });
+  const auto host = Host(handler);
+  EXPECT_TRUE(Reaches(id, JobState::kSucceeded));
+  EXPECT_EQ(Get(id).attempt, 2);
+  EXPECT_EQ(Get(id).crashes, 1);
+}
+
+TEST_F(DispatcherTest, StoppingGivesJobsBackAndCountsNothing) {
+  FakeHandler handler(UntilCancelled);
+  Dispatcher::Options options;
+  options.slots = 2;
+  auto host = Host(handler, options);
+  std::vector<JobId> ids;
+  for (int i = 0; i < 6; ++i) ids.push_back(Add(New()));
+  ASSERT_TRUE(Within(seconds(10), [&handler] { return handler.runs == 2; }));
+
+  host->Stop(milliseconds(20));
+
+  for (const JobId& id : ids) {
+    const Job job = Get(id);
+    EXPECT_EQ(job.state, JobState::kQueued);
+    EXPECT_EQ(job.errors + job.crashes, 0);
+  }
+}
+
+TEST_F(DispatcherTest, LeasesNoMoreThanItsSlotsAndPrefetch) {
+  FakeHandler handler(UntilCancelled);
+  Dispatcher::Options options;
+  options.slots = 2;
+  const auto host = Host(handler, options);
+  for (int i = 0; i < 10; ++i) Add(New());
+  ASSERT_TRUE(Within(seconds(10), [&handler] { return handler.runs == 2; }));
+  std::this_thread::sleep_for(milliseconds(200));
+  EXPECT_THAT(Query("SELECT COUNT(*) FROM jobs WHERE state = 'running'"), ElementsAre("4"));
+  EXPECT_EQ(host->running(), 2U);
+}
+
+TEST_F(DispatcherTest, ManyHostsRunEveryJobOnce) {
+  std::atomic<int> total = 0;
+  FakeHandler handler([&total](JobRun&) -> Result<std::string> {
+    ++total;
+    return std::string("{}");
+  });
+  std::vector<std::unique_ptr<Dispatcher>> hosts;
+  for (int i = 0; i < 3; ++i) hosts.push_back(Host(handler));
+  std::vector<NewJob> jobs(300, New());
+  ASSERT_TRUE(store_->Enqueue(jobs, Soon()).ok());
+
+  EXPECT_TRUE(Within(seconds(30), [this] {
+    return Query("SELECT COUNT(*) FROM jobs WHERE state = 'succeeded'")[0] == "300";
+  }));
+  EXPECT_EQ(total, 300);
+}
+
+TEST_F(DispatcherTest, AResultThatCannotBeStoredFailsItsJobOnly) {
+  FakeHandler handler([](JobRun& run) -> Result<std::string> {
+    return run.job().model == "bad" ? std::string("{\"x\":\"\xff\"}") : std::string("{}");
+  });
+  NewJob bad = New();
+  bad.model = "bad";
+  const JobId failing = Add(bad);
+  const JobId good = Add(New());
+  const auto host = Host(handler);
+  EXPECT_TRUE(Reaches(failing, JobState::kFailed));
+  EXPECT_EQ(Get(failing).error->reason, "job_result_not_storable");
+  EXPECT_TRUE(Reaches(good, JobState::kSucceeded));
+}
+
+TEST_F(DispatcherTest, ProgressIsSeenAndAKindWithoutHandlerFails) {
+  FakeHandler handler([](JobRun& run) -> Result<std::string> {
+    EXPECT_TRUE(run.Report(0.5, "half").ok());
+    return UntilCancelled(run);
+  });
+  const auto host = Host(handler);
+  const JobId id = Add(New());
+  EXPECT_TRUE(Within(seconds(10), [&] { return Get(id).stage == "half"; }));
+  EXPECT_EQ(Get(id).progress, 0.5);
+  ASSERT_TRUE(store_->Cancel(TenantId("a"), id, Soon()).ok());
+
+  NewJob other = New();
+  other.kind = "unknown";
+  const JobId unknown = Add(other);
+  EXPECT_TRUE(Reaches(unknown, JobState::kFailed));
+  EXPECT_EQ(Get(unknown).error->reason, "job_kind_unknown");
+}
+
+}  // namespace
+}  // namespace mezzo::jobs
