@@ -1,5 +1,6 @@
 """The serving core against its bars (docs/benchmarks.md says what each measure means)."""
 
+import collections
 import hashlib
 import http.client
 import json
@@ -338,15 +339,19 @@ def thousand_models(count):
         budget = budget_models * (size + size // 8)
         weights = [1 / (rank + 1) for rank in range(models_total)]
 
-        def traffic(mezzo, names, seconds, seed):
-            """Latencies by model of callers that take one model after the other, by Zipf."""
+        def traffic(mezzo, seconds, seed, asked=models_total, pause=0.0):
+            """Latencies by model of a caller that takes one model after the other, by Zipf. Draws of models beyond the
+            first `asked` are not asked for: the caller sleeps instead."""
             random_source = random.Random(seed)
             found = {}
             connection = http.client.HTTPConnection("127.0.0.1", mezzo.http_port, timeout=60)
             body = small_body()
             end = time.monotonic() + seconds
             while time.monotonic() < end:
-                name = random_source.choices(range(len(names)), weights[:len(names)])[0]
+                name = random_source.choices(range(models_total), weights)[0]
+                if name >= asked:
+                    time.sleep(pause)
+                    continue
                 start = time.perf_counter()
                 connection.request("POST", f"/v2/models/{names[name]}/infer", body)
                 answer = connection.getresponse()
@@ -358,28 +363,39 @@ def thousand_models(count):
 
         names = [f"m{index:04d}" for index in range(models_total)]
         memory, slower = [], []
+        hits = collections.defaultdict(list)
         for index in range(count):
             print(f"  round {index + 1}/{count}", flush=True)
             with Mezzo([folder], sets=[f"models.memory_budget={budget}", "models.control=none"]) as mezzo:
                 empty = engine_rss()
-                # Quiet traffic goes over nearly as many loaded models, or caches would make the difference.
-                traffic(mezzo, names[:budget_models * 9 // 10], 3, index)
-                quiet = traffic(mezzo, names[:budget_models * 9 // 10], 5, index)
+                # Quiet traffic goes over nearly as many loaded models, or caches would make the difference; where the other
+                # loads one, this caller sleeps for as long, or what every caller pays after a pause would.
+                fitting = budget_models * 9 // 10
+                first = traffic(mezzo, 3, index, fitting)
+                load_time = statistics.median(times[0] for times in first.values())
+                quiet = traffic(mezzo, 10, index, fitting, pause=load_time)
+                busy = traffic(mezzo, 3, index, fitting)
                 peak = 0
-                background = Background(lambda: traffic(mezzo, names, 15, index))
+                background = Background(lambda: traffic(mezzo, 15, index))
                 while background.thread.is_alive():
                     peak = max(peak, mezzo.rss())
                     time.sleep(0.05)
                 loud = background.join()
             quiet_hits = [t for number in range(hot) for t in quiet.get(number, [])]
+            busy_hits = [t for number in range(hot) for t in busy.get(number, [])]
             loud_hits = [t for number in range(hot) for t in loud.get(number, [])]
             memory.append((peak - empty) / budget)
-            slower.append(statistics.median(loud_hits) / statistics.median(quiet_hits))
+            hits["beside the churn, µs"].append(statistics.median(loud_hits) * 1e6)
+            hits["quiet, with the pauses, µs"].append(statistics.median(quiet_hits) * 1e6)
+            hits["quiet, without pauses, µs"].append(statistics.median(busy_hits) * 1e6)
+            slower.append(hits["beside the churn, µs"][-1] / hits["quiet, with the pauses, µs"][-1])
     return [Measure("1,000 models: resident memory / budget", memory, 1.1, "<=",
                     note="Peak of VmRSS less that of a server with the engine and one tiny model, over the budget for 100 "
                          "models."),
             Measure("1,000 models: hits on loaded models / quiet", slower, 1.1, "<=",
-                    note="Median time of the 20 most asked models beside the churn over that without it.")]
+                    series=dict(hits),
+                    note="Median time of the 20 most asked models beside the churn over that without it, where the caller sleeps "
+                         "for the time of a load instead.")]
 
 
 def small_body():

@@ -30,6 +30,25 @@ JobQueue::JobQueue(const JobsConfig& config, Ports ports)
       dispatcher_(
           {.slots = config.slots},
           {.store = store_, .db = ports.db, .clock = ports.clock, .log = ports.log, .metrics = metrics_},
-          {{"inference", &inference_}}) {}
+          {{"inference", &inference_}}),
+      webhook_metrics_(ports.registry),
+      webhooks_({}, ports.db, ports.clock),
+      sender_(SenderOptions(config), dispatcher_.host(),
+              {.store = webhooks_,
+               .db = ports.db,
+               .clock = ports.clock,
+               .log = ports.log,
+               .metrics = webhook_metrics_,
+               .secrets_of = [](const TenantId&) { return std::vector<std::string>(); }}) {}
+
+void JobQueue::Start() {
+  dispatcher_.Start();
+  sender_.Start();
+}
+
+void JobQueue::Stop(Duration grace) {
+  dispatcher_.Stop(grace);
+  sender_.Stop(grace);
+}
 
 }  // namespace mezzo::app

@@ -52,10 +52,10 @@ class JobQueue {
   runtime::BlockingPool pool_;
   jobs::JobService service_;
   api::platform::JobsHandler handler_;
+  jobs::Dispatcher dispatcher_;  // Its threads use what is above.
   jobs::WebhookMetrics webhook_metrics_;
   jobs::WebhookStore webhooks_;
-  jobs::Dispatcher dispatcher_;  // From here on: their threads use what is above.
-  jobs::WebhookSender sender_;
+  jobs::WebhookSender sender_;  // Its threads too.
 };
 
 }  // namespace mezzo::app

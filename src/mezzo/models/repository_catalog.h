@@ -59,7 +59,8 @@ class RepositoryCatalog final : public Catalog {
     ByteCount max_warmup_bytes = ByteCount{64}
                                  << 20;  ///< An automatic warm-up with bigger inputs is left out.
 
-    std::function<void()> after_unload;  ///< On the background thread after sessions were freed: trim memory.
+    std::function<void()>
+        after_unload;  ///< In the background, when a run of unloads has settled: trim memory.
   };
 
   /// All outlive the catalog.

@@ -165,8 +165,9 @@ TEST_F(HttpClientTest, AsksNobodyButItsHosts) {
   HttpClient client(options, clock_);
   EXPECT_EQ(client.Send(To("/echo"), In(seconds(10)))->status, 200);
   const std::string at = ":" + std::to_string(port()) + "/echo";
-  for (const std::string url : {"http://localhost" + at, "http://127.0.0.2" + at,
-                                std::string("http://127.0.0.1/echo"), "http://127.0.0.1.evil.example" + at}) {
+  for (const std::string& url :
+       {std::string("http://localhost") + at, std::string("http://127.0.0.2") + at,
+        std::string("http://127.0.0.1/echo"), "http://127.0.0.1.evil.example" + at}) {
     ClientRequest request;
     request.url = url;
     EXPECT_EQ(client.Send(request, In(seconds(10))).error().reason(), "address_not_allowed") << url;

@@ -12,12 +12,12 @@ namespace {
 constexpr int kBackgroundNice = 10;
 constexpr int kLeastNice = 19;
 
-/// Of this thread: on Linux the zero names the calling thread.
-void LowerPriority() {
+}  // namespace
+
+void LowerThreadPriority() {
+  // On Linux the zero names the calling thread.
   ::setpriority(PRIO_PROCESS, 0, std::min(::getpriority(PRIO_PROCESS, 0) + kBackgroundNice, kLeastNice));
 }
-
-}  // namespace
 
 BlockingPool::BlockingPool(Options options) : options_(std::move(options)) {
   threads_.reserve(options_.threads);
@@ -53,7 +53,7 @@ std::size_t BlockingPool::queued() const {
 
 void BlockingPool::Work() {
   SetThreadName(options_.name);
-  if (options_.background) LowerPriority();
+  if (options_.background) LowerThreadPriority();
   while (true) {
     Callback work;
     {

@@ -17,6 +17,9 @@
 
 namespace mezzo::runtime {
 
+/// Makes the calling thread's work background work: nice 10, a tenth of the weight of what serves.
+void LowerThreadPriority();
+
 /// Threads for work that blocks or computes: disk, SQL, codecs, loading. Bounded: a full queue refuses.
 /// Thread-safe. The destructor finishes what was queued.
 class BlockingPool {

@@ -263,6 +263,39 @@ TEST_F(SchedulerTest, WhatWouldBreakAnEarlierPromiseIsRefused) {
   EXPECT_TRUE(scheduler_.Enqueue(New(b_, other, milliseconds(30)), now_).ok());
 }
 
+/// Long deadlines can be promised far ahead, short ones cannot: without a bound the first would book the
+/// device for good.
+TEST_F(SchedulerTest, LongDeadlinesCannotBookTheDeviceAheadOfShortOnes) {
+  const ModelIndex patient = scheduler_.AddModel(ModelNamed("patient", 1));
+  const ModelIndex pressing = scheduler_.AddModel(ModelNamed("pressing", 1));
+  Teach(patient);
+  Teach(pressing);
+
+  int asked = 0;
+  int taken = 0;
+  int patient_taken = 0;
+  for (int i = 0; i < 400; ++i) {
+    for (int flood = 0; flood < 3; ++flood) {
+      const bool ok = scheduler_.Enqueue(New(b_, patient, milliseconds(100)), now_).ok();
+      if (ok && i >= 200) ++patient_taken;
+    }
+    if (i % 4 == 0) {
+      const bool ok = scheduler_.Enqueue(New(a_, pressing, milliseconds(8)), now_).ok();
+      if (i >= 200) {
+        ++asked;
+        taken += ok ? 1 : 0;
+      }
+    }
+    ASSERT_EQ(Dispatch(), Dispatched::kBatch);
+    FinishByRows();
+    EXPECT_TRUE(TakeRefused().empty()) << "what was promised is kept";
+  }
+
+  EXPECT_EQ(asked, 50);
+  EXPECT_GE(taken, 45) << "a quarter of the device's time, within its half";
+  EXPECT_GE(patient_taken, 120) << "the rest is the other's";
+}
+
 TEST_F(SchedulerTest, ADeadlineThatHasPassedIsRefusedEvenByAnIdleModel) {
   const ModelIndex model = scheduler_.AddModel(ModelNamed("m", 1));
   WorkItem& item = New(a_, model);

@@ -61,7 +61,8 @@ RepositoryCatalog::Core::Core(Options options, Parts parts)
       metrics_(parts_.registry),
       link_(std::make_shared<Link>()),
       snapshot_(std::make_shared<const Snapshot>()),
-      keeper_(std::make_shared<internal::Keeper>([this] { return Tick(); }, options_.after_unload)) {
+      keeper_(std::make_shared<internal::Keeper>([this] { return Tick(); }, options_.after_unload,
+                                                 internal::Keeper::Pace{})) {
   MutexLock lock(link_->mu);
   link_->core = this;
   metrics_.budget_bytes.Set(static_cast<double>(options_.memory_budget));

@@ -14,9 +14,15 @@ namespace mezzo::models::internal {
 /// business, so that nothing that waits for memory waits for a load. Thread-safe.
 class Keeper {
  public:
-  /// `tick` returns after how long it wants to run again; zero: only when woken. `after_work` runs when all
-  /// posted work has been done.
-  Keeper(std::function<Duration()> tick, std::function<void()> after_work);
+  struct Pace {
+    Duration settled = std::chrono::milliseconds(500);
+    Duration longest = std::chrono::seconds(10);
+  };
+
+  /// `tick` returns after how long it wants to run again; zero: only when woken. `after_work` (may be empty)
+  /// runs once the posted work has paused for `settled`, and every `longest` while it does not pause: it
+  /// returns memory to the system, which models that come and go would at once take back, page by page.
+  Keeper(std::function<Duration()> tick, std::function<void()> after_work, Pace pace);
   /// Calls Stop().
   ~Keeper();
 
@@ -33,6 +39,7 @@ class Keeper {
 
   const std::function<Duration()> tick_;
   const std::function<void()> after_work_;
+  const Pace pace_;
   Mutex mu_;
   CondVar changed_;
   std::vector<runtime::Callback> work_ GUARDED_BY(mu_);
