@@ -157,6 +157,23 @@ def search(client):
         sys.exit("the two protocols disagree")
 
 
+PICTURES = ["red heart", "rainbow", "watermelon", "four leaf clover", "soccer ball", "sun"]
+
+
+def generate(client, binary):
+    """Pictures and a video by the built-in model, as durable jobs with their progress."""
+    out = ROOT / "out"
+    say(f"Pictures from prompts  (mezzo generate, the model emoji, into {out.name}/)")
+    sys.stdout.flush()
+    for prompt in PICTURES:
+        print(f"  {prompt}", flush=True)
+        subprocess.run([binary, "generate", prompt, "--url", client.url, "--out", out, "--seed", "7"], check=True)
+    say("A 15 s product video from a storyboard  (examples/storyboards/demo.json)")
+    sys.stdout.flush()
+    subprocess.run([binary, "generate", "--storyboard", ROOT / "examples/storyboards/demo.json", "--url", client.url,
+                    "--out", out], check=True)
+
+
 def put_under_load(client, binary, grpc, seconds):
     say(f"Both models under load for {seconds} s  (mezzo bench, HTTP and gRPC)")
     tokens = "shape=input_ids:1x32,shape=attention_mask:1x32,shape=token_type_ids:1x32"
@@ -187,6 +204,7 @@ def main():
         print(f"Mezzo is ready after {time.monotonic() - started:.1f} s at {client.url} and {grpc}.")
         identify(client)
         search(client)
+        generate(client, binary)
         put_under_load(client, binary, grpc, options.seconds)
 
 

@@ -336,19 +336,20 @@ def build_models(cache: str) -> None:
 
 
 def place_models(cache: str, folder: str) -> None:
-    """Copies the example models into the model repository `folder`; a model that is there already is left alone."""
+    """Copies the example models, those that were built and those of models-src/, into the model repository `folder`; a
+    model that is there already is left alone."""
     import shutil
 
-    source = os.path.join(cache, "models")
     os.makedirs(folder, exist_ok=True)
-    for name in sorted(os.listdir(source)):
-        place = os.path.join(folder, name)
-        if os.path.lexists(place):
-            continue
-        partial = os.path.join(folder, f".partial-{name}.{os.getpid()}")  # Servers skip names that begin with a dot.
-        shutil.copytree(os.path.join(source, name), partial)
-        os.rename(partial, place)
-        say(f"models: {place}")
+    for source in (os.path.join(cache, "models"), os.path.join(ROOT, "models-src")):
+        for name in sorted(os.listdir(source)):
+            place = os.path.join(folder, name)
+            if os.path.lexists(place):
+                continue
+            partial = os.path.join(folder, f".partial-{name}.{os.getpid()}")  # Servers skip names that begin with a dot.
+            shutil.copytree(os.path.join(source, name), partial)
+            os.rename(partial, place)
+            say(f"models: {place}")
 
 
 def main() -> int:
@@ -359,7 +360,7 @@ def main() -> int:
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"one of: {', '.join(sets)} (default: onnxruntime)")
     parser.add_argument("--models", action="store_true", help="bring and build the example and test models")
     parser.add_argument("--into", metavar="FOLDER",
-                        help="with --models: copy magika and minilm into this model repository")
+                        help="with --models: copy magika, minilm and emoji into this model repository")
     parser.add_argument("--openvino", action="store_true", help="bring the OpenVINO execution provider")
     parser.add_argument("--minio", action="store_true", help="build the S3 server that tests start")
     parser.add_argument("--cache", default=os.path.join(ROOT, ".cache"), help="the folder to fill (default: .cache)")

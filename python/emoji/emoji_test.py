@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import export_onnx
+import from_onnx
 import train_denoiser
 from evaluate import ranks
 from make_pairs import further_captions
@@ -154,6 +155,25 @@ class ExportTest(unittest.TestCase):
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
         actual = session.run(None, {"latent_sample": latents[:2].numpy()})[0]
         np.testing.assert_allclose(actual, autoencoder.decode(latents[:2]).detach().numpy(), atol=1e-4)
+
+    def test_an_exported_autoencoder_becomes_a_module_again(self):
+        torch.manual_seed(0)
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        autoencoder = Autoencoder()
+        for parameter in autoencoder.parameters():  # All different: equal weights are stored once.
+            nn.init.normal_(parameter, std=0.05)
+        autoencoder = autoencoder.half().float().eval()
+        autoencoder.shift.normal_()
+        pictures, latents = torch.rand(2, 3, 64, 64), torch.randn(2, 8, 16, 16)
+
+        export_onnx.export(export_onnx.VaeEncoder(autoencoder), folder / "vae_encoder", {"sample": pictures},
+                           "latent_sample", {})
+        export_onnx.export(export_onnx.VaeDecoder(autoencoder), folder / "vae_decoder", {"latent_sample": latents},
+                           "sample", {})
+        loaded = from_onnx.load_autoencoder(folder)
+
+        for name, tensor in autoencoder.state_dict().items():
+            np.testing.assert_array_equal(loaded.state_dict()[name], tensor, name)
 
     def test_a_wrong_export_is_refused(self):
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "noisy"

@@ -2,8 +2,9 @@
 """Exports `emoji` as a Diffusers folder of ONNX models: `export_onnx.py` writes models-src/emoji/1.
 
 Weights are stored as FP16 and cast where they are used; ONNX Runtime folds the casts when it loads, so a CPU computes
-in FP32. All graphs are opset 17 with a dynamic batch. `timestep` has one value per row: rows of one batch may be at
-different steps. The text encoder is no file here: text_encoder/config.json names the served model `minilm`.
+in FP32. They keep PyTorch's names: from_onnx.py makes modules of them again. All graphs are opset 17 with a dynamic
+batch. `timestep` has one value per row: rows of one batch may be at different steps. The text encoder is no file here:
+text_encoder/config.json names the served model `minilm`.
 """
 import argparse
 import hashlib
@@ -11,6 +12,7 @@ import json
 import pathlib
 import shutil
 
+import diffusers
 import numpy as np
 import onnx
 import onnxruntime
@@ -29,10 +31,10 @@ LARGEST_DIFFERENCE = 2e-3
 
 MODEL_INDEX = {
     "_class_name": "StableDiffusionPipeline",
-    "_diffusers_version": "0.31.0",
+    "_diffusers_version": diffusers.__version__,
     "scheduler": ["diffusers", "DDIMScheduler"],
-    "text_encoder": ["mezzo", "MiniLM"],
-    "tokenizer": ["mezzo", "WordPiece"],
+    "text_encoder": ["mezzo", "minilm"],  # A served model and its tokenizer, by name.
+    "tokenizer": [None, None],
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae_decoder": ["diffusers", "AutoencoderKL"],
     "vae_encoder": ["diffusers", "AutoencoderKL"],
@@ -40,8 +42,7 @@ MODEL_INDEX = {
     "safety_checker": [None, None],
 }
 TEXT_ENCODER_CONFIG = {
-    "_class_name": "MiniLM",
-    "model": "minilm",  # A served model, by name.
+    "model": "minilm",
     "output": "last_hidden_state",
     "max_tokens": TOKENS,
     "hidden_size": WIDTH,
@@ -112,7 +113,7 @@ def export(module: torch.nn.Module, folder: pathlib.Path, inputs: dict[str, torc
     path = folder / "model.onnx"
     torch.onnx.export(module, tuple(inputs.values()), path, input_names=list(inputs), output_names=[output],
                       dynamic_axes={name: {0: "batch"} for name in [*inputs, output]}, opset_version=OPSET,
-                      dynamo=False)
+                      do_constant_folding=False, dynamo=False)  # Folding would transpose and rename weights.
     model = onnx.load(path)
     store_weights_as_fp16(model)
     model.doc_string = ""
@@ -148,7 +149,8 @@ def main() -> None:
     export(Unet(unet), scratch / "unet",
            {"sample": latents, "timestep": torch.tensor([999, 0, 500, 20, 700]),
             "encoder_hidden_states": torch.randn(5, TOKENS, WIDTH) * 0.3},
-           "out_sample", {"_class_name": "UNet2DConditionModel", **dict(unet.config)})
+           "out_sample", {"_class_name": "UNet2DConditionModel", **{
+               key: value for key, value in unet.config.items() if not key.startswith("_")}})
     export(VaeEncoder(autoencoder), scratch / "vae_encoder", {"sample": torch.rand(5, 3, 64, 64) * 2 - 1},
            "latent_sample", VAE_CONFIG)
     export(VaeDecoder(autoencoder), scratch / "vae_decoder", {"latent_sample": latents}, "sample", VAE_CONFIG)

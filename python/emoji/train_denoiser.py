@@ -58,7 +58,7 @@ class Batches:
         self.order = torch.empty(0, dtype=torch.int64)
 
     def next(self) -> tuple[torch.Tensor, torch.Tensor]:
-        if len(self.order) < BATCH:
+        while len(self.order) < BATCH:
             self.order = torch.cat([self.order, self.rows[torch.randperm(len(self.rows))]])
         rows, self.order = self.order[:BATCH], self.order[BATCH:]
         other = self.first_other[rows] + (torch.rand(BATCH) * self.other_count[rows]).long()

@@ -5,14 +5,11 @@
 #include <utility>
 #include <vector>
 
+#include "databases.h"
 #include <gtest/gtest.h>
 
-#include "mezzo/drivers/postgres/postgres_db.h"
-#include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/job_store.h"
-#include "mezzo/jobs/schema.h"
 #include "mezzo/jobs/webhook_store.h"
-#include "mezzo/storage/testing/postgres_server.h"
 #include "mezzo/storage/testing/temp_dir.h"
 #include "mezzo/testing/manual_clock.h"
 
@@ -21,9 +18,7 @@ namespace mezzo::jobs {
 /// An empty outbox on a database of its own, whose wall clock moves when told to.
 class WebhookTest : public ::testing::Test {
  protected:
-  explicit WebhookTest(storage::SqlDialect dialect) : db_(Open(dialect)) {
-    const auto migrated = storage::Migrate(*db_, "jobs", Migrations(), Soon(), real_);
-    EXPECT_TRUE(migrated.ok()) << migrated.error().ToString();
+  explicit WebhookTest(storage::SqlDialect dialect) : db_(OpenEmptyQueue(dialect, folder_, real_)) {
     jobs_ = std::make_unique<JobStore>(JobStore::Options{}, *db_, clock_);
     store_ = std::make_unique<WebhookStore>(WebhookStore::Options{}, *db_, clock_);
   }
@@ -56,25 +51,6 @@ class WebhookTest : public ::testing::Test {
   std::unique_ptr<storage::SqlDb> db_;
   std::unique_ptr<JobStore> jobs_;
   std::unique_ptr<WebhookStore> store_;
-
- private:
-  std::unique_ptr<storage::SqlDb> Open(storage::SqlDialect dialect) {
-    if (dialect == storage::SqlDialect::kSqlite) {
-      auto opened = drivers::SqliteDb::Open({.path = folder_.path() + "/mezzo.db"}, real_);
-      EXPECT_TRUE(opened.ok()) << opened.error().ToString();
-      return std::move(*opened);
-    }
-    static storage::testing::PostgresServer server;  // For all tests of this process.
-    auto opened = drivers::PostgresDb::Open({.connection = server.Url()}, real_);
-    EXPECT_TRUE(opened.ok()) << opened.error().ToString();
-    const auto emptied = (*opened)->Transact(
-        [](storage::SqlSession& session) {
-          return session.RunScript("DROP SCHEMA public CASCADE; CREATE SCHEMA public;");
-        },
-        Soon());
-    EXPECT_TRUE(emptied.ok()) << emptied.error().ToString();
-    return std::move(*opened);
-  }
 };
 
 }  // namespace mezzo::jobs

@@ -57,10 +57,7 @@ class WebhookStoreTest : public WebhookTest, public ::testing::WithParamInterfac
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(On, WebhookStoreTest, ::testing::Values(SqlDialect::kSqlite, SqlDialect::kPostgres),
-                         [](const auto& info) {
-                           return info.param == SqlDialect::kSqlite ? "Sqlite" : "Postgres";
-                         });
+INSTANTIATE_TEST_SUITE_P(On, WebhookStoreTest, BothDatabases(), DatabaseName);
 
 TEST_P(WebhookStoreTest, AnEventIsClaimedOnceAndIsDelivered) {
   const WebhookId id = Add("https://a/hook", "ann", "whsec_x");

@@ -25,7 +25,7 @@ struct Route {
 };
 
 struct RouteMatch {
-  static constexpr std::size_t kMaxCaptures = 3;
+  static constexpr std::size_t kMaxCaptures = 4;
 
   const Route* route = nullptr;
   bool path_known = false;  ///< With no route: some other method is served here.

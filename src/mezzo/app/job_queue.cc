@@ -1,5 +1,8 @@
 #include "mezzo/app/job_queue.h"
 
+#include <chrono>
+#include <cstdint>
+
 namespace mezzo::app {
 namespace {
 
@@ -14,39 +17,93 @@ jobs::WebhookSender::Options SenderOptions(const JobsConfig& config) {
   return options;
 }
 
+api::openai::ImagesHandler::Options ImageOptions(const ServerConfig& config) {
+  api::openai::ImagesHandler::Options options;
+  options.max_form = config.http.max_body;
+  options.url_lifetime = config.artifacts.url_ttl;
+  return options;
+}
+
+api::openai::VideosHandler::Options VideoOptions(const ServerConfig& config) {
+  api::openai::VideosHandler::Options options;
+  options.max_body = config.http.max_body;
+  if (config.artifacts.retention_days > 0)
+    options.retention = std::chrono::hours(24) * static_cast<std::int64_t>(config.artifacts.retention_days);
+  return options;
+}
+
 }  // namespace
 
-JobQueue::JobQueue(const JobsConfig& config, Ports ports)
-    : inference_({.service = ports.service, .directory = ports.directory, .loop = ports.loop}),
+JobQueue::JobQueue(const ServerConfig& config, Ports ports)
+    : inference_({}, {.service = ports.service,
+                      .directory = ports.directory,
+                      .artifacts = ports.artifacts.store(),
+                      .loop = ports.loop,
+                      .clock = ports.store.clock()}),
       metrics_(ports.registry),
-      store_({}, ports.db, ports.clock),
-      reader_(ports.db),
-      watch_(ports.db),
+      store_({.lease = config.jobs.lease}, ports.store.db(), ports.store.clock()),
+      reader_(ports.store.db()),
+      generation_(config.data_dir, config.jobs.slots,
+                  {.catalog = ports.service.catalog(),
+                   .executor = ports.executor,
+                   .pool = ports.codec_pool,
+                   .codec = ports.codec,
+                   .loop = ports.loop,
+                   .directory = ports.directory,
+                   .artifacts = ports.artifacts.store(),
+                   .reader = reader_,
+                   .clock = ports.store.clock()}),
+      watch_(ports.store.db()),
       pool_({.name = "sql", .threads = kDatabaseThreads, .max_queued = kMaxWaitingCalls}),
-      service_({.max_queued = config.max_queued},
-               {.store = store_, .reader = reader_, .watch = watch_, .pool = pool_, .clock = ports.clock},
-               {{"inference", &inference_}}),
-      handler_({}, {.service = service_, .directory = ports.directory, .clock = ports.clock}),
-      dispatcher_(
-          {.slots = config.slots},
-          {.store = store_, .db = ports.db, .clock = ports.clock, .log = ports.log, .metrics = metrics_},
-          {{"inference", &inference_}}),
+      service_(
+          {.max_queued = config.jobs.max_queued},
+          {.store = store_, .reader = reader_, .watch = watch_, .pool = pool_, .clock = ports.store.clock()},
+          handlers()),
+      handler_({}, {.service = service_,
+                    .directory = ports.directory,
+                    .clock = ports.store.clock(),
+                    .artifacts = &ports.artifacts.list()}),
+      media_({}, {.jobs = service_,
+                  .artifacts = ports.artifacts.store(),
+                  .pool = ports.artifacts.pool(),
+                  .clock = ports.store.clock()}),
+      images_(ImageOptions(config), {.media = media_, .directory = ports.directory}),
+      videos_(VideoOptions(config),
+              {.media = media_, .blobs = ports.artifacts.blobs(), .directory = ports.directory}),
+      dispatcher_({.slots = config.jobs.slots},
+                  {.store = store_,
+                   .db = ports.store.db(),
+                   .clock = ports.store.clock(),
+                   .log = ports.log,
+                   .metrics = metrics_},
+                  handlers()),
       webhook_metrics_(ports.registry),
-      webhooks_({}, ports.db, ports.clock),
-      sender_(SenderOptions(config), dispatcher_.host(),
+      webhooks_({}, ports.store.db(), ports.store.clock()),
+      sender_(SenderOptions(config.jobs), dispatcher_.host(),
               {.store = webhooks_,
-               .db = ports.db,
-               .clock = ports.clock,
+               .db = ports.store.db(),
+               .clock = ports.store.clock(),
                .log = ports.log,
                .metrics = webhook_metrics_,
-               .secrets_of = [](const TenantId&) { return std::vector<std::string>(); }}) {}
+               .secrets_of = [](const TenantId&) { return std::vector<std::string>(); }}),
+      pruner_({.job_retention = config.jobs.retention}, ports.store.db(), ports.store.clock()),
+      housekeeper_(
+          {}, {.pruner = pruner_, .clock = ports.store.clock(), .db = ports.store.db(), .log = ports.log}) {}
+
+std::map<std::string, jobs::JobHandler*, std::less<>> JobQueue::handlers() {
+  auto handlers = generation_.handlers();
+  handlers.emplace("inference", &inference_);
+  return handlers;
+}
 
 void JobQueue::Start() {
   dispatcher_.Start();
   sender_.Start();
+  housekeeper_.Start();
 }
 
 void JobQueue::Stop(Duration grace) {
+  housekeeper_.Stop();
   dispatcher_.Stop(grace);
   sender_.Stop(grace);
 }

@@ -1,16 +1,28 @@
 #pragma once
 
+#include <functional>
+#include <map>
+#include <string>
+
+#include "mezzo/api/openai/images_handler.h"
+#include "mezzo/api/openai/media_jobs.h"
+#include "mezzo/api/openai/videos_handler.h"
 #include "mezzo/api/platform/inference_jobs.h"
 #include "mezzo/api/platform/jobs_handler.h"
+#include "mezzo/app/artifact_store.h"
+#include "mezzo/app/data_store.h"
+#include "mezzo/app/generation_jobs.h"
 #include "mezzo/app/server_config.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/inference/service.h"
 #include "mezzo/jobs/dispatcher.h"
+#include "mezzo/jobs/housekeeper.h"
 #include "mezzo/jobs/job_metrics.h"
 #include "mezzo/jobs/job_reader.h"
 #include "mezzo/jobs/job_service.h"
 #include "mezzo/jobs/job_store.h"
 #include "mezzo/jobs/job_watch.h"
+#include "mezzo/jobs/queue_pruner.h"
 #include "mezzo/jobs/webhook_metrics.h"
 #include "mezzo/jobs/webhook_sender.h"
 #include "mezzo/jobs/webhook_store.h"
@@ -18,44 +30,57 @@
 #include "mezzo/observe/metrics.h"
 #include "mezzo/runtime/loop.h"
 #include "mezzo/runtime/pool.h"
-#include "mezzo/storage/sql_db.h"
 #include "mezzo/tenancy/directory.h"
 
 namespace mezzo::app {
 
-/// The durable queue of this server, wired: its tables, what runs its jobs, and its protocol.
+/// The durable queue of this server, wired: its tables, what runs its jobs, and the protocols over it.
 class JobQueue {
  public:
   /// All outlive the queue.
   struct Ports {
-    storage::SqlDb& db;
+    DataStore& store;
+    ArtifactStore& artifacts;
     inference::Service& service;
+    sched::DeviceExecutor& executor;
+    runtime::BlockingPool& codec_pool;
+    media::PictureCodec& codec;
     const tenancy::Directory& directory;
     runtime::Loop& loop;
-    const Clock& clock;
     observe::Logger& log;
     observe::Registry& registry;
   };
-  JobQueue(const JobsConfig& config, Ports ports);
+  JobQueue(const ServerConfig& config, Ports ports);
 
   [[nodiscard]] net::HttpHandler& handler() { return handler_; }
+  [[nodiscard]] net::HttpHandler& images() { return images_; }
+  [[nodiscard]] net::HttpHandler& videos() { return videos_; }
   void Start();
   /// See Dispatcher::Stop() and WebhookSender::Stop().
   void Stop(Duration grace);
 
  private:
+  /// What runs jobs, by kind.
+  [[nodiscard]] std::map<std::string, jobs::JobHandler*, std::less<>> handlers();
+
   api::platform::InferenceJobs inference_;
   jobs::JobMetrics metrics_;
   jobs::JobStore store_;
   jobs::JobReader reader_;
+  GenerationJobs generation_;
   jobs::JobWatch watch_;
   runtime::BlockingPool pool_;
   jobs::JobService service_;
   api::platform::JobsHandler handler_;
+  api::openai::MediaJobs media_;
+  api::openai::ImagesHandler images_;
+  api::openai::VideosHandler videos_;
   jobs::Dispatcher dispatcher_;  // Its threads use what is above.
   jobs::WebhookMetrics webhook_metrics_;
   jobs::WebhookStore webhooks_;
   jobs::WebhookSender sender_;  // Its threads too.
+  jobs::QueuePruner pruner_;
+  jobs::Housekeeper housekeeper_;
 };
 
 }  // namespace mezzo::app

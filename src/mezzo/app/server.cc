@@ -11,16 +11,18 @@
 #include "mezzo/api/settings.h"
 #include "mezzo/api/shared_memory.h"
 #include "mezzo/api/v2http/v2_handler.h"
+#include "mezzo/app/artifact_store.h"
 #include "mezzo/app/data_store.h"
 #include "mezzo/app/http_front.h"
 #include "mezzo/app/job_queue.h"
 #include "mezzo/app/memory.h"
 #include "mezzo/app/metrics_page.h"
+#include "mezzo/app/model_engines.h"
 #include "mezzo/app/server_schema.h"
 #include "mezzo/app/trace_export.h"
 #include "mezzo/app/version.h"
 #include "mezzo/config/report.h"
-#include "mezzo/drivers/onnxruntime/onnx_engine.h"
+#include "mezzo/drivers/ffmpeg/vips_picture_codec.h"
 #include "mezzo/inference/local_service.h"
 #include "mezzo/net/http_server.h"
 #include "mezzo/observe/health.h"
@@ -46,17 +48,6 @@ sched::DeviceExecutor::Options DeviceOptions(const DeviceConfig& config) {
   options.scheduler.class_shares = {config.interactive_share, config.standard_share, config.bulk_share};
   options.scheduler.max_queued_items = config.max_queued;
   options.inline_limit = config.inline_limit;
-  return options;
-}
-
-drivers::OnnxEngine::Options EngineOptions(const EngineConfig& config) {
-  drivers::OnnxEngine::Options options;
-  options.library = config.library;
-  options.intra_op_threads = config.intra_op_threads;
-  options.spinning = config.spinning;
-  for (const auto& provider : config.provider_libraries) {
-    options.provider_libraries.emplace_back(provider.name, provider.library);
-  }
   return options;
 }
 
@@ -217,15 +208,16 @@ class Server::Parts {
         sampler(SamplerSettings(config.tracing)),
         sink({.service_version = std::string(kVersion)}, clock, exporter.get(), registry),
         tracer(clock, sampler, sink),
-        engine(EngineOptions(config.engine), &log),
+        engines(config.engine, config.workers, clock, registry, log),
         executor(DeviceOptions(config.device), clock),
         inference_metrics(registry),
         binder(executor, inference_metrics, clock, config.models.default_max_queued),
         load_pool(
             {.name = "load", .threads = config.models.load_threads, .max_queued = 4096, .background = true}),
         codec_pool({.name = "codec", .threads = Cores(), .max_queued = 256}),
-        catalog(CatalogOptions(config.models, config.device),
-                {.engine = engine, .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
+        catalog(
+            CatalogOptions(config.models, config.device),
+            {.engine = engines.all(), .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
         service(catalog, executor, tracer, clock),
         regions({.enabled = config.shared_memory.enabled}),
         trace_settings(
@@ -248,6 +240,8 @@ class Server::Parts {
                                                     .tokenizers = tokenizers,
                                                     .clock = clock,
                                                     .pool = &codec_pool}),
+        codec(drivers::VipsPictureCodec::Create()),
+        artifacts(OpenArtifacts()),
         jobs(MakeJobs()),
         front(Protocols(),
               /*guard_browsers=*/!directory.has_keys()) {
@@ -276,7 +270,10 @@ class Server::Parts {
   ~Parts() { End(); }
 
   Result<void> Start() {
+    if (!artifacts.ok()) return artifacts.error();
+    if (!codec.ok()) return codec.error();
     MEZZO_TRY_VOID(catalog.Start(&binder));
+    if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
@@ -343,7 +340,7 @@ class Server::Parts {
   observe::Sampler sampler;
   observe::SpanSink sink;
   observe::Tracer tracer;
-  drivers::OnnxEngine engine;
+  ModelEngines engines;
   sched::DeviceExecutor executor;
   inference::InferenceMetrics inference_metrics;
   inference::RuntimeBinder binder;
@@ -360,6 +357,8 @@ class Server::Parts {
   api::v2http::V2Handler v2;
   api::openai::FolderTokenizers tokenizers;
   api::openai::OpenAiHandler openai;
+  Result<drivers::VipsPictureCodec> codec;           // Start() tells a failure.
+  Result<std::unique_ptr<ArtifactStore>> artifacts;  // Null without jobs. Start() tells a failure.
   std::unique_ptr<JobQueue> jobs;
   HttpFront front;
   std::unique_ptr<net::HttpServer> http;
@@ -372,21 +371,36 @@ class Server::Parts {
     return std::make_unique<OtlpExporter>(config.endpoint, config.authorization.Reveal(), clock);
   }
 
+  Result<std::unique_ptr<ArtifactStore>> OpenArtifacts() {
+    if (store == nullptr) return std::unique_ptr<ArtifactStore>();
+    return ArtifactStore::Open(config.artifacts, config.data_dir,
+                               {.clock = clock, .log = log, .registry = registry});
+  }
+
   std::unique_ptr<JobQueue> MakeJobs() {
-    if (store == nullptr) return nullptr;
-    return std::make_unique<JobQueue>(config.jobs, JobQueue::Ports{.db = store->db(),
-                                                                   .service = service,
-                                                                   .directory = directory,
-                                                                   .loop = loops.loop(0),
-                                                                   .clock = clock,
-                                                                   .log = log,
-                                                                   .registry = registry});
+    if (store == nullptr || !artifacts.ok() || !codec.ok()) return nullptr;
+    return std::make_unique<JobQueue>(config, JobQueue::Ports{.store = *store,
+                                                              .artifacts = **artifacts,
+                                                              .service = service,
+                                                              .executor = executor,
+                                                              .codec_pool = codec_pool,
+                                                              .codec = *codec,
+                                                              .directory = directory,
+                                                              .loop = loops.loop(0),
+                                                              .log = log,
+                                                              .registry = registry});
   }
 
   std::vector<MountedProtocol> Protocols() {
     std::vector<MountedProtocol> protocols = {{.handler = &v2, .prefixes = {"/v2"}},
                                               {.handler = &metrics_page, .prefixes = {"/metrics"}}};
-    if (jobs != nullptr) protocols.push_back({.handler = &jobs->handler(), .prefixes = {"/v1/jobs"}});
+    if (jobs != nullptr) {
+      protocols.push_back({.handler = &jobs->handler(), .prefixes = {"/v1/jobs"}});
+      protocols.push_back({.handler = &jobs->images(), .prefixes = {api::openai::ImagesHandler::kRoot}});
+      protocols.push_back({.handler = &jobs->videos(), .prefixes = {api::openai::VideosHandler::kRoot}});
+      protocols.push_back(
+          {.handler = &(*artifacts)->handler(), .prefixes = {api::platform::ArtifactsHandler::kRoot}});
+    }
     protocols.push_back({.handler = &openai, .prefixes = {"/v1"}});
     return protocols;
   }
@@ -420,6 +434,7 @@ class Server::Parts {
     if (jobs != nullptr) jobs->Stop(Duration::zero());
     if (grpc != nullptr) grpc->Stop();
     if (http != nullptr) http->Stop();
+    if (artifacts.ok() && *artifacts != nullptr) (*artifacts)->Stop();
     catalog.Stop();
     counts.clear();
     loops.Stop();
@@ -434,7 +449,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   MEZZO_TRY(tenancy::Directory directory, MakeDirectory(config));
   std::unique_ptr<DataStore> store;
   if (config.jobs.enabled) {
-    MEZZO_TRY(store, DataStore::Open(config.data_dir));
+    MEZZO_TRY(store, DataStore::Open(config.data_dir, config.database));
   }
   auto parts = std::make_unique<Parts>(config, std::move(directory), std::move(store));
   MEZZO_TRY_VOID(parts->Start());

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "mezzo/app/artifacts_config.h"
 #include "mezzo/config/value.h"
 #include "mezzo/models/repository_catalog.h"
 #include "mezzo/observe/log.h"
@@ -66,6 +67,13 @@ struct EngineConfig {
   std::vector<ProviderLibrary> provider_libraries;
 };
 
+struct WorkersConfig {
+  std::string python = "python3";
+  std::vector<std::string> environment;
+  config::ByteSize memory_limit;
+  config::ByteSize max_shared = config::GiB(4);
+};
+
 struct DeviceConfig {
   std::uint32_t slots = 0;
   sched::Scheduler::Policy policy = sched::Scheduler::Policy::kFair;
@@ -100,10 +108,17 @@ struct SharedMemoryConfig {
   bool enabled = false;
 };
 
+struct DatabaseConfig {
+  config::Secret url;
+  std::size_t connections = 16;
+};
+
 struct JobsConfig {
   bool enabled = true;
   std::size_t slots = 8;
   std::size_t max_queued = 1'000'000;
+  Duration lease = std::chrono::seconds(30);
+  Duration retention = std::chrono::hours(24 * 30);
   bool webhooks_to_private = false;
   bool webhooks_over_http = false;
 };
@@ -118,6 +133,7 @@ struct ServerConfig {
   GrpcConfig grpc;
   ModelsConfig models;
   EngineConfig engine;
+  WorkersConfig workers;
   DeviceConfig device;
   std::vector<TenantConfig> tenants;
   bool insecure = false;
@@ -126,7 +142,9 @@ struct ServerConfig {
   LogConfig log;
   SharedMemoryConfig shared_memory;
   std::string data_dir = "mezzo-data";
+  DatabaseConfig database;
   JobsConfig jobs;
+  ArtifactsConfig artifacts;
   ShutdownConfig shutdown;
 };
 

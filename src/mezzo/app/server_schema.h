@@ -2,6 +2,7 @@
 
 #include <tuple>
 
+#include "mezzo/app/artifacts_schema.h"
 #include "mezzo/app/server_config.h"
 #include "mezzo/config/schema.h"
 
@@ -134,6 +135,21 @@ struct Schema<app::EngineConfig> {
   }
 };
 template <>
+struct Schema<app::WorkersConfig> {
+  static auto Fields() {
+    using C = app::WorkersConfig;
+    return std::tuple{
+        Field("python", &C::python, "Interpreter of models that name none; looked for in PATH."),
+        Field("environment", &C::environment,
+              "Variables that workers get of the server's environment, beside PATH, HOME and the like.",
+              Length(0, 64)),
+        Field("memory_limit", &C::memory_limit,
+              "What one process may use, unless its model says; 0: half of this host's memory."),
+        Field("max_shared", &C::max_shared, "Memory that one model shares with its processes for tensors.",
+              Range(MiB(1), GiB(1024)))};
+  }
+};
+template <>
 struct Schema<app::DeviceConfig> {
   static auto Fields() {
     using C = app::DeviceConfig;
@@ -201,10 +217,26 @@ struct Schema<app::JobsConfig> {
         Field("slots", &C::slots, "Jobs that run on this host at once; each has a thread.", Range(1, 256)),
         Field("max_queued", &C::max_queued, "Waiting jobs of one tier; more are refused with 429.",
               Range(1, 100'000'000)),
+        Field("lease", &C::lease,
+              "A job whose host has vanished runs elsewhere after this long. Renewed three times as often.",
+              Range(std::chrono::seconds(1), std::chrono::minutes(10))),
+        Field("retention", &C::retention, "How long ended jobs are kept.",
+              Range(std::chrono::hours(1), std::chrono::hours(24 * 3650))),
         Field("webhooks_to_private", &C::webhooks_to_private,
               "Let webhooks reach private and loopback addresses, not only public ones."),
         Field("webhooks_over_http", &C::webhooks_over_http,
               "Let webhooks go to http:// URLs, not only https://.")};
+  }
+};
+template <>
+struct Schema<app::DatabaseConfig> {
+  static auto Fields() {
+    using C = app::DatabaseConfig;
+    return std::tuple{Field("url", &C::url,
+                            "PostgreSQL that hosts share (postgresql://user:password@host/database). Empty: "
+                            "SQLite in data_dir, "
+                            "for one host."),
+                      Field("connections", &C::connections, "Connections to PostgreSQL.", Range(2, 256))};
   }
 };
 template <>
@@ -224,6 +256,7 @@ struct Schema<app::ServerConfig> {
         Field("grpc", &C::grpc, "gRPC: v2 protocol, health."),
         Field("models", &C::models, "Where models come from and how many stay loaded."),
         Field("engine", &C::engine, "ONNX Runtime."),
+        Field("workers", &C::workers, "The processes of Python models."),
         Field("device", &C::device, "The scheduler of the device's work."),
         Field("tenants", &C::tenants,
               "Who may call. Empty: one anonymous tenant with all scopes, on loopback only."),
@@ -235,7 +268,9 @@ struct Schema<app::ServerConfig> {
         Field("data_dir", &C::data_dir,
               "Folder for what must survive a restart; made when there is none, and locked against a second "
               "server."),
+        Field("database", &C::database, "Where jobs are kept."),
         Field("jobs", &C::jobs, "Durable jobs."),
+        Field("artifacts", &C::artifacts, "Where jobs put what they make."),
         Field("shutdown", &C::shutdown, "How the server ends.")};
   }
 };

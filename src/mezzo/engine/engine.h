@@ -9,6 +9,7 @@
 
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/result.h"
+#include "mezzo/engine/hosting.h"
 #include "mezzo/tensor/tensor.h"
 
 namespace mezzo::engine {
@@ -33,7 +34,13 @@ struct SessionFacts {
   bool has_loops = false;  ///< How long a run takes depends on the values, without a bound.
 };
 
-/// Stops a run from another thread. One per thread that runs; reused from run to run.
+/// How far a run has come, in the model's own steps; 0 of 0 when it does not tell.
+struct RunProgress {
+  std::uint32_t step = 0;
+  std::uint32_t steps = 0;
+};
+
+/// Watches and stops a run from another thread. One per thread that runs; reused from run to run.
 class RunControl {
  public:
   virtual ~RunControl() = default;
@@ -41,6 +48,8 @@ class RunControl {
   virtual void Terminate() = 0;
   /// Makes the control usable again after Terminate().
   virtual void Reset() = 0;
+  /// Of the run in progress, or of the last one. Thread-safe.
+  [[nodiscard]] virtual RunProgress progress() const { return {}; }
 };
 
 /// A loaded model, ready to run. Run() is thread-safe. Destroying it frees its memory; it must be idle.
@@ -60,6 +69,9 @@ class Session {
                                                   RunControl* control) = 0;
   /// A control for Run().
   [[nodiscard]] virtual std::unique_ptr<RunControl> NewRunControl() = 0;
+  /// Fails while the session can't be expected to run anything: its processes keep dying. For readiness; runs
+  /// are still allowed. Thread-safe, never blocks.
+  [[nodiscard]] virtual Result<void> Health() const { return {}; }
 };
 
 /// One execution provider asked for, with its options as the engine knows them.
@@ -69,13 +81,22 @@ struct ProviderChoice {
 };
 
 struct LoadRequest {
-  std::string model_path;  ///< A file below `root`; anything it refers to must lie below its own folder.
+  std::string model;       ///< Its name, for messages, logs and metrics.
+  std::string platform;    ///< Engine::platform() of the engine that is meant: "onnxruntime_onnx", "python".
+  std::string model_path;  ///< The model's file; anything it refers to must lie below its own folder. For
+                           ///< models that have none, their folder.
   /// Tried in order; the first that this host has is taken. Empty means CPU.
   std::vector<ProviderChoice> providers;
   /// 0 basic, 1 extended, 2 all optimisations.
   int optimization_level = 2;
   /// Dimensions by their symbolic names, fixed at load for static specialisation.
   std::vector<std::pair<std::string, std::int64_t>> fixed_dims;
+  /// Inputs and outputs of the configuration, for engines whose models may leave it to that to declare them.
+  std::vector<TensorSpec> declared_inputs;
+  std::vector<TensorSpec> declared_outputs;
+  std::int64_t instances = 1;  ///< Runs that will be made at once.
+  WorkerSettings worker;
+  Upstream upstream;
 };
 
 /// Loads models of one format. Thread-safe; loads may run side by side with runs.
@@ -85,7 +106,7 @@ class Engine {
   /// Blocks, possibly for seconds; call it on a background pool. Errors carry the engine's own reason:
   /// kInvalidArgument "model_invalid", kNotFound "model_file_missing", kUnavailable "provider_missing".
   virtual Result<std::unique_ptr<Session>> Load(const LoadRequest& request) = 0;
-  /// "onnxruntime_onnx", as v2 metadata calls it.
+  /// "onnxruntime_onnx", "python", "remote": as v2 metadata calls it.
   [[nodiscard]] virtual std::string platform() const = 0;
   /// What this host can use, best first: {"cuda", "cpu"}.
   [[nodiscard]] virtual std::vector<std::string> providers() const = 0;

@@ -8,10 +8,6 @@
 namespace mezzo::inference {
 namespace {
 
-VersionRuntime& RuntimeOf(const models::ModelVersion& version) {
-  return static_cast<VersionRuntime&>(*version.extension);
-}
-
 /// When the result stops being useful: the caller's deadline, or the model's default.
 TimePoint DeadlineOf(const runtime::Context& ctx, const models::ModelConfig& config, TimePoint now) {
   TimePoint deadline = ctx.deadline();
@@ -36,7 +32,7 @@ runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx,
   MEZZO_CO_TRY(models::VersionRef version, co_await FindVersion(ctx, call.model, call.version));
   const models::VersionRef kept = version;  // The record of the call outlives its run.
   auto answer = co_await RunOn(ctx, tenant, std::move(version), std::move(call), started);
-  if (!answer.ok()) RuntimeOf(*kept).RecordFailure(*tenant, answer.error(), clock_.Now() - started);
+  if (!answer.ok()) VersionRuntime::Of(*kept).RecordFailure(*tenant, answer.error(), clock_.Now() - started);
   if (span != nullptr) FinishSpan(std::move(span), ctx, *kept, *tenant, answer);
   co_return answer;
 }
@@ -56,11 +52,10 @@ runtime::Task<Result<InferenceAnswer>> LocalService::RunOn(runtime::Context ctx,
   runtime::Loop* home = runtime::Loop::Current();
   MEZZO_CHECK(home != nullptr);
 
-  VersionRuntime& runtime = RuntimeOf(*version);
+  VersionRuntime& runtime = VersionRuntime::Of(*version);
   CallItem item(plan, *home);
   item.tenant = sched::TenantIndex{tenant->index};
   item.model = runtime.model();
-  item.batch_key = plan.batch_key;
   item.cls = cls;
   item.deadline = DeadlineOf(ctx, *version->config, started);
 
@@ -120,7 +115,7 @@ void LocalService::FinishSpan(std::unique_ptr<observe::Span> span, const runtime
 }
 
 void LocalService::RecordEdges(const InferenceAnswer& answer, Duration admit, Duration encode) {
-  if (answer.served_by != nullptr) RuntimeOf(*answer.served_by).RecordEdges(admit, encode);
+  if (answer.served_by != nullptr) VersionRuntime::Of(*answer.served_by).RecordEdges(admit, encode);
 }
 
 Result<std::vector<ModelStatistics>> LocalService::Statistics(std::string_view model,
@@ -128,7 +123,7 @@ Result<std::vector<ModelStatistics>> LocalService::Statistics(std::string_view m
   std::vector<ModelStatistics> out;
   if (!model.empty() && !version.empty()) {
     MEZZO_TRY(const models::VersionRef found, catalog_.Acquire(model, version));
-    out.push_back(RuntimeOf(*found).Statistics());
+    out.push_back(VersionRuntime::Of(*found).Statistics());
     return out;
   }
   bool known = model.empty();
@@ -137,7 +132,7 @@ Result<std::vector<ModelStatistics>> LocalService::Statistics(std::string_view m
     known = true;
     if (entry.state != models::VersionState::kReady) continue;
     auto found = catalog_.Acquire(entry.name, entry.version);
-    if (found.ok()) out.push_back(RuntimeOf(**found).Statistics());
+    if (found.ok()) out.push_back(VersionRuntime::Of(**found).Statistics());
   }
   if (!known) {
     return NotFound("model_unknown", "Request for unknown model: '" + std::string(model) + "' is not found");

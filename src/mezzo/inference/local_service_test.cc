@@ -266,5 +266,38 @@ TEST_F(LocalServiceTest, ManyCallsFromManyThreadsAllEnd) {
   EXPECT_EQ(answered, 800);
 }
 
+TEST_F(LocalServiceTest, CallsShareABatchWhenTheirSharedNumberIsTheSame) {
+  std::vector<std::pair<std::int64_t, float>> runs;  // Rows and number; written by the one slot.
+  auto version =
+      MakeVersion({.inputs = {{"IN", {-1, 2}}, {"T", {}}}, .name = "n", .run = [&](auto inputs, auto*) {
+                     runs.emplace_back(inputs[0]->shape[0], FloatsOf(*inputs[1])[0]);
+                     return Result<std::vector<tensor::Tensor>>(std::vector<tensor::Tensor>{*inputs[0]});
+                   }});
+  auto config = std::make_shared<models::ModelConfig>(*version->config);
+  config->inputs[1].shared = true;
+  version->config = config;
+  version->extension = binder_.Bind(*version).value();
+  catalog_.Add(version);
+  doubler_.Close();
+  auto busy = Send(Call(1, 2));
+  doubler_.AwaitEntered(1);
+  std::vector<std::future<Result<InferenceAnswer>>> answers;
+  for (const float number : {7.0F, 8.0F, 7.0F})
+    answers.push_back(
+        Send(MakeCall("n", {{"IN", MakeFloats({1, 2}, {number, 0})}, {"T", MakeFloats({}, {number})}})));
+  while (executor_.totals().queued_items < 3) std::this_thread::yield();
+
+  doubler_.Open();
+
+  const float expected[] = {7, 8, 7};
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto answer = answers[i].get();
+    ASSERT_TRUE(answer.ok()) << answer.error().ToString();
+    EXPECT_EQ(FloatsOf(answer->outputs[0].tensor)[0], expected[i]);
+  }
+  EXPECT_THAT(runs, ::testing::UnorderedElementsAre(std::pair(2, 7.0F), std::pair(1, 8.0F)));
+  EXPECT_TRUE(busy.get().ok());
+}
+
 }  // namespace
 }  // namespace mezzo::inference

@@ -1,6 +1,7 @@
 #include "mezzo/inference/request_plan.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 namespace mezzo::inference {
@@ -79,7 +80,7 @@ Result<std::uint32_t> CountRows(const models::ModelVersion& version, const Reque
   if (limit <= 0) return 1;
   std::int64_t rows = -1;
   for (std::size_t i = 0; i < plan.inputs.size(); ++i) {
-    if (plan.inputs[i] == nullptr) continue;
+    if (plan.inputs[i] == nullptr || version.config->inputs[i].shared) continue;
     const std::int64_t own = plan.inputs[i]->shape[0];
     if (rows >= 0 && own != rows) {
       return InvalidArgument("batch_size",
@@ -98,12 +99,19 @@ Result<std::uint32_t> CountRows(const models::ModelVersion& version, const Reque
 }
 
 /// Requests with equal keys may share a batch: the same inputs are present, with equal dimensions behind the
-/// batch dimension (or, when the model pads, of equal rank).
+/// batch dimension (or, when the model pads, of equal rank), and what a batch has in common is equal.
 std::uint64_t BatchKey(const models::ModelConfig& config, const RequestPlan& plan) {
   KeyHash hash;
-  for (const tensor::Tensor* input : plan.inputs) {
+  for (std::size_t i = 0; i < plan.inputs.size(); ++i) {
+    const tensor::Tensor* input = plan.inputs[i];
     if (input == nullptr) {
       hash.Add(0);
+      continue;
+    }
+    if (config.inputs[i].shared) {
+      std::uint64_t bits = 0;
+      std::memcpy(&bits, input->data.data(), std::min(sizeof(bits), input->data.size()));
+      hash.Add(bits);
       continue;
     }
     hash.Add(input->shape.rank() + 1);

@@ -14,7 +14,7 @@ using tensor::Tensor;
 /// Of the inputs that tell a broken model from unsuitable values.
 constexpr ByteCount kMaxSampleBytes = ByteCount{64} << 20;
 
-CallItem& AsCall(sched::WorkItem* item) { return static_cast<CallItem&>(*item); }
+RuntimeItem& AsRun(sched::WorkItem* item) { return static_cast<RuntimeItem&>(*item); }
 
 /// The same bytes under another shape (Triton's reshape). The variable dimensions of `to` take those of
 /// `from` in order.
@@ -38,6 +38,20 @@ Tensor Relabel(Tensor tensor, const tensor::Shape& from, const tensor::Shape& to
 void Count(StatisticDuration& to, Duration time, std::uint64_t count = 1) {
   to.count += count;
   to.ns += static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0)) * count;
+}
+
+/// What the engine itself allows a run of a model that runs elsewhere, waiting for a process or another
+/// attempt included; zero for models that run here. Such runs take minutes by nature, and are ended by who
+/// runs them.
+Duration OwnRunLimit(const models::ModelConfig& config) {
+  constexpr std::chrono::minutes kWaits{1};
+  if (config.platform == models::kPythonPlatform) {
+    return config.worker.run_timeout + config.worker.cancel_grace + kWaits;
+  }
+  if (config.platform == models::kRemotePlatform) {
+    return config.upstream.timeout * (config.upstream.retries + 1) + kWaits;
+  }
+  return Duration::zero();
 }
 
 }  // namespace
@@ -66,30 +80,6 @@ InferenceMetrics::InferenceMetrics(observe::Registry& registry)
                                      "Device time that the latency model expected of the same batches.",
                                      observe::MetricType::kCounter, {"model", "version"})) {}
 
-void CallItem::Finish(const Error* error, const sched::RunReport& run_report) {
-  report = run_report;
-  if (error != nullptr) {
-    result.emplace(*error);
-    // Never resumed here: this may be inside a cancellation callback that the coroutine still has registered.
-    home_.PostResume(waiting_);
-    return;
-  }
-  if (runtime::Loop::Current() == &home_) {
-    waiting_.resume();
-  } else {
-    home_.PostResume(waiting_);
-  }
-}
-
-bool CallItem::Awaiter::await_suspend(std::coroutine_handle<> handle) {
-  item.waiting_ = handle;
-  auto submitted = executor.Submit(item);
-  if (submitted.ok())
-    return true;  // `this` may be gone by now: the item can have finished on another thread.
-  refused.emplace(std::move(submitted).error());
-  return false;
-}
-
 VersionRuntime::VersionRuntime(const models::ModelVersion& version, sched::DeviceExecutor& executor,
                                InferenceMetrics& metrics, const Clock& clock, std::size_t default_max_queued)
     : version_(version), executor_(executor), metrics_(metrics), clock_(clock) {
@@ -116,6 +106,7 @@ VersionRuntime::VersionRuntime(const models::ModelVersion& version, sched::Devic
   options.max_queue_delay = config.max_queue_delay;
   // Else one long run would hold up an I/O thread, and everybody on it.
   options.may_run_long = version.session->facts().has_loops;
+  options.watchdog_floor = std::max(options.watchdog_floor, OwnRunLimit(config));
   if (version.timing) {
     options.prior_cost = version.timing->solo;
     options.prior_marginal = version.timing->marginal;
@@ -153,11 +144,11 @@ sched::RunOutcome VersionRuntime::Run(const sched::Batch& batch, std::uint32_t s
     // One input that the model can't take must not fail its neighbours.
     for (std::size_t i = 0; i < items.size(); ++i) {
       std::optional<Error> own;
-      if (!RunTogether(items.subspan(i, 1), slot, own)) AsCall(items[i]).result.emplace(*std::move(own));
+      if (!RunTogether(items.subspan(i, 1), slot, own)) AsRun(items[i]).result.emplace(*std::move(own));
     }
     return outcome;
   }
-  for (sched::WorkItem* item : items) AsCall(item).result.emplace(*error);
+  for (sched::WorkItem* item : items) AsRun(item).result.emplace(*error);
   return outcome;
 }
 
@@ -175,13 +166,13 @@ sched::RunOutcome VersionRuntime::Blame(const Error& error, std::uint32_t slot) 
 bool VersionRuntime::RunTogether(std::span<sched::WorkItem* const> items, std::uint32_t slot,
                                  std::optional<Error>& error) {
   const TimePoint started = clock_.Now();
-  const RequestPlan& first = AsCall(items[0]).plan();
+  const RequestPlan& first = AsRun(items[0]).plan();
   const std::size_t input_count = first.inputs.size();
 
   // What the batch computes is the union of what its calls want; usually all want the same.
   std::vector<std::size_t> wanted = first.wanted;
   for (std::size_t i = 1; i < items.size(); ++i) {
-    const RequestPlan& plan = AsCall(items[i]).plan();
+    const RequestPlan& plan = AsRun(items[i]).plan();
     if (plan.wanted == first.wanted) continue;
     for (const std::size_t output : plan.wanted) {
       if (std::find(wanted.begin(), wanted.end(), output) == wanted.end()) wanted.push_back(output);
@@ -194,8 +185,8 @@ bool VersionRuntime::RunTogether(std::span<sched::WorkItem* const> items, std::u
     gathered.reserve(input_count);
     std::vector<const Tensor*> parts(items.size());
     for (std::size_t k = 0; k < input_count; ++k) {
-      if (first.inputs[k] == nullptr) continue;
-      for (std::size_t i = 0; i < items.size(); ++i) parts[i] = AsCall(items[i]).plan().inputs[k];
+      if (first.inputs[k] == nullptr || version_.config->inputs[k].shared) continue;
+      for (std::size_t i = 0; i < items.size(); ++i) parts[i] = AsRun(items[i]).plan().inputs[k];
       gathered.push_back(GatherRows(parts));
       inputs[k] = &gathered.back();
     }
@@ -241,8 +232,8 @@ bool VersionRuntime::RunTogether(std::span<sched::WorkItem* const> items, std::u
   Scatter(items, wanted, *outputs);
   const TimePoint ended = clock_.Now();
   for (sched::WorkItem* item : items) {
-    AsCall(item).gather = running - started;
-    AsCall(item).scatter = ended - ran;
+    AsRun(item).gather = running - started;
+    AsRun(item).scatter = ended - ran;
   }
   CountBatch(rows, running - started, ran - running, ended - ran);
   return true;
@@ -251,12 +242,12 @@ bool VersionRuntime::RunTogether(std::span<sched::WorkItem* const> items, std::u
 void VersionRuntime::Scatter(std::span<sched::WorkItem* const> items, std::span<const std::size_t> computed,
                              std::vector<Tensor>& outputs) const {
   if (items.size() == 1) {
-    AsCall(items[0]).result.emplace(std::move(outputs));
+    AsRun(items[0]).result.emplace(std::move(outputs));
     return;
   }
   std::int64_t row = 0;
   for (sched::WorkItem* item : items) {
-    CallItem& call = AsCall(item);
+    RuntimeItem& call = AsRun(item);
     std::vector<Tensor> own;
     own.reserve(call.plan().wanted.size());
     for (const std::size_t output : call.plan().wanted) {
@@ -268,7 +259,7 @@ void VersionRuntime::Scatter(std::span<sched::WorkItem* const> items, std::span<
   }
 }
 
-Tensor VersionRuntime::RowsOf(const Tensor& output, std::size_t index, const CallItem& item,
+Tensor VersionRuntime::RowsOf(const Tensor& output, std::size_t index, const RuntimeItem& item,
                               std::int64_t first) const {
   Tensor rows = tensor::SliceRows(output, first, item.rows);
   if (version_.config->ragged != models::RaggedPolicy::kPad) return rows;
@@ -324,7 +315,7 @@ VersionRuntime::TenantSeries& VersionRuntime::SeriesFor(const tenancy::Tenant& t
   return *series;
 }
 
-void VersionRuntime::RecordSuccess(const tenancy::Tenant& tenant, const CallItem& item, Duration total) {
+void VersionRuntime::RecordSuccess(const tenancy::Tenant& tenant, const RuntimeItem& item, Duration total) {
   const Duration queued = item.report.queued;
   const Duration run = item.report.run - item.gather - item.scatter;
   stages_.queue->Observe(queued);

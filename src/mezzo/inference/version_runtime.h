@@ -1,6 +1,5 @@
 #pragma once
 
-#include <coroutine>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,11 +7,10 @@
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
-#include "mezzo/inference/request_plan.h"
+#include "mezzo/inference/runtime_item.h"
 #include "mezzo/inference/service.h"
 #include "mezzo/models/catalog.h"
 #include "mezzo/observe/metrics.h"
-#include "mezzo/runtime/loop.h"
 #include "mezzo/sched/device_executor.h"
 
 namespace mezzo::inference {
@@ -31,38 +29,6 @@ struct InferenceMetrics {
       predicted_time;  ///< model, version: what the latency model expected of the same batches
 };
 
-/// One call in the scheduler. Lives in the frame of the coroutine that awaits it.
-class CallItem final : public sched::DeviceItem {
- public:
-  CallItem(const RequestPlan& plan, runtime::Loop& home) : plan_(plan), home_(home) { rows = plan.rows; }
-
-  void Finish(const Error* error, const sched::RunReport& report) override;
-
-  [[nodiscard]] const RequestPlan& plan() const { return plan_; }
-  /// Set by the runner: this call's outputs, in the plan's order, or its own error.
-  std::optional<Result<std::vector<tensor::Tensor>>> result;
-  sched::RunReport report;
-  Duration gather{};
-  Duration scatter{};
-
-  /// Awaits the end of the item, after Submit succeeded within await_suspend.
-  struct Awaiter {
-    CallItem& item;
-    sched::DeviceExecutor& executor;
-    std::optional<Error> refused;
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
-    bool await_suspend(std::coroutine_handle<> handle);
-    /// The refusal, if Submit failed.
-    std::optional<Error> await_resume() { return std::move(refused); }
-  };
-  [[nodiscard]] Awaiter Run(sched::DeviceExecutor& executor) { return {*this, executor, std::nullopt}; }
-
- private:
-  const RequestPlan& plan_;
-  runtime::Loop& home_;
-  std::coroutine_handle<> waiting_;
-};
-
 /// A loaded version's place in the device's scheduler: gathers its batches, runs them, scatters the answers,
 /// counts. Thread-safe.
 class VersionRuntime final : public models::VersionExtension, public sched::BatchRunner {
@@ -71,12 +37,16 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
                  InferenceMetrics& metrics, const Clock& clock, std::size_t default_max_queued);
   ~VersionRuntime() override;
 
+  /// Of a version that a RuntimeBinder has bound.
+  [[nodiscard]] static VersionRuntime& Of(const models::ModelVersion& version) {
+    return static_cast<VersionRuntime&>(*version.extension);
+  }
   [[nodiscard]] sched::ModelIndex model() const { return model_; }
 
   sched::RunOutcome Run(const sched::Batch& batch, std::uint32_t slot) override;
   void Stop(std::uint32_t slot) override;
 
-  void RecordSuccess(const tenancy::Tenant& tenant, const CallItem& item, Duration total) EXCLUDES(mu_);
+  void RecordSuccess(const tenancy::Tenant& tenant, const RuntimeItem& item, Duration total) EXCLUDES(mu_);
   void RecordFailure(const tenancy::Tenant& tenant, const Error& error, Duration total) EXCLUDES(mu_);
   void RecordEdges(Duration admit, Duration encode) {
     stages_.admit->Observe(admit);
@@ -101,7 +71,7 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
       EXCLUDES(mu_);
   void Scatter(std::span<sched::WorkItem* const> items, std::span<const std::size_t> computed,
                std::vector<tensor::Tensor>& outputs) const;
-  tensor::Tensor RowsOf(const tensor::Tensor& output, std::size_t index, const CallItem& item,
+  tensor::Tensor RowsOf(const tensor::Tensor& output, std::size_t index, const RuntimeItem& item,
                         std::int64_t first) const;
   engine::RunControl* ControlFor(std::uint32_t slot) EXCLUDES(mu_);
   TenantSeries& SeriesFor(const tenancy::Tenant& tenant) REQUIRES(mu_);

@@ -214,6 +214,23 @@ Result<JobState> JobStore::Cancel(const TenantId& tenant, const JobId& id, TimeP
   return state;
 }
 
+Result<void> JobStore::Delete(const TenantId& tenant, const JobId& id, TimePoint deadline) {
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    MEZZO_TRY(
+        const SqlRows deleted,
+        session.Run("DELETE FROM jobs WHERE id = $1 AND tenant = $2 AND state IN ('succeeded', 'failed', "
+                    "'cancelled') RETURNING id",
+                    {id.str(), tenant.str()}));
+    if (!deleted.empty()) return {};
+    MEZZO_TRY(const SqlRows row,
+              session.Run("SELECT state FROM jobs WHERE id = $1 AND tenant = $2", {id.str(), tenant.str()}));
+    if (row.empty()) return NotFound("job_unknown", "there is no job '" + id.str() + "'");
+    return FailedPrecondition("job_not_ended",
+                              "job '" + id.str() + "' has not ended: it is " + row.Text(0, 0));
+  };
+  return db_.Transact(work, deadline);
+}
+
 Result<JobId> JobStore::Retry(const TenantId& tenant, const JobId& id, TimePoint deadline) {
   NewJob again;
   const auto read = [&](SqlSession& session) -> Result<void> {

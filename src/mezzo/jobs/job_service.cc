@@ -107,4 +107,10 @@ runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId te
   co_return co_await runtime::Offload(ports_.pool, retry);
 }
 
+runtime::Task<Result<void>> JobService::Delete(runtime::Context ctx, TenantId tenant, JobId id) {
+  const TimePoint deadline = Limit(ctx);
+  const auto forget = [&] { return ports_.store.Delete(tenant, id, deadline); };
+  co_return co_await runtime::Offload(ports_.pool, forget);
+}
+
 }  // namespace mezzo::jobs

@@ -47,6 +47,7 @@ class JobService {
   runtime::Task<Result<JobReader::Page>> List(runtime::Context ctx, JobReader::ListRequest request);
   runtime::Task<Result<JobState>> Cancel(runtime::Context ctx, TenantId tenant, JobId id);
   runtime::Task<Result<JobId>> Retry(runtime::Context ctx, TenantId tenant, JobId id);
+  runtime::Task<Result<void>> Delete(runtime::Context ctx, TenantId tenant, JobId id);
 
   [[nodiscard]] std::string KindNames() const;
 

@@ -91,6 +91,9 @@ class JobStore {
   Result<JobState> Cancel(const TenantId& tenant, const JobId& id, TimePoint deadline);
   /// Queues a failed or cancelled job once more with fresh budgets, as a new job; its id.
   Result<JobId> Retry(const TenantId& tenant, const JobId& id, TimePoint deadline);
+  /// Forgets a job that has ended; its usage and a webhook that is on its way stay. kNotFound "job_unknown",
+  /// kFailedPrecondition "job_not_ended".
+  Result<void> Delete(const TenantId& tenant, const JobId& id, TimePoint deadline);
 
   struct Swept {
     std::size_t due = 0;          ///< Scheduled jobs whose time has come.

@@ -56,7 +56,7 @@ class Script {
 
   std::string Write(const std::vector<SubtitleTrack>& tracks) {
     for (std::size_t i = 0; i < storyboard_.shots.size(); ++i) AddTitle(i);
-    for (const SubtitleTrack& track : tracks) AddSubtitles(track);
+    for (const SubtitleTrack& track : tracks) AddSubtitles(track, tracks);
     if (events_.empty()) return {};
     return Head() + events_;
   }
@@ -66,11 +66,12 @@ class Script {
     return storyboard_.subtitles.burn[0] && storyboard_.subtitles.burn[1];
   }
   [[nodiscard]] int BottomMargin() const { return Pixels(kBottomMargin, frame_.height); }
-  /// How high above the bottom Chinese subtitles stand: above two lines of English when there are both.
-  [[nodiscard]] int FirstSubtitleMargin() const {
-    const int second = Pixels(2 * kSecondSubtitleSize * kLineHeight, short_side_);
-    return BottomMargin() + (BurnsBoth() ? second : 0);
+  /// How high above the bottom Chinese subtitles stand over this many lines of English.
+  [[nodiscard]] int MarginOver(int lines) const {
+    return BottomMargin() + Pixels(lines * kSecondSubtitleSize * kLineHeight, short_side_);
   }
+  /// The most that it can be.
+  [[nodiscard]] int FirstSubtitleMargin() const { return MarginOver(BurnsBoth() ? 2 : 0); }
 
   /// Titles at the bottom stand above two lines of whatever is burned in.
   [[nodiscard]] int LowerTitleMargin() const {
@@ -110,14 +111,32 @@ class Script {
            "\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n";
   }
 
-  void AddEvent(int layer, Span span, std::string_view style, const std::string& text) {
-    events_ += fmt::format("Dialogue: {},{},{},{},,0,0,0,,{}\n", layer, Time(span.start), Time(span.end),
-                           style, text);
+  /// Margin 0 is the style's.
+  void AddEvent(int layer, Span span, std::string_view style, int margin, const std::string& text) {
+    events_ += fmt::format("Dialogue: {},{},{},{},,0,0,{},,{}\n", layer, Time(span.start), Time(span.end),
+                           style, margin, text);
   }
 
-  void AddSubtitles(const SubtitleTrack& track) {
+  void AddSubtitles(const SubtitleTrack& track, const std::vector<SubtitleTrack>& tracks) {
     if (!storyboard_.subtitles.burn[static_cast<std::size_t>(track.language)]) return;
-    for (const Cue& cue : track.cues) AddEvent(2, cue.span, LanguageTag(track.language), EscapeAss(cue.text));
+    const bool stacked = BurnsBoth() && track.language == Language::kChinese;
+    for (const Cue& cue : track.cues) {
+      const int margin = stacked ? MarginOver(EnglishLinesDuring(cue.span, tracks)) : 0;
+      AddEvent(2, cue.span, LanguageTag(track.language), margin, EscapeAss(cue.text));
+    }
+  }
+
+  /// The most lines that English has at any time of `span`.
+  static int EnglishLinesDuring(Span span, const std::vector<SubtitleTrack>& tracks) {
+    std::ptrdiff_t most = 0;
+    for (const SubtitleTrack& track : tracks) {
+      if (track.language != Language::kEnglish) continue;
+      for (const Cue& cue : track.cues) {
+        if (cue.span.start >= span.end || cue.span.end <= span.start) continue;
+        most = std::max(most, std::count(cue.text.begin(), cue.text.end(), '\n') + 1);
+      }
+    }
+    return static_cast<int>(most);
   }
 
   void AddTitle(std::size_t index);
@@ -151,11 +170,11 @@ void Script::AddTitle(std::size_t index) {
     const int bar = std::max(4, size / 10);
     const int bottom = frame_.height - LowerTitleMargin();
     const std::string shape = fmt::format("m 0 0 l {0} 0 {0} {1} 0 {1}", bar, height);
-    AddEvent(1, span, "bar",
+    AddEvent(1, span, "bar", 0,
              fmt::format("{{\\pos({},{})\\fad({},{})\\p1}}{}", side, bottom - height, fade, fade, shape));
     const int left = side + 3 * bar;
     const int middle = bottom - height / 2;
-    AddEvent(1, span, "title",
+    AddEvent(1, span, "title", 0,
              fmt::format("{{\\an4\\move({},{},{},{},0,{})\\fad({},{})}}{}", left + way, middle, left, middle,
                          fade, fade, fade, text));
     return;
@@ -163,7 +182,7 @@ void Script::AddTitle(std::size_t index) {
   const int x = frame_.width / 2;
   const int y =
       shot.text_place == TextPlace::kCenter ? frame_.height / 2 : Pixels(0.10, frame_.height) + height / 2;
-  AddEvent(1, span, "title",
+  AddEvent(1, span, "title", 0,
            fmt::format("{{\\an5\\move({},{},{},{},0,{})\\fad({},{})}}{}", x, y + way, x, y, fade, fade, fade,
                        text));
 }

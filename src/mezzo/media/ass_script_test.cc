@@ -85,23 +85,26 @@ TEST(EscapeAss, NothingIsLeftThatHasAMeaning) {
   EXPECT_EQ(EscapeAss("中文, plain"), "中文, plain");
 }
 
-TEST(AssScript, StacksBothLanguagesWithoutOverlap) {
+/// The vertical margin of the first event of a style.
+int MarginOf(const std::string& script, const std::string& style) {
+  const std::string before = "," + style + ",,0,0,";
+  const std::size_t at = script.find(before);
+  return at == std::string::npos ? -1 : std::stoi(script.substr(at + before.size()));
+}
+
+TEST(AssScript, ChineseStandsRightAboveTheLinesOfEnglishThatThereAre) {
   Storyboard storyboard = WithText("", "你好");
-  storyboard.shots[1].subtitles[1] = "Hello";
-  const auto margin_of = [](const std::string& script, const std::string& style) {
-    const std::size_t line = script.find("Style: " + style + ",");
-    const std::string text = script.substr(line, script.find('\n', line) - line);
-    const std::size_t last = text.rfind(',');
-    const std::size_t before = text.rfind(',', last - 1);
-    return std::stoi(text.substr(before + 1, last - before - 1));
-  };
-  const int alone = margin_of(ScriptOf(storyboard), "zh");
+  EXPECT_EQ(MarginOf(ScriptOf(storyboard), "zh"), 0) << "alone: the style's";
   storyboard.subtitles.burn[1] = true;
+  const int none = MarginOf(ScriptOf(storyboard), "zh");
+  storyboard.shots[1].subtitles[1] = "Hello";
+  const int one = MarginOf(ScriptOf(storyboard), "zh");
+  storyboard.shots[1].subtitles[1] = "A sentence that is certainly too long to stand on a single line";
+  const int two = MarginOf(ScriptOf(storyboard), "zh");
 
-  const std::string script = ScriptOf(storyboard);
-
-  EXPECT_EQ(margin_of(script, "en"), alone);
-  EXPECT_GE(margin_of(script, "zh"), alone + 2 * 39) << "above two lines of English";
+  EXPECT_GT(none, 0);
+  EXPECT_GE(one, none + 39) << "a line of English";
+  EXPECT_NEAR(two - one, one - none, 1);
 }
 
 }  // namespace

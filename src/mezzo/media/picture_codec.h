@@ -1,22 +1,14 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/result.h"
 #include "mezzo/media/picture.h"
 #include "mezzo/media/picture_header.h"
+#include "mezzo/media/picture_limits.h"
 
 namespace mezzo::media {
-
-/// What a picture that somebody else made may cost. Exact: a picture at a limit passes, one beyond is
-/// refused.
-struct PictureLimits {
-  ByteCount max_bytes = ByteCount{20} << 20U;  ///< Of the file.
-  std::uint64_t max_pixels = 50'000'000;       ///< Width × height, as the file says.
-  int max_side = 16'384;
-};
 
 /// Reads and writes PNG, JPEG and WebP. Thread-safe. Blocks; for pools.
 class PictureCodec {

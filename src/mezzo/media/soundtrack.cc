@@ -46,14 +46,15 @@ Result<Soundtrack> MakeSoundtrack(const Storyboard& storyboard, const Soundtrack
     const Shot& shot = storyboard.shots[i];
     if (shot.speech.empty()) continue;
     const Span span = timeline.shot_span(i);
-    const Duration room = span.end - span.start - kLead;
+    const Duration lead = std::min(kLead, (span.end - span.start) / 4);
+    const Duration room = span.end - span.start - lead;
     MEZZO_TRY(Speech speech, tools.speech.Speak(shot.speech, storyboard.speech_language, room, deadline));
     if (speech.duration() > room) {
       out.notes.push_back(fmt::format("the speech of shots[{}] takes {:.1f} s and was cut after {:.1f} s", i,
                                       Seconds(speech.duration()), Seconds(room)));
       Cut(speech, room);
     }
-    parts.push_back({span.start + kLead, std::move(speech)});
+    parts.push_back({span.start + lead, std::move(speech)});
   }
   if (!storyboard.music.has_value() && parts.empty()) return out;
   Mixer::Options options{.length = timeline.duration()};

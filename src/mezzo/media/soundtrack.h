@@ -29,9 +29,9 @@ struct Soundtrack {
       notes;  ///< What could not be done, for the result: "the speech of shots[2] was cut ...".
 };
 
-/// Opens the music, speaks the texts and finds the levels. Speech begins 0.2 s after its shot and must fit
-/// into it: it is spoken faster if need be, and cut with a note when that is not enough. Fails as the tools
-/// do.
+/// Opens the music, speaks the texts and finds the levels. Speech begins 0.2 s after its shot (sooner in one
+/// below 0.8 s) and must fit into it: it is spoken faster if need be, and cut with a note when that is not
+/// enough. Fails as the tools do.
 Result<Soundtrack> MakeSoundtrack(const Storyboard& storyboard, const SoundtrackTools& tools,
                                   TimePoint deadline);
 

@@ -70,9 +70,11 @@ void CompleteBatching(const DeclaredConfig& declared, const SessionFacts& facts,
     if (reading == Reading::kUnknown) reading = ReadDims(config.outputs, facts.outputs);
   }
   const bool fixed = std::any_of(config.inputs.begin(), config.inputs.end(), [&](const TensorConfig& tensor) {
-    return !declared.dims_may_exclude_batch && (tensor.shape.rank() == 0 || tensor.shape[0] != -1);
+    return !declared.pipeline_part && !declared.dims_may_exclude_batch &&
+           (tensor.shape.rank() == 0 || tensor.shape[0] != -1);
   });
-  config.max_batch_size = IsBatchable(facts) && reading != Reading::kWhole && !fixed ? default_max_batch : 0;
+  const bool batchable = declared.pipeline_part ? IsBatchablePart(facts) : IsBatchable(facts);
+  config.max_batch_size = batchable && reading != Reading::kWhole && !fixed ? default_max_batch : 0;
   if (config.max_batch_size > 0 && reading == Reading::kWithoutBatch) {
     AddBatch(config.inputs);
     AddBatch(config.outputs);
@@ -156,17 +158,25 @@ Result<void> MatchOutputs(const std::string& subject, const SessionFacts& facts,
   return {};
 }
 
+constexpr const char* kInput = "input";
+
+/// A scalar that is no string.
+bool IsNumber(const TensorSpec& spec) {
+  return spec.shape.rank() == 0 && spec.dtype != tensor::DType::kBytes;
+}
+
 /// With max_batch_size the first dimension of everything is the batch.
 Result<void> CheckBatchDimension(const std::string& subject, const SessionFacts& facts,
-                                 const ModelConfig& config) {
+                                 const ModelConfig& config, bool part) {
   if (config.max_batch_size == 0) return {};
   const auto check = [&](const char* what, const TensorSpec& spec) -> Result<void> {
+    if (part && what == kInput && IsNumber(spec)) return {};
     if (spec.shape.rank() > 0 && spec.shape[0] == -1) return {};
     return Mismatch(subject + "max_batch_size is " + std::to_string(config.max_batch_size) +
                     ", but the model's " + what + " " + Quoted(spec.name) + " has the shape " +
                     spec.shape.ToString() + " without a variable first dimension; set max_batch_size to 0");
   };
-  for (const TensorSpec& spec : facts.inputs) MEZZO_TRY_VOID(check("input", spec));
+  for (const TensorSpec& spec : facts.inputs) MEZZO_TRY_VOID(check(kInput, spec));
   for (const TensorSpec& spec : facts.outputs) MEZZO_TRY_VOID(check("output", spec));
   return {};
 }
@@ -194,12 +204,21 @@ Result<void> CheckWarmups(const std::string& subject, const ModelConfig& config)
   return {};
 }
 
+bool Varies(const TensorSpec& spec) { return spec.shape.rank() > 0 && spec.shape[0] == -1; }
+
 }  // namespace
+
+bool IsBatchablePart(const SessionFacts& facts) {
+  const auto fits = [](const TensorSpec& spec) { return Varies(spec) || IsNumber(spec); };
+  return std::any_of(facts.inputs.begin(), facts.inputs.end(), Varies) && !facts.outputs.empty() &&
+         std::all_of(facts.inputs.begin(), facts.inputs.end(), fits) &&
+         std::all_of(facts.outputs.begin(), facts.outputs.end(), Varies);
+}
 
 bool IsBatchable(const SessionFacts& facts) {
   std::set<std::string_view> symbols;
   const auto varies = [&symbols](const TensorSpec& spec) {
-    if (spec.shape.rank() == 0 || spec.shape[0] != -1) return false;
+    if (!Varies(spec)) return false;
     // tf2onnx numbers the dimensions it knows nothing about; such a name says no more than none.
     const bool named =
         !spec.symbols.empty() && !spec.symbols[0].empty() && !spec.symbols[0].starts_with("unk__");
@@ -217,9 +236,14 @@ Result<ModelConfig> CompleteConfig(const DeclaredConfig& declared, const Session
   ModelConfig config = declared.config;
   const std::string subject = (declared.source.empty() ? "model" : declared.source) + ": ";
   CompleteBatching(declared, facts, default_max_batch, config);
-  MEZZO_TRY_VOID(CheckBatchDimension(subject, facts, config));
+  MEZZO_TRY_VOID(CheckBatchDimension(subject, facts, config, declared.pipeline_part));
   MEZZO_TRY_VOID(MatchInputs(subject, facts, config));
   MEZZO_TRY_VOID(MatchOutputs(subject, facts, config));
+  if (declared.pipeline_part && config.max_batch_size > 0) {
+    for (TensorConfig& input : config.inputs) {
+      input.shared = input.shape.rank() == 0 && input.dtype != tensor::DType::kBytes;
+    }
+  }
   for (const std::int64_t size : config.preferred_batch_sizes) {
     if (config.max_batch_size > 0 && size > config.max_batch_size) {
       return Mismatch(subject + "the preferred batch size " + std::to_string(size) +

@@ -56,6 +56,24 @@ TEST(CompleteConfig, DifferentSymbolsOfTheFirstDimensionAreNoBatch) {
   EXPECT_EQ(CompleteConfig(DeclaredConfig(), facts, 32)->max_batch_size, 0);
 }
 
+TEST(CompleteConfig, ThePartOfAPipelineBatchesAroundANumberThatItsRowsShare) {
+  engine::SessionFacts unet = Facts(Spec("sample", {-1, 4, -1, -1}, {"batch", "", "h", "w"}),
+                                    Spec("out_sample", {-1, 4, -1, -1}, {"rows", "", "h", "w"}));
+  unet.inputs.push_back(Spec("timestep", {}));
+  DeclaredConfig part;
+  part.pipeline_part = true;
+
+  const auto config = CompleteConfig(part, unet, 32);
+
+  ASSERT_TRUE(config.ok()) << config.error().ToString();
+  EXPECT_EQ(config->max_batch_size, 32);
+  EXPECT_FALSE(config->inputs[0].shared);
+  EXPECT_TRUE(config->inputs[1].shared);
+  const auto alone = CompleteConfig(DeclaredConfig(), unet, 32);
+  ASSERT_TRUE(alone.ok());
+  EXPECT_EQ(alone->max_batch_size, 0);
+}
+
 TEST(CompleteConfig, NamesThatAConverterMadeUpAreNoNames) {
   const auto facts = Facts(Spec("x", {-1, 4}, {"unk__214", ""}), Spec("y", {-1, 2}, {"unk__215", ""}));
 

@@ -120,7 +120,7 @@ Result<void> CheckWarmups(std::string_view source, const ModelConfig& c) {
 }  // namespace
 
 Result<void> CheckConfig(const ModelConfig& config, std::string_view source) {
-  if (!IsSafeName(config.file)) {
+  if (!config.file.empty() && !IsSafeName(config.file)) {
     return Bad(source, "the model file '" + Printable(config.file) + "' must be a plain file name");
   }
   MEZZO_TRY_VOID(CheckVersionPolicy(source, config.version_policy));

@@ -16,6 +16,9 @@ struct DeclaredConfig {
   bool has_max_batch_size = false;  ///< The file decides about batching; otherwise the model's shapes do.
   /// Triton's dims leave the batch dimension out when the model batches; model.yaml's shapes never do.
   bool dims_may_exclude_batch = false;
+  /// A part of a pipeline: numbers among its inputs are shared by the rows of a batch (TensorConfig::shared),
+  /// and its variable first dimensions are the batch whatever their symbols are.
+  bool pipeline_part = false;
 };
 
 /// Bounds on the numbers of a configuration, whatever its format.

@@ -332,6 +332,48 @@ TEST(ModelYaml, LeavesBatchingToTheModelUnlessSaid) {
   EXPECT_TRUE(Yaml("weight: 2").config.dynamic_batching);
 }
 
+TEST(ModelYaml, SaysHowAPythonModelsProcessesAreKept) {
+  const ModelConfig c =
+      Yaml("worker: {python: /venv/bin/python, memory_limit: 2GiB, run_timeout: 1h}").config;
+
+  EXPECT_EQ(c.platform, kPythonPlatform);
+  EXPECT_EQ(c.worker.python, "/venv/bin/python");
+  EXPECT_EQ(c.worker.memory_limit, ByteCount{2} << 30U);
+  EXPECT_EQ(c.worker.run_timeout, std::chrono::hours(1));
+  EXPECT_EQ(c.worker.hang_timeout, engine::WorkerSettings().hang_timeout);
+}
+
+TEST(ModelYaml, NamesAnUpstream) {
+  const ModelConfig c = Yaml(R"(
+upstream:
+  protocol: openai_images
+  url: https://pictures.example:8443/api
+  model: painter
+  headers: {Authorization: 'Bearer env:UPSTREAM_KEY'}
+  timeout: 3m
+  retries: 0
+)")
+                            .config;
+
+  EXPECT_EQ(c.platform, kRemotePlatform);
+  EXPECT_EQ(c.upstream.protocol, engine::UpstreamProtocol::kOpenAiImages);
+  EXPECT_EQ(c.upstream.url, "https://pictures.example:8443/api");
+  EXPECT_EQ(c.upstream.model, "painter");
+  EXPECT_EQ(c.upstream.headers.at(0).second, "Bearer env:UPSTREAM_KEY");
+  EXPECT_EQ(c.upstream.timeout, std::chrono::minutes(3));
+  EXPECT_EQ(c.upstream.retries, 0);
+}
+
+TEST(ModelYaml, HostingBelongsToItsPlatform) {
+  EXPECT_THAT(YamlError("platform: remote"), HasSubstr("'upstream' belongs to the platform 'remote'"));
+  EXPECT_THAT(YamlError("{platform: python, upstream: {url: 'http://h', model: m}}"),
+              HasSubstr("'upstream' belongs to the platform 'remote'"));
+  EXPECT_THAT(YamlError("{platform: onnxruntime_onnx, worker: {}}"),
+              HasSubstr("'worker' belongs to the platform 'python'"));
+  EXPECT_THAT(YamlError("upstream: {url: 'http://h'}"), HasSubstr("model"));
+  EXPECT_THAT(YamlError("worker: {hang_timeout: 1ms}"), HasSubstr("hang_timeout"));
+}
+
 TEST(ModelYaml, NamesWhatIsWrong) {
   EXPECT_THAT(YamlError("batching:\n  max_batchsize: 3"), HasSubstr("model.yaml:2:3"));
   EXPECT_THAT(YamlError("batching:\n  max_batchsize: 3"), HasSubstr("max_batch_size"));

@@ -24,6 +24,11 @@ enum class RaggedPolicy : std::uint8_t {
   kPad,       ///< Shorter ones are padded at the end with zeros along their variable dimensions.
 };
 
+/// What runs a model: engine::Engine::platform().
+inline constexpr const char* kOnnxPlatform = "onnxruntime_onnx";
+inline constexpr const char* kPythonPlatform = "python";
+inline constexpr const char* kRemotePlatform = "remote";
+
 struct TensorConfig {
   std::string name;
   tensor::DType dtype = tensor::DType::kFp32;
@@ -33,6 +38,8 @@ struct TensorConfig {
   /// is not `shape`. Both have equally many elements in a row; the inference service relabels the bytes.
   std::optional<tensor::Shape> engine_shape;
   bool optional = false;
+  /// A number (rank 0) that all rows of a batch have in common: calls share a batch when it is the same.
+  bool shared = false;
   std::string label_file;           ///< Below the model's folder; for the classification extension.
   std::vector<std::string> labels;  ///< Its lines.
 };
@@ -56,8 +63,8 @@ struct VersionPolicy {
 /// How one model is served: from model.yaml, or config.pbtxt, completed by what the model itself declares.
 struct ModelConfig {
   std::string name;
-  std::string platform;             ///< "onnxruntime_onnx".
-  std::string file = "model.onnx";  ///< In the version's folder.
+  std::string platform;  ///< One of the above; empty until the model's files have told.
+  std::string file;      ///< In the version's folder; empty: what the platform calls it.
   VersionPolicy version_policy;
 
   /// Rows of a batch; 0: the model has no batch dimension and requests run one by one.
@@ -84,6 +91,8 @@ struct ModelConfig {
   std::vector<engine::ProviderChoice> providers;
   std::vector<std::pair<std::string, std::int64_t>> fixed_dims;
   int optimization_level = 2;
+  engine::WorkerSettings worker;  ///< Of a Python model.
+  engine::Upstream upstream;      ///< Of a remote one.
   std::vector<WarmupConfig> warmup;
   /// With no `warmup` of its own: zeros of one row and of max_batch_size rows, if all other dimensions are
   /// fixed.

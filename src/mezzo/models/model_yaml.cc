@@ -60,10 +60,27 @@ struct Warmup {
   bool automatic = true;
   std::vector<WarmupRun> runs;
 };
+struct Upstream {
+  engine::UpstreamProtocol protocol = engine::UpstreamProtocol::kV2;
+  std::string url;
+  std::string model;
+  std::string version;
+  std::map<std::string, std::string> headers;
+  Duration timeout = engine::Upstream().timeout;
+  std::int64_t retries = engine::Upstream().retries;
+};
+struct Worker {
+  std::string python;
+  config::ByteSize memory_limit;
+  Duration start_timeout = engine::WorkerSettings().start_timeout;
+  Duration run_timeout = engine::WorkerSettings().run_timeout;
+  Duration hang_timeout = engine::WorkerSettings().hang_timeout;
+  Duration cancel_grace = engine::WorkerSettings().cancel_grace;
+};
 struct File {
   std::string name;
-  std::string platform = "onnxruntime_onnx";
-  std::string file = "model.onnx";
+  std::string platform;
+  std::string file;
   Versions versions;
   std::int64_t instances = 0;
   Batching batching;
@@ -82,6 +99,8 @@ struct File {
   std::vector<TensorEntry> inputs;
   std::vector<OutputEntry> outputs;
   std::map<std::string, std::string> parameters;
+  std::optional<Worker> worker;
+  std::optional<Upstream> upstream;
 };
 
 }  // namespace mezzo::models::yaml
@@ -109,6 +128,12 @@ struct EnumNames<models::ServiceClass> {
       {models::ServiceClass::kInteractive, "interactive"},
       {models::ServiceClass::kStandard, "standard"},
       {models::ServiceClass::kBulk, "bulk"}};
+};
+
+template <>
+struct EnumNames<engine::UpstreamProtocol> {
+  static constexpr EnumName<engine::UpstreamProtocol> kNames[] = {
+      {engine::UpstreamProtocol::kV2, "v2"}, {engine::UpstreamProtocol::kOpenAiImages, "openai_images"}};
 };
 
 template <>
@@ -222,13 +247,47 @@ struct Schema<yaml::Warmup> {
   }
 };
 template <>
+struct Schema<yaml::Worker> {
+  static auto Fields() {
+    using C = yaml::Worker;
+    const auto limit =
+        Range(std::chrono::nanoseconds(std::chrono::milliseconds(100)), std::chrono::nanoseconds(hours(24)));
+    return std::tuple{
+        Field("python", &C::python, "The interpreter, such as a virtual environment's; empty: the server's."),
+        Field("memory_limit", &C::memory_limit, "Of one process; 0: half of the host's memory."),
+        Field("start_timeout", &C::start_timeout, "From a process's start until it is ready.", limit),
+        Field("run_timeout", &C::run_timeout, "Of one run.", limit),
+        Field("hang_timeout", &C::hang_timeout, "A running process without a sign of life is ended after it.",
+              limit),
+        Field("cancel_grace", &C::cancel_grace, "From a cancellation to the end of the process.", limit)};
+  }
+};
+template <>
+struct Schema<yaml::Upstream> {
+  static auto Fields() {
+    using C = yaml::Upstream;
+    return std::tuple{
+        Field("protocol", &C::protocol, "v2 (Open Inference Protocol) or openai_images."),
+        Field("url", &C::url, "http:// or https://, host, port if need be, path prefix if any.", Required(),
+              Length(1, 2048)),
+        Field("model", &C::model, "The model's name there.", Required(), Length(1, 256)),
+        Field("version", &C::version, "Its version there; empty: the upstream's choice."),
+        Field("headers", &C::headers,
+              "Sent with every request; each value ends in a reference env:UPSTREAM_NAME.", Length(0, 32)),
+        Field("timeout", &C::timeout, "Of one attempt.",
+              Range(std::chrono::nanoseconds(std::chrono::milliseconds(10)),
+                    std::chrono::nanoseconds(hours(1)))),
+        Field("retries", &C::retries, "Attempts after the first, for faults that may pass.", Range(0, 10))};
+  }
+};
+template <>
 struct Schema<yaml::File> {
   static auto Fields() {
     using C = yaml::File;
     return std::tuple{
         Field("name", &C::name, "The folder's name, if given at all."),
-        Field("platform", &C::platform, "onnxruntime_onnx."),
-        Field("file", &C::file, "The model file in each version's folder.", NotEmpty()),
+        Field("platform", &C::platform, "onnxruntime_onnx, python or remote; empty: what the files are."),
+        Field("file", &C::file, "The model file in each version's folder; empty: model.onnx or model.py."),
         Field("versions", &C::versions, "Which versions are served."),
         Field("instances", &C::instances, "Batches that may run at once; 0: as many as the device has slots.",
               Range(0, Limits::kMaxInstances)),
@@ -251,7 +310,9 @@ struct Schema<yaml::File> {
         Field("memory", &C::memory, "Expected memory of a loaded version; 0: by the size of its files."),
         Field("inputs", &C::inputs, "Checked against the model.", Length(0, Limits::kMaxTensors)),
         Field("outputs", &C::outputs, "Checked against the model.", Length(0, Limits::kMaxTensors)),
-        Field("parameters", &C::parameters, "Shown to clients, otherwise unused.", Length(0, 256))};
+        Field("parameters", &C::parameters, "Shown to clients, otherwise unused.", Length(0, 256)),
+        Field("worker", &C::worker, "The processes of a Python model."),
+        Field("upstream", &C::upstream, "The server that runs a remote model.")};
   }
 };
 
@@ -334,17 +395,48 @@ void TranslateLoading(const yaml::File& file, ModelConfig& out) {
   out.parameters = file.parameters;
 }
 
+Result<void> TranslateHosting(const yaml::File& file, std::string_view source, ModelConfig& out) {
+  out.platform = file.platform;
+  if (!out.platform.empty() && out.platform != kOnnxPlatform && out.platform != kPythonPlatform &&
+      out.platform != kRemotePlatform) {
+    return Unimplemented("model_config_unsupported",
+                         std::string(source) + ": platform '" + Printable(out.platform) +
+                             "' is not supported; Mezzo runs 'onnxruntime_onnx', 'python' and 'remote'");
+  }
+  if (out.platform.empty() && file.upstream.has_value()) out.platform = kRemotePlatform;
+  if (out.platform.empty() && file.worker.has_value()) out.platform = kPythonPlatform;
+  if (file.upstream.has_value() != (out.platform == kRemotePlatform)) {
+    return Bad(source, "'upstream' belongs to the platform 'remote', and that needs it");
+  }
+  if (file.worker.has_value() && out.platform != kPythonPlatform) {
+    return Bad(source, "'worker' belongs to the platform 'python'");
+  }
+  if (file.worker.has_value()) {
+    out.worker = {.python = file.worker->python,
+                  .memory_limit = file.worker->memory_limit,
+                  .start_timeout = file.worker->start_timeout,
+                  .run_timeout = file.worker->run_timeout,
+                  .hang_timeout = file.worker->hang_timeout,
+                  .cancel_grace = file.worker->cancel_grace};
+  }
+  if (file.upstream.has_value()) {
+    out.upstream = {.protocol = file.upstream->protocol,
+                    .url = file.upstream->url,
+                    .model = file.upstream->model,
+                    .version = file.upstream->version,
+                    .headers = {file.upstream->headers.begin(), file.upstream->headers.end()},
+                    .timeout = file.upstream->timeout,
+                    .retries = static_cast<int>(file.upstream->retries)};
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<DeclaredConfig> ParseModelYaml(std::string_view text, std::string_view source) {
   const config::DocumentLimits limits{.max_bytes = ConfigLimits::kMaxFileBytes,
                                       .max_depth = static_cast<std::size_t>(ConfigLimits::kMaxDepth)};
   MEZZO_TRY(const yaml::File file, config::ParseYaml<yaml::File>(text, source, limits));
-  if (file.platform != "onnxruntime_onnx") {
-    return Unimplemented("model_config_unsupported", std::string(source) + ": platform '" +
-                                                         Printable(file.platform) +
-                                                         "' is not supported; Mezzo runs 'onnxruntime_onnx'");
-  }
   DeclaredConfig declared;
   declared.source = std::string(source);
   declared.has_max_batch_size = file.batching.max_batch_size.has_value();
@@ -354,6 +446,7 @@ Result<DeclaredConfig> ParseModelYaml(std::string_view text, std::string_view so
   MEZZO_TRY_VOID(TranslateTensors(file, source, out));
   TranslateScheduling(file, out);
   TranslateLoading(file, out);
+  MEZZO_TRY_VOID(TranslateHosting(file, source, out));
   MEZZO_TRY_VOID(CheckConfig(out, source));
   return declared;
 }

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "mezzo/base/fd.h"
 #include "mezzo/base/strings.h"
@@ -91,6 +92,16 @@ class FolderWalk {
               [](const VersionFolder& a, const VersionFolder& b) { return a.version < b.version; });
   }
 
+  /// Adds the folder `name` in `folder` as a version, and as the place of the model's configuration.
+  void AddVersion(int folder, const std::string& name, const std::string& path, std::int64_t version) {
+    model_.path = path;
+    VersionFolder found{.version = version, .path = path, .bytes = 0, .stamp = 0};
+    StampHash stamp;
+    SumFolder(folder, name, path, 1, stamp, found.bytes);
+    found.stamp = stamp.value();
+    model_.versions.push_back(std::move(found));
+  }
+
  private:
   void Visit(int folder, const std::string& name, StampHash& config) {
     const auto version = ParseVersion(name);
@@ -170,13 +181,53 @@ class FolderWalk {
   std::size_t files_ = 0;
 };
 
-ModelFolder LookInto(int root_fd, const std::string& root, const std::string& name) {
+bool HasFile(int folder, const std::string& path) {
+  struct stat s{};
+  return ::fstatat(folder, path.c_str(), &s, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(s.st_mode);
+}
+
+/// Adds the parts in `base` ("emoji" or "emoji/1", below the root) to those of other versions.
+void AddParts(int root_fd, const ModelFolder& pipeline, const std::string& base, std::int64_t version,
+              std::map<std::string, ModelFolder>& parts) {
+  const Fd folder(::openat(root_fd, base.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!folder.ok()) return;
+  const auto names = ListNames(folder.get(), base);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    if (!IsSafeName(name) || !HasFile(folder.get(), name + "/model.onnx")) continue;
+    ModelFolder& part = parts[pipeline.name + "/" + name];
+    part.name = pipeline.name + "/" + name;
+    part.pipeline = pipeline.name;
+    part.root = pipeline.root;
+    // A change of what the parts share, such as the scheduler's configuration, is one of every part.
+    part.config_stamp = pipeline.Stamp();
+    part.problem = pipeline.problem;
+    FolderWalk(part).AddVersion(folder.get(), name, pipeline.root + "/" + base + "/" + name, version);
+  }
+}
+
+/// A model, or the parts of a pipeline.
+std::vector<ModelFolder> LookInto(int root_fd, const std::string& root, const std::string& name) {
   ModelFolder model;
   model.name = name;
   model.root = root;
   model.path = root + "/" + name;
   FolderWalk(model).Walk(root_fd);
-  return model;
+
+  const std::string file = std::string(kPipelineFile);
+  std::map<std::string, ModelFolder> parts;
+  if (HasFile(root_fd, name + "/" + file)) {
+    AddParts(root_fd, model, name, 1, parts);
+  } else {
+    for (const VersionFolder& version : model.versions) {
+      const std::string base = name + "/" + std::to_string(version.version);
+      if (HasFile(root_fd, base + "/" + file)) AddParts(root_fd, model, base, version.version, parts);
+    }
+  }
+  if (parts.empty()) return {std::move(model)};
+  std::vector<ModelFolder> out;
+  for (auto& [part, folder] : parts) out.push_back(std::move(folder));
+  return out;
 }
 
 Result<Fd> OpenRoot(const std::string& root) {
@@ -239,12 +290,16 @@ std::optional<std::int64_t> ParseVersion(std::string_view text) {
 
 Result<std::vector<ModelFolder>> Repository::Scan() const {
   std::map<std::string, ModelFolder> found;
+  std::set<std::string> seen;
   for (const std::string& root : roots_) {
     MEZZO_TRY(const Fd fd, OpenRoot(root));
     MEZZO_TRY(const std::vector<std::string> names, ListNames(fd.get(), root));
     for (const std::string& name : names) {
-      if (!found.contains(name) && MayBeModel(fd.get(), name))
-        found.emplace(name, LookInto(fd.get(), root, name));
+      if (!seen.insert(name).second || !MayBeModel(fd.get(), name)) continue;
+      for (ModelFolder& model : LookInto(fd.get(), root, name)) {
+        const std::string key = model.name;
+        found.emplace(key, std::move(model));
+      }
     }
   }
   std::vector<ModelFolder> models;
@@ -253,15 +308,38 @@ Result<std::vector<ModelFolder>> Repository::Scan() const {
   return models;
 }
 
+Result<std::vector<ModelFolder>> Repository::LookAt(const std::string& folder) const {
+  for (const std::string& root : roots_) {
+    MEZZO_TRY(const Fd fd, OpenRoot(root));
+    if (MayBeModel(fd.get(), folder)) return LookInto(fd.get(), root, folder);
+  }
+  return std::vector<ModelFolder>();
+}
+
 Result<ModelFolder> Repository::Look(std::string_view name) const {
-  const std::string wanted(name);
-  if (IsSafeName(name)) {
-    for (const std::string& root : roots_) {
-      MEZZO_TRY(const Fd fd, OpenRoot(root));
-      if (MayBeModel(fd.get(), wanted)) return LookInto(fd.get(), root, wanted);
+  if (IsModelName(name)) {
+    MEZZO_TRY(std::vector<ModelFolder> found, LookAt(std::string(name.substr(0, name.find('/')))));
+    for (ModelFolder& model : found) {
+      if (model.name == name) return std::move(model);
     }
   }
   return NotFound("model_unknown", "the repository has no model '" + Printable(name) + "'");
+}
+
+Result<std::vector<std::string>> Repository::PartsOf(std::string_view pipeline) const {
+  std::vector<std::string> parts;
+  if (!IsSafeName(pipeline)) return parts;
+  MEZZO_TRY(const std::vector<ModelFolder> found, LookAt(std::string(pipeline)));
+  for (const ModelFolder& model : found) {
+    if (!model.pipeline.empty()) parts.push_back(model.name);
+  }
+  return parts;
+}
+
+bool IsModelName(std::string_view name) {
+  const std::size_t slash = name.find('/');
+  if (slash == std::string_view::npos) return IsSafeName(name);
+  return IsSafeName(name.substr(0, slash)) && IsSafeName(name.substr(slash + 1));
 }
 
 Result<std::string> ReadFileBelow(const std::string& folder, std::string_view relative,

@@ -46,6 +46,50 @@ TEST(Repository, FindsModelsAndVersionsAndIgnoresTheRest) {
   EXPECT_EQ((*models)[1].versions[2].version, 10);
 }
 
+TEST(Repository, ThePartsOfAPipelineAreModelsOfTheirOwn) {
+  const testing::TempRepository files;
+  files.Write("flat/model_index.json", "{}");
+  files.Write("flat/unet/model.onnx", "12345");
+  files.Write("flat/unet/model.onnx_data", "678");
+  files.Write("flat/vae_decoder/model.onnx");
+  files.Write("flat/tokenizer/vocab.json");
+  files.Write("numbered/1/model_index.json", "{}");
+  files.Write("numbered/1/unet/model.onnx");
+  files.Write("numbered/2/model_index.json", "{}");
+  files.Write("numbered/2/unet/model.onnx");
+
+  const Repository repository({files.path()});
+  const auto models = repository.Scan();
+
+  ASSERT_TRUE(models.ok());
+  EXPECT_THAT(NamesIn(*models), ElementsAre("flat/unet", "flat/vae_decoder", "numbered/unet"));
+  const ModelFolder& unet = (*models)[0];
+  EXPECT_EQ(unet.pipeline, "flat");
+  ASSERT_THAT(unet.versions, SizeIs(1));
+  EXPECT_EQ(unet.versions[0].version, 1);
+  EXPECT_EQ(unet.versions[0].bytes, 8U);
+  EXPECT_EQ(unet.versions[0].path, files.path() + "/flat/unet");
+  ASSERT_THAT((*models)[2].versions, SizeIs(2));
+  EXPECT_EQ((*models)[2].versions[1].path, files.path() + "/numbered/2/unet");
+  EXPECT_THAT(*repository.PartsOf("flat"), ElementsAre("flat/unet", "flat/vae_decoder"));
+  EXPECT_THAT(*repository.PartsOf("none"), IsEmpty());
+  EXPECT_EQ(repository.Look("flat/unet")->Stamp(), unet.Stamp());
+  EXPECT_FALSE(repository.Look("flat/../flat/unet").ok());
+}
+
+TEST(Repository, AChangeOfWhatPartsShareIsAChangeOfEveryPart) {
+  const testing::TempRepository files;
+  files.Write("p/model_index.json", "{}");
+  files.Write("p/unet/model.onnx");
+  files.Write("p/scheduler/scheduler_config.json", "{}");
+  const Repository repository({files.path()});
+  const std::uint64_t before = repository.Look("p/unet")->Stamp();
+
+  files.Write("p/scheduler/scheduler_config.json", "{ }");
+
+  EXPECT_NE(repository.Look("p/unet")->Stamp(), before);
+}
+
 TEST(Repository, TheFirstRootWins) {
   const testing::TempRepository first;
   const testing::TempRepository second;

@@ -99,7 +99,8 @@ Result<std::optional<Duration>> RunWarmup(engine::Session& session, const ModelC
     belongs.push_back(input == config.inputs.end() ? nullptr : &*input);
     tensors.emplace_back();
     if (input == config.inputs.end()) continue;
-    const auto shape = WarmupShape(*input, warmup, config.max_batch_size > 0, filling.open_dim);
+    const bool batches = config.max_batch_size > 0 && !input->shared;
+    const auto shape = WarmupShape(*input, warmup, batches, filling.open_dim);
     if (!shape.has_value()) return std::optional<Duration>();
     if (const auto size = tensor::ByteSize(input->dtype, *shape);
         input->dtype != tensor::DType::kBytes && size.ok()) {

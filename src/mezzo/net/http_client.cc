@@ -99,6 +99,7 @@ class HttpClient::Handle {
   static curl_socket_t OpenSocket(void* self, curlsocktype purpose, curl_sockaddr* address);
   static std::size_t OnUpload(char* into, std::size_t size, std::size_t count, void* self);
   static int OnSeek(void* self, curl_off_t offset, int origin);
+  static int OnProgress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t);
   static std::size_t OnBody(const char* from, std::size_t size, std::size_t count, void* self);
   static std::size_t OnHeader(const char* from, std::size_t size, std::size_t count, void* self);
 
@@ -108,6 +109,7 @@ class HttpClient::Handle {
   std::unique_ptr<CURLU, UrlDeleter> url_;
   ClientResponse response_;
   UploadSource* upload_ = nullptr;
+  const std::atomic<bool>* cancelled_ = nullptr;
   ByteCount uploaded_ = 0;
   std::size_t header_bytes_ = 0;
   std::optional<Error> refusal_;
@@ -139,6 +141,13 @@ int HttpClient::Handle::OnSeek(void* self, curl_off_t offset, int origin) {
   if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_FAIL;
   static_cast<Handle*>(self)->uploaded_ = static_cast<ByteCount>(offset);
   return CURL_SEEKFUNC_OK;
+}
+
+int HttpClient::Handle::OnProgress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  auto& handle = *static_cast<Handle*>(self);
+  if (!handle.cancelled_->load(std::memory_order_relaxed)) return 0;
+  handle.refusal_ = Cancelled("http_cancelled", "the caller does not want it any more");
+  return 1;
 }
 
 std::size_t HttpClient::Handle::OnBody(const char* from, std::size_t size, std::size_t count, void* self) {
@@ -233,6 +242,11 @@ void HttpClient::Handle::Configure(const ClientRequest& request, const curl_slis
     Set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
     Set(CURLOPT_POSTFIELDS, request.body.data());
   }
+  if (cancelled_ != nullptr) {
+    Set(CURLOPT_NOPROGRESS, 0L);
+    Set(CURLOPT_XFERINFOFUNCTION, &Handle::OnProgress);
+    Set(CURLOPT_XFERINFODATA, this);
+  }
   Set(CURLOPT_OPENSOCKETFUNCTION, &Handle::OpenSocket);
   Set(CURLOPT_OPENSOCKETDATA, this);
   Set(CURLOPT_WRITEFUNCTION, &Handle::OnBody);
@@ -255,6 +269,7 @@ Error HttpClient::Handle::Failure(CURLcode code, Duration limit) const {
 Result<ClientResponse> HttpClient::Handle::Send(const ClientRequest& request, Duration limit) {
   response_ = {};
   upload_ = request.upload;
+  cancelled_ = request.cancelled;
   uploaded_ = 0;
   header_bytes_ = 0;
   refusal_.reset();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -32,6 +33,8 @@ struct ClientRequest {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   UploadSource* upload = nullptr;  ///< Instead of `body`; lives as long as the call.
+  /// Ends the call soon (within about a second while nothing is transferred) once it is true. May be null.
+  const std::atomic<bool>* cancelled = nullptr;
 };
 
 struct ClientResponse {
@@ -68,8 +71,8 @@ class HttpClient {
   HttpClient& operator=(const HttpClient&) = delete;
 
   /// Any status is a success. Fails with kInvalidArgument "bad_url" or "bad_header", kPermissionDenied
-  /// "address_not_allowed", kDeadlineExceeded "http_timeout", kResourceExhausted "response_too_large", or
-  /// kUnavailable "http_failed", or with the error of `request.upload`.
+  /// "address_not_allowed", kDeadlineExceeded "http_timeout", kResourceExhausted "response_too_large",
+  /// kCancelled "http_cancelled", kUnavailable "http_failed", or with the error of `request.upload`.
   Result<ClientResponse> Send(const ClientRequest& request, TimePoint deadline) EXCLUDES(mu_);
 
  private:

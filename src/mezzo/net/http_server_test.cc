@@ -118,6 +118,34 @@ TEST_F(ServerTest, StreamsChunksAndEventsInOrder) {
   EXPECT_EQ(client.Exchange(Post("/echo", "after"))->body, "after");
 }
 
+TEST_F(ServerTest, AStreamOfAKnownSizeHasALengthAndKeepsTheConnection) {
+  Start();
+  for (const char* version : {"1.1", "1.0\r\nConnection: keep-alive"}) {
+    RawClient client = Connect();
+    const auto response =
+        client.Exchange("GET /stream?count=3&size=27 HTTP/" + std::string(version) + "\r\nHost: a\r\n\r\n");
+    ASSERT_TRUE(response) << version;
+    EXPECT_THAT(response->head, HasSubstr("Content-Length: 27\r\n"));
+    EXPECT_THAT(response->head, Not(HasSubstr("chunked")));
+    EXPECT_EQ(response->body, "data: 0\n\ndata: 1\n\ndata: 2\n\n");
+    EXPECT_EQ(client.Exchange(Post("/echo", "after"))->body, "after");
+  }
+  RawClient client = Connect();
+  client.Send("HEAD /stream?count=3&size=27 HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_THAT(client.Receive(/*without_body=*/true)->head, HasSubstr("Content-Length: 27\r\n"));
+  EXPECT_EQ(client.Exchange(Post("/echo", "after"))->body, "after");
+}
+
+TEST_F(ServerTest, AStreamThatDoesNotKeepItsSizeCutsTheConnection) {
+  Start();
+  for (const char* size : {"26", "28", "1", "100"}) {
+    RawClient client = Connect();
+    const std::string head = "GET /stream?count=3&size=" + std::string(size) + " HTTP/1.1\r\nHost: a\r\n\r\n";
+    EXPECT_FALSE(client.Exchange(head)) << size;
+    EXPECT_FALSE(client.Exchange(Post("/echo", "after"))) << size;
+  }
+}
+
 TEST_F(ServerTest, ServesHttp10WithoutChunks) {
   Start();
   RawClient client = Connect();

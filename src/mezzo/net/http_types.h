@@ -108,8 +108,11 @@ struct HttpResponse {
   /// The body is `text`, then `pieces` in order, gathered by one writev without a copy.
   std::string text;
   std::vector<SharedBytes> pieces;
-  /// When set, the body is what this produces (chunked); `text` and `pieces` must be empty.
+  /// When set, the body is what this produces; `text` and `pieces` must be empty.
   StreamProducer stream;
+  /// Of the stream, when it is known: sent as Content-Length, and a producer that writes another number of
+  /// bytes cuts the connection. Otherwise a stream is chunked.
+  std::optional<ByteCount> stream_size;
   bool compressible = false;           ///< May be sent as gzip or deflate when the client accepts it.
   bool close = false;                  ///< Close the connection afterwards.
   std::function<void()> before_write;  ///< Runs on the connection's loop right before the first byte.

@@ -98,7 +98,7 @@ Result<void> DeviceExecutor::Submit(DeviceItem& item) {
     if (closed_ != nullptr) return *closed_;
     MEZZO_TRY_VOID(scheduler_.Enqueue(item, now));
     if (item.deadline != kNever) WakePacerBy(scheduler_.NextEvent());
-    if (loop == nullptr && sleeping_ > 0 && scheduler_.free_slots() > 0) WakeSlot();
+    if (loop == nullptr && sleeping_ > 0 && holds_ == 0 && scheduler_.free_slots() > 0) WakeSlot();
   }
   if (loop != nullptr) LendLoop(*loop);
   return {};
@@ -158,7 +158,7 @@ void DeviceExecutor::DrainOnLoop(Donor& donor) {
 
 Dispatched DeviceExecutor::TryDispatch(Batch& batch, Duration longest, std::uint32_t slot, TimePoint now,
                                        std::vector<Failed>& failed) {
-  if (scheduler_.queued_items() == 0) return Dispatched::kNothing;
+  if (scheduler_.queued_items() == 0 || holds_ > 0) return Dispatched::kNothing;
   const Dispatched dispatched = scheduler_.Dispatch(now, batch, longest);
   if (scheduler_.has_refused()) TakeRefused(now, failed);
   if (dispatched == Dispatched::kBatch) {
@@ -178,9 +178,12 @@ void DeviceExecutor::RunBatch(Batch& batch, std::uint32_t slot, TimePoint starte
   }
   const RunOutcome outcome = runner->Run(batch, slot);
   const TimePoint ended = clock_.Now();
-  RunReport report{.run = ended - started, .predicted = batch.predicted, .batch_rows = batch.rows};
+  const RunReport report{.run = ended - started, .predicted = batch.predicted, .batch_rows = batch.rows};
+  const bool holds = std::any_of(batch.items.begin(), batch.items.end(),
+                                 [](WorkItem* item) { return AsDeviceItem(item).continues(); });
   {
     MutexLock lock(mu_);
+    if (holds) ++holds_;
     scheduler_.Complete(batch.id, report.run, outcome, ended);
     const auto it = std::find_if(running_.begin(), running_.end(),
                                  [&](const Running& running) { return running.batch == batch.id; });
@@ -193,11 +196,22 @@ void DeviceExecutor::RunBatch(Batch& batch, std::uint32_t slot, TimePoint starte
     --running_of_[static_cast<std::size_t>(batch.model)];
     idle_.NotifyAll();
   }
+  FinishItems(batch, started, report, holds);
+}
+
+void DeviceExecutor::FinishItems(Batch& batch, TimePoint started, RunReport report, bool holds) {
   for (WorkItem* item : batch.items) {
     report.queued = started - item->enqueued();
     AsDeviceItem(item).Finish(nullptr, report);
   }
   batch.items.clear();
+  if (!holds) return;
+  MutexLock lock(mu_);
+  if (--holds_ > 0) return;
+  idle_.NotifyAll();
+  if (scheduler_.queued_items() == 0) return;
+  // This thread looks for work next; whoever found the door closed has to be told.
+  for (std::uint32_t free = scheduler_.free_slots(); free > 0 && sleeping_ > 0; --free) work_.NotifyOne();
 }
 
 void DeviceExecutor::WorkSlot(std::uint32_t slot) {
@@ -345,6 +359,11 @@ Duration DeviceExecutor::PredictWait(TenantIndex tenant, ModelIndex model, Class
   return scheduler_.PredictWait(tenant, model, cls, clock_.Now());
 }
 
+Duration DeviceExecutor::PredictRun(ModelIndex model, std::uint32_t rows) const {
+  MutexLock lock(mu_);
+  return scheduler_.PredictRun(model, 0, rows);
+}
+
 void DeviceExecutor::StopAccepting(Error error) {
   MutexLock lock(mu_);
   closed_ = std::make_unique<Error>(std::move(error));
@@ -357,8 +376,11 @@ void DeviceExecutor::StopRunning() {
 
 bool DeviceExecutor::WaitIdle(TimePoint until) {
   MutexLock lock(mu_);
-  while (scheduler_.queued_items() > 0 || !running_.empty()) {
-    if (!idle_.WaitUntil(mu_, until)) return scheduler_.queued_items() == 0 && running_.empty();
+  const auto busy = [this]() REQUIRES(mu_) {
+    return scheduler_.queued_items() > 0 || !running_.empty() || holds_ > 0;
+  };
+  while (busy()) {
+    if (!idle_.WaitUntil(mu_, until)) return !busy();
   }
   return true;
 }

@@ -32,6 +32,9 @@ class DeviceItem : public WorkItem {
   /// slot's, the pacer's, a loop's or the canceller's. `error` is null when the batch ran (its runner has
   /// then left the item's own result in the item). The item may be gone when this returns.
   virtual void Finish(const Error* error, const RunReport& report) = 0;
+  /// True when Finish() may submit work that should share a batch with what the batch's other items submit:
+  /// no batch is formed until all of them have finished. Such a Finish() must be short.
+  [[nodiscard]] virtual bool continues() const { return false; }
 };
 
 /// Runs batches of one model. Implemented above.
@@ -94,6 +97,8 @@ class DeviceExecutor {
   [[nodiscard]] FlowStatistics StatisticsOf(Class cls) const EXCLUDES(mu_);
   [[nodiscard]] Breaker::State breaker_state(ModelIndex model) const EXCLUDES(mu_);
   [[nodiscard]] Duration PredictWait(TenantIndex tenant, ModelIndex model, Class cls) const EXCLUDES(mu_);
+  /// Expected run of a batch of the model, over all batch keys.
+  [[nodiscard]] Duration PredictRun(ModelIndex model, std::uint32_t rows) const EXCLUDES(mu_);
   [[nodiscard]] const Options& options() const { return options_; }
 
   /// Refuses new items with `error`; those queued still run. For shutdown.
@@ -121,6 +126,8 @@ class DeviceExecutor {
   void Pace();
   void LendLoop(runtime::Loop& loop);
   void DrainOnLoop(Donor& donor);
+  /// Finishes the items of a batch that has run; while they submit their successors nothing is dispatched.
+  void FinishItems(Batch& batch, TimePoint started, RunReport report, bool holds) EXCLUDES(mu_);
   /// Runs a dispatched batch on this thread and finishes its items.
   void RunBatch(Batch& batch, std::uint32_t slot, TimePoint started) EXCLUDES(mu_);
   Dispatched TryDispatch(Batch& batch, Duration longest, std::uint32_t slot, TimePoint now,
@@ -148,6 +155,7 @@ class DeviceExecutor {
   std::uint32_t sleeping_ GUARDED_BY(mu_) = 0;     // Slot threads that wait for work.
   std::uint32_t extra_slots_ GUARDED_BY(mu_) = 0;  // Standing in for hung ones.
   std::uint32_t next_slot_ GUARDED_BY(mu_) = 0;
+  std::uint32_t holds_ GUARDED_BY(mu_) = 0;  // Batches whose items submit their successors just now.
   std::uint64_t inline_batches_ GUARDED_BY(mu_) = 0;
   std::uint64_t slot_batches_ GUARDED_BY(mu_) = 0;
   bool stopping_ GUARDED_BY(mu_) = false;

@@ -87,6 +87,24 @@ struct Item final : DeviceItem {
   std::promise<std::string> finished;
 };
 
+/// Submits itself again whenever it has run, until its steps are done.
+struct ChainItem final : DeviceItem {
+  void Finish(const Error* error, const RunReport& /*report*/) override {
+    if (error != nullptr || --steps == 0) {
+      finished.set_value(error == nullptr);
+      return;
+    }
+    ASSERT_TRUE(executor->Submit(*this).ok());
+    std::this_thread::sleep_for(milliseconds(2));  // Long enough for another slot to come in between.
+  }
+  [[nodiscard]] bool continues() const override { return holds; }
+
+  DeviceExecutor* executor = nullptr;
+  int steps = 0;
+  bool holds = true;
+  std::promise<bool> finished;
+};
+
 class DeviceExecutorTest : public ::testing::Test {
  protected:
   void Start(DeviceExecutor::Options options, Scheduler::ModelOptions model = {.max_batch_rows = 8}) {
@@ -122,6 +140,35 @@ TEST_F(DeviceExecutorTest, SlotThreadsBatchWhatWaits) {
 
   for (auto& item : items) EXPECT_EQ(item->Await(), "ran");
   EXPECT_THAT(runner_.batches(), ::testing::ElementsAre(1, 4));
+}
+
+TEST_F(DeviceExecutorTest, ItemsThatContinueMeetAgainInTheNextBatch) {
+  Start({.scheduler = {.slots = 2}, .inline_limit = Duration::zero()},
+        {.max_batch_rows = 1, .max_concurrent = 2});
+  GateRunner chained;
+  const ModelIndex model = executor_->AddModel({.max_batch_rows = 8, .max_concurrent = 2}, chained);
+  runner_.Close();
+  Item busy[2];
+  for (Item& item : busy) {
+    Prepare(item);
+    ASSERT_TRUE(executor_->Submit(item).ok());
+  }
+  runner_.AwaitBatches(2);
+  std::vector<std::unique_ptr<ChainItem>> items;
+  for (int i = 0; i < 4; ++i) {
+    items.push_back(std::make_unique<ChainItem>());
+    items.back()->tenant = tenant_;
+    items.back()->model = model;
+    items.back()->executor = executor_.get();
+    items.back()->steps = 5;
+    ASSERT_TRUE(executor_->Submit(*items.back()).ok());
+  }
+
+  runner_.Open();
+
+  for (auto& item : items) EXPECT_TRUE(item->finished.get_future().get());
+  EXPECT_THAT(chained.batches(), ::testing::ElementsAre(4, 4, 4, 4, 4));
+  executor_.reset();
 }
 
 TEST_F(DeviceExecutorTest, ShortBatchesRunOnTheLoopAtTheEndOfItsTurn) {

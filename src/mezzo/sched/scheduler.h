@@ -57,7 +57,8 @@ struct RefusedItem {
 /// least by
 ///   virtual time first; none gets more rows than the tenant that leads (scaled up by weight), so a light
 ///   tenant's batch is not stretched by a heavy one. It grows only while a high quantile of its predicted run
-///   meets every deadline in it, and while items outside it can still start in time.
+///   meets every deadline in it, and while items outside it can still start in time. Less urgent classes fill
+///   what is left as long as they stretch the predicted run by a tenth at most.
 /// - An item with a deadline is accepted when it is predicted to be in time and all accepted before it stay
 /// so:
 ///   deadlines are promises, checked by earliest-deadline-first demand. To keep them, a pressing item goes

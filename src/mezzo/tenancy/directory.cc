@@ -1,5 +1,7 @@
 #include "mezzo/tenancy/directory.h"
 
+#include <algorithm>
+
 #include "mezzo/base/strings.h"
 
 namespace mezzo::tenancy {
@@ -33,6 +35,13 @@ Result<TenantRef> Directory::Authenticate(std::string_view credential, bool from
   const auto found = keys_.find(Sha256Hex(credential));
   if (found == keys_.end()) return Unauthenticated("key_unknown", "the API key is not known");
   return found->second;
+}
+
+Result<TenantRef> Directory::Find(const TenantId& id) const {
+  const auto found = std::find_if(tenants_.begin(), tenants_.end(),
+                                  [&id](const TenantRef& tenant) { return tenant->id == id; });
+  if (found != tenants_.end()) return *found;
+  return FailedPrecondition("tenant_unknown", "tenant '" + id.str() + "' does not exist any more");
 }
 
 Result<TenantRef> Admit(const Directory& directory, std::string_view credential, bool from_loopback,

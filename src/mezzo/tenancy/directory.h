@@ -27,6 +27,8 @@ class Directory {
   [[nodiscard]] Result<TenantRef> Authenticate(std::string_view credential, bool from_loopback) const;
 
   [[nodiscard]] const std::vector<TenantRef>& tenants() const { return tenants_; }
+  /// For work that outlives the call it came with: kFailedPrecondition "tenant_unknown".
+  [[nodiscard]] Result<TenantRef> Find(const TenantId& id) const;
   [[nodiscard]] bool has_keys() const { return !keys_.empty(); }
 
  private:

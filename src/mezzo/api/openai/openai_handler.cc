@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "mezzo/api/caller.h"
 #include "mezzo/api/json_text.h"
 #include "mezzo/api/openai/openai_error.h"
 #include "mezzo/base/strings.h"
@@ -20,30 +21,6 @@ constexpr std::array<Route, 3> kRoutes = {
     Route{net::Method::kPost, "/v1/embeddings", tenancy::Scope::kInfer, 0, kEmbeddings},
     Route{net::Method::kGet, "/v1/models", tenancy::Scope::kInfer, kIgnoredBody, kModels},
     Route{net::Method::kGet, "/v1/models/*", tenancy::Scope::kInfer, kIgnoredBody, kModel}};
-
-net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& match) {
-  const std::string what = "(" + std::string(request.method_text()) + " " + Printable(request.path()) + ")";
-  if (!match.path_known) return ErrorResponse(NotFound("unknown_url", "unknown request URL: " + what));
-  constexpr int kMethodNotAllowed = 405;
-  const std::string allowed = AllowedMethods(kRoutes, request.path());
-  net::HttpResponse response =
-      ErrorResponse(kMethodNotAllowed,
-                    InvalidArgument("method_not_supported", "this URL does not serve this method: " + what +
-                                                                "; it serves " + allowed));
-  response.headers.emplace_back("Allow", allowed);
-  return response;
-}
-
-std::optional<net::HttpResponse> RefuseSize(const net::HttpRequest& head, ByteCount limit) {
-  constexpr int kPayloadTooLarge = 413;
-  const auto header = head.Header("Content-Length");
-  const auto length = header ? ParseUint(Trim(*header)) : std::nullopt;
-  if (!length || *length <= limit) return std::nullopt;
-  return ErrorResponse(
-      kPayloadTooLarge,
-      InvalidArgument("request_too_large", "the body has " + std::to_string(*length) +
-                                               " bytes; the limit is " + std::to_string(limit)));
-}
 
 void AppendModel(std::string_view name, std::int64_t created, std::string* out) {
   out->append(R"({"id":)");
@@ -79,17 +56,6 @@ bool OpenAiHandler::Owns(std::string_view path) {
   return path.starts_with(kRoot) && (path.size() == kRoot.size() || path[kRoot.size()] == '/');
 }
 
-Result<tenancy::TenantRef> OpenAiHandler::Admit(const net::HttpRequest& request) const {
-  // Without keys the official clients still send one; it means nothing then.
-  std::optional<std::string_view> credential;
-  if (ports_.directory.has_keys()) {
-    credential = request.Header("Authorization");
-    if (!credential) credential = request.Header("X-Api-Key");
-  }
-  return tenancy::Admit(ports_.directory, credential.value_or(""), request.is_loopback(),
-                        tenancy::Scope::kInfer);
-}
-
 net::BodyPlan OpenAiHandler::PlanBody(const net::HttpRequest& head) const {
   net::BodyPlan plan;
   const auto refuse = [&plan](net::HttpResponse response) {
@@ -97,10 +63,10 @@ net::BodyPlan OpenAiHandler::PlanBody(const net::HttpRequest& head) const {
   };
   const RouteMatch match = MatchRoute(kRoutes, head.method(), head.path());
   if (match.route == nullptr) {
-    refuse(NoRoute(head, match));
+    refuse(NoRouteResponse(kRoutes, head, match));
     return plan;
   }
-  if (const auto tenant = Admit(head); !tenant.ok()) {
+  if (const auto tenant = AdmitCaller(ports_.directory, head, tenancy::Scope::kInfer); !tenant.ok()) {
     refuse(ErrorResponse(tenant.error()));
     return plan;
   }
@@ -111,8 +77,8 @@ net::BodyPlan OpenAiHandler::PlanBody(const net::HttpRequest& head) const {
 
 runtime::Task<net::HttpResponse> OpenAiHandler::Handle(runtime::Context ctx, net::HttpRequest* request) {
   const RouteMatch match = MatchRoute(kRoutes, request->method(), request->path());
-  if (match.route == nullptr) co_return NoRoute(*request, match);
-  auto tenant = Admit(*request);
+  if (match.route == nullptr) co_return NoRouteResponse(kRoutes, *request, match);
+  auto tenant = AdmitCaller(ports_.directory, *request, tenancy::Scope::kInfer);
   Answer answer = net::HttpResponse();
   if (!tenant.ok()) {
     answer = std::move(tenant).error();

@@ -78,7 +78,6 @@ class OpenAiHandler final : public net::HttpHandler {
     std::optional<inference::InferenceAnswer> first;  ///< For the statistics.
   };
 
-  [[nodiscard]] Result<tenancy::TenantRef> Admit(const net::HttpRequest& request) const;
   [[nodiscard]] Answer ListModels() const;
   [[nodiscard]] Answer DescribeModel(std::string_view name) const;
 

@@ -10,6 +10,7 @@
 #include "mezzo/api/v2http/json_request.h"
 #include "mezzo/api/v2http/json_response.h"
 #include "mezzo/base/mutex.h"
+#include "mezzo/storage/blob_io.h"
 
 namespace mezzo::api::platform {
 namespace {
@@ -91,14 +92,7 @@ Result<jobs::JobEstimate> InferenceJobs::Check(const TenantId& tenant, const std
 }
 
 Result<std::string> InferenceJobs::Run(jobs::JobRun& run) {
-  tenancy::TenantRef tenant;
-  for (const auto& known : ports_.directory.tenants()) {
-    if (known->id == run.job().tenant) tenant = known;
-  }
-  if (tenant == nullptr) {
-    return FailedPrecondition("tenant_unknown",
-                              "tenant '" + run.job().tenant.str() + "' does not exist any more");
-  }
+  MEZZO_TRY(const tenancy::TenantRef tenant, ports_.directory.Find(run.job().tenant));
   MEZZO_TRY(InferenceJob job, Decode(tenant->id, run.job().request));
   const std::uint32_t rows = RowsOf(job.decoded.call);
   MEZZO_TRY_VOID(run.Report(0, "inference"));
@@ -109,7 +103,18 @@ Result<std::string> InferenceJobs::Run(jobs::JobRun& run) {
   }
   const models::ModelConfig* config = answer.served_by == nullptr ? nullptr : answer.served_by->config.get();
   MEZZO_TRY(v2http::EncodedResponse encoded, v2http::EncodeResponse(answer, job.decoded.plan, config));
-  return std::move(encoded.json);
+  if (encoded.json.size() <= options_.max_result) return std::move(encoded.json);
+  return KeepResult(run.job(), encoded.json);
+}
+
+Result<std::string> InferenceJobs::KeepResult(const jobs::LeasedJob& job, const std::string& result) const {
+  constexpr const char* kType = "application/json";
+  MEZZO_TRY(const storage::BlobKey key,
+            storage::BlobKey::Make(job.tenant, job.fence.id.str(),
+                                   static_cast<std::uint32_t>(job.fence.attempt), "result.json"));
+  MEZZO_TRY_VOID(storage::WriteBlob(ports_.artifacts, key, AsBytes(result), {.content_type = kType},
+                                    ports_.clock.Now() + options_.store_timeout));
+  return Json({{"artifact", key.text()}, {"content_type", kType}, {"bytes", result.size()}}).dump();
 }
 
 }  // namespace mezzo::api::platform

@@ -10,7 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/base/strings.h"
-#include "mezzo/jobs/webhook_signer.h"
+#include "mezzo/jobs/webhook_store.h"
+#include "mezzo/jobs/webhook_target.h"
 
 namespace mezzo::api::platform {
 namespace {
@@ -21,7 +22,6 @@ using nlohmann::detail::value_t;
 constexpr std::array<std::string_view, 8> kMembers = {"kind", "model",   "version",          "input",
                                                       "tier", "webhook", "deadline_seconds", "delay_seconds"};
 constexpr std::array<std::string_view, 2> kWebhookMembers = {"url", "secret"};
-constexpr std::size_t kMaxUrl = 2048;
 constexpr std::size_t kMaxName = 256;
 
 Error Bad(std::string message) { return InvalidArgument("job_request", std::move(message)); }
@@ -89,23 +89,13 @@ Result<std::optional<jobs::WebhookTarget>> Webhook(const Json& object) {
   if (!found->is_object()) return Bad("'webhook' must be an object with url and secret");
   MEZZO_TRY_VOID(CheckMembers(*found, kWebhookMembers, " of 'webhook'"));
   jobs::WebhookTarget target;
-  MEZZO_TRY(target.url, Text(*found, "url", kMaxUrl, ""));
+  MEZZO_TRY(target.url, Text(*found, "url", jobs::kMaxWebhookUrlBytes, ""));
   MEZZO_TRY(target.secret, Text(*found, "secret", kMaxName, ""));
-  if (target.secret.empty()) return Bad("'webhook.secret' is missing: whsec_ and 24 to 64 bytes in base64");
-  MEZZO_TRY_VOID(jobs::WebhookSigner::Create(std::array{target.secret}));
-  if (!target.url.starts_with("https://") && !target.url.starts_with("http://")) {
-    return Bad("'webhook.url' must begin with https:// or http://, got '" + Printable(target.url) + "'");
-  }
+  MEZZO_TRY_VOID(jobs::CheckWebhookTarget(target));
   return std::optional<jobs::WebhookTarget>(std::move(target));
 }
 
-std::string Time(WallTime time) {
-  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(millis / 1000)),
-                     millis % 1000);
-}
-
-Json MaybeTime(const std::optional<WallTime>& time) { return time ? Json(Time(*time)) : Json(nullptr); }
+Json MaybeTime(const std::optional<WallTime>& time) { return time ? Json(TimeText(*time)) : Json(nullptr); }
 
 Json ToJson(const jobs::Job& job, bool with_result) {
   Json json = {{"id", job.id.str()},
@@ -118,7 +108,7 @@ Json ToJson(const jobs::Job& job, bool with_result) {
                {"stage", job.stage},
                {"attempt", job.attempt},
                {"cancel_requested", job.cancel_requested},
-               {"created_at", Time(job.created)},
+               {"created_at", TimeText(job.created)},
                {"started_at", MaybeTime(job.started)},
                {"finished_at", MaybeTime(job.finished)},
                {"deadline", MaybeTime(job.deadline)},
@@ -162,18 +152,10 @@ Result<jobs::NewJob> ParseJob(std::string_view body, const tenancy::Tenant& tena
   return job;
 }
 
-Result<std::string> ParseIdempotencyKey(std::string_view value) {
-  constexpr std::size_t kLongest = 255;
-  std::string_view key = Trim(value);
-  if (key.size() >= 2 && key.front() == '"' && key.back() == '"') key = key.substr(1, key.size() - 2);
-  bool printable = true;
-  for (const char c : key) printable = printable && c >= 0x20 && c < 0x7f;
-  if (key.empty() || key.size() > kLongest || !printable) {
-    return InvalidArgument("idempotency_key", "Idempotency-Key must have 1 to " + std::to_string(kLongest) +
-                                                  " printable ASCII characters, got '" + Printable(value) +
-                                                  "'");
-  }
-  return std::string(key);
+std::string TimeText(WallTime time) {
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(millis / 1000)),
+                     millis % 1000);
 }
 
 std::string JobJson(const jobs::Job& job, bool with_result) { return Dump(ToJson(job, with_result)); }

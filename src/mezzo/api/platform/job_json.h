@@ -30,10 +30,8 @@ struct JobLimits {
 Result<jobs::NewJob> ParseJob(std::string_view body, const tenancy::Tenant& tenant, WallTime now,
                               const JobLimits& limits);
 
-/// The value of an Idempotency-Key header: a structured field's string ("…" with quotes) or the bare text; 1
-/// to 255 printable characters. Fails with kInvalidArgument "idempotency_key".
-Result<std::string> ParseIdempotencyKey(std::string_view value);
-
+/// "2026-01-31T12:00:00.000Z".
+std::string TimeText(WallTime time);
 /// One job as clients see it; results with `with_result`.
 std::string JobJson(const jobs::Job& job, bool with_result);
 /// {"object":"list","data":[…],"first_id","last_id","has_more"}

@@ -4,21 +4,24 @@
 #include <array>
 #include <utility>
 
+#include "mezzo/api/caller.h"
+#include "mezzo/api/idempotency_key.h"
 #include "mezzo/api/platform/problem.h"
 #include "mezzo/base/strings.h"
 
 namespace mezzo::api::platform {
 namespace {
 
-enum RouteId : int { kSubmit, kList, kGet, kEvents, kCancel, kRetry };
+enum RouteId : int { kSubmit, kList, kGet, kEvents, kArtifacts, kCancel, kRetry };
 
 constexpr ByteCount kIgnoredBody = 1024;
 constexpr ByteCount kMaxBody = ByteCount{5} << 20;
-constexpr std::array<Route, 6> kRoutes = {
+constexpr std::array<Route, 7> kRoutes = {
     Route{net::Method::kPost, "/v1/jobs", tenancy::Scope::kInfer, kMaxBody, kSubmit},
     Route{net::Method::kGet, "/v1/jobs", tenancy::Scope::kInfer, kIgnoredBody, kList},
     Route{net::Method::kGet, "/v1/jobs/*", tenancy::Scope::kInfer, kIgnoredBody, kGet},
     Route{net::Method::kGet, "/v1/jobs/*/events", tenancy::Scope::kInfer, kIgnoredBody, kEvents},
+    Route{net::Method::kGet, "/v1/jobs/*/artifacts", tenancy::Scope::kInfer, kIgnoredBody, kArtifacts},
     Route{net::Method::kPost, "/v1/jobs/*/cancel", tenancy::Scope::kInfer, kIgnoredBody, kCancel},
     Route{net::Method::kPost, "/v1/jobs/*/retry", tenancy::Scope::kInfer, kIgnoredBody, kRetry}};
 
@@ -42,22 +45,12 @@ std::string EventText(const jobs::Job& job) {
 
 }  // namespace
 
-Result<tenancy::TenantRef> JobsHandler::Admit(const net::HttpRequest& request) const {
-  std::optional<std::string_view> credential;
-  if (ports_.directory.has_keys()) {
-    credential = request.Header("Authorization");
-    if (!credential) credential = request.Header("X-Api-Key");
-  }
-  return tenancy::Admit(ports_.directory, credential.value_or(""), request.is_loopback(),
-                        tenancy::Scope::kInfer);
-}
-
 net::BodyPlan JobsHandler::PlanBody(const net::HttpRequest& head) const {
   net::BodyPlan plan;
   const RouteMatch match = MatchRoute(kRoutes, head.method(), head.path());
   if (match.route == nullptr) {
     plan.refusal = std::make_unique<net::HttpResponse>(NoRoute(head, match));
-  } else if (const auto tenant = Admit(head); !tenant.ok()) {
+  } else if (const auto tenant = AdmitCaller(ports_.directory, head, tenancy::Scope::kInfer); !tenant.ok()) {
     plan.refusal = std::make_unique<net::HttpResponse>(ProblemResponse(tenant.error()));
   } else {
     plan.max_body = match.route->max_body;
@@ -68,7 +61,7 @@ net::BodyPlan JobsHandler::PlanBody(const net::HttpRequest& head) const {
 runtime::Task<net::HttpResponse> JobsHandler::Handle(runtime::Context ctx, net::HttpRequest* request) {
   const RouteMatch match = MatchRoute(kRoutes, request->method(), request->path());
   if (match.route == nullptr) co_return NoRoute(*request, match);
-  auto tenant = Admit(*request);
+  auto tenant = AdmitCaller(ports_.directory, *request, tenancy::Scope::kInfer);
   Answer answer = net::HttpResponse();
   if (!tenant.ok()) {
     answer = std::move(tenant).error();
@@ -93,6 +86,8 @@ runtime::Task<JobsHandler::Answer> JobsHandler::Dispatch(runtime::Context ctx, i
       co_return co_await Get(ctx, std::move(call));
     case kEvents:
       co_return co_await Events(ctx, std::move(call));
+    case kArtifacts:
+      co_return co_await Artifacts(ctx, std::move(call));
     case kCancel:
       co_return co_await Cancel(ctx, std::move(call));
     default:
@@ -141,18 +136,22 @@ runtime::Task<JobsHandler::Answer> JobsHandler::Get(runtime::Context ctx, Call c
   co_return net::HttpResponse::Json(200, JobJson(job, /*with_result=*/true));
 }
 
+Result<std::size_t> JobsHandler::LimitOf(const net::HttpRequest& request, std::size_t fallback) const {
+  const auto limit = request.QueryValue("limit");
+  if (!limit) return fallback;
+  const auto number = ParseUint(*limit);
+  if (!number || *number == 0 || *number > options_.max_page) {
+    return InvalidArgument("query_value", "query parameter 'limit' must be in [1, " +
+                                              std::to_string(options_.max_page) + "], got '" +
+                                              Printable(*limit) + "'");
+  }
+  return static_cast<std::size_t>(*number);
+}
+
 Result<jobs::JobReader::ListRequest> JobsHandler::ListOf(const Call& call) const {
   jobs::JobReader::ListRequest list{.tenant = call.tenant->id};
   const net::HttpRequest& request = *call.request;
-  if (const auto limit = request.QueryValue("limit")) {
-    const auto number = ParseUint(*limit);
-    if (!number || *number == 0 || *number > options_.max_page) {
-      return InvalidArgument("query_value", "query parameter 'limit' must be in [1, " +
-                                                std::to_string(options_.max_page) + "], got '" +
-                                                Printable(*limit) + "'");
-    }
-    list.limit = *number;
-  }
+  MEZZO_TRY(list.limit, LimitOf(request, list.limit));
   if (const auto status = request.QueryValue("status")) {
     MEZZO_TRY(list.state, jobs::ParseState(*status));
   }
@@ -185,6 +184,20 @@ runtime::Task<JobsHandler::Answer> JobsHandler::Retry(runtime::Context ctx, Call
   constexpr int kAccepted = 202;
   net::HttpResponse response = net::HttpResponse::Json(kAccepted, JobJson(job, /*with_result=*/true));
   response.headers.emplace_back("Location", "/v1/jobs/" + call.id.str());
+  co_return response;
+}
+
+runtime::Task<JobsHandler::Answer> JobsHandler::Artifacts(runtime::Context ctx, Call call) const {
+  if (ports_.artifacts == nullptr) {
+    co_return Unimplemented("artifacts_off", "this server keeps no artifacts");
+  }
+  MEZZO_CO_TRY(const std::size_t limit, LimitOf(*call.request, options_.max_page));
+  MEZZO_CO_TRY_VOID(co_await ports_.service.Get(ctx, call.tenant->id, call.id));
+  std::string after(call.request->QueryValue("after").value_or(""));
+  MEZZO_CO_TRY(std::string json, co_await ports_.artifacts->List(call.tenant->id, call.id, std::move(after),
+                                                                 limit, call.request));
+  net::HttpResponse response = net::HttpResponse::Json(200, std::move(json));
+  response.headers.emplace_back("Cache-Control", "no-store");  // Whoever has the URLs may read.
   co_return response;
 }
 

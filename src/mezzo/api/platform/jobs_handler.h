@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 
+#include "mezzo/api/platform/job_artifacts.h"
 #include "mezzo/api/platform/job_json.h"
 #include "mezzo/api/router.h"
 #include "mezzo/base/clock.h"
@@ -18,6 +19,7 @@ namespace mezzo::api::platform {
 ///     GET    /v1/jobs                list: ?limit ?after ?status ?kind ?order
 ///     GET    /v1/jobs/{id}           one job; ?wait=seconds waits for its end
 ///     GET    /v1/jobs/{id}/events    server-sent events, resumable by Last-Event-ID on any host
+///     GET    /v1/jobs/{id}/artifacts what it has made, with URLs: ?limit ?after
 ///     POST   /v1/jobs/{id}/cancel
 ///     POST   /v1/jobs/{id}/retry     a new job from a failed or cancelled one
 ///
@@ -30,11 +32,12 @@ class JobsHandler final : public net::HttpHandler {
     Duration heartbeat = std::chrono::seconds(15);  ///< Of an event stream on which nothing happens.
     std::size_t max_page = 100;
   };
-  /// All outlive the handler.
+  /// All outlive the handler. Without `artifacts` there is no list of them.
   struct Ports {
     jobs::JobService& service;
     const tenancy::Directory& directory;
     const Clock& clock;
+    const JobArtifacts* artifacts = nullptr;
   };
   JobsHandler(Options options, Ports ports) : options_(options), ports_(ports) {}
 
@@ -50,8 +53,8 @@ class JobsHandler final : public net::HttpHandler {
     Duration wait{};
   };
 
-  [[nodiscard]] Result<tenancy::TenantRef> Admit(const net::HttpRequest& request) const;
   [[nodiscard]] Result<Duration> WaitOf(const net::HttpRequest& request) const;
+  [[nodiscard]] Result<std::size_t> LimitOf(const net::HttpRequest& request, std::size_t fallback) const;
   [[nodiscard]] Result<jobs::JobReader::ListRequest> ListOf(const Call& call) const;
 
   runtime::Task<Answer> Dispatch(runtime::Context ctx, int route, Call call) const;
@@ -60,6 +63,7 @@ class JobsHandler final : public net::HttpHandler {
   runtime::Task<Answer> Get(runtime::Context ctx, Call call) const;
   runtime::Task<Answer> Cancel(runtime::Context ctx, Call call) const;
   runtime::Task<Answer> Retry(runtime::Context ctx, Call call) const;
+  runtime::Task<Answer> Artifacts(runtime::Context ctx, Call call) const;
   runtime::Task<Answer> Events(runtime::Context ctx, Call call) const;
   runtime::Task<Result<void>> StreamEvents(runtime::Context ctx, net::BodyWriter* out,
                                            tenancy::TenantRef tenant, jobs::JobId id,

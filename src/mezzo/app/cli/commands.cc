@@ -5,6 +5,8 @@
 #include <CLI/CLI.hpp>
 
 #include "mezzo/app/cli/bench_command.h"
+#include "mezzo/app/cli/decode_picture_command.h"
+#include "mezzo/app/cli/generate_command.h"
 #include "mezzo/app/cli/infer_command.h"
 #include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/models_command.h"
@@ -26,8 +28,10 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<BenchOptions>(app, exit_code, AddBenchCommand, RunBenchCommand);
   Add<TopOptions>(app, exit_code, AddTopCommand, RunTopCommand);
   Add<JobOptions>(app, exit_code, AddJobCommand, RunJobCommand);
+  Add<GenerateOptions>(app, exit_code, AddGenerateCommand, RunGenerateCommand);
   Add<ModelsOptions>(app, exit_code, AddModelsCommand, RunModelsCommand);
   Add<InferOptions>(app, exit_code, AddInferCommand, RunInferCommand);
+  Add<DecodePictureOptions>(app, exit_code, AddDecodePictureCommand, RunDecodePictureCommand);
 }
 
 }  // namespace mezzo::app::cli

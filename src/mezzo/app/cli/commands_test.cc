@@ -253,5 +253,14 @@ TEST(ParseSignature, RefusesWhatIsNotTheProtocol) {
   }
 }
 
+TEST(Commands, DecodePictureIsHiddenAndRefusesOtherCommandLines) {
+  EXPECT_THAT(Mezzo({"--help"}).out, ::testing::Not(HasSubstr("decode-picture")));
+
+  const Outcome outcome = Mezzo({"decode-picture", "1", "2"});
+
+  EXPECT_EQ(outcome.code, 0) << "the answer is the error";
+  EXPECT_THAT(outcome.out, ::testing::StartsWith("error child_task_invalid\n"));
+}
+
 }  // namespace
 }  // namespace mezzo::app::cli

@@ -76,27 +76,6 @@ Result<void> Submit(const V2Client& client, const JobOptions& options) {
   return {};
 }
 
-/// Follows a job to its end: on a terminal one line that changes, otherwise a line for each change.
-Result<void> Watch(const V2Client& client, const JobOptions& options) {
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  std::string shown;
-  while (true) {
-    MEZZO_TRY(const HttpReply reply,
-              client.CallOk("GET", PathOf(options) + "?wait=" + std::to_string(kPollSeconds)));
-    MEZZO_TRY(const Json job, ParseJob(reply.body));
-    MEZZO_TRY(const std::string line, ProgressLine(reply.body));
-    if (line != shown) std::printf(terminal ? "\r\033[K%s" : "%s\n", line.c_str());
-    std::fflush(stdout);
-    shown = line;
-    if (!HasEnded(job)) continue;
-    if (terminal) std::printf("\n");
-    if (job["status"] == "succeeded") return {};
-    const std::string why = job["error"].is_object() ? job["error"].value("message", "") : "";
-    return Error(Code::kUnknown, "server_refused",
-                 "the job " + job["status"].get<std::string>() + ": " + why);
-  }
-}
-
 Result<void> Act(const JobOptions& options) {
   MEZZO_TRY_VOID(CheckId(options.id));
   MEZZO_TRY_VOID(CheckId(options.status));
@@ -107,7 +86,7 @@ Result<void> Act(const JobOptions& options) {
     case Action::kSubmit:
       return Submit(client, options);
     case Action::kWatch:
-      return Watch(client, options);
+      return WatchJob(client, options.id);
     case Action::kShow: {
       MEZZO_TRY(const HttpReply reply, client.CallOk("GET", PathOf(options)));
       return Print(reply.body);
@@ -127,6 +106,26 @@ Result<void> Act(const JobOptions& options) {
 }
 
 }  // namespace
+
+Result<void> WatchJob(const V2Client& client, const std::string& id) {
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  std::string shown;
+  while (true) {
+    MEZZO_TRY(const HttpReply reply,
+              client.CallOk("GET", "/v1/jobs/" + id + "?wait=" + std::to_string(kPollSeconds)));
+    MEZZO_TRY(const Json job, ParseJob(reply.body));
+    MEZZO_TRY(const std::string line, ProgressLine(reply.body));
+    if (line != shown) std::printf(terminal ? "\r\033[K%s" : "%s\n", line.c_str());
+    std::fflush(stdout);
+    shown = line;
+    if (!HasEnded(job)) continue;
+    if (terminal) std::printf("\n");
+    if (job["status"] == "succeeded") return {};
+    const std::string why = job["error"].is_object() ? job["error"].value("message", "") : "";
+    return Error(Code::kUnknown, "server_refused",
+                 "the job " + job["status"].get<std::string>() + ": " + why);
+  }
+}
 
 Result<std::string> JobTable(std::string_view text) {
   const Json page = Json::parse(text, nullptr, /*allow_exceptions=*/false);

@@ -7,6 +7,7 @@
 #include <CLI/App.hpp>
 
 #include "mezzo/app/cli/server_address.h"
+#include "mezzo/app/cli/v2_client.h"
 
 namespace mezzo::app::cli {
 
@@ -27,6 +28,10 @@ struct JobOptions {
 CLI::App* AddJobCommand(CLI::App& app, JobOptions& options);
 /// Asks the server and prints the answer; see ExitCode. Watching a job that fails ends with kRefused.
 int RunJobCommand(const JobOptions& options);
+
+/// Follows a job to its end on standard output: on a terminal one line that changes, otherwise a line for
+/// each change. Fails with "server_refused" when the job did not succeed.
+Result<void> WatchJob(const V2Client& client, const std::string& id);
 
 /// The table of `mezzo job list`. Fails with "bad_answer".
 Result<std::string> JobTable(std::string_view json);

@@ -2,6 +2,7 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -36,16 +37,23 @@ bool IsInvisible(unsigned code) {
          (code >= 0xFE00 && code <= 0xFE0F);
 }
 
-/// The library tells of missing glyphs in its log only.
+/// The library tells of missing glyphs in its log only: "fontselect: failed to find any fallback with glyph
+/// 0x12000 for font: ..." or "Glyph 0x12000 not found in font for ...".
 void OnMessage(int /*level*/, const char* format, va_list arguments, void* data) {
   auto& complaints = *static_cast<Complaints*>(data);
+  const std::string_view kind(format);
   if (complaints.missing.has_value() ||
-      std::string_view(format).find("not found in font for") == std::string_view::npos)
+      (kind.find("failed to find any fallback with glyph") == std::string_view::npos &&
+       kind.find("not found in font for") == std::string_view::npos)) {
     return;
+  }
   char text[256];
   std::vsnprintf(text, sizeof text, format, arguments);
+  const char* number = std::strstr(text, "lyph 0x");
   unsigned code = 0;
-  if (std::sscanf(text, "Glyph 0x%X not found", &code) == 1 && !IsInvisible(code)) complaints.missing = code;
+  if (number != nullptr && std::sscanf(number, "lyph 0x%X", &code) == 1 && !IsInvisible(code)) {
+    complaints.missing = code;
+  }
 }
 
 class AssTextRenderer final : public media::TextRenderer {
@@ -68,9 +76,8 @@ class AssTextRenderer final : public media::TextRenderer {
 
   std::span<const media::AlphaMask> Render(Duration time) override {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
-    int changed = 0;
-    const ASS_Image* image = ass_render_frame(renderer_.get(), track_.get(), ms, &changed);
-    if (changed == 0) return masks_;
+    // The images of the call before are gone with this one, also when they look the same.
+    const ASS_Image* image = ass_render_frame(renderer_.get(), track_.get(), ms, nullptr);
     masks_.clear();
     for (; image != nullptr; image = image->next) {
       if (image->w <= 0 || image->h <= 0) continue;

@@ -99,6 +99,7 @@ TEST_F(TextRendererTest, TheSameTimeGivesTheSameMasksAgain) {
   const Ink again = InkAt(*renderer, seconds(1));
   const Ink later = InkAt(*renderer, seconds(2));
 
+  EXPECT_GT(once.pixels, 500);
   EXPECT_EQ(once.pixels, again.pixels);
   EXPECT_EQ(once.pixels, later.pixels);
 }
@@ -136,6 +137,7 @@ TEST_F(TextRendererTest, EveryStyleHasItsTitlesInsideTheFrame) {
       storyboard.shots[0].text = "全新一代轻薄笔记本电脑为每一天的灵感而生 Light and strong";
       storyboard.shots[0].text_place = place;
       const Ink ink = InkAt(*Open(storyboard), seconds(2));
+      EXPECT_GT(ink.pixels, 8000) << style;
       EXPECT_GE(ink.left, 20) << style;
       EXPECT_LE(ink.right, 1260) << style;
       EXPECT_GE(ink.top, 20) << style;

@@ -1,21 +1,15 @@
 #include "mezzo/drivers/ffmpeg/espeak_speech_synthesizer.h"
 
-#include <sys/stat.h>
-
 #include <cmath>
-#include <fstream>
 #include <string>
 
 #include <gtest/gtest.h>
 
 #include "mezzo/drivers/ffmpeg/ffmpeg_sound_decoder.h"
-#include "mezzo/drivers/ffmpeg/internal/child_process.h"
 
 namespace mezzo::drivers {
 namespace {
 
-using internal::ChildProcess;
-using internal::RunChild;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -83,62 +77,6 @@ TEST_F(SpeechTest, OutputThatIsNoSoundIsAnError) {
 
   ASSERT_FALSE(speech.ok());
   EXPECT_EQ(speech.error().reason(), "speech_failed");
-}
-
-TEST(ChildProcess, GetsItsInputAndGivesItsOutput) {
-  const RealClock clock;
-  const std::string text(300'000, 'x');
-
-  const auto out = RunChild({.command = {"cat"}, .input = text}, clock.Now() + seconds(10), clock);
-
-  ASSERT_TRUE(out.ok()) << out.error().ToString();
-  EXPECT_EQ(*out, text);
-}
-
-TEST(ChildProcess, IsKilledAtTheDeadline) {
-  const RealClock clock;
-  const TimePoint start = clock.Now();
-
-  const auto out = RunChild({.command = {"sleep", "30"}}, start + milliseconds(100), clock);
-
-  ASSERT_FALSE(out.ok());
-  EXPECT_EQ(out.error().reason(), "deadline");
-  EXPECT_LT(clock.Now() - start, seconds(5));
-}
-
-TEST(ChildProcess, TooMuchOutputEndsIt) {
-  const RealClock clock;
-
-  const auto out = RunChild({.command = {"yes"}, .max_output = 10'000}, clock.Now() + seconds(10), clock);
-
-  ASSERT_FALSE(out.ok());
-  EXPECT_EQ(out.error().message(), "yes: it wrote more than 10000 bytes");
-}
-
-TEST(ChildProcess, ItsStatusIsToldAndItsEnvironmentIsEmpty) {
-  const RealClock clock;
-  const auto failed = RunChild({.command = {"sh", "-c", "exit 3"}}, clock.Now() + seconds(10), clock);
-  ASSERT_FALSE(failed.ok());
-  EXPECT_EQ(failed.error().message(), "sh: it ended with status 3");
-
-  const auto environment = RunChild({.command = {"env"}}, clock.Now() + seconds(10), clock);
-  ASSERT_TRUE(environment.ok());
-  EXPECT_EQ(*environment, "PATH=/usr/local/bin:/usr/bin:/bin\n");
-}
-
-TEST(ChildProcess, CannotWriteFiles) {
-  const RealClock clock;
-  const std::string path = ::testing::TempDir() + "/mezzo_child_wrote_this";
-
-  const auto out = RunChild({.command = {"sh", "-c", "sleep 0.05; echo hello >" + path}},
-                            clock.Now() + seconds(10), clock);
-
-  EXPECT_FALSE(out.ok());
-  struct stat status{};
-  if (::stat(path.c_str(), &status) == 0) {
-    EXPECT_EQ(status.st_size, 0);
-    ::unlink(path.c_str());
-  }
 }
 
 }  // namespace

@@ -175,6 +175,9 @@ class FfmpegSoundSource final : public media::SoundSource {
                                    static_cast<AVSampleFormat>(format_), rate_, 0, nullptr);
     av_channel_layout_uninit(&given);
     resampler_.reset(made);
+    // One channel sounds as loud from both sides; the library would turn it down by 3 dB.
+    constexpr double kBothSides[media::kChannels] = {1, 1};
+    if (code >= 0 && channels_ == 1) code = swr_set_matrix(resampler_.get(), kBothSides, 1);
     if (code >= 0) code = swr_init(resampler_.get());
     if (code < 0) return Bad("the sound can't be resampled", code);
     return {};

@@ -90,7 +90,12 @@ Result<void> MakeVideo(const std::string& json, const std::string& path) {
             renderer.Render(runtime::Context(), storyboard, inputs, sink, {}));
   MEZZO_TRY(const std::string sheet, pictures.Encode(video.sprite_sheet, PictureFormat::kWebp, 80));
   std::ofstream(path + ".webp", std::ios::binary) << sheet;
+  if (!file.flush()) return Unavailable("temp_file_failed", "can't write " + path);
   return {};
+}
+
+double SecondsOf(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
 }
 
 void RenderVideo(benchmark::State& state, const std::string& style, const std::string& format,
@@ -101,6 +106,7 @@ void RenderVideo(benchmark::State& state, const std::string& style, const std::s
                            style + "_" + format + "_" + aspect + "_" + std::to_string(seconds) +
                            (format == "webm_vp9" ? ".webm" : ".mp4");
   double peak = 0;
+  double cpu_seconds = 0;
   for (auto iteration : state) {
     const pid_t child = ::fork();
     if (child == 0) {
@@ -113,6 +119,7 @@ void RenderVideo(benchmark::State& state, const std::string& style, const std::s
     ::wait4(child, &status, 0, &usage);
     if (status != 0) state.SkipWithError("the video failed");
     peak = static_cast<double>(usage.ru_maxrss) / 1024;
+    cpu_seconds = SecondsOf(usage.ru_utime) + SecondsOf(usage.ru_stime);
   }
   if (keep == nullptr) {
     ::unlink(path.c_str());
@@ -121,6 +128,7 @@ void RenderVideo(benchmark::State& state, const std::string& style, const std::s
   state.counters["x_real_time"] =
       benchmark::Counter(seconds * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
   state.counters["peak_MiB"] = peak;
+  state.counters["cpu_per_second"] = cpu_seconds / seconds;
 }
 
 BENCHMARK_CAPTURE(RenderVideo, h264, "technology", "mp4_h264", "landscape")

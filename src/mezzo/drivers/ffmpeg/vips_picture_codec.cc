@@ -11,6 +11,7 @@
 #include <vips/vips.h>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/media/resample.h"
 
 namespace mezzo::drivers {
 namespace {
@@ -60,58 +61,66 @@ Result<void> StartLibrary() {
   return {};
 }
 
-Result<void> CheckLimits(BytesView file, const media::PictureLimits& limits) {
-  const auto refuse = [](std::string message) {
-    return InvalidArgument("picture_too_large", std::move(message));
-  };
-  if (file.size() > limits.max_bytes) {
-    return refuse(fmt::format("the picture has {} bytes; the limit is {}", file.size(), limits.max_bytes));
-  }
-  MEZZO_TRY(const media::PictureHeader header, media::ReadPictureHeader(file));
-  const auto [width, height] = header.size;
-  if (std::max(width, height) > limits.max_side) {
-    return refuse(
-        fmt::format("the picture is {} x {}; a side may have {} pixels", width, height, limits.max_side));
-  }
-  const std::uint64_t pixels = static_cast<std::uint64_t>(width) * static_cast<std::uint64_t>(height);
-  if (pixels > limits.max_pixels) {
-    return refuse(fmt::format("the picture has {} x {} = {} pixels; the limit is {}", width, height, pixels,
-                              limits.max_pixels));
-  }
-  return {};
-}
-
-/// The smallest size of the upright picture's shape that covers `fit`, not larger than the picture.
-FrameSize CoveringSize(FrameSize upright, FrameSize fit) {
-  if (fit.width <= 0 || fit.height <= 0) return upright;
-  const double scale = std::max(static_cast<double>(fit.width) / upright.width,
-                                static_cast<double>(fit.height) / upright.height);
-  if (scale >= 1) return upright;
+/// The smallest size of the picture's shape that covers `fit`, not larger than the picture.
+FrameSize CoveringSize(FrameSize picture, FrameSize fit) {
+  if (fit.width <= 0 || fit.height <= 0) return picture;
+  const double scale = std::max(static_cast<double>(fit.width) / picture.width,
+                                static_cast<double>(fit.height) / picture.height);
+  if (scale >= 1) return picture;
   const auto scaled = [scale](int side) {
     return std::max(1, static_cast<int>(std::ceil(side * scale - 1e-6)));
   };
-  return {scaled(upright.width), scaled(upright.height)};
+  return {scaled(picture.width), scaled(picture.height)};
 }
 
-/// Upright, sRGB and small enough, but not computed yet.
-Result<ImagePtr> OpenUpright(BytesView file, FrameSize fit) {
-  ImagePtr header(vips_image_new_from_buffer(file.data(), file.size(), "", nullptr));
-  if (header == nullptr) return BadPicture("the picture can't be read");
-  FrameSize upright{vips_image_get_width(header.get()), vips_image_get_height(header.get())};
-  if (vips_image_get_orientation_swap(header.get()) != 0) std::swap(upright.width, upright.height);
-  const FrameSize size = CoveringSize(upright, fit);
-  VipsImage* out = nullptr;
+/// Opens `file` without decoding it. Whatever computes its pixels decodes all of it to memory first: the
+/// library's streaming way replaces lines that it can't decode by black ones and says nothing.
+Result<ImagePtr> Open(BytesView file, PictureFormat format, int shrink) {
   // The library's signature is not const; it only reads.
   auto* data = const_cast<std::byte*>(file.data());
-  if (vips_thumbnail_buffer(data, file.size(), &out, size.width, "height", size.height, "size",
-                            VIPS_SIZE_DOWN, "export_profile", "srgb", "fail_on", VIPS_FAIL_ON_ERROR,
-                            nullptr) != 0) {
-    return BadPicture("the picture can't be decoded");
+  VipsImage* out = nullptr;
+  int code = -1;
+  switch (format) {
+    case PictureFormat::kPng:
+      code = vips_pngload_buffer(data, file.size(), &out, "fail_on", VIPS_FAIL_ON_ERROR, "memory", TRUE,
+                                 nullptr);
+      break;
+    case PictureFormat::kJpeg:
+      code = vips_jpegload_buffer(data, file.size(), &out, "fail_on", VIPS_FAIL_ON_ERROR, "memory", TRUE,
+                                  "shrink", shrink, nullptr);
+      break;
+    case PictureFormat::kWebp:
+      code = vips_webpload_buffer(data, file.size(), &out, "fail_on", VIPS_FAIL_ON_ERROR, "memory", TRUE,
+                                  "scale", 1.0 / shrink, nullptr);
+      break;
   }
+  if (code != 0) return BadPicture("the picture can't be read");
   return ImagePtr(out);
 }
 
-/// Eight bits a channel, four channels.
+/// By how much JPEG and WebP pictures are made smaller while they are decoded, which costs less than decoding
+/// them in full: the largest of the powers that JPEG can do that leaves `wanted` of `size`.
+int ShrinkOnLoad(PictureFormat format, FrameSize size, FrameSize wanted) {
+  int shrink = 1;
+  if (format == PictureFormat::kPng) return shrink;
+  while (shrink < 8 && size.width >= 2 * shrink * wanted.width && size.height >= 2 * shrink * wanted.height)
+    shrink *= 2;
+  return shrink;
+}
+
+/// Colours that the file's own profile describes become sRGB.
+Result<ImagePtr> WithoutProfile(ImagePtr image) {
+  if (vips_image_get_typeof(image.get(), VIPS_META_ICC_NAME) == 0) return image;
+  VipsImage* next = nullptr;
+  // Relative intent: white stays white. A damaged profile counts as sRGB's.
+  if (vips_icc_transform(image.get(), &next, "srgb", "embedded", TRUE, "input_profile", "srgb", "intent",
+                         VIPS_INTENT_RELATIVE, nullptr) != 0) {
+    return BadPicture("the picture's colours can't be converted");
+  }
+  return ImagePtr(next);
+}
+
+/// Eight bits a channel, four channels, sRGB.
 Result<ImagePtr> ToRgba(ImagePtr image) {
   VipsImage* next = nullptr;
   if (vips_colourspace(image.get(), &next, VIPS_INTERPRETATION_sRGB, nullptr) != 0) {
@@ -131,6 +140,20 @@ Result<ImagePtr> ToRgba(ImagePtr image) {
   return image;
 }
 
+/// Computes the pixels.
+Result<RgbaPicture> Compute(VipsImage* image) {
+  RgbaPicture out({vips_image_get_width(image), vips_image_get_height(image)});
+  const RegionPtr region(vips_region_new(image));
+  for (int top = 0; top < out.size().height; top += kStripRows) {
+    const VipsRect strip{0, top, out.size().width, std::min(kStripRows, out.size().height - top)};
+    if (vips_region_prepare(region.get(), &strip) != 0) return BadPicture("the picture can't be decoded");
+    for (int y = top; y < top + strip.height; ++y) {
+      std::memcpy(out.row(y), VIPS_REGION_ADDR(region.get(), 0, y), out.stride());
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<VipsPictureCodec> VipsPictureCodec::Create() {
@@ -140,19 +163,25 @@ Result<VipsPictureCodec> VipsPictureCodec::Create() {
 
 Result<RgbaPicture> VipsPictureCodec::Decode(BytesView file, const media::PictureLimits& limits,
                                              FrameSize fit) {
-  MEZZO_TRY_VOID(CheckLimits(file, limits));
-  MEZZO_TRY(ImagePtr opened, OpenUpright(file, fit));
-  MEZZO_TRY(const ImagePtr image, ToRgba(std::move(opened)));
-  RgbaPicture out({vips_image_get_width(image.get()), vips_image_get_height(image.get())});
-  const RegionPtr region(vips_region_new(image.get()));
-  for (int top = 0; top < out.size().height; top += kStripRows) {
-    const VipsRect strip{0, top, out.size().width, std::min(kStripRows, out.size().height - top)};
-    if (vips_region_prepare(region.get(), &strip) != 0) return BadPicture("the picture can't be decoded");
-    for (int y = top; y < top + strip.height; ++y) {
-      std::memcpy(out.row(y), VIPS_REGION_ADDR(region.get(), 0, y), out.stride());
-    }
+  MEZZO_TRY(const media::PictureHeader header, media::CheckPictureLimits(file, limits));
+  MEZZO_TRY(ImagePtr image, Open(file, header.format, 1));
+  // The fit is of the upright picture, the file's sides may be exchanged.
+  const bool turned = vips_image_get_orientation_swap(image.get()) != 0;
+  if (turned) std::swap(fit.width, fit.height);
+  const FrameSize size{vips_image_get_width(image.get()), vips_image_get_height(image.get())};
+  const FrameSize wanted = CoveringSize(size, fit);
+  const int shrink = ShrinkOnLoad(header.format, size, wanted);
+  if (shrink > 1) {
+    MEZZO_TRY(image, Open(file, header.format, shrink));
   }
-  return out;
+  VipsImage* next = nullptr;
+  if (vips_autorot(image.get(), &next, nullptr) != 0) return BadPicture("the picture can't be turned");
+  image.reset(next);
+  MEZZO_TRY(image, WithoutProfile(std::move(image)));
+  MEZZO_TRY(image, ToRgba(std::move(image)));
+  MEZZO_TRY(RgbaPicture out, Compute(image.get()));
+  const FrameSize upright = turned ? FrameSize{wanted.height, wanted.width} : wanted;
+  return out.size() == upright ? std::move(out) : media::Resize(out, upright);
 }
 
 Result<std::string> VipsPictureCodec::Encode(const RgbaPicture& picture, PictureFormat format, int quality) {

@@ -143,7 +143,7 @@ Result<void> RepositoryCatalog::Core::CheckControl() const {
 /// Reads or writes files: on the pool.
 Result<std::shared_ptr<const RepositoryCatalog::Core::Source>> RepositoryCatalog::Core::PrepareLoad(
     const std::string& name, const LoadOverrides& overrides) {
-  if (!IsSafeName(name)) {
+  if (!IsModelName(name)) {
     return InvalidArgument("model_name", "'" + Printable(name) +
                                              "' is not a model's name: 1 to 128 of letters, digits, "
                                              "'.', '_' and '-', not beginning with '.'");
@@ -221,6 +221,13 @@ Result<void> RepositoryCatalog::Core::LoadOutcome(const PlanPtr& plan) {
 runtime::Task<Result<void>> RepositoryCatalog::Core::Load(runtime::Context ctx, ModelName model,
                                                           LoadOverrides overrides) {
   MEZZO_CO_TRY_VOID(CheckControl());
+  auto look = [this, &model] { return repository_.PartsOf(model.str()); };
+  MEZZO_CO_TRY(const std::vector<std::string> parts, co_await runtime::Offload(parts_.pool, look));
+  for (const std::string& part : parts) {
+    ModelName name(part);
+    MEZZO_CO_TRY_VOID(co_await Load(ctx, std::move(name), LoadOverrides()));
+  }
+  if (!parts.empty()) co_return Result<void>();
   auto prepare = [this, &model, &overrides] { return PrepareLoad(model.str(), overrides); };
   MEZZO_CO_TRY(const std::shared_ptr<const Source> source, co_await runtime::Offload(parts_.pool, prepare));
   while (true) {
@@ -264,6 +271,15 @@ Result<void> RepositoryCatalog::Core::UnloadNow(const std::string& name) {
 }
 
 runtime::Task<Result<void>> RepositoryCatalog::Core::Unload(runtime::Context, ModelName model) {
+  std::vector<std::string> parts;
+  {
+    MutexLock lock(mu_);
+    const std::string prefix = model.str() + "/";
+    for (auto it = models_.lower_bound(prefix); it != models_.end() && it->first.starts_with(prefix); ++it)
+      parts.push_back(it->first);
+  }
+  for (const std::string& part : parts) MEZZO_CO_TRY_VOID(UnloadNow(part));
+  if (!parts.empty()) co_return Result<void>();
   co_return UnloadNow(model.str());
 }
 

@@ -70,11 +70,12 @@ RepositoryCatalog::Core::Core(Options options, Parts parts)
 
 RepositoryCatalog::Core::~Core() { Stop(); }
 
-bool RepositoryCatalog::Core::StartsServed(const std::string& name) const {
+bool RepositoryCatalog::Core::StartsServed(const ModelFolder& folder) const {
   if (options_.control != ControlMode::kExplicit) return true;
-  const auto& names = options_.startup_models;
-  return std::find(names.begin(), names.end(), "*") != names.end() ||
-         std::find(names.begin(), names.end(), name) != names.end();
+  return std::any_of(
+      options_.startup_models.begin(), options_.startup_models.end(), [&folder](const std::string& name) {
+        return name == "*" || name == folder.name || (name == folder.pipeline && !name.empty());
+      });
 }
 
 Result<void> RepositoryCatalog::Core::Start(VersionBinder* binder) {
@@ -84,7 +85,7 @@ Result<void> RepositoryCatalog::Core::Start(VersionBinder* binder) {
   std::vector<std::shared_ptr<Source>> sources;
   std::vector<std::string> unserved;
   for (ModelFolder& folder : folders) {
-    if (StartsServed(folder.name)) {
+    if (StartsServed(folder)) {
       sources.push_back(internal::ReadSource(std::move(folder)));
     } else {
       unserved.push_back(folder.name);
@@ -92,8 +93,9 @@ Result<void> RepositoryCatalog::Core::Start(VersionBinder* binder) {
   }
   for (const std::string& name : options_.startup_models) {
     const bool found =
-        name == "*" || std::any_of(sources.begin(), sources.end(),
-                                   [&name](const auto& source) { return source->folder.name == name; });
+        name == "*" || std::any_of(sources.begin(), sources.end(), [&name](const auto& source) {
+          return source->folder.name == name || source->folder.pipeline == name;
+        });
     if (!found)
       return NotFound("model_unknown", "the repository has no model '" + Printable(name) + "' to start with");
   }
@@ -324,7 +326,9 @@ bool RepositoryCatalog::Core::IsReady(std::string_view model, std::string_view v
   const ModelView* view = board_.Read().Find(model);
   if (view == nullptr) return false;
   const VersionView* found = version.empty() ? view->Default() : view->Find(version);
-  return found != nullptr && found->active && found->failure == nullptr;
+  if (found == nullptr || !found->active || found->failure != nullptr) return false;
+  const VersionRef ref = found->ref.lock();
+  return ref == nullptr || ref->session->Health().ok();
 }
 
 std::vector<IndexEntry> RepositoryCatalog::Core::Index(bool ready_only) {
@@ -344,6 +348,12 @@ std::vector<IndexEntry> RepositoryCatalog::Core::Index(bool ready_only) {
         entry.reason = "not reloaded: " + model.change_problem->message();
       } else if (entry.state == VersionState::kReady && slot.failure != nullptr) {
         entry.reason = "not reloaded: " + slot.failure->message();
+      }
+      if (entry.state == VersionState::kReady && slot.ref != nullptr) {
+        if (const auto health = slot.ref->session->Health(); !health.ok()) {
+          entry.state = VersionState::kUnavailable;
+          entry.reason = health.error().message();
+        }
       }
       entries.push_back(std::move(entry));
     }

@@ -72,7 +72,7 @@ class RepositoryCatalog::Core {
   void OnFreed(const std::string& name, std::int64_t version, ByteCount bytes) EXCLUDES(mu_);
   [[nodiscard]] Error NotServed(std::string_view model, const internal::ModelView& view,
                                 const internal::VersionView* version, std::string_view text) const;
-  [[nodiscard]] bool StartsServed(const std::string& name) const;
+  [[nodiscard]] bool StartsServed(const ModelFolder& folder) const;
 
   // catalog_loading.cc
   PlanPtr StartExclusive(const std::string& name, Model& model, std::shared_ptr<const Source> source,

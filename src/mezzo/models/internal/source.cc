@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/models/internal/platform.h"
 
 namespace mezzo::models::internal {
 namespace {
@@ -30,8 +31,9 @@ void Complete(Source& source) {
         "model_config_invalid", source.declared.source + ": the model's name is '" + Printable(config.name) +
                                     "', but its folder is '" + name + "'");
   }
+  source.declared.pipeline_part = !source.folder.pipeline.empty();
   config.name = name;
-  config.platform = "onnxruntime_onnx";
+  CompletePlatform(config, source.folder, /*foreign=*/source.overrides != nullptr);
   source.config = std::make_shared<const ModelConfig>(config);
   if (source.problem.has_value()) return;
   std::vector<std::int64_t> available;

@@ -11,6 +11,8 @@
 namespace mezzo::models::internal {
 namespace {
 
+/// Requests to an upstream at a time.
+constexpr std::int64_t kRemoteInstances = 8;
 constexpr std::size_t kMaxLabelBytes = std::size_t{16} << 20;
 
 /// One label a line; a last line without its end counts, Windows line ends don't.
@@ -24,7 +26,23 @@ std::vector<std::string> ReadLabels(std::string_view text) {
   return labels;
 }
 
+std::vector<engine::TensorSpec> ToSpecs(const std::vector<TensorConfig>& tensors) {
+  std::vector<engine::TensorSpec> specs;
+  for (const TensorConfig& tensor : tensors) {
+    specs.push_back({.name = tensor.name,
+                     .dtype = tensor.dtype,
+                     .shape = tensor.engine_shape.value_or(tensor.shape),
+                     .optional = tensor.optional});
+  }
+  return specs;
+}
+
 }  // namespace
+
+std::int64_t VersionLoader::DefaultInstances(const std::string& platform) const {
+  if (platform == kPythonPlatform) return 1;  // Each is a process with a copy of the model.
+  return platform == kRemotePlatform ? kRemoteInstances : options_.default_instances;
+}
 
 Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, std::int64_t version) const {
   if (source.problem.has_value()) return *source.problem;
@@ -35,7 +53,20 @@ Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, 
   const ModelConfig& declared = source.declared.config;
   const TimePoint start = clock_.Now();
   engine::LoadRequest request;
-  MEZZO_TRY(request.model_path, FindModelFile(*folder, declared.file));
+  request.model = source.folder.name;
+  request.platform = declared.platform;
+  if (declared.platform == kRemotePlatform) {
+    request.model_path = folder->path;
+  } else {
+    MEZZO_TRY(request.model_path, FindModelFile(*folder, declared.file));
+  }
+  request.instances = declared.instances > 0 ? declared.instances : DefaultInstances(declared.platform);
+  request.worker = declared.worker;
+  request.upstream = declared.upstream;
+  if (!source.declared.dims_may_exclude_batch) {
+    request.declared_inputs = ToSpecs(declared.inputs);
+    request.declared_outputs = ToSpecs(declared.outputs);
+  }
   request.providers = declared.providers.empty() ? options_.default_providers : declared.providers;
   request.optimization_level = declared.optimization_level;
   request.fixed_dims = declared.fixed_dims;
@@ -43,8 +74,7 @@ Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, 
   MEZZO_TRY(loaded->session, engine_.Load(request));
   MEZZO_TRY(ModelConfig config,
             CompleteConfig(source.declared, loaded->session->facts(), options_.default_max_batch));
-  if (config.instances == 0) config.instances = options_.default_instances;
-  config.platform = engine_.platform();
+  config.instances = request.instances;
   config.providers = request.providers;
   for (TensorConfig& output : config.outputs) {
     if (output.label_file.empty()) continue;

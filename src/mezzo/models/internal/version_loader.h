@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,8 @@ class VersionLoader {
   [[nodiscard]] Result<std::unique_ptr<ModelVersion>> Load(const Source& source, std::int64_t version) const;
 
  private:
+  [[nodiscard]] std::int64_t DefaultInstances(const std::string& platform) const;
+
   const Options options_;
   engine::Engine& engine_;
   const Clock& clock_;

@@ -49,10 +49,18 @@ struct Connection::WriteAwaiter {
 /// Frames what a producer writes.
 class Connection::Writer final : public BodyWriter {
  public:
-  Writer(Connection& self, bool chunked) : self_(self), chunked_(chunked) {}
+  /// `size`: of the whole body, when it has been announced.
+  Writer(Connection& self, bool chunked, std::optional<ByteCount> size)
+      : self_(self), chunked_(chunked), room_(size) {}
 
   runtime::Task<Result<void>> Write(SharedBytes piece) override {
     if (piece.empty()) co_return Result<void>();
+    if (room_) {
+      if (piece.size() > *room_) {
+        co_return Internal("stream_size", "a streamed body is longer than its Content-Length");
+      }
+      *room_ -= piece.size();
+    }
     if (!self_.ended_) {
       size_line_.clear();
       AppendNumber(piece.size(), 16, size_line_);
@@ -66,9 +74,13 @@ class Connection::Writer final : public BodyWriter {
     co_return Cancelled("client_gone", "the client has left");
   }
 
+  /// Everything that was announced has been written.
+  [[nodiscard]] bool complete() const { return room_.value_or(0) == 0; }
+
  private:
   Connection& self_;
   const bool chunked_;
+  std::optional<ByteCount> room_;
   std::string size_line_;
 };
 
@@ -147,11 +159,11 @@ void Connection::FormatHead(const HttpResponse& response, bool keep_alive) {
   head_ += "\r\n";
   head_ += facts_.date;
   if (!response.content_type.empty()) AppendHeader("Content-Type", response.content_type, head_);
-  if (response.stream) {
+  if (response.stream && !response.stream_size) {
     if (framing.http11) head_ += "Transfer-Encoding: chunked\r\n";
   } else if (!HasNoBody(response.status)) {
     head_ += "Content-Length: ";
-    AppendNumber(response.body_size(), 10, head_);
+    AppendNumber(response.stream ? *response.stream_size : response.body_size(), 10, head_);
     head_ += "\r\n";
   }
   for (const auto& [name, value] : response.headers) AppendHeader(name, value, head_);
@@ -199,7 +211,7 @@ runtime::Task<bool> Connection::Respond(HttpResponse response) {
   }
   bool keep_alive = assembler_.framing().keep_alive && !response.close && !facts_.draining && !stopping_ &&
                     !linger_ && served_ < core_.options.max_requests_per_connection;
-  if (response.stream && !assembler_.framing().http11) keep_alive = false;
+  if (response.stream && !response.stream_size && !assembler_.framing().http11) keep_alive = false;
   const TimePoint started = response.after_write ? core_.clock.Now() : TimePoint{};
   if (response.before_write) response.before_write();
   FormatHead(response, keep_alive);
@@ -224,16 +236,16 @@ runtime::Task<bool> Connection::Respond(HttpResponse response) {
 
 runtime::Task<bool> Connection::StreamBody(HttpResponse* response) {
   if (!co_await WriteParts()) co_return false;
-  const bool chunked = assembler_.framing().http11;
+  const bool chunked = assembler_.framing().http11 && !response->stream_size;
   if (!ctx_) MakeContext();
-  Writer writer(*this, chunked);
+  Writer writer(*this, chunked, response->stream_size);
   Watched<Result<void>> producing(*this, response->stream(*ctx_, &writer));
   const Result<void> produced = co_await producing;
   if (ended_ || stopping_) {
     core_.metrics.disconnected.Add();
     co_return false;
   }
-  if (!produced.ok()) co_return false;
+  if (!produced.ok() || !writer.complete()) co_return false;
   if (chunked) {
     AddPart("0\r\n\r\n");
     co_return co_await WriteParts();

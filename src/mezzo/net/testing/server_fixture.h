@@ -83,6 +83,7 @@ class PathHandler final : public HttpHandler {
       response.content_type = "text/event-stream";
       const std::size_t count = Number(*request, "count");
       response.stream = [count](runtime::Context, BodyWriter* out) { return Count(count, out); };
+      if (request->QueryValue("size")) response.stream_size = Number(*request, "size");
     } else if (path == "/flood") {
       response.stream = [this](runtime::Context, BodyWriter* out) { return Flood(out); };
     } else if (path == "/text") {

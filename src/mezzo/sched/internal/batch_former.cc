@@ -28,6 +28,7 @@ void BatchFormer::Form(Subqueue& lead, TimePoint now, bool tight, const Deadline
   max_rows_ = model_->options.max_batch_rows;
   if (!fifo_) max_rows_ = std::max(fit_->BestRows(max_rows_), lead.items.top()->rows);
   lead_weight_ = lead.leaf->node->weight;
+  longest_run_ = Duration::max();
   full_ = false;
   items_ = &items;
   hopeless_ = &hopeless;
@@ -36,9 +37,11 @@ void BatchFormer::Form(Subqueue& lead, TimePoint now, bool tight, const Deadline
   const double row_cost = static_cast<double>(fit_->Expected(max_rows_).count()) / max_rows_;
   AddCandidate(lead, row_cost);
   if (TakeHead(lead, max_rows_) == Take::kTaken && !full_) {
-    Gather(lead, row_cost);
+    lane.subqueues.Remove(&lead);
+    Gather(lane, row_cost);
     candidates_[0].tag += candidates_[0].row_cost * lead.taken_rows;
     Fill();
+    if (!fifo_) FillFromLowerClasses(row_cost);
   }
   Finish(riders);
 }
@@ -48,9 +51,20 @@ void BatchFormer::AddCandidate(Subqueue& subqueue, double row_cost) {
   candidates_.push_back({&subqueue, node.tag, row_cost / node.weight, false});
 }
 
-void BatchFormer::Gather(Subqueue& lead, double row_cost) {
-  Lane& lane = *lead.lane;
-  lane.subqueues.Remove(&lead);
+void BatchFormer::FillFromLowerClasses(double row_cost) {
+  longest_run_ =
+      Duration(static_cast<std::int64_t>(static_cast<double>(fit_->Expected(rows_).count()) * kStretch));
+  if (fit_->Expected(rows_ + 1) > longest_run_) return;
+  const auto own = static_cast<std::size_t>(lane_->model_class->class_state->cls);
+  for (std::size_t i = own + 1; i < model_->classes.size() && !full_; ++i) {
+    Lane* lower = backlog_.FindLane(model_->classes[i], lane_->key);
+    if (lower == nullptr) continue;
+    Gather(*lower, row_cost);
+    Fill();
+  }
+}
+
+void BatchFormer::Gather(Lane& lane, double row_cost) {
   if (lane.subqueues.empty()) return;
   lane.virtual_time = std::max(lane.virtual_time, lane.subqueues.top()->lane_tag);
   joining_.clear();
@@ -89,6 +103,7 @@ void BatchFormer::Fill() {
 }
 
 std::uint32_t BatchFormer::MostRows(const Subqueue& rider) const {
+  if (rider.lane != lane_) return max_rows_;  // Of less urgent classes the stretch of the run decides.
   const std::uint32_t lead_rows = candidates_[0].subqueue->taken_rows;
   const double scaled = lead_rows * rider.leaf->node->weight / lead_weight_;
   return std::max(lead_rows, static_cast<std::uint32_t>(std::min<double>(scaled, max_rows_)));
@@ -108,6 +123,7 @@ BatchFormer::Take BatchFormer::TakeHead(Subqueue& subqueue, std::uint32_t most_r
     const std::uint32_t rows = rows_ + item.rows;
     if (rows > max_rows_ || subqueue.taken_rows + item.rows > most_rows) return Take::kNone;
     if (rows_ > 0 && !fifo_) {
+      if (fit_->Expected(rows) > longest_run_) return Take::kNone;
       if (!MayGrow(rows, tightest_)) {
         full_ = true;
         return Take::kFull;

@@ -15,8 +15,14 @@ namespace mezzo::sched::internal {
 /// tenant that leads, scaled up by weight: a light tenant's batch is not stretched to the maximum by a heavy
 /// one, while one heavy lead, or many light tenants, still fill it. If more tenants wait than fit, those go
 /// that rode least in this lane.
+///
+/// Items of less urgent classes ride along where they hardly cost anything: as long as the predicted run
+/// stays within kStretch of what it is without them. So urgent work never waits for what is not, and a device
+/// that has room for more rows does not leave it empty.
 class BatchFormer {
  public:
+  static constexpr double kStretch = 1.1;
+
   BatchFormer(const Scheduler::Options& options, Backlog& backlog);
 
   /// Fills `items`, and `riders` with what each flow has in it, from the lane of `lead`, which gives the
@@ -42,7 +48,10 @@ class BatchFormer {
   [[nodiscard]] bool HurtsOthers(const WorkItem& item) const;
   [[nodiscard]] std::uint32_t MostRows(const Subqueue& rider) const;
   void AddCandidate(Subqueue& subqueue, double row_cost);
-  void Gather(Subqueue& lead, double row_cost);
+  /// Makes candidates of the flows that wait in `lane`.
+  void Gather(Lane& lane, double row_cost);
+  /// Fills up with less urgent items that stretch the run only a little.
+  void FillFromLowerClasses(double row_cost);
   void Fill();
   void Finish(std::vector<Running::Rider>& riders);
 
@@ -59,6 +68,7 @@ class BatchFormer {
   std::uint32_t rows_ = 0;
   std::uint32_t max_rows_ = 0;
   double lead_weight_ = 1;
+  Duration longest_run_{};  // What no further item may stretch the predicted run beyond.
   bool full_ = false;
   std::vector<Candidate> candidates_;  // The lead first.
   std::vector<Subqueue*> joining_;     // Scratch of Gather().

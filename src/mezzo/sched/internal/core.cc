@@ -577,7 +577,7 @@ void Scheduler::Core::Start(Running& run, bool from_tokens, TimePoint now, Batch
   for (const Running::Rider& rider : run.riders) {
     tree_.Charge(*rider.leaf, run.predicted * rider.rows / run.rows, true);
   }
-  tree_.ChargeClass(*run.class_state, run.predicted, from_tokens);
+  ChargeClasses(run, run.predicted);
   run.model->stats.running_items += run.items.size();
   ++run.model->stats.running_batches;
   if (!run.model->HasInstance()) tree_.LastInstanceTaken(*run.model);
@@ -615,7 +615,7 @@ bool Scheduler::Core::Complete(std::uint64_t batch, Duration measured, RunOutcom
     tree_.Charge(*rider.leaf, correction * rider.rows / run.rows, false);
     backlog_.RunEnded(*rider.leaf);
   }
-  tree_.ChargeClass(*run.class_state, correction, run.from_tokens);
+  ChargeClasses(run, correction);
   Account(run, charged, outcome != RunOutcome::kOk);
 
   const bool had = model.HasInstance();
@@ -628,6 +628,14 @@ bool Scheduler::Core::Complete(std::uint64_t batch, Duration measured, RunOutcom
   run_pool_.Give(&run);
   Retire(model);
   return true;
+}
+
+void Scheduler::Core::ChargeClasses(const Running& run, double cost) {
+  for (const Running::Rider& rider : run.riders) {
+    ClassState& cls = *rider.leaf->node->class_state;
+    // A rider of another class spends no tokens: nobody asked whether that class has some.
+    tree_.ChargeClass(cls, cost * rider.rows / run.rows, run.from_tokens && &cls == run.class_state);
+  }
 }
 
 void Scheduler::Core::Account(const Running& run, double charged, bool failed) {

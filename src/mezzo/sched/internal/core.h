@@ -88,6 +88,8 @@ class Scheduler::Core {
   [[nodiscard]] internal::Subqueue* PressingInstead(const internal::Subqueue& lead, TimePoint now) const;
   [[nodiscard]] Duration LikelyRun(const internal::Subqueue& lead) const;
   void Start(internal::Running& run, bool from_tokens, TimePoint now, Batch& out);
+  /// Charges the classes of the run's riders by rows.
+  void ChargeClasses(const internal::Running& run, double cost);
   void Account(const internal::Running& run, double charged, bool ok);
   void Retire(internal::Model& model);
 

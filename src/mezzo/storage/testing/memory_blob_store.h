@@ -15,7 +15,7 @@ namespace mezzo::storage::testing {
 
 /// A BlobStore in memory: the reference that drivers are held against, and what tests of other modules use.
 /// Objects live as long as the store; an object being read stays whole when it is replaced. Thread-safe.
-class MemoryBlobStore final : public BlobStore {
+class MemoryBlobStore : public BlobStore {
  public:
   /// `clock` must outlive the store and its writers and readers.
   explicit MemoryBlobStore(const Clock& clock, ByteCount max_object_bytes = ByteCount{1} << 30)

@@ -6,49 +6,43 @@
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
 #include <utility>
 
 #include "mezzo/base/check.h"
+#include "mezzo/base/fd.h"
 
 namespace mezzo::drivers::internal {
 namespace {
 
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) = delete;
-  ~Fd() { Close(); }
-  void Close() {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-  }
-  [[nodiscard]] int get() const { return fd_; }
+Error Failed(const ChildProcess& child, const std::string& why) {
+  return Internal("child_failed", child.command.front() + ": " + why);
+}
 
- private:
-  int fd_;
-};
+Error TookTooLong(const ChildProcess& child) {
+  return DeadlineExceeded("deadline", child.command.front() + " took too long");
+}
 
-/// Ends and reaps its process whatever happens.
+/// Kills and reaps its process whatever happens.
 class Running {
  public:
   explicit Running(pid_t pid) : pid_(pid) {}
   ~Running() {
     if (pid_ <= 0) return;
     ::kill(pid_, SIGKILL);
-    Wait();
+    (void)Reap();
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
 
-  /// The status of waitpid(). The process has closed its output, so it is about to end or has been killed.
-  int Wait() {
+  /// The status of waitpid(). Only when the process has ended or been killed.
+  int Reap() {
     int status = 0;
     while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
     }
@@ -60,17 +54,13 @@ class Running {
   pid_t pid_;
 };
 
-Error Failed(const ChildProcess& child, const std::string& why) {
-  return Internal("child_failed", child.command.front() + ": " + why);
-}
-
-/// `text` as a file without a name, at its beginning.
+/// `bytes` as a file without a name, at its beginning.
 Result<Fd> AsFile(const ChildProcess& child) {
   Fd file(::memfd_create("input", MFD_CLOEXEC));
-  if (file.get() < 0)
-    return Failed(child, std::string("no memory file for its input: ") + std::strerror(errno));
+  if (!file.ok()) return Failed(child, std::string("no memory file for its input: ") + std::strerror(errno));
   for (std::size_t done = 0; done < child.input.size();) {
     const ssize_t n = ::write(file.get(), child.input.data() + done, child.input.size() - done);
+    if (n < 0 && errno == EINTR) continue;
     if (n < 0) return Failed(child, std::string("writing its input: ") + std::strerror(errno));
     done += static_cast<std::size_t>(n);
   }
@@ -83,39 +73,55 @@ void Limit(pid_t pid, __rlimit_resource resource, std::uint64_t value) {
   ::prlimit(pid, resource, &limit, nullptr);
 }
 
-/// Between a pair of milliseconds and a minute, for poll().
-int MillisecondsUntil(TimePoint deadline, TimePoint now) {
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left + 1, 0, 60'000));
-}
-
 Result<pid_t> Spawn(const ChildProcess& child, int input, int output) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+  sigset_t none;
+  sigset_t all;
+  ::sigemptyset(&none);
+  ::sigfillset(&all);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
   std::vector<char*> arguments;
+  arguments.reserve(child.command.size() + 1);
   for (const std::string& argument : child.command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   char path[] = "PATH=/usr/local/bin:/usr/bin:/bin";
   char* environment[] = {path, nullptr};
   pid_t pid = 0;
-  const int code = ::posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environment);
+  const int code = ::posix_spawnp(&pid, arguments[0], &actions, &attributes, arguments.data(), environment);
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (code != 0) return Failed(child, std::string("can't start: ") + std::strerror(code));
   return pid;
+}
+
+/// Waits until `fd` can be read or has been hung up.
+Result<void> WaitFor(const ChildProcess& child, int fd, TimePoint deadline, const Clock& clock) {
+  while (true) {
+    const TimePoint now = clock.Now();
+    if (now >= deadline) return TookTooLong(child);
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now).count();
+    pollfd waiting{fd, POLLIN, 0};
+    const int ready = ::poll(&waiting, 1, static_cast<int>(std::clamp<std::int64_t>(left + 1, 0, 60'000)));
+    if (ready > 0) return {};
+    if (ready < 0 && errno != EINTR)
+      return Failed(child, std::string("waiting for it: ") + std::strerror(errno));
+  }
 }
 
 Result<std::string> ReadAll(const ChildProcess& child, int fd, TimePoint deadline, const Clock& clock) {
   std::string out;
   std::vector<char> piece(std::size_t{64} << 10U);
   while (true) {
-    const TimePoint now = clock.Now();
-    if (now >= deadline) return DeadlineExceeded("deadline", child.command.front() + " took too long");
-    pollfd waiting{fd, POLLIN, 0};
-    const int ready = ::poll(&waiting, 1, MillisecondsUntil(deadline, now));
-    if (ready <= 0) continue;  // Time is looked at again; EINTR too.
+    MEZZO_TRY_VOID(WaitFor(child, fd, deadline, clock));
     const ssize_t n = ::read(fd, piece.data(), piece.size());
     if (n == 0) return out;
     if (n < 0) {
@@ -131,7 +137,7 @@ Result<std::string> ReadAll(const ChildProcess& child, int fd, TimePoint deadlin
 
 }  // namespace
 
-Result<std::string> RunChild(const ChildProcess& child, TimePoint deadline, const Clock& clock) {
+Result<ChildEnd> RunChild(const ChildProcess& child, TimePoint deadline, const Clock& clock) {
   MEZZO_CHECK(!child.command.empty());
   MEZZO_TRY(const Fd input, AsFile(child));
   int ends[2];
@@ -140,15 +146,31 @@ Result<std::string> RunChild(const ChildProcess& child, TimePoint deadline, cons
   Fd theirs(ends[1]);
   MEZZO_TRY(const pid_t pid, Spawn(child, input.get(), theirs.get()));
   Running running(pid);
-  theirs.Close();  // So that its end is our end of file.
+  theirs = Fd();  // So that its end is our end of file.
   Limit(pid, RLIMIT_AS, child.max_memory);
   Limit(pid, RLIMIT_CPU, child.max_cpu_seconds);
   Limit(pid, RLIMIT_FSIZE, child.max_file);
-  MEZZO_TRY(std::string out, ReadAll(child, output.get(), deadline, clock));
-  const int status = running.Wait();
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return out;
-  if (WIFSIGNALED(status)) return Failed(child, "it was ended by signal " + std::to_string(WTERMSIG(status)));
-  return Failed(child, "it ended with status " + std::to_string(WEXITSTATUS(status)));
+  Limit(pid, RLIMIT_CORE, 0);
+  ChildEnd end;
+  MEZZO_TRY(end.output, ReadAll(child, output.get(), deadline, clock));
+  // It has closed its output, which is not to say that it ends.
+  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!process.ok()) return Failed(child, std::string("waiting for its end: ") + std::strerror(errno));
+  MEZZO_TRY_VOID(WaitFor(child, process.get(), deadline, clock));
+  const int status = running.Reap();
+  if (WIFSIGNALED(status)) {
+    end.signal = WTERMSIG(status);
+  } else {
+    end.status = WEXITSTATUS(status);
+  }
+  return end;
+}
+
+Result<std::string> OutputOf(const ChildProcess& child, TimePoint deadline, const Clock& clock) {
+  MEZZO_TRY(ChildEnd end, RunChild(child, deadline, clock));
+  if (end.signal != 0) return Failed(child, "it was ended by signal " + std::to_string(end.signal));
+  if (end.status != 0) return Failed(child, "it ended with status " + std::to_string(end.status));
+  return std::move(end.output);
 }
 
 }  // namespace mezzo::drivers::internal

@@ -109,6 +109,9 @@ Result<std::unique_ptr<Muxer>> Muxer::Open(media::VideoFormat format, TempFile f
   context.flags |= AVFMT_FLAG_BITEXACT;  // Same input, same file: no version, no date.
   // Text streams are silent for long; nothing waits for them.
   context.max_interleave_delta = AV_TIME_BASE;
+  // Opus begins before zero by its delay, which WebM takes off again: moving all streams for it would put
+  // every cue and picture 7 ms late.
+  if (!IsMp4(format)) context.avoid_negative_ts = AVFMT_AVOID_NEG_TS_DISABLED;
   context.pb = NewIo(muxer->file_, true);
   return muxer;
 }

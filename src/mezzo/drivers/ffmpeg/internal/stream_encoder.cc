@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include <fmt/format.h>
+
 #include "mezzo/base/check.h"
 
 namespace mezzo::drivers::internal {
@@ -22,8 +24,7 @@ struct Recipe {
 };
 
 constexpr Setting kX264[] = {{"preset", "veryfast"}, {"crf", "21"}, {"profile", "high"}};
-constexpr Setting kX265[] = {
-    {"preset", "ultrafast"}, {"crf", "25"}, {"x265-params", "pools=2:frame-threads=2:log-level=none:info=0"}};
+constexpr Setting kX265[] = {{"preset", "ultrafast"}, {"crf", "25"}};
 constexpr Setting kVp9[] = {
     {"deadline", "realtime"}, {"cpu-used", "7"}, {"row-mt", "1"}, {"tile-columns", "2"}, {"crf", "33"}};
 
@@ -55,6 +56,12 @@ Result<void> OpenCodec(AVCodecContext& context) {
   return {};
 }
 
+Result<void> Set(AVCodecContext& context, const char* name, const char* value) {
+  const int code = av_opt_set(context.priv_data, name, value, 0);
+  if (code < 0) return EncoderFailure(std::string(context.codec->name) + ": setting " + name, code);
+  return {};
+}
+
 }  // namespace
 
 Result<StreamEncoder> StreamEncoder::OpenVideo(const media::EncoderSettings& settings, int threads) {
@@ -77,10 +84,12 @@ Result<StreamEncoder> StreamEncoder::OpenVideo(const media::EncoderSettings& set
   // Containers keep what decoders need in front; the encoder writes neither its name nor its settings.
   context->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
   for (const Setting& setting : recipe.settings) {
-    const int code = av_opt_set(context->priv_data, setting.name, setting.value, 0);
-    if (code < 0) {
-      return EncoderFailure(std::string(recipe.encoder) + ": setting " + setting.name, code);
-    }
+    MEZZO_TRY_VOID(Set(*context, setting.name, setting.value));
+  }
+  if (settings.format == VideoFormat::kMp4H265) {
+    // This library has threads of its own, one for each core of the host unless told.
+    MEZZO_TRY_VOID(Set(*context, "x265-params",
+                       fmt::format("pools={0}:frame-threads={0}:log-level=none:info=0", threads).c_str()));
   }
   MEZZO_TRY_VOID(OpenCodec(*context));
   return StreamEncoder(std::move(context));

@@ -38,7 +38,8 @@ class VideoFile {
     std::uint64_t packets = 0;
   };
 
-  explicit VideoFile(std::string bytes) : bytes_(std::move(bytes)), io_(AsBytes(bytes_)) {
+  /// Without `decode` frames() and sound() stay empty, for files whose pictures would fill the memory.
+  explicit VideoFile(std::string bytes, bool decode = true) : bytes_(std::move(bytes)), io_(AsBytes(bytes_)) {
     internal::SilenceAvLog();
     context_ = avformat_alloc_context();
     context_->pb = io_.get();
@@ -54,7 +55,7 @@ class VideoFile {
       streams_.push_back(
           {avcodec_get_name(stream.codecpar->codec_id), language != nullptr ? language->value : ""});
     }
-    ReadAll();
+    ReadAll(decode);
   }
   ~VideoFile() { avformat_close_input(&context_); }
   VideoFile(const VideoFile&) = delete;
@@ -83,12 +84,12 @@ class VideoFile {
   }
 
  private:
-  void ReadAll() {
+  void ReadAll(bool decode) {
     std::vector<internal::AvCodecContextPtr> decoders;
     for (unsigned i = 0; i < context_->nb_streams; ++i) {
       const AVCodecParameters& parameters = *context_->streams[i]->codecpar;
       internal::AvCodecContextPtr decoder;
-      if (parameters.codec_type != AVMEDIA_TYPE_SUBTITLE) {
+      if (decode && parameters.codec_type != AVMEDIA_TYPE_SUBTITLE) {
         decoder.reset(avcodec_alloc_context3(avcodec_find_decoder(parameters.codec_id)));
         EXPECT_GE(avcodec_parameters_to_context(decoder.get(), &parameters), 0);
         decoder->pkt_timebase = context_->streams[i]->time_base;
@@ -100,9 +101,9 @@ class VideoFile {
     while (av_read_frame(context_, packet.get()) >= 0) {
       const auto index = static_cast<std::size_t>(packet->stream_index);
       ++streams_[index].packets;
-      if (decoders[index] == nullptr) {
+      if (context_->streams[index]->codecpar->codec_type == AVMEDIA_TYPE_SUBTITLE) {
         AddText(*packet);
-      } else {
+      } else if (decode) {
         EXPECT_GE(avcodec_send_packet(decoders[index].get(), packet.get()), 0);
         Drain(*decoders[index]);
       }

@@ -12,7 +12,7 @@
 namespace mezzo::drivers::internal {
 
 /// The bytes of an object until its length and checksum are known: in memory up to a limit, then in a file
-/// without a name (O_TMPFILE), which goes with the process. One thread at a time.
+/// that has no name any more and goes with the process. One thread at a time.
 class Spool {
  public:
   /// Beyond `memory_bytes` everything goes to a file in `folder`.

@@ -1,0 +1,74 @@
+#include "mezzo/api/platform/artifacts_handler.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "mezzo/api/platform/problem.h"
+#include "mezzo/api/router.h"
+#include "mezzo/base/strings.h"
+
+namespace mezzo::api::platform {
+namespace {
+
+using storage::UrlSigner;
+
+constexpr ByteCount kIgnoredBody = 1024;
+constexpr std::array<Route, 2> kRoutes = {
+    Route{net::Method::kGet, "/v1/artifacts/*/*/#/*", std::nullopt, kIgnoredBody, 0},
+    Route{net::Method::kHead, "/v1/artifacts/*/*/#/*", std::nullopt, kIgnoredBody, 0}};
+
+net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& match) {
+  if (!match.path_known) {
+    return ProblemResponse(NotFound("unknown_url", "there is no " + std::string(request.method_text()) + " " +
+                                                       Printable(request.path())));
+  }
+  constexpr int kMethodNotAllowed = 405;
+  net::HttpResponse response = ProblemResponse(
+      kMethodNotAllowed, InvalidArgument("method_not_supported", "artifacts are read by GET and HEAD"));
+  response.headers.emplace_back("Allow", AllowedMethods(kRoutes, request.path()));
+  return response;
+}
+
+}  // namespace
+
+Result<UrlSigner::Grant> ArtifactsHandler::Check(const net::HttpRequest& request) const {
+  if (MatchRoute(kRoutes, request.method(), request.path()).route == nullptr)
+    return NotFound("unknown_url", "there is no such artifact");
+  const std::string_view key = request.path().substr(kRoot.size() + 1);
+  return ports_.signer.Verify(net::Method::kGet, key, request.query(), ports_.clock.WallNow());
+}
+
+net::BodyPlan ArtifactsHandler::PlanBody(const net::HttpRequest& head) const {
+  net::BodyPlan plan;
+  plan.max_body = kIgnoredBody;
+  const RouteMatch match = MatchRoute(kRoutes, head.method(), head.path());
+  if (match.route == nullptr) {
+    plan.refusal = std::make_unique<net::HttpResponse>(NoRoute(head, match));
+  } else if (const auto grant = Check(head); !grant.ok()) {
+    plan.refusal = std::make_unique<net::HttpResponse>(ProblemResponse(grant.error()));
+  }
+  return plan;
+}
+
+runtime::Task<net::HttpResponse> ArtifactsHandler::Handle(runtime::Context ctx, net::HttpRequest* request) {
+  Result<net::HttpResponse> answer = co_await Serve(ctx, request);
+  net::HttpResponse response = answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
+  co_return response;
+}
+
+runtime::Task<Result<net::HttpResponse>> ArtifactsHandler::Serve(runtime::Context ctx,
+                                                                 net::HttpRequest* request) const {
+  // Again: the URL may have expired since the head was there.
+  MEZZO_CO_TRY(UrlSigner::Grant grant, Check(*request));
+  BlobServer::Presentation presentation{
+      .file_name = std::move(grant.file_name),
+      .fresh = std::max(grant.expires_at - ports_.clock.WallNow(), Duration::zero())};
+  co_return co_await ports_.blobs.Serve(std::move(ctx), std::move(grant.key), request,
+                                        std::move(presentation));
+}
+
+}  // namespace mezzo::api::platform

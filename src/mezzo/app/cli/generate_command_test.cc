@@ -1,0 +1,36 @@
+#include "mezzo/app/cli/generate_command.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace mezzo::app::cli {
+namespace {
+
+TEST(GenerateBody, SaysOnlyWhatWasAskedFor) {
+  GenerateOptions options;
+  options.prompt = "red heart";
+  options.seed = 7;
+  EXPECT_EQ(nlohmann::json::parse(GenerateBody(options, "").value()),
+            nlohmann::json::parse(R"({"kind": "image", "model": "emoji", "version": "", "tier": "free",
+              "input": {"prompt": "red heart", "n": 1, "output_format": "png", "seed": 7}})"));
+}
+
+TEST(GenerateBody, TakesAStoryboardAsItIs) {
+  GenerateOptions options;
+  options.storyboard = "s.json";
+  const auto body = nlohmann::json::parse(GenerateBody(options, R"({"shots": []})").value());
+  EXPECT_EQ(body["kind"], "storyboard");
+  EXPECT_EQ(body["input"], nlohmann::json::parse(R"({"shots": []})"));
+  EXPECT_EQ(GenerateBody(options, "[1]").error().reason(), "bad_storyboard");
+}
+
+TEST(PathOnServer, FindsArtifactsOfTheServerUnderAnyOfItsNames) {
+  EXPECT_EQ(PathOnServer("http://10.0.0.1:8000/v1/artifacts/t/j/1/a.png?key=1"),
+            "/v1/artifacts/t/j/1/a.png?key=1");
+  EXPECT_EQ(PathOnServer("/v1/artifacts/t/j/1/a.png"), "/v1/artifacts/t/j/1/a.png");
+  EXPECT_EQ(PathOnServer("https://bucket.example.com/t/j/1/a.png"), std::nullopt);
+  EXPECT_EQ(PathOnServer("https://example.com"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace mezzo::app::cli

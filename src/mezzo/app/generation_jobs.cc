@@ -1,0 +1,38 @@
+#include "mezzo/app/generation_jobs.h"
+
+namespace mezzo::app {
+
+GenerationJobs::GenerationJobs(const std::string& temp_dir, std::size_t slots, Ports ports)
+    : uploads_({}, ports.clock),
+      sounds_({}),
+      speech_({}, sounds_, ports.clock),
+      encoders_({.temp_dir = temp_dir}),
+      renderer_({}, encoders_, texts_, ports.clock),
+      pressure_(ports.reader, slots, ports.clock),
+      images_(
+          {},
+          {.catalog = ports.catalog, .executor = ports.executor, .pool = ports.pool, .clock = ports.clock}),
+      painter_({.service = images_, .directory = ports.directory, .loop = ports.loop}),
+      image_jobs_({}, {.service = images_,
+                       .codec = ports.codec,
+                       .uploads = uploads_,
+                       .store = ports.artifacts,
+                       .directory = ports.directory,
+                       .loop = ports.loop,
+                       .clock = ports.clock}),
+      storyboard_jobs_({}, {.painter = painter_,
+                            .blobs = ports.artifacts,
+                            .uploads = uploads_,
+                            .codec = ports.codec,
+                            .sounds = sounds_,
+                            .speech = speech_,
+                            .renderer = renderer_,
+                            .clock = ports.clock,
+                            .level = [this] { return pressure_.Level(); }}) {}
+
+std::map<std::string, jobs::JobHandler*, std::less<>> GenerationJobs::handlers() {
+  return {{std::string(generation::ImageJobs::kKind), &image_jobs_},
+          {std::string(generation::StoryboardJobs::kKind), &storyboard_jobs_}};
+}
+
+}  // namespace mezzo::app

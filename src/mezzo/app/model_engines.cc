@@ -1,0 +1,35 @@
+#include "mezzo/app/model_engines.h"
+
+namespace mezzo::app {
+namespace {
+
+drivers::OnnxEngine::Options OnnxOptions(const EngineConfig& config) {
+  drivers::OnnxEngine::Options options;
+  options.library = config.library;
+  options.intra_op_threads = config.intra_op_threads;
+  options.spinning = config.spinning;
+  for (const auto& provider : config.provider_libraries) {
+    options.provider_libraries.emplace_back(provider.name, provider.library);
+  }
+  return options;
+}
+
+drivers::WorkerEngine::Options WorkerOptions(const WorkersConfig& config) {
+  drivers::WorkerEngine::Options options;
+  options.python = config.python;
+  options.environment = config.environment;
+  options.memory_limit = config.memory_limit;
+  options.max_shared_bytes = config.max_shared;
+  return options;
+}
+
+}  // namespace
+
+ModelEngines::ModelEngines(const EngineConfig& engine, const WorkersConfig& workers, const Clock& clock,
+                           observe::Registry& registry, observe::Logger& log)
+    : onnx_(OnnxOptions(engine), &log),
+      python_(WorkerOptions(workers), clock, registry, &log),
+      remote_({}, clock, registry),
+      all_({onnx_, python_, remote_}) {}
+
+}  // namespace mezzo::app

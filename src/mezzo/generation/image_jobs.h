@@ -1,0 +1,66 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/generation/image_job_request.h"
+#include "mezzo/generation/image_service.h"
+#include "mezzo/jobs/job_handler.h"
+#include "mezzo/media/picture_codec.h"
+#include "mezzo/media/untrusted_picture_decoder.h"
+#include "mezzo/runtime/loop.h"
+#include "mezzo/storage/blob_store.h"
+#include "mezzo/tenancy/directory.h"
+
+namespace mezzo::generation {
+
+/// Jobs of kind "image": pictures by the pipelines of this host. The request is that of ParseImageJob(); the
+/// result {"images": [{"artifact", "content_type", "width", "height", "seed", "bytes"}], "model", "version",
+/// "steps", "device_ms"}, with the files in the artifact store under (tenant, job, attempt): image-<n>, and
+/// what the pictures looked like on the way as partial-<n>-<k>. Thread-safe.
+class ImageJobs final : public jobs::JobHandler {
+ public:
+  static constexpr std::string_view kKind = "image";
+
+  struct Options {
+    Duration store_timeout =
+        std::chrono::seconds(60);  ///< Of reading or writing one file, and of decoding it.
+    ByteCount max_picture_bytes = ByteCount{64} << 20U;  ///< Of a picture that a job brings, as a file.
+  };
+  /// All outlive the handler. `loop` carries the requests, which wait there without a thread.
+  struct Ports {
+    ImageService& service;
+    media::PictureCodec& codec;
+    media::UntrustedPictureDecoder& uploads;
+    storage::BlobStore& store;
+    const tenancy::Directory& directory;
+    runtime::Loop& loop;
+    const Clock& clock;
+  };
+  ImageJobs(Options options, Ports ports) : options_(options), ports_(ports) {}
+
+  /// Errors: those of ParseImageJob() and ImageService::Check().
+  Result<jobs::JobEstimate> Check(const TenantId& tenant, const std::string& request) override;
+  /// A job without a seed gets one from its id, so that every attempt draws the same.
+  Result<std::string> Run(jobs::JobRun& run) override;
+
+ private:
+  struct StoredImage;
+
+  [[nodiscard]] Result<media::RgbaPicture> ReadPicture(const PictureSource& source) const;
+  [[nodiscard]] Result<ImageResult> Generate(jobs::JobRun& run, const tenancy::TenantRef& tenant,
+                                             const ImageJobRequest& job) const;
+  /// `name` without its extension.
+  [[nodiscard]] Result<StoredImage> Store(const jobs::JobRun& run, const ImageJobRequest& job,
+                                          const tensor::Tensor& sample, const std::string& name) const;
+
+  const Options options_;
+  const Ports ports_;
+};
+
+/// The class that work of a tier runs in: paid is interactive, urgent standard, free bulk; the next lower one
+/// that the tenant may use. Fails with kPermissionDenied "class_not_allowed" when there is none.
+Result<sched::Class> ClassOfTier(jobs::Tier tier, const tenancy::Tenant& tenant);
+
+}  // namespace mezzo::generation

@@ -1,0 +1,114 @@
+"""Pictures and videos through the official client from the real server, painted by a tiny random pipeline in Diffusers'
+layout: what they show is noise, but it is the same noise for the same seed."""
+
+import base64
+import json
+import shutil
+import struct
+import urllib.request
+
+import mezzo_server
+import openai
+import pytest
+
+PIPELINES = mezzo_server.ROOT / "tests" / "golden" / "generation" / "pipelines"
+pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def painter(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copytree(PIPELINES / "sd1", folder / "sd1")
+    with mezzo_server.Server(models=folder, config="artifacts: {min_free: 0}\n") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(painter):
+    with openai.OpenAI(base_url=painter.http_url + "/v1", api_key="any", max_retries=0, timeout=120) as made:
+        yield made
+
+
+def file_of(data):
+    return base64.b64decode(data.b64_json)
+
+
+def png_size(file):
+    assert file.startswith(b"\x89PNG\r\n\x1a\n")
+    return struct.unpack(">II", file[16:24])
+
+
+def generate(client, **members):
+    extra = {"steps": 3, "seed": 7, **members.pop("extra_body", {})}
+    return client.images.generate(**{"model": "sd1", "prompt": "a cat", "size": "64x64", "extra_body": extra, **members})
+
+
+def test_a_pipeline_paints_what_was_asked_for(client):
+    answer = generate(client, n=2)
+    files = [file_of(data) for data in answer.data]
+    assert [png_size(file) for file in files] == [(64, 64)] * 2
+    assert [data.seed for data in answer.data] == [7, 8]
+    assert answer.size == "64x64"
+    assert files[0] != files[1]
+
+
+def test_the_same_seed_gives_the_same_picture(client):
+    first, again, other = (file_of(generate(client, extra_body={"seed": seed}).data[0]) for seed in (7, 7, 8))
+    assert first == again and first != other
+
+
+def test_formats(client):
+    assert file_of(generate(client, output_format="jpeg", output_compression=50).data[0]).startswith(b"\xff\xd8\xff")
+    assert file_of(generate(client, output_format="webp").data[0])[8:12] == b"WEBP"
+
+
+def test_a_url_gives_the_file(client):
+    with urllib.request.urlopen(generate(client, response_format="url").data[0].url) as answer:
+        assert answer.headers["Content-Type"] == "image/png"
+        assert png_size(answer.read()) == (64, 64)
+
+
+def test_a_stream_shows_pictures_on_the_way(client):
+    events = list(generate(client, stream=True, partial_images=2, extra_body={"steps": 6}))
+    assert events[-1].type == "image_generation.completed"
+    assert {event.type for event in events[:-1]} == {"image_generation.partial_image"}
+    assert [event.partial_image_index for event in events[:-1]] == [0, 1]
+    assert png_size(file_of(events[-1])) == (64, 64)
+
+
+def test_an_edit_starts_from_a_picture(client):
+    picture = file_of(generate(client).data[0])
+    near, far = (file_of(client.images.edit(model="sd1", prompt="a dog", image=("a.png", picture),
+                                            extra_body={"steps": 4, "seed": 1, "strength": strength}).data[0])
+                 for strength in (0.3, 1.0))
+    assert png_size(near) == (64, 64)
+    assert near != far != picture
+
+
+@pytest.mark.parametrize("members, code", [
+    ({"size": "63x64"}, "image_request"),
+    ({"model": "nobody"}, "model_not_found"),
+    ({"extra_body": {"sampler": "nonsense"}}, "sampler_unknown"),
+])
+def test_what_a_pipeline_cannot_do_is_refused(client, members, code):
+    with pytest.raises(openai.APIStatusError) as error:
+        generate(client, **members)
+    assert error.value.code == code and error.value.status_code in (400, 404)
+
+
+def test_the_job_of_a_picture_lists_its_artifacts(painter, client):
+    raw = client.images.with_raw_response.generate(model="sd1", prompt="a cat", size="64x64", extra_body={"steps": 2})
+    job = raw.headers["X-Mezzo-Job"]
+    listed = json.loads(painter.get(f"/v1/jobs/{job}/artifacts")[2])
+    assert [item["name"] for item in listed["data"]] == ["image-0.png"]
+    with urllib.request.urlopen(listed["data"][0]["url"]) as answer:
+        assert answer.read() == file_of(raw.parse().data[0])
+
+
+def test_a_video_of_painted_shots(client):
+    video = client.videos.create_and_poll(model="sd1", prompt="a boat", seconds="15", size="1280x720", poll_interval_ms=500,
+                                          extra_body={"steps": 1, "seed": 3}, timeout=600)
+    assert video.status == "completed", video.error
+    film = client.videos.download_content(video.id).read()
+    assert film[4:8] == b"ftyp"
+    assert client.videos.download_content(video.id, variant="thumbnail").read()[8:12] == b"WEBP"
