@@ -1,12 +1,17 @@
 """Durable jobs over HTTP: submit, wait, list, cancel, retry, events, idempotency, across restarts and kills."""
 
+import base64
 import concurrent.futures
+import hashlib
+import hmac
 import json
-import threading
 import time
 
 import mezzo_server
 import pytest
+from webhook_receiver import Receiver
+
+SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 def post(server, path, body=None, headers=None, timeout=60):
@@ -82,7 +87,10 @@ def test_keys_that_come_at_once_make_one_job(jobs_server):
     ({"modle": "x"}, "unknown member 'modle'; known are kind, model"),
     ({"tier": "gold"}, "tier 'gold' is not one of paid, urgent, free"),
     ({"deadline_seconds": -1}, "'deadline_seconds' must be in (0, 604800], got -1"),
-    ({"webhook": {"url": "https://example.com"}}, "unknown member 'webhook'"),
+    ({"webhook": {"url": "ftp://x", "secret": SECRET}}, "'webhook.url' must begin with https:// or http://, got 'ftp://x'"),
+    ({"webhook": {"uri": "x"}}, "unknown member 'uri' of 'webhook'"),
+    ({"webhook": {"url": "https://example.com"}}, "'webhook.secret' is missing"),
+    ({"webhook": {"url": "https://example.com", "secret": "abc"}}, "whsec_"),
     ({"input": []}, "'input' must be an object"),
     ({"model": ""}, "'model' is missing"),
     ({"input": {"inputs": [{"name": "INPUT0", "shape": [1, 16], "datatype": "INT32", "data": [1]}]}}, "INPUT0"),
@@ -197,7 +205,6 @@ def test_a_folder_in_use_is_named(jobs_server, tmp_path):
 
 
 def test_a_tenant_sees_its_own_jobs_only():
-    import hashlib
     keys = {name: f"key-of-{name}" for name in ("a", "b")}
     config = json.dumps({"tenants": [{"id": name, "key_sha256": [hashlib.sha256(key.encode()).hexdigest()]}
                                      for name, key in keys.items()]})
@@ -221,3 +228,27 @@ def test_many_clients_at_once_lose_nothing(jobs_server):
         assert {status for status, _, _ in jobs} <= {200, 202}
         ended = list(pool.map(lambda job: get(jobs_server, f"/v1/jobs/{job[2]['id']}?wait=60")[1], jobs))
     assert [outputs(job)["OUTPUT0"][0] for job in ended] == [i + 1 for i in range(300)]
+
+
+LOCAL_HOOKS = json.dumps({"jobs": {"webhooks_to_private": True, "webhooks_over_http": True}})
+
+
+def test_the_end_of_a_job_is_told_and_signed():
+    with Receiver(503) as receiver, mezzo_server.Server(models=mezzo_server.MODELS, config=LOCAL_HOOKS) as server:
+        _, _, job = post(server, "/v1/jobs?wait=30", simple(1, 1, webhook={"url": receiver.url, "secret": SECRET}))
+        got = receiver.wait_for(2)
+    headers, body = got[-1]
+    event = json.loads(body)
+    assert event["type"] == "job.succeeded" and event["data"]["id"] == job["id"]
+    assert event["data"]["result"] == job["result"]
+    assert len(got) == 2 and got[0][0]["webhook-id"] == headers["webhook-id"], "tried again with the same id"
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(bytes(range(32)), signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == "v1," + expected
+
+
+def test_webhooks_reach_public_addresses_only_unless_configured(jobs_server):
+    with Receiver() as receiver:
+        post(jobs_server, "/v1/jobs?wait=30", simple(webhook={"url": receiver.url, "secret": SECRET}))
+        time.sleep(2)
+        assert receiver.got == []

@@ -77,7 +77,7 @@ class DispatcherTest : public QueueTest {
   JobMetrics metrics_{registry_};
 };
 
-TEST_F(DispatcherTest, RunsWhatIsQueuedBeforeAndAfterItStarts) {
+TEST_P(DispatcherTest, RunsWhatIsQueuedBeforeAndAfterItStarts) {
   FakeHandler handler(
       [](JobRun& run) -> Result<std::string> { return "{\"was\":" + run.job().request + "}"; });
   const JobId before = Add(New());
@@ -89,7 +89,7 @@ TEST_F(DispatcherTest, RunsWhatIsQueuedBeforeAndAfterItStarts) {
   EXPECT_EQ(Get(after).result, "{\"was\":{}}");
 }
 
-TEST_F(DispatcherTest, FaultsThatPassAreRetriedThreeTimesAndOthersNot) {
+TEST_P(DispatcherTest, FaultsThatPassAreRetriedThreeTimesAndOthersNot) {
   FakeHandler passing([](JobRun&) -> Result<std::string> { return Unavailable("engine_busy", "busy"); });
   {
     const auto host = Host(passing);
@@ -107,7 +107,7 @@ TEST_F(DispatcherTest, FaultsThatPassAreRetriedThreeTimesAndOthersNot) {
   EXPECT_EQ(lasting.runs, 1);
 }
 
-TEST_F(DispatcherTest, CancellingReachesARunningHandlerAtOnce) {
+TEST_P(DispatcherTest, CancellingReachesARunningHandlerAtOnce) {
   FakeHandler handler(UntilCancelled);
   const auto host = Host(handler);
   const JobId id = Add(New());
@@ -120,7 +120,7 @@ TEST_F(DispatcherTest, CancellingReachesARunningHandlerAtOnce) {
   EXPECT_LT(std::chrono::steady_clock::now() - asked, seconds(5));
 }
 
-TEST_F(DispatcherTest, AHandlerThatComputesForManyLeasesKeepsItsJob) {
+TEST_P(DispatcherTest, AHandlerThatComputesForManyLeasesKeepsItsJob) {
   FakeHandler handler([](JobRun&) -> Result<std::string> {
     std::this_thread::sleep_for(seconds(2));
     return std::string("{}");
@@ -132,7 +132,7 @@ TEST_F(DispatcherTest, AHandlerThatComputesForManyLeasesKeepsItsJob) {
   EXPECT_EQ(handler.runs, 1);
 }
 
-TEST_F(DispatcherTest, AJobOfAHostThatVanishedRunsOnAnother) {
+TEST_P(DispatcherTest, AJobOfAHostThatVanishedRunsOnAnother) {
   const JobId id = Add(New());
   ASSERT_EQ(Claim(1, "a host that is gone").size(), 1U);
   FakeHandler handler([](JobRun&) -> Result<std::string> { return std::string("{}"); });
@@ -142,7 +142,7 @@ TEST_F(DispatcherTest, AJobOfAHostThatVanishedRunsOnAnother) {
   EXPECT_EQ(Get(id).crashes, 1);
 }
 
-TEST_F(DispatcherTest, StoppingGivesJobsBackAndCountsNothing) {
+TEST_P(DispatcherTest, StoppingGivesJobsBackAndCountsNothing) {
   FakeHandler handler(UntilCancelled);
   Dispatcher::Options options;
   options.slots = 2;
@@ -160,7 +160,7 @@ TEST_F(DispatcherTest, StoppingGivesJobsBackAndCountsNothing) {
   }
 }
 
-TEST_F(DispatcherTest, LeasesNoMoreThanItsSlotsAndPrefetch) {
+TEST_P(DispatcherTest, LeasesNoMoreThanItsSlotsAndPrefetch) {
   FakeHandler handler(UntilCancelled);
   Dispatcher::Options options;
   options.slots = 2;
@@ -172,7 +172,7 @@ TEST_F(DispatcherTest, LeasesNoMoreThanItsSlotsAndPrefetch) {
   EXPECT_EQ(host->running(), 2U);
 }
 
-TEST_F(DispatcherTest, ManyHostsRunEveryJobOnce) {
+TEST_P(DispatcherTest, ManyHostsRunEveryJobOnce) {
   std::atomic<int> total = 0;
   FakeHandler handler([&total](JobRun&) -> Result<std::string> {
     ++total;
@@ -189,7 +189,7 @@ TEST_F(DispatcherTest, ManyHostsRunEveryJobOnce) {
   EXPECT_EQ(total, 300);
 }
 
-TEST_F(DispatcherTest, AResultThatCannotBeStoredFailsItsJobOnly) {
+TEST_P(DispatcherTest, AResultThatCannotBeStoredFailsItsJobOnly) {
   FakeHandler handler([](JobRun& run) -> Result<std::string> {
     return run.job().model == "bad" ? std::string("{\"x\":\"\xff\"}") : std::string("{}");
   });
@@ -203,7 +203,7 @@ TEST_F(DispatcherTest, AResultThatCannotBeStoredFailsItsJobOnly) {
   EXPECT_TRUE(Reaches(good, JobState::kSucceeded));
 }
 
-TEST_F(DispatcherTest, ProgressIsSeenAndAKindWithoutHandlerFails) {
+TEST_P(DispatcherTest, ProgressIsSeenAndAKindWithoutHandlerFails) {
   FakeHandler handler([](JobRun& run) -> Result<std::string> {
     EXPECT_TRUE(run.Report(0.5, "half").ok());
     return UntilCancelled(run);
@@ -220,6 +220,8 @@ TEST_F(DispatcherTest, ProgressIsSeenAndAKindWithoutHandlerFails) {
   EXPECT_TRUE(Reaches(unknown, JobState::kFailed));
   EXPECT_EQ(Get(unknown).error->reason, "job_kind_unknown");
 }
+
+INSTANTIATE_TEST_SUITE_P(Databases, DispatcherTest, BothDatabases(), DatabaseName);
 
 }  // namespace
 }  // namespace mezzo::jobs

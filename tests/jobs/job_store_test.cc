@@ -20,7 +20,7 @@ using ::testing::SizeIs;
 
 class JobStoreTest : public QueueTest {};
 
-TEST_F(JobStoreTest, AJobIsClaimedOnceAndEndsWithItsResult) {
+TEST_P(JobStoreTest, AJobIsClaimedOnceAndEndsWithItsResult) {
   const JobId id = Add(New());
   EXPECT_EQ(Get(id).state, JobState::kQueued);
 
@@ -38,7 +38,7 @@ TEST_F(JobStoreTest, AJobIsClaimedOnceAndEndsWithItsResult) {
   EXPECT_TRUE(job.finished.has_value());
 }
 
-TEST_F(JobStoreTest, TerminalStatesNeverChange) {
+TEST_P(JobStoreTest, TerminalStatesNeverChange) {
   const JobId id = Add(New());
   const LeasedJob leased = ClaimOne();
   ASSERT_TRUE(Succeed(leased.fence));
@@ -56,7 +56,7 @@ TEST_F(JobStoreTest, TerminalStatesNeverChange) {
   EXPECT_EQ(Get(id).version, version);
 }
 
-TEST_F(JobStoreTest, WritesOfAnAttemptThatLostItsLeaseChangeNothing) {
+TEST_P(JobStoreTest, WritesOfAnAttemptThatLostItsLeaseChangeNothing) {
   const JobId id = Add(New());
   const LeasedJob lost = ClaimOne("h1");
   clock_.Advance(seconds(31));
@@ -74,7 +74,7 @@ TEST_F(JobStoreTest, WritesOfAnAttemptThatLostItsLeaseChangeNothing) {
   EXPECT_EQ(Get(id).crashes, 1);
 }
 
-TEST_F(JobStoreTest, RenewedLeasesAreNotRescued) {
+TEST_P(JobStoreTest, RenewedLeasesAreNotRescued) {
   Add(New());
   const LeasedJob leased = ClaimOne();
   for (int i = 0; i < 10; ++i) {
@@ -85,7 +85,7 @@ TEST_F(JobStoreTest, RenewedLeasesAreNotRescued) {
   EXPECT_TRUE(Succeed(leased.fence));
 }
 
-TEST_F(JobStoreTest, AJobThatKillsTwoHostsIsQuarantined) {
+TEST_P(JobStoreTest, AJobThatKillsTwoHostsIsQuarantined) {
   NewJob job = New();
   job.webhook = WebhookTarget{.url = "https://example.com/hook", .secret = "whsec_x"};
   const JobId id = Add(job);
@@ -103,7 +103,7 @@ TEST_F(JobStoreTest, AJobThatKillsTwoHostsIsQuarantined) {
   EXPECT_THAT(Query("SELECT event FROM job_outbox"), ElementsAre("job.failed"));
 }
 
-TEST_F(JobStoreTest, ARetryWaitsAndKeepsTheCrashBudget) {
+TEST_P(JobStoreTest, ARetryWaitsAndKeepsTheCrashBudget) {
   const JobId id = Add(New());
   const LeasedJob first = ClaimOne();
   EXPECT_TRUE(End({.fence = first.fence,
@@ -124,7 +124,7 @@ TEST_F(JobStoreTest, ARetryWaitsAndKeepsTheCrashBudget) {
   EXPECT_EQ(Get(id).crashes, 0);
 }
 
-TEST_F(JobStoreTest, AStoppingHostGivesItsJobsBackUncounted) {
+TEST_P(JobStoreTest, AStoppingHostGivesItsJobsBackUncounted) {
   const JobId id = Add(New());
   EXPECT_TRUE(End({.fence = ClaimOne().fence, .kind = RunEnd::Kind::kReleased}));
   EXPECT_EQ(ClaimOne("h2").fence.attempt, 2);
@@ -132,7 +132,7 @@ TEST_F(JobStoreTest, AStoppingHostGivesItsJobsBackUncounted) {
   EXPECT_EQ(Get(id).crashes, 0);
 }
 
-TEST_F(JobStoreTest, ACheckpointIsThereForTheNextAttempt) {
+TEST_P(JobStoreTest, ACheckpointIsThereForTheNextAttempt) {
   Add(New());
   const LeasedJob first = ClaimOne();
   EXPECT_TRUE(*store_->SaveCheckpoint(first.fence, R"({"shots":[1,2]})", Soon()));
@@ -141,7 +141,7 @@ TEST_F(JobStoreTest, ACheckpointIsThereForTheNextAttempt) {
   EXPECT_EQ(ClaimOne("h2").checkpoint, R"({"shots":[1,2]})");
 }
 
-TEST_F(JobStoreTest, CancellingAWaitingJobEndsItAtOnce) {
+TEST_P(JobStoreTest, CancellingAWaitingJobEndsItAtOnce) {
   NewJob job = New();
   job.webhook = WebhookTarget{.url = "https://example.com/hook", .secret = ""};
   const JobId id = Add(job);
@@ -153,7 +153,7 @@ TEST_F(JobStoreTest, CancellingAWaitingJobEndsItAtOnce) {
               ElementsAre("job.cancelled|https://example.com/hook"));
 }
 
-TEST_F(JobStoreTest, CancellingARunningJobIsToldWithTheLease) {
+TEST_P(JobStoreTest, CancellingARunningJobIsToldWithTheLease) {
   const JobId id = Add(New());
   const LeasedJob leased = ClaimOne();
 
@@ -166,7 +166,7 @@ TEST_F(JobStoreTest, CancellingARunningJobIsToldWithTheLease) {
   EXPECT_EQ(Get(id).state, JobState::kCancelled);
 }
 
-TEST_F(JobStoreTest, ACancelledJobWhoseHostVanishedIsCancelledNotRunAgain) {
+TEST_P(JobStoreTest, ACancelledJobWhoseHostVanishedIsCancelledNotRunAgain) {
   const JobId id = Add(New());
   ClaimOne();
   ASSERT_TRUE(store_->Cancel(TenantId("a"), id, Soon()).ok());
@@ -175,7 +175,7 @@ TEST_F(JobStoreTest, ACancelledJobWhoseHostVanishedIsCancelledNotRunAgain) {
   EXPECT_EQ(Get(id).state, JobState::kCancelled);
 }
 
-TEST_F(JobStoreTest, OtherTenantsSeeAndChangeNothing) {
+TEST_P(JobStoreTest, OtherTenantsSeeAndChangeNothing) {
   const JobId id = Add(New("a"));
   EXPECT_EQ(store_->Cancel(TenantId("b"), id, Soon()).error().reason(), "job_unknown");
   EXPECT_EQ(store_->Retry(TenantId("b"), id, Soon()).error().reason(), "job_unknown");
@@ -184,7 +184,7 @@ TEST_F(JobStoreTest, OtherTenantsSeeAndChangeNothing) {
   EXPECT_EQ(Get(id).state, JobState::kQueued);
 }
 
-TEST_F(JobStoreTest, WhatWaitedPastItsDeadlineFails) {
+TEST_P(JobStoreTest, WhatWaitedPastItsDeadlineFails) {
   NewJob job = New();
   job.deadline = clock_.WallNow() + seconds(5);
   const JobId id = Add(job);
@@ -195,7 +195,7 @@ TEST_F(JobStoreTest, WhatWaitedPastItsDeadlineFails) {
   EXPECT_EQ(Get(id).error->reason, "deadline_exceeded");
 }
 
-TEST_F(JobStoreTest, AKeyThatComesAgainGivesTheSameJob) {
+TEST_P(JobStoreTest, AKeyThatComesAgainGivesTheSameJob) {
   NewJob job = New();
   job.idempotency_key = "k";
   job.fingerprint = "f1";
@@ -215,7 +215,7 @@ TEST_F(JobStoreTest, AKeyThatComesAgainGivesTheSameJob) {
   EXPECT_FALSE((*store_->Enqueue({&job, 1}, Soon()))[0]->replayed) << "keys are the tenant's own";
 }
 
-TEST_F(JobStoreTest, AKeyWithAnotherRequestIsRefusedUntilItExpires) {
+TEST_P(JobStoreTest, AKeyWithAnotherRequestIsRefusedUntilItExpires) {
   NewJob job = New();
   job.idempotency_key = "k";
   job.fingerprint = "f1";
@@ -230,7 +230,7 @@ TEST_F(JobStoreTest, AKeyWithAnotherRequestIsRefusedUntilItExpires) {
   EXPECT_FALSE((*store_->Enqueue({&job, 1}, Soon()))[0]->replayed);
 }
 
-TEST_F(JobStoreTest, HigherTiersGoFirst) {
+TEST_P(JobStoreTest, HigherTiersGoFirst) {
   const JobId free = Add(New("a", Tier::kFree));
   const JobId urgent = Add(New("a", Tier::kUrgent));
   const JobId paid = Add(New("a", Tier::kPaid));
@@ -240,7 +240,7 @@ TEST_F(JobStoreTest, HigherTiersGoFirst) {
   EXPECT_EQ(ClaimOne().fence.id, free);
 }
 
-TEST_F(JobStoreTest, WaitingLongMovesUpATierAtATime) {
+TEST_P(JobStoreTest, WaitingLongMovesUpATierAtATime) {
   const JobId old = Add(New("a", Tier::kFree));
   clock_.Advance(minutes(5));
   EXPECT_EQ(Sweep().promoted, 1U);
@@ -253,7 +253,7 @@ TEST_F(JobStoreTest, WaitingLongMovesUpATierAtATime) {
   EXPECT_EQ(Get(old).tier, Tier::kFree) << "what was paid for does not change";
 }
 
-TEST_F(JobStoreTest, TenantsShareATierByWeightAndCost) {
+TEST_P(JobStoreTest, TenantsShareATierByWeightAndCost) {
   std::vector<NewJob> jobs;
   for (int i = 0; i < 90; ++i) jobs.push_back(New("heavy", Tier::kPaid, 2));
   for (int i = 0; i < 90; ++i) jobs.push_back(New("light", Tier::kPaid, 1));
@@ -270,7 +270,7 @@ TEST_F(JobStoreTest, TenantsShareATierByWeightAndCost) {
   EXPECT_NEAR(taken["weighty"], 40, 1);
 }
 
-TEST_F(JobStoreTest, ATenantThatComesBackStartsLevelNotAhead) {
+TEST_P(JobStoreTest, ATenantThatComesBackStartsLevelNotAhead) {
   for (int i = 0; i < 20; ++i) Add(New("busy"));
   Claim(10);
   for (int i = 0; i < 10; ++i) Add(New("back"));
@@ -282,7 +282,7 @@ TEST_F(JobStoreTest, ATenantThatComesBackStartsLevelNotAhead) {
   EXPECT_NEAR(taken["busy"], 5, 1);
 }
 
-TEST_F(JobStoreTest, AHostLeavesJobsOfColdModelsToOthersForAWhile) {
+TEST_P(JobStoreTest, AHostLeavesJobsOfColdModelsToOthersForAWhile) {
   NewJob cold = New();
   cold.model = "cold";
   const JobId waits = Add(cold);
@@ -301,7 +301,7 @@ TEST_F(JobStoreTest, AHostLeavesJobsOfColdModelsToOthersForAWhile) {
   EXPECT_EQ((*second)[0].fence.id, waits);
 }
 
-TEST_F(JobStoreTest, ResultUsageAndWebhookAreWrittenTogetherOnce) {
+TEST_P(JobStoreTest, ResultUsageAndWebhookAreWrittenTogetherOnce) {
   NewJob job = New();
   job.webhook = WebhookTarget{.url = "https://example.com/hook", .secret = "whsec_x"};
   const JobId id = Add(job);
@@ -320,7 +320,7 @@ TEST_F(JobStoreTest, ResultUsageAndWebhookAreWrittenTogetherOnce) {
   EXPECT_THAT(outbox[0], HasSubstr(R"("result":{"n":1})"));
 }
 
-TEST_F(JobStoreTest, OnlyEndedJobsCanBeRetriedAndAsNewOnes) {
+TEST_P(JobStoreTest, OnlyEndedJobsCanBeRetriedAndAsNewOnes) {
   const JobId id = Add(New());
   EXPECT_EQ(store_->Retry(TenantId("a"), id, Soon()).error().reason(), "job_not_ended");
   ASSERT_TRUE(store_->Cancel(TenantId("a"), id, Soon()).ok());
@@ -333,7 +333,7 @@ TEST_F(JobStoreTest, OnlyEndedJobsCanBeRetriedAndAsNewOnes) {
   EXPECT_EQ(Get(id).state, JobState::kCancelled);
 }
 
-TEST_F(JobStoreTest, ListsByCursorInBothDirections) {
+TEST_P(JobStoreTest, ListsByCursorInBothDirections) {
   std::vector<std::string> ids;
   for (int i = 0; i < 5; ++i) {
     ids.push_back(Add(New()).str());
@@ -358,7 +358,7 @@ TEST_F(JobStoreTest, ListsByCursorInBothDirections) {
   EXPECT_THAT(reader_->List({.tenant = TenantId("a"), .state = JobState::kRunning}, Soon())->jobs, IsEmpty());
 }
 
-TEST_F(JobStoreTest, DepthsCountWhatWaitsByLane) {
+TEST_P(JobStoreTest, DepthsCountWhatWaitsByLane) {
   Add(New("a", Tier::kPaid));
   Add(New("a", Tier::kFree));
   Add(New("a", Tier::kFree));
@@ -372,6 +372,8 @@ TEST_F(JobStoreTest, DepthsCountWhatWaitsByLane) {
   EXPECT_TRUE((*depths)[2].oldest.has_value());
   EXPECT_FALSE((*depths)[1].oldest.has_value());
 }
+
+INSTANTIATE_TEST_SUITE_P(Databases, JobStoreTest, BothDatabases(), DatabaseName);
 
 }  // namespace
 }  // namespace mezzo::jobs

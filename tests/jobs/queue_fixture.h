@@ -3,26 +3,20 @@
 #include <memory>
 #include <string>
 
+#include "databases.h"
 #include <gtest/gtest.h>
 
-#include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/job_reader.h"
 #include "mezzo/jobs/job_store.h"
-#include "mezzo/jobs/schema.h"
 #include "mezzo/storage/testing/temp_dir.h"
 #include "mezzo/testing/manual_clock.h"
 
 namespace mezzo::jobs {
 
 /// An empty queue on a database of its own, with a clock that moves when told to.
-class QueueTest : public ::testing::Test {
+class QueueTest : public ::testing::TestWithParam<storage::SqlDialect> {
  protected:
-  QueueTest() {
-    auto opened = drivers::SqliteDb::Open({.path = folder_.path() + "/mezzo.db"}, real_);
-    EXPECT_TRUE(opened.ok()) << opened.error().ToString();
-    db_ = std::move(*opened);
-    const auto migrated = storage::Migrate(*db_, "jobs", Migrations(), Soon(), real_);
-    EXPECT_TRUE(migrated.ok()) << migrated.error().ToString();
+  QueueTest() : db_(OpenEmptyQueue(GetParam(), folder_, real_)) {
     store_ = std::make_unique<JobStore>(JobStore::Options{}, *db_, clock_);
     reader_ = std::make_unique<JobReader>(*db_);
   }

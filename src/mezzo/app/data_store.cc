@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "mezzo/drivers/postgres/postgres_db.h"
 #include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/schema.h"
 #include "mezzo/storage/migrations.h"
@@ -16,7 +17,7 @@
 namespace mezzo::app {
 namespace {
 
-constexpr Duration kMigrationTime = std::chrono::minutes(10);
+constexpr Duration kOpenTime = std::chrono::minutes(10);
 
 Error CannotOpen(const std::string& folder, int number) {
   return Unavailable("data_dir", "data_dir '" + folder + "' can't be used: " + std::strerror(number));
@@ -41,12 +42,20 @@ Result<int> Lock(const std::string& folder) {
 
 }  // namespace
 
-Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder) {
+Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
+                                                   const DatabaseConfig& database) {
   MEZZO_TRY(const int lock, Lock(folder));
   std::unique_ptr<DataStore> store(new DataStore(lock));
-  MEZZO_TRY(store->db_, drivers::SqliteDb::Open({.path = folder + "/mezzo.db"}, store->clock_));
-  MEZZO_TRY_VOID(storage::Migrate(*store->db_, "jobs", jobs::Migrations(),
-                                  store->clock_.Now() + kMigrationTime, store->clock_));
+  if (database.url.Reveal().empty()) {
+    MEZZO_TRY(store->db_, drivers::SqliteDb::Open({.path = folder + "/mezzo.db"}, store->real_));
+  } else {
+    MEZZO_TRY(store->db_, drivers::PostgresDb::Open(
+                              {.connection = database.url.Reveal(), .max_connections = database.connections},
+                              store->real_));
+  }
+  const TimePoint deadline = store->real_.Now() + kOpenTime;
+  MEZZO_TRY_VOID(storage::Migrate(*store->db_, "jobs", jobs::Migrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(store->clock_.Synchronise(*store->db_, deadline));
   return store;
 }
 

@@ -2,20 +2,25 @@
 
 #include "mezzo/api/platform/inference_jobs.h"
 #include "mezzo/api/platform/jobs_handler.h"
+#include "mezzo/app/data_store.h"
 #include "mezzo/app/server_config.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/inference/service.h"
 #include "mezzo/jobs/dispatcher.h"
+#include "mezzo/jobs/housekeeper.h"
 #include "mezzo/jobs/job_metrics.h"
 #include "mezzo/jobs/job_reader.h"
 #include "mezzo/jobs/job_service.h"
 #include "mezzo/jobs/job_store.h"
 #include "mezzo/jobs/job_watch.h"
+#include "mezzo/jobs/queue_pruner.h"
+#include "mezzo/jobs/webhook_metrics.h"
+#include "mezzo/jobs/webhook_sender.h"
+#include "mezzo/jobs/webhook_store.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/runtime/loop.h"
 #include "mezzo/runtime/pool.h"
-#include "mezzo/storage/sql_db.h"
 #include "mezzo/tenancy/directory.h"
 
 namespace mezzo::app {
@@ -25,20 +30,19 @@ class JobQueue {
  public:
   /// All outlive the queue.
   struct Ports {
-    storage::SqlDb& db;
+    DataStore& store;
     inference::Service& service;
     const tenancy::Directory& directory;
     runtime::Loop& loop;
-    const Clock& clock;
     observe::Logger& log;
     observe::Registry& registry;
   };
   JobQueue(const JobsConfig& config, Ports ports);
 
   [[nodiscard]] net::HttpHandler& handler() { return handler_; }
-  void Start() { dispatcher_.Start(); }
-  /// See Dispatcher::Stop().
-  void Stop(Duration grace) { dispatcher_.Stop(grace); }
+  void Start();
+  /// See Dispatcher::Stop() and WebhookSender::Stop().
+  void Stop(Duration grace);
 
  private:
   api::platform::InferenceJobs inference_;
@@ -49,7 +53,12 @@ class JobQueue {
   runtime::BlockingPool pool_;
   jobs::JobService service_;
   api::platform::JobsHandler handler_;
-  jobs::Dispatcher dispatcher_;  // Last: its threads use what is above.
+  jobs::Dispatcher dispatcher_;  // Its threads use what is above.
+  jobs::WebhookMetrics webhook_metrics_;
+  jobs::WebhookStore webhooks_;
+  jobs::WebhookSender sender_;  // Its threads too.
+  jobs::QueuePruner pruner_;
+  jobs::Housekeeper housekeeper_;
 };
 
 }  // namespace mezzo::app

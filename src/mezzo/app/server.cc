@@ -374,11 +374,10 @@ class Server::Parts {
 
   std::unique_ptr<JobQueue> MakeJobs() {
     if (store == nullptr) return nullptr;
-    return std::make_unique<JobQueue>(config.jobs, JobQueue::Ports{.db = store->db(),
+    return std::make_unique<JobQueue>(config.jobs, JobQueue::Ports{.store = *store,
                                                                    .service = service,
                                                                    .directory = directory,
                                                                    .loop = loops.loop(0),
-                                                                   .clock = clock,
                                                                    .log = log,
                                                                    .registry = registry});
   }
@@ -434,7 +433,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   MEZZO_TRY(tenancy::Directory directory, MakeDirectory(config));
   std::unique_ptr<DataStore> store;
   if (config.jobs.enabled) {
-    MEZZO_TRY(store, DataStore::Open(config.data_dir));
+    MEZZO_TRY(store, DataStore::Open(config.data_dir, config.database));
   }
   auto parts = std::make_unique<Parts>(config, std::move(directory), std::move(store));
   MEZZO_TRY_VOID(parts->Start());

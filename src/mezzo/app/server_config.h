@@ -100,10 +100,19 @@ struct SharedMemoryConfig {
   bool enabled = false;
 };
 
+struct DatabaseConfig {
+  config::Secret url;
+  std::size_t connections = 16;
+};
+
 struct JobsConfig {
   bool enabled = true;
   std::size_t slots = 8;
   std::size_t max_queued = 1'000'000;
+  Duration lease = std::chrono::seconds(30);
+  Duration retention = std::chrono::hours(24 * 30);
+  bool webhooks_to_private = false;
+  bool webhooks_over_http = false;
 };
 
 struct ShutdownConfig {
@@ -124,6 +133,7 @@ struct ServerConfig {
   LogConfig log;
   SharedMemoryConfig shared_memory;
   std::string data_dir = "mezzo-data";
+  DatabaseConfig database;
   JobsConfig jobs;
   ShutdownConfig shutdown;
 };

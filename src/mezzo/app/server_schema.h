@@ -200,7 +200,27 @@ struct Schema<app::JobsConfig> {
         Field("enabled", &C::enabled, "Keep a durable queue of jobs and serve /v1/jobs."),
         Field("slots", &C::slots, "Jobs that run on this host at once; each has a thread.", Range(1, 256)),
         Field("max_queued", &C::max_queued, "Waiting jobs of one tier; more are refused with 429.",
-              Range(1, 100'000'000))};
+              Range(1, 100'000'000)),
+        Field("lease", &C::lease,
+              "A job whose host has vanished runs elsewhere after this long. Renewed three times as often.",
+              Range(std::chrono::seconds(1), std::chrono::minutes(10))),
+        Field("retention", &C::retention, "How long ended jobs are kept.",
+              Range(std::chrono::hours(1), std::chrono::hours(24 * 3650))),
+        Field("webhooks_to_private", &C::webhooks_to_private,
+              "Let webhooks reach private and loopback addresses, not only public ones."),
+        Field("webhooks_over_http", &C::webhooks_over_http,
+              "Let webhooks go to http:// URLs, not only https://.")};
+  }
+};
+template <>
+struct Schema<app::DatabaseConfig> {
+  static auto Fields() {
+    using C = app::DatabaseConfig;
+    return std::tuple{Field("url", &C::url,
+                            "PostgreSQL that hosts share (postgresql://user:password@host/database). Empty: "
+                            "SQLite in data_dir, "
+                            "for one host."),
+                      Field("connections", &C::connections, "Connections to PostgreSQL.", Range(2, 256))};
   }
 };
 template <>
@@ -231,6 +251,7 @@ struct Schema<app::ServerConfig> {
         Field("data_dir", &C::data_dir,
               "Folder for what must survive a restart; made when there is none, and locked against a second "
               "server."),
+        Field("database", &C::database, "Where jobs are kept."),
         Field("jobs", &C::jobs, "Durable jobs."),
         Field("shutdown", &C::shutdown, "How the server ends.")};
   }

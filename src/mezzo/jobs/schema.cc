@@ -100,9 +100,12 @@ CREATE INDEX job_outbox_of_job ON job_outbox (job_id);
 )sql";
 
 // `first_try` is the number of tries before the newest replay, so that `tries` only ever grows and fences.
-// URLs are at most kMaxWebhookUrlBytes long where they become a key.
+// `endpoint` is EndpointKey(): a claim goes from endpoint to endpoint by its index, so that what one of them
+// has waiting costs the others nothing. URLs are at most kMaxWebhookUrlBytes long where they become a key.
 constexpr std::string_view kWebhooks = R"sql(
 ALTER TABLE job_outbox ADD COLUMN first_try BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE job_outbox ADD COLUMN endpoint TEXT NOT NULL DEFAULT '';
+CREATE INDEX job_outbox_endpoint ON job_outbox (endpoint, due_us) WHERE state = 'pending';
 CREATE INDEX job_outbox_of_tenant ON job_outbox (tenant, id);
 CREATE INDEX job_outbox_ended ON job_outbox (created_us) WHERE state <> 'pending';
 

@@ -44,6 +44,9 @@ class SpillBlobStore final : public BlobStore {
     std::size_t max_local_objects = 100'000;
     /// The end of every write's time that belongs to the local store: the primary must have answered before.
     Duration local_reserve = std::chrono::seconds(5);
+    /// MoveSome() looks this often for what another process of this host, one that is being replaced, has
+    /// kept.
+    Duration rescan_interval = std::chrono::minutes(1);
     runtime::Breaker::Options breaker = {.consecutive_failures = 3, .max_cooldown = std::chrono::seconds(30)};
   };
 

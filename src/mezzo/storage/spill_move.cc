@@ -24,11 +24,26 @@ Error PrimaryFailure(internal::StoreGate::Attempt& attempt, Result<T> failed) {
 
 }  // namespace
 
+Result<void> SpillBlobStore::State::RecoverAgain(TimePoint deadline) {
+  {
+    MutexLock lock(mu_);
+    if (clock.Now() < next_scan_) return {};
+  }
+  return Recover(deadline);
+}
+
 Result<void> SpillBlobStore::State::Recover(TimePoint deadline) {
+  {
+    MutexLock lock(mu_);
+    next_scan_ = AddSaturating(clock.Now(), options.rescan_interval);
+  }
   std::string after;
   for (bool more = true; more;) {
     MEZZO_TRY(const BlobPage page, local.List(BlobPrefix::All(), after, kRecoverPage, deadline));
     for (const BlobEntry& entry : page.entries) {
+      // What is removed between the list and here becomes an entry without an object, which the next move
+      // drops.
+      if (index.Contains(entry.key)) continue;
       const Result<BlobFacts> facts = local.Stat(entry.key, deadline);
       if (!facts.ok() && IsMissing(facts.error())) continue;
       const bool damaged = !facts.ok() && facts.error().code() == Code::kDataLoss;
@@ -106,6 +121,7 @@ Result<void> SpillBlobStore::State::Move(const BlobKey& key, internal::StoreGate
 
 BlobMove SpillBlobStore::MoveSome(std::size_t limit, TimePoint deadline) {
   BlobMove move;
+  if (auto found = state_->RecoverAgain(deadline); !found.ok()) move.error = std::move(found).error();
   for (const BlobKey& key : state_->index.NextToMove(limit)) {
     const auto lease = state_->locks.TryAcquire(key);
     if (!lease || !state_->index.Contains(key)) continue;

@@ -9,7 +9,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/observe/exposition.h"
 #include "mezzo/storage/lru_map.h"
+#include "mezzo/storage/metered_sql_db.h"
 #include "mezzo/storage/migrations.h"
 #include "mezzo/storage/sql_checks.h"
 #include "mezzo/storage/sql_failure.h"
@@ -152,6 +154,41 @@ TEST(SqlListeners, SubscriptionsMayOutliveThem) {
 TEST(SqlListenersDeathTest, AbortsOnABadChannel) {
   SqlListeners listeners([] {});
   EXPECT_DEATH((void)listeners.Add("No", [](std::string_view) {}), "MEZZO_CHECK");
+}
+
+/// Fails or succeeds as it is told to.
+class ScriptedDb final : public SqlDb {
+ public:
+  [[nodiscard]] SqlDialect dialect() const override { return SqlDialect::kPostgres; }
+  Result<void> Transact(const Work&, TimePoint) override { return next; }
+  Result<void> Read(const Work&, TimePoint) override { return next; }
+  std::shared_ptr<void> Listen(std::string, Listener) override { return nullptr; }
+
+  Result<void> next;
+};
+
+TEST(MeteredSqlDb, CountsByKindAndOutcomeWithReasonsOfWorksAsOne) {
+  const RealClock clock;
+  observe::Registry registry;
+  ScriptedDb inner;
+  MeteredSqlDb db(inner, registry, clock);
+
+  EXPECT_TRUE(db.Transact({}, kNever).ok());
+  EXPECT_TRUE(db.TransactAll({}, {}, kNever).ok());
+  inner.next = DeadlineExceeded("sql_timeout", "late");
+  EXPECT_EQ(db.Read({}, kNever).error().reason(), "sql_timeout");
+  inner.next = NotFound("model_unknown", "of the work");
+  EXPECT_EQ(db.Transact({}, kNever).error().reason(), "model_unknown");
+
+  const std::string page = observe::Render(registry, observe::ExpositionFormat::kPrometheusText);
+  for (const std::string_view line :
+       {R"(mezzo_storage_sql_calls_total{kind="transact",outcome="ok"} 1)",
+        R"(mezzo_storage_sql_calls_total{kind="transact_all",outcome="ok"} 1)",
+        R"(mezzo_storage_sql_calls_total{kind="read",outcome="sql_timeout"} 1)",
+        R"(mezzo_storage_sql_calls_total{kind="transact",outcome="rolled_back"} 1)",
+        R"(mezzo_storage_sql_seconds_count{kind="transact"} 2)", R"(mezzo_storage_sql_running 0)"}) {
+    EXPECT_THAT(page, ::testing::HasSubstr(line));
+  }
 }
 
 }  // namespace

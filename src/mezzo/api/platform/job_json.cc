@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/jobs/webhook_signer.h"
+#include "mezzo/jobs/webhook_store.h"
 
 namespace mezzo::api::platform {
 namespace {
@@ -17,8 +19,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 using nlohmann::detail::value_t;
 
-constexpr std::array<std::string_view, 7> kMembers = {
-    "kind", "model", "version", "input", "tier", "deadline_seconds", "delay_seconds"};
+constexpr std::array<std::string_view, 8> kMembers = {"kind", "model",   "version",          "input",
+                                                      "tier", "webhook", "deadline_seconds", "delay_seconds"};
+constexpr std::array<std::string_view, 2> kWebhookMembers = {"url", "secret"};
 constexpr std::size_t kMaxName = 256;
 
 Error Bad(std::string message) { return InvalidArgument("job_request", std::move(message)); }
@@ -80,6 +83,22 @@ Result<std::optional<WallTime>> After(const Json& object, const std::string& nam
   return std::optional<WallTime>(now + FromSeconds(seconds));
 }
 
+Result<std::optional<jobs::WebhookTarget>> Webhook(const Json& object) {
+  const auto found = object.find("webhook");
+  if (found == object.end() || found->is_null()) return std::optional<jobs::WebhookTarget>();
+  if (!found->is_object()) return Bad("'webhook' must be an object with url and secret");
+  MEZZO_TRY_VOID(CheckMembers(*found, kWebhookMembers, " of 'webhook'"));
+  jobs::WebhookTarget target;
+  MEZZO_TRY(target.url, Text(*found, "url", jobs::kMaxWebhookUrlBytes, ""));
+  MEZZO_TRY(target.secret, Text(*found, "secret", kMaxName, ""));
+  if (target.secret.empty()) return Bad("'webhook.secret' is missing: whsec_ and 24 to 64 bytes in base64");
+  MEZZO_TRY_VOID(jobs::WebhookSigner::Create(std::array{target.secret}));
+  if (!target.url.starts_with("https://") && !target.url.starts_with("http://")) {
+    return Bad("'webhook.url' must begin with https:// or http://, got '" + Printable(target.url) + "'");
+  }
+  return std::optional<jobs::WebhookTarget>(std::move(target));
+}
+
 std::string Time(WallTime time) {
   const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(millis / 1000)),
@@ -132,6 +151,7 @@ Result<jobs::NewJob> ParseJob(std::string_view body, const tenancy::Tenant& tena
   MEZZO_TRY(job.tier, jobs::ParseTier(tier));
   MEZZO_TRY(job.deadline, After(json, "deadline_seconds", now, limits.longest_deadline));
   MEZZO_TRY(job.run_after, After(json, "delay_seconds", now, limits.longest_delay));
+  MEZZO_TRY(job.webhook, Webhook(json));
   const auto input = json.find("input");
   if (input == json.end() || !input->is_object()) return Bad("'input' must be an object");
   job.request = Dump({{"model", model}, {"version", version}, {"input", *input}});

@@ -22,7 +22,7 @@ struct JobLimits {
 /// Reads the body of POST /v1/jobs:
 ///
 ///     {"kind": "inference", "model": "m", "version": "", "input": {…}, "tier": "free",
-///      "deadline_seconds": 600, "delay_seconds": 0}
+///      "deadline_seconds": 600, "delay_seconds": 0, "webhook": {"url": "https://…", "secret": "whsec_…"}}
 ///
 /// `kind` and `input` are required; unknown members are errors. The handler's request is
 /// {"model", "version", "input"}. Errors: kInvalidArgument "job_request", naming the member, what it is and

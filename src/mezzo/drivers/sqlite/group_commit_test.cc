@@ -127,6 +127,7 @@ TEST_F(GroupCommitTest, ThreadsShareCommits) {
   const std::uint64_t before = db_->commits();
 
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   std::atomic<int> failures{0};
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
@@ -170,6 +171,7 @@ TEST_F(GroupCommitTest, NobodyIsToldBeforeTheCommit) {
   vfs_.Hold();
 
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&, i] {
       EXPECT_EQ(Do([i](SqlSession& session) -> Result<void> {
@@ -343,6 +345,7 @@ TEST_F(GroupCommitTest, AcknowledgedTransactionsSurviveAKilledProcess) {
   if (child == 0) {
     const auto db = Open();
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&, t] {
         for (std::int64_t i = t; i < 1'000'000; i += 4) {

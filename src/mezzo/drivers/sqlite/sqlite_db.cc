@@ -18,6 +18,15 @@ namespace mezzo::drivers {
 using internal::SqliteConnection;
 using storage::SqlAttempt;
 
+namespace {
+
+SqlAttempt Judge(Result<void> result) {
+  const bool again = !result.ok() && result.error().reason() == "sql_conflict";
+  return {.result = std::move(result), .again = again};
+}
+
+}  // namespace
+
 Result<std::unique_ptr<SqliteDb>> SqliteDb::Open(Options options, const Clock& clock) {
   // Absolute, so that no path is taken for SQLite's ":memory:" or "file:...".
   std::error_code failed;
@@ -58,11 +67,7 @@ TimePoint SqliteDb::Limit(TimePoint deadline) const {
 
 Result<void> SqliteDb::Transact(const Work& work, TimePoint deadline) {
   deadline = Limit(deadline);
-  return storage::RetrySql(clock_, deadline, [&] {
-    SqlAttempt attempt{.result = writer_->Transact(work, deadline)};
-    attempt.again = !attempt.result.ok() && attempt.result.error().reason() == "sql_conflict";
-    return attempt;
-  });
+  return storage::RetrySql(clock_, deadline, [&] { return Judge(writer_->Transact(work, deadline)); });
 }
 
 Result<void> SqliteDb::Read(const Work& work, TimePoint deadline) {
@@ -72,13 +77,10 @@ Result<void> SqliteDb::Read(const Work& work, TimePoint deadline) {
     if (!lease.ok()) return {.result = std::move(lease).error()};
     SqliteConnection& connection = lease->connection();
     connection.SetDeadline(deadline);
-    if (auto begun = connection.Do(SqliteConnection::Control::kBegin); !begun.ok()) {
-      return {.result = std::move(begun)};
-    }
+    if (auto begun = connection.Do(SqliteConnection::Control::kBegin); !begun.ok())
+      return Judge(std::move(begun));
     internal::SqliteSession session(connection, nullptr);
-    SqlAttempt attempt{.result = session.failure().Outcome(work(session))};
-    const auto& failure = session.failure().first();
-    attempt.again = !attempt.result.ok() && failure && failure->reason() == "sql_conflict";
+    SqlAttempt attempt = Judge(session.failure().Outcome(work(session)));
     connection.SetDeadline(kNever);
     // There is nothing to commit, and a connection that can't end its transaction fails its next BEGIN.
     if (connection.in_transaction()) (void)connection.Do(SqliteConnection::Control::kRollback);

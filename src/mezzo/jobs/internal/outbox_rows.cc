@@ -8,6 +8,7 @@
 
 #include "mezzo/jobs/internal/bulk.h"
 #include "mezzo/jobs/internal/sql_time.h"
+#include "mezzo/jobs/webhook_slots.h"
 
 namespace mezzo::jobs::internal {
 namespace {
@@ -16,11 +17,13 @@ constexpr std::size_t kMaxResultBytes = std::size_t{16} << 10;
 
 const BulkStatement& InsertEvents() {
   static const BulkStatement statement(
-      "INSERT INTO job_outbox (id, job_id, tenant, event, body, url, secret, state, created_us, due_us, "
+      "INSERT INTO job_outbox (id, job_id, tenant, event, body, url, endpoint, secret, state, created_us, "
+      "due_us, "
       "tries, "
-      "last_answer) SELECT {id}, {job}, {tenant}, {event}, {body}, {url}, {secret}, 'pending', $1, $1, 0, '' "
+      "last_answer) SELECT {id}, {job}, {tenant}, {event}, {body}, {url}, {endpoint}, {secret}, 'pending', "
+      "$1, $1, 0, '' "
       "{rows}",
-      1, {{"id"}, {"job"}, {"tenant"}, {"event"}, {"body"}, {"url"}, {"secret"}});
+      1, {{"id"}, {"job"}, {"tenant"}, {"event"}, {"body"}, {"url"}, {"endpoint"}, {"secret"}});
   return statement;
 }
 
@@ -62,6 +65,7 @@ Result<void> AddWebhooks(storage::SqlSession& session, storage::SqlDialect diale
   std::vector<std::string> events;
   std::vector<std::string> bodies;
   std::vector<std::string> urls;
+  std::vector<std::string> endpoints;
   std::vector<std::string> secrets;
   for (const EndedJob& job : jobs) {
     if (job.webhook_url.empty()) continue;
@@ -71,13 +75,15 @@ Result<void> AddWebhooks(storage::SqlSession& session, storage::SqlDialect diale
     events.push_back("job." + std::string(StateName(job.state)));
     bodies.push_back(WebhookBody(job, now));
     urls.push_back(job.webhook_url);
+    endpoints.push_back(EndpointKey(job.tenant, job.webhook_url));
     secrets.push_back(job.webhook_secret);
   }
   if (ids.empty()) return {};
-  MEZZO_TRY(const storage::SqlRows inserted,
-            InsertEvents().Run(session, dialect, {ToMicros(now)},
-                               {std::move(ids), std::move(job_ids), std::move(tenants), std::move(events),
-                                std::move(bodies), std::move(urls), std::move(secrets)}));
+  MEZZO_TRY(
+      const storage::SqlRows inserted,
+      InsertEvents().Run(session, dialect, {ToMicros(now)},
+                         {std::move(ids), std::move(job_ids), std::move(tenants), std::move(events),
+                          std::move(bodies), std::move(urls), std::move(endpoints), std::move(secrets)}));
   static_cast<void>(inserted);
   return {};
 }

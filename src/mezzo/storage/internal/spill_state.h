@@ -1,6 +1,7 @@
 #pragma once
 
 #include "mezzo/base/clock.h"
+#include "mezzo/base/mutex.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/storage/blob_store.h"
 #include "mezzo/storage/internal/key_locks.h"
@@ -44,7 +45,7 @@ class SpillBlobStore::State {
  public:
   State(Options store_options, BlobStore& primary_store, BlobStore& local_store, const Clock& store_clock,
         observe::Registry& registry)
-      : options(std::move(store_options)),
+      : options(store_options),
         primary(primary_store),
         local(local_store),
         clock(store_clock),
@@ -63,7 +64,9 @@ class SpillBlobStore::State {
   internal::KeyLocks locks;  ///< Held by whoever changes what a key has in either store.
 
   /// Puts everything that the local store has into the index.
-  Result<void> Recover(TimePoint deadline);
+  Result<void> Recover(TimePoint deadline) EXCLUDES(mu_);
+  /// The same, when the last time is long enough ago.
+  Result<void> RecoverAgain(TimePoint deadline) EXCLUDES(mu_);
   /// Moves one object, whose lease the caller holds; tells `attempt` about the primary's failures only.
   Result<void> Move(const BlobKey& key, internal::StoreGate::Attempt& attempt, TimePoint deadline);
 
@@ -72,6 +75,9 @@ class SpillBlobStore::State {
   Result<BlobFacts> Upload(const BlobFacts& facts, internal::StoreGate::Attempt& attempt, TimePoint deadline);
   /// A damaged object is not tried again before the next start.
   Error LocalFailure(const BlobKey& key, Error error);
+
+  Mutex mu_;
+  TimePoint next_scan_ GUARDED_BY(mu_);
 };
 
 }  // namespace mezzo::storage

@@ -22,6 +22,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -43,7 +44,7 @@ class PostgresServer {
   static constexpr const char* kPassword = "s3cret-of-the-test";
 
   /// Starts. `settings` are lines of postgresql.conf.
-  explicit PostgresServer(std::string settings = "") {
+  explicit PostgresServer(std::string_view settings = "") {
     if (!std::filesystem::exists(std::string(kBinaries) + "/postgres")) {
       Fail(std::string("PostgreSQL is not in ") + kBinaries +
            ": install the package postgresql-15 (./dev setup)");
@@ -147,6 +148,7 @@ class PostgresServer {
     const std::string program = std::string(kBinaries) + "/" + command[0];
     const std::string log = folder_.path() + "/log";
     std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
     for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
     const pid_t pid = ::fork();

@@ -75,7 +75,7 @@ class SqlDbFixture : public ::testing::Test {
     return db().Transact([&](SqlSession& session) { return session.RunScript(script); }, Soon());
   }
   /// One statement in a transaction of its own.
-  Result<SqlRows> Run(std::string_view sql, std::vector<SqlValue> params = {}) {
+  Result<SqlRows> Run(std::string_view sql, const std::vector<SqlValue>& params = {}) {
     SqlRows rows;
     const SqlDb::Work work = [&](SqlSession& session) -> Result<void> {
       MEZZO_TRY(rows, session.Run(sql, params));
@@ -85,7 +85,7 @@ class SqlDbFixture : public ::testing::Test {
     return rows;
   }
   /// The rows of a query that must succeed.
-  SqlRows Query(std::string_view sql, std::vector<SqlValue> params = {}) {
+  SqlRows Query(std::string_view sql, const std::vector<SqlValue>& params = {}) {
     SqlRows rows;
     const SqlDb::Work work = [&](SqlSession& session) -> Result<void> {
       MEZZO_TRY(rows, session.Run(sql, params));

@@ -60,6 +60,7 @@ TYPED_TEST_P(SqlMigrationSuite, HostsThatStartTogetherRunEachStepOnce) {
   const auto second = this->harness().OpenAnother();
   std::array<std::string, 8> reasons;
   std::vector<std::thread> hosts;
+  hosts.reserve(reasons.size());
   for (std::size_t i = 0; i < reasons.size(); ++i) {
     hosts.emplace_back([&, i] {
       SqlDb& db = i % 2 == 0 ? this->db() : *second;

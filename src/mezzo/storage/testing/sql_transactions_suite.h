@@ -32,6 +32,7 @@ class SqlTransactionSuite : public SqlDbFixture<Harness> {
   int AddInThreads(int count, int rounds, const std::function<std::int64_t(int)>& first) {
     std::atomic<int> failures{0};
     std::vector<std::thread> threads;
+    threads.reserve(static_cast<std::size_t>(count));
     for (int t = 0; t < count; ++t) {
       threads.emplace_back([&, from = first(t)] {
         for (int i = 0; i < rounds; ++i) {
@@ -202,6 +203,18 @@ TYPED_TEST_P(SqlTransactionSuite, ConcurrentCountersLoseNothing) {
   EXPECT_EQ(this->Balance(2), 100 + kThreads * kRounds);
 }
 
+TYPED_TEST_P(SqlTransactionSuite, WorkMaySayThatItConflicts) {
+  int runs = 0;
+  EXPECT_EQ(Reason(this->Transact([&](SqlSession& session) -> Result<void> {
+              MEZZO_TRY_VOID(session.Run(this->kAdd, {1, 1}));
+              if (++runs == 1) return Error(Code::kAborted, "sql_conflict", "what was read is no longer so");
+              return {};
+            })),
+            "");
+  EXPECT_EQ(runs, 2);
+  EXPECT_EQ(this->Balance(1), 101);
+}
+
 // PostgreSQL finds deadlocks here, and the transactions that it ends run again.
 TYPED_TEST_P(SqlTransactionSuite, OppositeOrdersOfWritingBothSucceed) {
   constexpr int kRounds = 40;
@@ -262,8 +275,9 @@ REGISTER_TYPED_TEST_SUITE_P(SqlTransactionSuite, FailedWorkLeavesNothingAndRetur
                             ScriptCannotEndTheTransaction, RunAllGivesTheRowsOfEachAndStopsAtAnError,
                             TransactAllIsAllOrNothing, ReadSeesOneSnapshotThatWritersDoNotDisturb,
                             ReadersDoNotWaitForAWriter, ReadCannotWriteOrNotify,
-                            ConcurrentCountersLoseNothing, OppositeOrdersOfWritingBothSucceed,
-                            DeadlineEndsAStatementAndHarmsNobody, PassedDeadlineRunsNothing,
-                            DeadlineEndsTheWaitForALock, ManyDifferentStatementsRun);
+                            ConcurrentCountersLoseNothing, WorkMaySayThatItConflicts,
+                            OppositeOrdersOfWritingBothSucceed, DeadlineEndsAStatementAndHarmsNobody,
+                            PassedDeadlineRunsNothing, DeadlineEndsTheWaitForALock,
+                            ManyDifferentStatementsRun);
 
 }  // namespace mezzo::storage::testing
