@@ -4,14 +4,12 @@ import base64
 import concurrent.futures
 import hashlib
 import hmac
-import http.server
 import json
-import threading
 import time
 
 import mezzo_server
 import pytest
-
+from webhook_receiver import Receiver
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -230,41 +228,6 @@ def test_many_clients_at_once_lose_nothing(jobs_server):
         assert {status for status, _, _ in jobs} <= {200, 202}
         ended = list(pool.map(lambda job: get(jobs_server, f"/v1/jobs/{job[2]['id']}?wait=60")[1], jobs))
     assert [outputs(job)["OUTPUT0"][0] for job in ended] == [i + 1 for i in range(300)]
-
-
-class Receiver:
-    """An HTTP server that keeps what is posted to it and answers with the statuses it is given, then 200."""
-
-    def __init__(self, *statuses):
-        self.got, self.statuses = [], list(statuses)
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):  # noqa: N802 - the library's name
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.got.append((dict(self.headers), body))
-                self.send_response(outer.statuses.pop(0) if outer.statuses else 200)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def wait_for(self, count, seconds=30):
-        deadline = time.monotonic() + seconds
-        while len(self.got) < count and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return self.got
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 LOCAL_HOOKS = json.dumps({"jobs": {"webhooks_to_private": True, "webhooks_over_http": True}})

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/base/strings.h"
 #include "mezzo/storage/blob_io.h"
 #include "mezzo/storage/testing/memory_blob_store.h"
 
@@ -148,6 +149,37 @@ TEST_F(ImageJobsTest, EveryAttemptOfAJobWithoutASeedDrawsTheSame) {
 
   EXPECT_EQ(a["images"][0]["seed"], b["images"][0]["seed"]);
   EXPECT_NE(a["images"][0]["artifact"], b["images"][0]["artifact"]);
+}
+
+TEST_F(ImageJobsTest, StoresPicturesOnTheWay) {
+  FakeRun run(Request(R"({"prompt": "a cat", "size": "64x64", "steps": 40, "partial_images": 2})"));
+
+  ASSERT_TRUE(jobs_.Run(run).ok());
+
+  const auto key = storage::BlobKey::Make(TenantId("t"), run.job().fence.id.str(), 1, "partial-0-0.png");
+  EXPECT_TRUE(store_.Stat(*key, clock_.Now() + std::chrono::seconds(5)).ok());
+}
+
+TEST_F(ImageJobsTest, ATransparentMaskIsPaintedAnewWhereItIsTransparent) {
+  const media::RgbaPicture white_mask = GoldenInput("mask", 1);
+  media::RgbaPicture clear_mask(white_mask.size());
+  for (int y = 0; y < 64; ++y) {
+    for (std::size_t x = 0; x < 64; ++x) clear_mask.row(y)[x * 4 + 3] = 255 - white_mask.row(y)[x * 4];
+  }
+  const auto draw = [&](const media::RgbaPicture& mask) {
+    const auto base64 = [](const media::RgbaPicture& picture) {
+      return Base64Encode(*RawCodec().Encode(picture, media::PictureFormat::kPng, 1));
+    };
+    FakeRun run(Request(R"({"prompt": "a", "steps": 4, "seed": 1, "image": {"base64": ")" +
+                        base64(GoldenInput("picture", 3)) + R"("}, "mask": {"base64": ")" + base64(mask) +
+                        R"("}})"));
+    const auto result = jobs_.Run(run);
+    EXPECT_TRUE(result.ok()) << result.error().ToString();
+    const auto key = storage::BlobKey::Make(TenantId("t"), run.job().fence.id.str(), 1, "image-0.png");
+    return *storage::ReadBlob(store_, *key, 1 << 20, clock_.Now() + std::chrono::seconds(5));
+  };
+
+  EXPECT_EQ(draw(clear_mask), draw(white_mask));
 }
 
 TEST_F(ImageJobsTest, StartsFromAnArtifactOfTheTenant) {

@@ -34,6 +34,20 @@ std::string_view ExtensionOf(media::PictureFormat format) {
   return "";
 }
 
+/// A mask by its opacity, as OpenAI's clients send it, as one by its colour.
+void WhitenTransparency(media::RgbaPicture& mask) {
+  const auto clear = [](const std::uint8_t* pixel) { return pixel[3] < 128; };
+  const auto each = [&mask](const auto& visit) {
+    for (int y = 0; y < mask.size().height; ++y) {
+      for (std::size_t x = 0; x < mask.stride(); x += media::RgbaPicture::kChannels) visit(mask.row(y) + x);
+    }
+  };
+  bool any = false;
+  each([&](const std::uint8_t* pixel) { any = any || clear(pixel); });
+  if (!any) return;
+  each([&](std::uint8_t* pixel) { std::fill_n(pixel, 3, clear(pixel) ? 255 : 0); });
+}
+
 }  // namespace
 
 struct ImageJobs::StoredImage {
@@ -68,7 +82,9 @@ Result<std::string> ImageJobs::Run(jobs::JobRun& run) {
     MEZZO_TRY(job.request.picture, ReadPicture(*job.picture));
   }
   if (job.mask.has_value()) {
-    MEZZO_TRY(job.request.mask, ReadPicture(*job.mask));
+    MEZZO_TRY(media::RgbaPicture mask, ReadPicture(*job.mask));
+    WhitenTransparency(mask);
+    job.request.mask = std::move(mask);
   }
   MEZZO_TRY_VOID(run.Report(0, "drawing"));
   MEZZO_TRY(const ImageResult result, Generate(run, tenant, job));
@@ -137,13 +153,13 @@ Result<ImageResult> ImageJobs::Generate(jobs::JobRun& run, const tenancy::Tenant
 }
 
 Result<ImageJobs::StoredImage> ImageJobs::Store(const jobs::JobRun& run, const ImageJobRequest& job,
-                                                const tensor::Tensor& sample, const std::string& name) const {
+                                                const tensor::Tensor& sample, const std::string& stem) const {
   MEZZO_TRY(const media::RgbaPicture picture, ToPicture(sample));
   MEZZO_TRY(const std::string file, ports_.codec.Encode(picture, job.format, job.quality));
   const jobs::Fence& fence = run.job().fence;
-  MEZZO_TRY(const storage::BlobKey key, storage::BlobKey::Make(run.job().tenant, fence.id.str(),
-                                                               static_cast<std::uint32_t>(fence.attempt),
-                                                               name + std::string(ExtensionOf(job.format))));
+  const auto attempt = static_cast<std::uint32_t>(fence.attempt);
+  MEZZO_TRY(const storage::BlobKey key, storage::BlobKey::Make(run.job().tenant, fence.id.str(), attempt,
+                                                               stem + std::string(ExtensionOf(job.format))));
   storage::BlobWriteOptions options;
   options.content_type = std::string(media::MediaType(job.format));
   MEZZO_TRY_VOID(storage::WriteBlob(ports_.store, key, AsBytes(file), std::move(options),

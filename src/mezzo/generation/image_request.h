@@ -21,6 +21,7 @@ struct ImageLimits {
   std::size_t max_steps = 150;
   std::size_t max_previews = 3;
   double max_guidance = 50;
+  std::size_t max_previews = 3;  ///< Of each picture.
 };
 
 /// Pictures that somebody wants. What is left out is chosen as the pipeline's own class in Diffusers does.

@@ -45,7 +45,7 @@ class SpillBlobStore::State {
  public:
   State(Options store_options, BlobStore& primary_store, BlobStore& local_store, const Clock& store_clock,
         observe::Registry& registry)
-      : options(std::move(store_options)),
+      : options(store_options),
         primary(primary_store),
         local(local_store),
         clock(store_clock),

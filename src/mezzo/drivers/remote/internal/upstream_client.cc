@@ -13,11 +13,12 @@ using std::chrono::seconds;
 
 /// An upstream that wants to be left alone for longer is not waited for.
 constexpr seconds kLongestWait{30};
+constexpr std::uint64_t kSecondsOfDay = 86'400;
 
 /// Retry-After in seconds; a date is too rare among inference servers to be read.
 Duration WaitOf(const net::ClientResponse& response) {
   const auto after = ParseUint(Trim(response.Header("retry-after")));
-  return after.has_value() ? seconds(std::min<std::uint64_t>(*after, 24 * 3600)) : seconds(0);
+  return after.has_value() ? seconds(std::min(*after, kSecondsOfDay)) : seconds(0);
 }
 
 /// What the upstream says is wrong: {"error": "text"} of v2, {"error": {"message": "text"}} of OpenAI.

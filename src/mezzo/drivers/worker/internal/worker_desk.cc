@@ -25,7 +25,7 @@ void Append(std::vector<OutgoingFrame>& to, std::vector<OutgoingFrame> from) {
 
 }  // namespace
 
-WorkerDesk::WorkerDesk(std::size_t seats, const Clock& clock, std::shared_ptr<SegmentBudget> budget,
+WorkerDesk::WorkerDesk(std::size_t seats, const Clock& clock, const std::shared_ptr<SegmentBudget>& budget,
                        std::function<void()> wake)
     : clock_(clock), wake_(std::move(wake)) {
   seats_.reserve(seats);
@@ -41,7 +41,7 @@ const Error* WorkerDesk::Broken() const {
 Result<std::size_t> WorkerDesk::Take(const WorkerRunPtr& run, TimePoint until) {
   MutexLock lock(mu_);
   while (true) {
-    if (run->cancelled) return Cancelled("run_terminated", "the run was ended before it began");
+    if (run->cancelled_) return Cancelled("run_terminated", "the run was ended before it began");
     for (std::size_t i = 0; i < seats_.size(); ++i) {
       if (seats_[i].state != State::kFree) continue;
       seats_[i].state = State::kLent;
@@ -79,7 +79,7 @@ Result<WorkerAnswer> WorkerDesk::Run(std::size_t index, const WorkerRunPtr& run,
     if (seat.gone) {
       seat.state = State::kAway;
       seat.gone = false;
-      run->answer.emplace(*seat.gone_why);
+      run->answer_.emplace(*seat.gone_why);
     } else {
       seat.state = State::kRunning;
       seat.run = run;
@@ -89,16 +89,16 @@ Result<WorkerAnswer> WorkerDesk::Run(std::size_t index, const WorkerRunPtr& run,
   }
   wake_();
   MutexLock lock(mu_);
-  while (!run->answer.has_value()) {
+  while (!run->answer_.has_value()) {
     changed_.WaitUntil(mu_, std::chrono::steady_clock::now() + kLook);
   }
-  return *std::move(run->answer);
+  return *std::move(run->answer_);
 }
 
 void WorkerDesk::Cancel(const WorkerRunPtr& run) {
   {
     MutexLock lock(mu_);
-    run->cancelled = true;
+    run->cancelled_ = true;
     changed_.NotifyAll();
   }
   wake_();
@@ -106,7 +106,7 @@ void WorkerDesk::Cancel(const WorkerRunPtr& run) {
 
 engine::RunProgress WorkerDesk::ProgressOf(const WorkerRunPtr& run) const {
   MutexLock lock(mu_);
-  return run->progress;
+  return run->progress_;
 }
 
 Result<void> WorkerDesk::AwaitAllReady(TimePoint until) {
@@ -158,20 +158,20 @@ WorkerDesk::Work WorkerDesk::TakeWork(std::size_t index) {
   work.frames = std::exchange(seat.frames, {});
   if (seat.state != State::kRunning) return work;
   if (std::exchange(seat.begun, false)) work.begun = seat.run;
-  work.cancel = seat.run->cancelled;
+  work.cancel = seat.run->cancelled_;
   return work;
 }
 
 void WorkerDesk::SetProgress(const WorkerRunPtr& run, engine::RunProgress progress) {
   MutexLock lock(mu_);
-  run->progress = progress;
+  run->progress_ = progress;
 }
 
 void WorkerDesk::Finish(std::size_t index, Result<WorkerAnswer> answer) {
   MutexLock lock(mu_);
   Seat& seat = seats_[index];
   MEZZO_CHECK(seat.state == State::kRunning);
-  std::exchange(seat.run, nullptr)->answer.emplace(std::move(answer));
+  std::exchange(seat.run, nullptr)->answer_.emplace(std::move(answer));
   seat.state = State::kFree;
   changed_.NotifyAll();
 }
@@ -183,7 +183,7 @@ void WorkerDesk::Close(std::size_t index, const Error& why, bool broken) {
     seat.gone = true;
     seat.gone_why = why;
   } else {
-    if (seat.run != nullptr) std::exchange(seat.run, nullptr)->answer.emplace(why);
+    if (seat.run != nullptr) std::exchange(seat.run, nullptr)->answer_.emplace(why);
     seat.begun = false;
     seat.state = State::kAway;
   }

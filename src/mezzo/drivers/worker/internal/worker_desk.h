@@ -34,9 +34,9 @@ struct WorkerRun {
 
  private:
   friend class WorkerDesk;
-  bool cancelled = false;
-  engine::RunProgress progress;
-  std::optional<Result<WorkerAnswer>> answer;
+  bool cancelled_ = false;
+  engine::RunProgress progress_;
+  std::optional<Result<WorkerAnswer>> answer_;
 };
 using WorkerRunPtr = std::shared_ptr<WorkerRun>;
 
@@ -50,7 +50,7 @@ using WorkerRunPtr = std::shared_ptr<WorkerRun>;
 class WorkerDesk {
  public:
   /// `wake` makes the supervisor look at its seats soon; called without the lock, on any thread.
-  WorkerDesk(std::size_t seats, const Clock& clock, std::shared_ptr<SegmentBudget> budget,
+  WorkerDesk(std::size_t seats, const Clock& clock, const std::shared_ptr<SegmentBudget>& budget,
              std::function<void()> wake);
 
   // For callers.

@@ -35,6 +35,7 @@ Fd MoveUp(Fd fd) { return Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 10)); }
 
 std::vector<char*> Pointers(const std::vector<std::string>& texts) {
   std::vector<char*> pointers;
+  pointers.reserve(texts.size() + 1);
   for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
   pointers.push_back(nullptr);
   return pointers;
@@ -86,7 +87,7 @@ pid_t Spawn(Birth& birth, int& code) {
   // A handler that ran in the child would run on this process's memory.
   ::pthread_sigmask(SIG_SETMASK, &all, &birth.signals);
   volatile int failure = 0;
-  const pid_t pid = ::vfork();
+  const pid_t pid = ::vfork();  // NOLINT(bugprone-unsafe-functions): posix_spawn() can't set PDEATHSIG.
   if (pid == 0) {
     failure = BecomeWorker(birth);
     ::_exit(127);

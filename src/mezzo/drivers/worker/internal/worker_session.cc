@@ -116,6 +116,7 @@ Result<void> WorkerSession::Prepare(std::span<const tensor::Tensor* const> input
     if (place.bytes > 0) std::memcpy(segment->data() + place.offset, input->data.data(), place.bytes);
   }
   std::vector<std::string_view> names;
+  names.reserve(run.wanted.size());
   for (const std::size_t output : run.wanted) names.emplace_back(facts_.outputs[output].name);
   run.room = arena.FreeOutput();
   std::optional<std::uint32_t> room;
