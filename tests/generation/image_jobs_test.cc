@@ -151,15 +151,6 @@ TEST_F(ImageJobsTest, EveryAttemptOfAJobWithoutASeedDrawsTheSame) {
   EXPECT_NE(a["images"][0]["artifact"], b["images"][0]["artifact"]);
 }
 
-TEST_F(ImageJobsTest, StoresPicturesOnTheWay) {
-  FakeRun run(Request(R"({"prompt": "a cat", "size": "64x64", "steps": 40, "partial_images": 2})"));
-
-  ASSERT_TRUE(jobs_.Run(run).ok());
-
-  const auto key = storage::BlobKey::Make(TenantId("t"), run.job().fence.id.str(), 1, "partial-0-0.png");
-  EXPECT_TRUE(store_.Stat(*key, clock_.Now() + std::chrono::seconds(5)).ok());
-}
-
 TEST_F(ImageJobsTest, ATransparentMaskIsPaintedAnewWhereItIsTransparent) {
   const media::RgbaPicture white_mask = GoldenInput("mask", 1);
   media::RgbaPicture clear_mask(white_mask.size());

@@ -1,13 +1,24 @@
 #include "mezzo/app/generation_jobs.h"
 
+#include <chrono>
+
 namespace mezzo::app {
+namespace {
+
+generation::StoryboardJobs::Options StoryboardOptions() {
+  generation::StoryboardJobs::Options options;
+  options.limits.min_total = std::chrono::seconds(1);  // OpenAI's clients ask for 4 seconds.
+  return options;
+}
+
+}  // namespace
 
 GenerationJobs::GenerationJobs(const std::string& temp_dir, std::size_t slots, Ports ports)
     : uploads_({}, ports.clock),
       sounds_({}),
       speech_({}, sounds_, ports.clock),
       encoders_({.temp_dir = temp_dir}),
-      renderer_({}, encoders_, texts_, ports.clock),
+      renderer_({.threads = 2}, encoders_, texts_, ports.clock),
       pressure_(ports.reader, slots, ports.clock),
       images_(
           {},
@@ -20,15 +31,15 @@ GenerationJobs::GenerationJobs(const std::string& temp_dir, std::size_t slots, P
                        .directory = ports.directory,
                        .loop = ports.loop,
                        .clock = ports.clock}),
-      storyboard_jobs_({}, {.painter = painter_,
-                            .blobs = ports.artifacts,
-                            .uploads = uploads_,
-                            .codec = ports.codec,
-                            .sounds = sounds_,
-                            .speech = speech_,
-                            .renderer = renderer_,
-                            .clock = ports.clock,
-                            .level = [this] { return pressure_.Level(); }}) {}
+      storyboard_jobs_(StoryboardOptions(), {.painter = painter_,
+                                             .blobs = ports.artifacts,
+                                             .uploads = uploads_,
+                                             .codec = ports.codec,
+                                             .sounds = sounds_,
+                                             .speech = speech_,
+                                             .renderer = renderer_,
+                                             .clock = ports.clock,
+                                             .level = [this] { return pressure_.Level(); }}) {}
 
 std::map<std::string, jobs::JobHandler*, std::less<>> GenerationJobs::handlers() {
   return {{std::string(generation::ImageJobs::kKind), &image_jobs_},

@@ -120,7 +120,6 @@ Result<void> ReadNumbers(Members& input, ImageJobRequest& job) {
   std::size_t steps = 0;
   double guidance = 0;
   MEZZO_TRY_VOID(input.Whole("n", request.images));
-  MEZZO_TRY_VOID(input.Whole("partial_images", request.previews));
   MEZZO_TRY(const bool has_steps, input.Whole("steps", steps));
   if (has_steps) request.steps = steps;
   MEZZO_TRY(const bool has_guidance, input.Number("guidance", guidance));

@@ -18,7 +18,8 @@ namespace mezzo::generation {
 /// Jobs of kind "image": pictures by the pipelines of this host. The request is that of ParseImageJob(); the
 /// result {"images": [{"artifact", "content_type", "width", "height", "seed", "bytes"}], "model", "version",
 /// "steps", "device_ms"}, with the files in the artifact store under (tenant, job, attempt): image-<n>, and
-/// what the pictures looked like on the way as partial-<n>-<k>. Thread-safe.
+/// what the pictures looked like on the way as partial-<n>-<k>. A mask that is transparent somewhere is
+/// painted anew there, any other where it is white. Thread-safe.
 class ImageJobs final : public jobs::JobHandler {
  public:
   static constexpr std::string_view kKind = "image";

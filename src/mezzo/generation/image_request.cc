@@ -86,7 +86,6 @@ Result<void> CheckRequest(const ImageRequest& request, const ImageLimits& limits
   if (request.guidance.has_value())
     MEZZO_TRY_VOID(CheckNumber("guidance", *request.guidance, 0, limits.max_guidance));
   MEZZO_TRY_VOID(CheckCount("partial_images", request.previews, 0, limits.max_previews));
-  MEZZO_TRY_VOID(CheckCount("partial_images", request.previews, 0, limits.max_previews));
   MEZZO_TRY_VOID(CheckNumber("eta", request.eta, 0, 1));
   MEZZO_TRY_VOID(CheckSampler(request.sampler));
   return CheckPictures(request, limits);

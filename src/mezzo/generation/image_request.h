@@ -19,7 +19,6 @@ struct ImageLimits {
   std::size_t max_side = 4096;  ///< Pixels.
   std::size_t max_pixels = std::size_t{1} << 22;
   std::size_t max_steps = 150;
-  std::size_t max_previews = 3;
   double max_guidance = 50;
   std::size_t max_previews = 3;  ///< Of each picture.
 };

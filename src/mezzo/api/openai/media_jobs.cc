@@ -112,9 +112,11 @@ Error MediaJobs::FailureOf(const jobs::Job& job) {
   }
   // A job keeps the reason of its failure and not the code. These are the caller's to mend.
   static constexpr std::string_view kOfTheRequest[] = {
-      "image_request",   "sampler_unknown",     "prompt_too_long", "prompt_not_utf8",
-      "picture_invalid", "picture_too_large",   "model_unknown",   "storyboard_invalid",
-      "version_unknown", "pipeline_unsupported"};
+      "image_request",      "sampler_unknown",      "prompt_too_long",      "prompt_not_utf8",
+      "picture_invalid",    "picture_too_large",    "model_unknown",        "storyboard_invalid",
+      "version_unknown",    "pipeline_unsupported", "storyboard_reference", "storyboard_request",
+      "storyboard_unknown", "picture_too_costly",   "sound_invalid",        "sound_too_large",
+      "text_unsupported"};
   const std::string& reason = job.error->reason;
   const bool request =
       std::find(std::begin(kOfTheRequest), std::end(kOfTheRequest), reason) != std::end(kOfTheRequest);

@@ -19,24 +19,24 @@ constexpr auto kMeasureLimit = std::chrono::seconds(5);
 
 }  // namespace
 
-Result<std::unique_ptr<WorkerSupervisor>> WorkerSupervisor::Start(WorkerPlan plan, std::size_t instances,
-                                                                  std::shared_ptr<SegmentBudget> budget,
-                                                                  const Clock& clock, observe::Logger* log) {
+Result<std::unique_ptr<WorkerSupervisor>> WorkerSupervisor::Start(
+    WorkerPlan plan, std::size_t instances, const std::shared_ptr<SegmentBudget>& budget, const Clock& clock,
+    observe::Logger* log) {
   Fd wakeup(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wakeup.ok()) {
     return Unavailable("worker_start", std::string("no event descriptor: ") + std::strerror(errno));
   }
   return std::unique_ptr<WorkerSupervisor>(
-      new WorkerSupervisor(std::move(plan), instances, std::move(budget), clock, log, std::move(wakeup)));
+      new WorkerSupervisor(std::move(plan), instances, budget, clock, log, std::move(wakeup)));
 }
 
 WorkerSupervisor::WorkerSupervisor(WorkerPlan plan, std::size_t instances,
-                                   std::shared_ptr<SegmentBudget> budget, const Clock& clock,
+                                   const std::shared_ptr<SegmentBudget>& budget, const Clock& clock,
                                    observe::Logger* log, Fd wakeup)
     : plan_(std::move(plan)),
       clock_(clock),
       wakeup_(std::move(wakeup)),
-      desk_(instances, clock, std::move(budget), [this] { Wake(); }) {
+      desk_(instances, clock, budget, [this] { Wake(); }) {
   for (std::size_t i = 0; i < instances; ++i) {
     instances_.push_back(std::make_unique<WorkerInstance>(plan_, i, desk_, clock_, log));
   }

@@ -20,7 +20,7 @@ class WorkerSupervisor {
  public:
   /// `clock` and `log` (which may be null) outlive it. Fails with kUnavailable "worker_start".
   static Result<std::unique_ptr<WorkerSupervisor>> Start(WorkerPlan plan, std::size_t instances,
-                                                         std::shared_ptr<SegmentBudget> budget,
+                                                         const std::shared_ptr<SegmentBudget>& budget,
                                                          const Clock& clock, observe::Logger* log);
   /// Calls Stop().
   ~WorkerSupervisor();
@@ -34,7 +34,7 @@ class WorkerSupervisor {
   void Stop() EXCLUDES(mu_);
 
  private:
-  WorkerSupervisor(WorkerPlan plan, std::size_t instances, std::shared_ptr<SegmentBudget> budget,
+  WorkerSupervisor(WorkerPlan plan, std::size_t instances, const std::shared_ptr<SegmentBudget>& budget,
                    const Clock& clock, observe::Logger* log, Fd wakeup);
   void Work() EXCLUDES(mu_);
   /// Waits for events until `until` and handles them.
