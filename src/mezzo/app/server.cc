@@ -240,7 +240,6 @@ class Server::Parts {
                                                     .tokenizers = tokenizers,
                                                     .clock = clock,
                                                     .pool = &codec_pool}),
-        codec(drivers::VipsPictureCodec::Create()),
         artifacts(OpenArtifacts()),
         jobs(MakeJobs()),
         front(Protocols(),
@@ -271,7 +270,6 @@ class Server::Parts {
 
   Result<void> Start() {
     if (!artifacts.ok()) return artifacts.error();
-    if (!codec.ok()) return codec.error();
     MEZZO_TRY_VOID(catalog.Start(&binder));
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
@@ -378,13 +376,13 @@ class Server::Parts {
   }
 
   std::unique_ptr<JobQueue> MakeJobs() {
-    if (store == nullptr || !artifacts.ok() || !codec.ok()) return nullptr;
+    if (store == nullptr || !artifacts.ok()) return nullptr;
     return std::make_unique<JobQueue>(config, JobQueue::Ports{.store = *store,
                                                               .artifacts = **artifacts,
                                                               .service = service,
                                                               .executor = executor,
                                                               .codec_pool = codec_pool,
-                                                              .codec = *codec,
+                                                              .codec = codec,
                                                               .directory = directory,
                                                               .loop = loops.loop(0),
                                                               .log = log,

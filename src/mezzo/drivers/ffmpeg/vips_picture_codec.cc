@@ -163,6 +163,7 @@ Result<VipsPictureCodec> VipsPictureCodec::Create() {
 
 Result<RgbaPicture> VipsPictureCodec::Decode(BytesView file, const media::PictureLimits& limits,
                                              FrameSize fit) {
+  MEZZO_TRY_VOID(StartLibrary());
   MEZZO_TRY(const media::PictureHeader header, media::CheckPictureLimits(file, limits));
   MEZZO_TRY(ImagePtr image, Open(file, header.format, 1));
   // The fit is of the upright picture, the file's sides may be exchanged.
@@ -185,6 +186,7 @@ Result<RgbaPicture> VipsPictureCodec::Decode(BytesView file, const media::Pictur
 }
 
 Result<std::string> VipsPictureCodec::Encode(const RgbaPicture& picture, PictureFormat format, int quality) {
+  MEZZO_TRY_VOID(StartLibrary());
   const auto [width, height] = picture.size();
   const std::size_t bytes = picture.stride() * static_cast<std::size_t>(height);
   const ImagePtr raw(vips_image_new_from_memory(picture.row(0), bytes, width, height, RgbaPicture::kChannels,
