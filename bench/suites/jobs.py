@@ -37,6 +37,14 @@ def sqlite(count):
                             "enqueue alone, jobs/s": [result["enqueued_per_s"] for result in results]})]
 
 
+def build_river():
+    """Builds River's command, as bench/peers/river/go.mod pins it, unless it is there."""
+    if not RIVER.exists():
+        RIVER.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["go", "build", "-mod=mod", "-o", RIVER, "github.com/riverqueue/river/cmd/river"], check=True,
+                       cwd=harness.ROOT / "bench" / "peers" / "river", timeout=1200)
+
+
 def river(database):
     """River's own benchmark: inserts, then works down; it counts the second part only."""
     subprocess.run(["psql", "-q", "-d", database.url, "-c",
@@ -53,6 +61,7 @@ def river(database):
 
 def postgres(count):
     """No-op jobs on PostgreSQL, beside River on the same server."""
+    build_river()
     with PostgresServer(SETTINGS) as database:
 
         def ours():

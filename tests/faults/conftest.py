@@ -18,7 +18,3 @@ def models(tmp_path_factory):
     for name in ("simple", "add_sub", "delay", "delay_sum", "delay_long", "identity_fp32"):
         shutil.copytree(mezzo_server.MODELS / name, folder / name)
     return folder
-
-
-def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=200, help="servers that test_job_hosts.py kills [%(default)s]")
