@@ -276,7 +276,7 @@ class Server::Parts {
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
     scope.Spawn(loops.loop(0), runtime::Context(),
-                [this](runtime::Context ctx) { return ReportReadiness(ctx); });
+                [this](runtime::Context ctx) { return ReportReadiness(std::move(ctx)); });
     log.Info("serving", {{"version", kVersion},
                          {"http_port", http != nullptr ? http->port() : 0},
                          {"grpc_port", grpc != nullptr ? grpc->port() : 0},
@@ -355,7 +355,7 @@ class Server::Parts {
   api::v2http::V2Handler v2;
   api::openai::FolderTokenizers tokenizers;
   api::openai::OpenAiHandler openai;
-  Result<drivers::VipsPictureCodec> codec;           // Start() tells a failure.
+  drivers::VipsPictureCodec codec;
   Result<std::unique_ptr<ArtifactStore>> artifacts;  // Null without jobs. Start() tells a failure.
   std::unique_ptr<JobQueue> jobs;
   HttpFront front;

@@ -54,7 +54,13 @@ std::size_t Dispatcher::running() const {
 
 std::size_t Dispatcher::Room() const {
   const std::size_t most = options_.slots * (1 + options_.prefetch);
-  return active_.size() < most ? most - active_.size() : 0;
+  const std::size_t here = waiting_.size() + busy_;
+  // A run whose end is being written holds no slot: claims and ends overlap. As many such, and no more.
+  if (here >= most || active_.size() >= 2 * most) return 0;
+  const std::size_t room = std::min(most - here, 2 * most - active_.size());
+  // Not one by one while every slot has work: a claim costs the database about as much for one as for many.
+  const bool idle = waiting_.empty() && busy_ < options_.slots;
+  return idle || 2 * room >= options_.slots * options_.prefetch ? room : 0;
 }
 
 void Dispatcher::ClaimLoop() {
@@ -127,6 +133,7 @@ void Dispatcher::SlotLoop() {
     --busy_;
     ports_.metrics.running.Set(static_cast<double>(busy_));
     idle_.NotifyAll();
+    if (Room() > 0) claim_.NotifyOne();
   }
 }
 
@@ -156,7 +163,7 @@ void Dispatcher::Ended(const RunEnd& end, bool held) {
   const auto found = active_.find(end.fence.id.str());
   // The job may be here again already, in a later attempt.
   if (found != active_.end() && found->second->job().fence.attempt == end.fence.attempt) active_.erase(found);
-  claim_.NotifyOne();
+  if (Room() > 0) claim_.NotifyOne();
 }
 
 // --- Keeping leases
@@ -193,6 +200,7 @@ void Dispatcher::Renew() {
   const std::vector<Run> runs = Active();
   if (runs.empty()) return;
   std::vector<Fence> fences;
+  fences.reserve(runs.size());
   for (const Run& run : runs) fences.push_back(run->job().fence);
   // From before the call: the database counts from when it got it.
   const TimePoint until = AddSaturating(ports_.clock.Now(), ports_.store.options().lease);

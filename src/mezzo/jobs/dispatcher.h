@@ -74,6 +74,7 @@ class Dispatcher {
   void ClaimLoop() EXCLUDES(mu_);
   void SlotLoop() EXCLUDES(mu_);
   void KeeperLoop() EXCLUDES(mu_);
+  /// How many to claim now.
   [[nodiscard]] std::size_t Room() const REQUIRES(mu_);
   void Take(std::vector<LeasedJob> jobs) EXCLUDES(mu_);
   void Execute(const Run& run) EXCLUDES(mu_);

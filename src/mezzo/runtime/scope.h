@@ -21,7 +21,7 @@ class Scope {
 
   /// Starts `make(ctx)` on `loop`; its context is cancelled by Stop(). False when the scope is stopping.
   template <typename Make>
-  bool Spawn(Loop& loop, Context ctx, Make make) {
+  bool Spawn(Loop& loop, const Context& ctx, Make make) {
     if (!Enter(ctx)) return false;
     loop.Post([this, ctx, make = std::move(make)]() mutable {
       Start(make(ctx), [this, ctx](auto&&...) { Leave(ctx); });

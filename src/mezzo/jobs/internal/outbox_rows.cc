@@ -18,7 +18,8 @@ constexpr std::size_t kMaxResultBytes = std::size_t{16} << 10;
 const BulkStatement& InsertEvents() {
   static const BulkStatement statement(
       "INSERT INTO job_outbox (id, job_id, tenant, event, body, url, endpoint, secret, state, created_us, "
-      "due_us, tries, last_answer) SELECT {id}, {job}, {tenant}, {event}, {body}, {url}, {endpoint}, {secret}, "
+      "due_us, tries, last_answer) SELECT {id}, {job}, {tenant}, {event}, {body}, {url}, {endpoint}, "
+      "{secret}, "
       "'pending', $1, $1, 0, '' {rows}",
       1, {{"id"}, {"job"}, {"tenant"}, {"event"}, {"body"}, {"url"}, {"endpoint"}, {"secret"}});
   return statement;

@@ -132,21 +132,19 @@ class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
     auto prepared = Prepare(*request);
     const inference::InferenceCall& call = request->decoded.call;
     request->names = {.id = call.id, .model = call.model.str(), .version = call.version};
-    bool cancelled = false;
     {
       MutexLock lock(mu_);
       input_.Clear();
       reading_ = false;
       Hold(*request, request->place.bytes());
-      cancelled = cancelled_ || failure_;
+      if (prepared.ok()) {
+        if (cancelled_ || failure_) request->ctx->Cancel();
+        // Before the next read: another thread may take what it brings, and requests start in their order.
+        loop_.Post([self = shared_from_this(), request] { self->Run(request); });
+      }
       ReadMore();
     }
-    if (!prepared.ok()) {
-      Answer(*request, std::move(prepared).error());
-      return;
-    }
-    if (cancelled) request->ctx->Cancel();
-    loop_.Post([self = shared_from_this(), request] { self->Run(request); });
+    if (!prepared.ok()) Answer(*request, std::move(prepared).error());
   }
 
   Result<void> Prepare(Request& request) {
