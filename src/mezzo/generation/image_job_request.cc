@@ -127,6 +127,7 @@ Result<void> ReadNumbers(Members& input, ImageJobRequest& job) {
   MEZZO_TRY(job.has_seed, input.Whole("seed", request.seed));
   MEZZO_TRY_VOID(input.Whole("partial_images", request.previews));
   MEZZO_TRY_VOID(input.Number("eta", request.eta));
+  MEZZO_TRY_VOID(input.Number("step_cache", request.step_cache));
   MEZZO_TRY_VOID(input.Number("strength", request.strength));
   std::uint32_t quality = static_cast<std::uint32_t>(job.quality);
   MEZZO_TRY_VOID(input.Whole("quality", quality));

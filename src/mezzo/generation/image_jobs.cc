@@ -100,6 +100,7 @@ Result<std::string> ImageJobs::Run(jobs::JobRun& run) {
                       {"width", stored.size.width},
                       {"height", stored.size.height},
                       {"seed", result.images[i].seed},
+                      {"steps_reused", result.images[i].steps_reused},
                       {"bytes", stored.bytes}});
   }
   const Json answer = {{"images", std::move(images)},

@@ -87,6 +87,7 @@ Result<void> CheckRequest(const ImageRequest& request, const ImageLimits& limits
     MEZZO_TRY_VOID(CheckNumber("guidance", *request.guidance, 0, limits.max_guidance));
   MEZZO_TRY_VOID(CheckCount("partial_images", request.previews, 0, limits.max_previews));
   MEZZO_TRY_VOID(CheckNumber("eta", request.eta, 0, 1));
+  MEZZO_TRY_VOID(CheckNumber("step_cache", request.step_cache, 0, 1));
   MEZZO_TRY_VOID(CheckSampler(request.sampler));
   return CheckPictures(request, limits);
 }

@@ -35,6 +35,9 @@ struct ImageRequest {
   std::uint64_t seed = 0;          ///< Picture i has seed + i, and is the one that Diffusers makes of it.
   std::string sampler;             ///< Of SamplerNames(); empty: the pipeline's own.
   double eta = 0;                  ///< Of DDIM.
+  /// [0, 1]: a step takes the network's last prediction again where that is expected to have changed by no
+  /// more than this, relatively; 0 never. Faster, and another picture: docs/models-diffusion.md.
+  double step_cache = 0;
 
   std::optional<media::RgbaPicture> picture;  ///< To start from. Of the size asked for, or made so before.
   std::optional<media::RgbaPicture> mask;     ///< Of the same size: white is painted anew, black is kept.
@@ -68,6 +71,7 @@ class ImageObserver {
 /// One finished picture.
 struct GeneratedImage {
   std::uint64_t seed = 0;
+  std::size_t steps_reused = 0;  ///< Steps that did without a run of the network.
   tensor::Tensor sample;       ///< FP16 or FP32 [1, 3, height, width], about -1 (black) to 1 (white).
   std::vector<float> latents;  ///< What it was decoded from (times the scaling factor), channels first.
 };
@@ -75,7 +79,7 @@ struct GeneratedImage {
 struct ImageResult {
   std::vector<GeneratedImage> images;
   std::string version;     ///< Of the pipeline.
-  std::size_t steps = 0;   ///< Runs of the denoising network for each picture.
+  std::size_t steps = 0;   ///< Of each picture.
   Duration device_time{};  ///< All parts; of a shared batch the share by rows.
   Duration first_step{};   ///< From the request to the end of its first denoising step.
 };

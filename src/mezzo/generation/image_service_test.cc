@@ -220,6 +220,32 @@ TEST_F(ImageServiceTest, AFailedStepEndsTheWholeRequestWithItsError) {
   EXPECT_EQ(service_.requests(), 0u);
 }
 
+TEST_F(ImageServiceTest, AStepCacheSparesRunsOfTheNetworkAndSaysHowMany) {
+  ImageRequest request = Request("a", 1, 20);
+  request.guidance = 1;
+  request.previews = 2;
+  Watcher watcher;
+  const auto full = Send(request).get();
+  ASSERT_TRUE(full.ok()) << full.error().ToString();
+  EXPECT_EQ(full->images[0].steps_reused, 0U);
+  const std::size_t before = fake_.unet.runs().size();
+  EXPECT_EQ(before, 20U);
+  request.step_cache = 0.6;
+
+  const auto cached = Send(request, runtime::Context(), &watcher).get();
+
+  ASSERT_TRUE(cached.ok()) << cached.error().ToString();
+  const std::size_t runs = fake_.unet.runs().size() - before;
+  EXPECT_LT(runs, 20U);
+  EXPECT_GE(runs, 3U);
+  EXPECT_EQ(cached->images[0].steps_reused, 20 - runs);
+  EXPECT_EQ(cached->steps, 20U);
+  EXPECT_EQ(watcher.steps().size(), runs);
+  EXPECT_EQ(watcher.steps().back(), 20U);
+  EXPECT_THAT(watcher.previews(), SizeIs(2));
+  EXPECT_NE(Picture(cached), Picture(full));
+}
+
 TEST_F(ImageServiceTest, TellsEveryStepAndShowsPreviews) {
   Watcher watcher;
   ImageRequest request = Request("a", 1, 6);

@@ -34,6 +34,7 @@ Result<ImageRequest> ReadImageRequest(MediaMembers& members, const std::string& 
   MEZZO_TRY(image.size, ReadSize(members));
   MEZZO_TRY(image.steps, members.Integer("steps", 1, kMaxSteps));
   MEZZO_TRY(image.guidance, members.Number("guidance", 0, kMaxGuidance));
+  MEZZO_TRY(image.step_cache, members.Number("step_cache", 0, 1));
   MEZZO_TRY(image.seed, members.Integer("seed", 0, kMaxSeed));
   MEZZO_TRY(image.sampler, members.Text("sampler", kMaxName));
   MEZZO_TRY(image.strength, members.Number("strength", 0, 1));
@@ -72,6 +73,7 @@ std::string ImageJobRequest(const ImageRequest& request, const std::string& pict
   if (!mask.empty()) input["mask"] = {{"artifact", mask}};
   if (request.steps) input["steps"] = *request.steps;
   if (request.guidance) input["guidance"] = *request.guidance;
+  if (request.step_cache) input["step_cache"] = *request.step_cache;
   if (request.seed) input["seed"] = *request.seed;
   if (request.strength) input["strength"] = *request.strength;
   // OpenAI counts from 0, encoders from 1.

@@ -20,6 +20,7 @@ struct ImageRequest {
   std::string size;  ///< "WxH"; empty: the model's own.
   std::optional<std::uint64_t> steps;
   std::optional<double> guidance;
+  std::optional<double> step_cache;
   std::optional<std::uint64_t> seed;
   std::string sampler;             ///< Empty: the model's own.
   std::optional<double> strength;  ///< Of edits: how far to leave the picture.

@@ -96,6 +96,7 @@ Result<std::string> GenerateBody(const GenerateOptions& options, const std::stri
   if (options.seed) input["seed"] = *options.seed;
   if (options.steps) input["steps"] = *options.steps;
   if (options.guidance) input["guidance"] = *options.guidance;
+  if (options.step_cache) input["step_cache"] = *options.step_cache;
   job["input"] = std::move(input);
   return job.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -124,6 +125,7 @@ CLI::App* AddGenerateCommand(CLI::App& app, GenerateOptions& options) {
   command->add_option("--size", options.size, "WIDTHxHEIGHT; default: the model's");
   command->add_option("--steps", options.steps, "Denoising steps; default: the model's");
   command->add_option("--guidance", options.guidance, "How closely to follow the prompt");
+  command->add_option("--step-cache", options.step_cache, "0 to 1: how far steps may do without the network");
   command->add_option("--seed", options.seed, "The same seed gives the same picture");
   command->add_option("--sampler", options.sampler,
                       "ddim, euler, dpmpp_2m_karras, ...; default: the model's");

@@ -28,6 +28,7 @@ struct GenerateOptions {
   std::optional<std::uint64_t> seed;
   std::optional<std::size_t> steps;
   std::optional<double> guidance;
+  std::optional<double> step_cache;
 };
 
 /// Registers `mezzo generate`; `options` must outlive `app`'s parsing.

@@ -71,6 +71,7 @@ Result<ImagePlan> MakePlan(const ImageRequest& request, const PipelineConfig& co
   if (config.family == PipelineFamily::kLatentConsistency && !plan.paints_in)
     plan.sampler.strength_rule = StrengthRule::kShortenSchedule;
   plan.sampler.eta = request.eta;
+  plan.step_cache = request.step_cache;
   plan.sampler.elements = plan.latent_count;
   return plan;
 }

@@ -25,6 +25,7 @@ struct ImagePlan {
   bool from_picture = false;  ///< Image to image, or inpainting.
   bool paints_in = false;     ///< Inpainting: a mask says what is kept.
   bool sees_mask = false;     ///< The network takes mask and masked picture beside the latents.
+  double step_cache = 0;      ///< As in ImageRequest.
   SamplerOptions sampler;     ///< For each picture.
 };
 

@@ -220,7 +220,7 @@ Result<ImageResult> ImageRun::TakeResult() {
   result.first_step = first_step_;
   for (const auto& track : tracks_)
     result.images.push_back(
-        {.seed = track->seed(), .sample = track->TakeSample(), .latents = track->TakeLatents()});
+        {.seed = track->seed(), .steps_reused = track->steps_reused(), .sample = track->TakeSample(), .latents = track->TakeLatents()});
   return result;
 }
 

@@ -54,6 +54,7 @@ PictureTrack::PictureTrack(const Pipeline& pipeline, const ImagePlan& plan, std:
       scaled_(plan.latent_count / pipeline.config.latent_channels * pipeline.config.unet_channels *
               static_cast<std::size_t>(rows_)),
       outputs_(plan.latent_count * static_cast<std::size_t>(rows_)),
+      cache_(plan.step_cache),
       sample_type_(FindInput(*pipeline.unet, "sample")->dtype),
       step_(owner),
       decode_(owner),
@@ -126,7 +127,7 @@ Result<StageItem*> PictureTrack::NextPreview(std::size_t previews) {
   if (previews == 0 || sampler_->done() || previewing_.load(std::memory_order_acquire)) return nullptr;
   // Evenly: after 1/(previews + 1), 2/(previews + 1) … of the steps, rounded down.
   const auto due = [&](std::size_t taken) { return taken * (previews + 1) / steps(); };
-  if (due(steps_taken()) == due(steps_taken() - 1)) return nullptr;
+  if (due(steps_taken()) == due(steps_before_)) return nullptr;
   preview_ = due(steps_taken()) - 1;
   MEZZO_TRY_VOID(PrepareDecoding(preview_item_));
   previewing_.store(true, std::memory_order_relaxed);
@@ -162,6 +163,7 @@ void PictureTrack::SetTimestep() {
 }
 
 Result<void> PictureTrack::FinishStep() {
+  steps_before_ = steps_taken();
   MEZZO_TRY_VOID(ReadNumbers(step_.outputs()[0], outputs_));
   const std::span<float> prediction(outputs_.data(), plan_.latent_count);
   if (plan_.two_rows) {
@@ -171,9 +173,18 @@ Result<void> PictureTrack::FinishStep() {
     for (std::size_t i = 0; i < prediction.size(); ++i)
       prediction[i] += guidance * (conditional[i] - prediction[i]);
   }
+  TakeStep(prediction);
+  cache_.Keep(prediction);
+  for (auto again = cache_.Reuse(steps_taken(), steps()); !again.empty();
+       again = cache_.Reuse(steps_taken(), steps())) {
+    TakeStep(again);
+  }
+  return {};
+}
+
+void PictureTrack::TakeStep(std::span<const float> prediction) {
   sampler_->Step(prediction, latents_);
   if (plan_.paints_in && !plan_.sees_mask) Restore();
-  return {};
 }
 
 Result<void> PictureTrack::PrepareDecoding(StageItem& item) {

@@ -13,6 +13,7 @@
 #include "mezzo/generation/internal/picture_input.h"
 #include "mezzo/generation/internal/prompt_states.h"
 #include "mezzo/generation/internal/stage_item.h"
+#include "mezzo/generation/internal/step_cache.h"
 #include "mezzo/generation/pipeline.h"
 #include "mezzo/generation/sampler.h"
 #include "mezzo/generation/torch_random.h"
@@ -41,7 +42,7 @@ class PictureTrack {
   void Begin(const Conditions& conditions, const Start& start);
   /// Makes the next stage ready: a step, or the decoding once all steps are taken.
   Result<StageItem*> NextStage();
-  /// Takes the outputs of the step that has ended.
+  /// Takes the outputs of the step that has ended, and the steps after it that need no run of the network.
   Result<void> FinishStep();
   /// Takes the picture from the decoding that has ended.
   void FinishDecoding() { sample_ = std::move(decode_.outputs()[0]); }
@@ -56,6 +57,7 @@ class PictureTrack {
   [[nodiscard]] StageItem& preview_item() { return preview_item_; }
   [[nodiscard]] std::size_t steps_taken() const { return sampler_->step_index(); }
   [[nodiscard]] std::size_t steps() const { return sampler_->timesteps().size(); }
+  [[nodiscard]] std::size_t steps_reused() const { return cache_.reused(); }
   [[nodiscard]] bool done() const { return sample_.has_value(); }
   [[nodiscard]] std::uint64_t seed() const { return seed_; }
   /// The decoded picture and the latents that it was made of, once.
@@ -65,6 +67,8 @@ class PictureTrack {
  private:
   PictureTrack(const Pipeline& pipeline, const ImagePlan& plan, std::uint64_t seed, StageOwner& owner);
   Result<void> PrepareStep();
+  /// One step by the network's prediction for it.
+  void TakeStep(std::span<const float> prediction);
   Result<void> PrepareDecoding(StageItem& item);
   void SetTimestep();
   void DrawNoise(NormalType type);
@@ -91,6 +95,8 @@ class PictureTrack {
   const Start* start_ = nullptr;
   std::vector<float> scaled_;   // The network's input, row after row.
   std::vector<float> outputs_;  // The network's answer, row after row.
+  StepCache cache_;
+  std::size_t steps_before_ = 0;  // Taken before the last run of the network.
   tensor::DType sample_type_ = tensor::DType::kFp32;
   StageItem step_;
   StageItem decode_;
