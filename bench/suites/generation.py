@@ -5,12 +5,18 @@ Everybody draws with the built-in model `emoji`: the same weights, 64x64 pixels,
 import base64
 import concurrent.futures
 import contextlib
+import csv
+import datetime
 import http.client
+import io
+import itertools
 import json
 import os
 import pathlib
+import queue
 import shutil
 import statistics
+import subprocess
 import tempfile
 import threading
 import time
@@ -237,5 +243,196 @@ def cancelled(count):
                          "What it takes beyond its time alone, in steps of 16 pictures.")]
 
 
+def step_cache(count):
+    """What the option spares, and how far the pictures are from those without it."""
+    import numpy
+    from PIL import Image
+
+    def draw(port, amount):
+        caller, times, pictures = Caller(port), [], []
+        for number in range(16):
+            start = time.perf_counter()
+            caller.send(number, steps=50, step_cache=amount)
+            body = json.loads(caller.connection.getresponse().read())
+            times.append(time.perf_counter() - start)
+            picture = Image.open(io.BytesIO(base64.b64decode(body["data"][0]["b64_json"]))).convert("RGB")
+            pictures.append(numpy.asarray(picture, float))
+        caller.leave()
+        return statistics.median(times), pictures
+
+    def psnr(a, b):
+        return min(60.0, 10 * float(numpy.log10(255**2 / max(1e-9, numpy.mean((a - b) ** 2)))))
+
+    amounts = (0.02, 0.05, 0.1)
+    with mezzo_server() as mezzo:
+        full, *cached = rounds(count, labelled("mezzo, all steps", lambda: draw(mezzo, 0)),
+                               *[labelled(f"mezzo, {amount}", lambda amount=amount: draw(mezzo, amount)) for amount in amounts])
+    measures = []
+    for amount, found in zip(amounts, cached):
+        speed = [a[0] / b[0] for a, b in zip(full, found)]
+        likeness = [statistics.median(map(psnr, a[1], b[1])) for a, b in zip(full, found)]
+        measures.append(Measure(f"step_cache {amount}, speed / without", speed, 1, ">=",
+                                note="50 DDIM steps, 16 prompts one after the other. PSNR in dB: the median picture against the one of all steps.",
+                                series={"mezzo, all steps, s": [x[0] for x in full], f"mezzo, step_cache {amount}, s": [x[0] for x in found],
+                                        "PSNR, dB": likeness}))
+    return measures
+
+
+def video(count):
+    """A marketing video from pictures: how fast against its own length, and its peak memory."""
+    program = harness.BUILD / "src" / "mezzo" / "drivers" / "ffmpeg" / "mezzo_drivers_ffmpeg_bench"
+
+    def render(seconds):
+        done = subprocess.run([program, f"--benchmark_filter=h264/{seconds}/", "--benchmark_format=json"], capture_output=True,
+                              text=True, check=True, timeout=900)
+        (found,) = json.loads(done.stdout)["benchmarks"]
+        return found["x_real_time"], found["peak_MiB"]
+
+    short, long = rounds(count, labelled("15 s of 1080p", lambda: render(15)), labelled("60 s of 1080p", lambda: render(60)))
+    return [Measure("1080p H.264, 15 s, times real time", [x[0] for x in short], 1, ">=",
+                    note="From pictures of 2400x1800, with titles, subtitles in two languages, speech, music and a logo.",
+                    series={"mezzo, 15 s": [x[0] for x in short], "mezzo, 60 s": [x[0] for x in long]}),
+            Measure("1080p H.264, 15 s, peak memory", [x[1] for x in short], 400, "<=", " MiB"),
+            Measure("1080p H.264, memory of 60 s / 15 s", [b[1] / a[1] for a, b in zip(short, long)], 1.1, "<=",
+                    series={"mezzo, 15 s, MiB": [x[1] for x in short], "mezzo, 60 s, MiB": [x[1] for x in long]})]
+
+
+# --- a surge ---------------------------------------------------------------------------------------------------------
+
+SURGE_BEFORE, SURGE_SECONDS, SURGE_FACTOR, SURGE_LOAD, SURGE_SENDERS = 40, 60, 10, 0.25, 8
+
+
+def trace():
+    """The requests of GenTD26, in the order of their arrival: (seconds from the first, tenant, pictures, steps)."""
+    folder = pathlib.Path(os.environ.get("MEZZO_TRACES", harness.ROOT.parent / "shared" / "data" / "traces"))
+    file = folder / "gentd26-requests.csv"
+    if not file.exists():
+        raise RuntimeError(f"{file} is missing: set MEZZO_TRACES to the folder that has it")
+    found = []
+    with open(file, encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            at = datetime.datetime.fromisoformat(row["gmt_create"]).timestamp()
+            found.append((at, row["groupId"], int(float(row["num_images_per_prompt"] or 1)),
+                          max(1, int(float(row["num_inference_steps"] or 30)) // 3)))
+    found.sort()
+    return [(at - found[0][0], *rest) for at, *rest in found]
+
+
+def tier_of(tenant):
+    """One tenant in ten pays, two in ten are urgent."""
+    return {0: "paid", 1: "urgent", 2: "urgent"}.get(sum(tenant.encode()) % 10, "free")
+
+
+def schedule(capacity):
+    """(second, body, tier) of every job: for SURGE_BEFORE seconds SURGE_LOAD of what the host can draw, then SURGE_FACTOR
+    times that. `capacity` in picture steps a second. The trace's own gaps, its nights taken out."""
+    jobs, now, rate, previous = [], 0.0, capacity * SURGE_LOAD, None
+    requests = trace()
+    cost = sum(pictures * steps for _, _, pictures, steps in requests)
+    gaps = [min(60.0, b[0] - a[0]) for a, b in itertools.pairwise(requests)]
+    pace = cost / sum(gaps)  # Picture steps in a second of the trace.
+    for number, (at, tenant, pictures, steps) in enumerate(requests):
+        if previous is not None:
+            factor = SURGE_FACTOR if now >= SURGE_BEFORE else 1
+            now += min(60.0, at - previous) * pace / (rate * factor)
+        previous = at
+        if now >= SURGE_BEFORE + SURGE_SECONDS:
+            break
+        body = {"kind": "image", "model": "emoji", "tier": tier_of(tenant),
+                "input": {"prompt": PROMPTS[number % len(PROMPTS)], "n": min(pictures, 8), "steps": steps,
+                          "guidance": GUIDANCE, "seed": number}}
+        jobs.append((now, json.dumps(body), body["tier"]))
+    return jobs
+
+
+def surge(count):
+    """Jobs with the arrivals of a production service; after a while ten times as many of them."""
+
+    def submit(port, jobs, start):
+        work = queue.SimpleQueue()
+        for job in jobs:
+            work.put(job)
+        accepted, refused = [], []
+
+        def sender():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+            while True:
+                try:
+                    at, body, tier = work.get_nowait()
+                except queue.Empty:
+                    return connection.close()
+                time.sleep(max(0.0, start + at - time.monotonic()))
+                connection.request("POST", "/v1/jobs", body, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                text = answer.read()
+                if answer.status in (200, 201, 202):
+                    accepted.append((at, tier, json.loads(text)["id"]))
+                else:
+                    refused.append((at, tier, answer.status, text[:200]))
+
+        with concurrent.futures.ThreadPoolExecutor(SURGE_SENDERS) as pool:
+            for future in [pool.submit(sender) for _ in range(SURGE_SENDERS)]:
+                future.result()
+        return accepted, refused
+
+    def seconds_of(job):
+        times = [datetime.datetime.fromisoformat(job[name].replace("Z", "+00:00")).timestamp() for name in ("created_at", "finished_at")]
+        return times[1] - times[0]
+
+    def one_round(server):
+        url = server.url + "/v1/jobs/"
+        step = alone(server.http_port, steps=21) - alone(server.http_port, steps=1)
+        jobs = schedule(20 / step)
+        start = time.monotonic() + 1
+        memory, watching = [], threading.Event()
+
+        def watch():
+            while not watching.wait(0.5):
+                memory.append((time.monotonic() - start, server.rss() / 2**20))
+
+        watcher = harness.Background(watch)
+        accepted, refused = submit(server.http_port, jobs, start)
+        deadline = time.monotonic() + 900
+        ended = {}
+        while len(ended) < len(accepted) and time.monotonic() < deadline:
+            for _, _, job_id in accepted:
+                if job_id not in ended:
+                    job = json.loads(harness.http_get(url + job_id))
+                    if job["status"] not in ("succeeded", "failed", "cancelled"):
+                        break  # In their order: what comes after it is asked for later.
+                    ended[job_id] = job
+            time.sleep(1)
+        watching.set()
+        watcher.join()
+        lost = [job_id for _, _, job_id in accepted if ended.get(job_id, {}).get("status") != "succeeded"]
+        if refused or lost:
+            print(f"  refused: {len(refused)} {refused[:1]}; not succeeded: {len(lost)} {[ended.get(x) for x in lost[:1]]}")
+        paid = [(at, seconds_of(ended[job_id])) for at, tier, job_id in accepted if tier == "paid" and job_id in ended]
+        before = [taken for at, taken in paid if at < SURGE_BEFORE]
+        during = [taken for at, taken in paid if at >= SURGE_BEFORE]
+        p95 = [statistics.quantiles(times, n=20)[18] for times in (before, during)]
+        quiet = max(value for at, value in memory if at < SURGE_BEFORE)
+        return (len(lost), p95[1] / p95[0], max(value for _, value in memory) / quiet, *p95, len(accepted), len(refused),
+                max(value for _, value in memory))
+
+    with tempfile.TemporaryDirectory() as folder:
+        for model in (EMOJI, MINILM):
+            shutil.copytree(model, pathlib.Path(folder, model.name))
+
+        def fresh():
+            with Mezzo([folder]) as server:
+                return one_round(server)
+
+        (results,) = rounds(count, labelled("mezzo", fresh))
+    lost, slower, grown, before, during, accepted, refused, peak = zip(*results)
+    note = (f"Arrivals, tenants, pictures and steps (a third of them) of GenTD26, time scaled: {SURGE_BEFORE} s at {SURGE_LOAD:.0%} of what "
+            f"the host can draw, then {SURGE_FACTOR} times that for {SURGE_SECONDS} s, then until all is done. One tenant in ten pays.")
+    return [Measure("surge, accepted jobs that did not succeed", lost, 0, "<=", note=note,
+                    series={"accepted": accepted, "refused": refused}),
+            Measure("surge, p95 of paid jobs / before", slower, 1.5, "<=",
+                    series={"mezzo before, s": before, "mezzo during, s": during}),
+            Measure("surge, peak memory / before", grown, 1.5, "<=", series={"mezzo peak, MiB": peak})]
+
+
 BENCHMARKS = {"one_picture": one_picture, "sixteen_clients": sixteen_clients, "paid_among_free": paid_among_free,
-              "cancelled": cancelled}
+              "cancelled": cancelled, "step_cache": step_cache, "video": video, "surge": surge}
