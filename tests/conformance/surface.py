@@ -46,7 +46,30 @@ V2_ROUTES = (
     "POST /v2/logging",
 )
 
-OTHER_ROUTES = ("GET /metrics", "POST /v1/embeddings", "GET /v1/models", "GET /v1/models/{m}")
+OTHER_ROUTES = (
+    "GET /metrics",
+    "POST /v1/embeddings",
+    "GET /v1/models",
+    "GET /v1/models/{m}",
+    "POST /v1/images/generations",
+    "POST /v1/images/edits",
+    "POST /v1/videos",
+    "GET /v1/videos",
+    "GET /v1/videos/{v}",
+    "GET /v1/videos/{v}/content",
+    "POST /v1/videos/{v}/remix",
+    "DELETE /v1/videos/{v}",
+    "POST /v1/jobs",
+    "GET /v1/jobs",
+    "GET /v1/jobs/{j}",
+    "GET /v1/jobs/{j}/events",
+    "GET /v1/jobs/{j}/artifacts",
+    "POST /v1/jobs/{j}/cancel",
+    "POST /v1/jobs/{j}/retry",
+    "POST /v1/jobs/{j}/shots/{n}/redo",
+    "GET /v1/artifacts/{t}/{j}/{a}/{n}",
+    "HEAD /v1/artifacts/{t}/{j}/{a}/{n}",
+)
 
 RPCS = (
     "rpc ServerLive",

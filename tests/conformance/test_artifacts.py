@@ -63,6 +63,7 @@ def path_of(url):
     return "/" + url.split("/", 3)[3]
 
 
+@pytest.mark.covers("GET /v1/artifacts/{t}/{j}/{a}/{n}")
 def test_a_long_result_is_an_artifact(artifact_server, job, url):
     result = job["result"]
     assert result["content_type"] == "application/json" and result["bytes"] > 256 << 10
@@ -87,6 +88,7 @@ def test_a_short_result_stays_in_the_job(artifact_server):
     assert listed(artifact_server, job)["data"] == []
 
 
+@pytest.mark.covers("HEAD /v1/artifacts/{t}/{j}/{a}/{n}")
 def test_ranges_and_conditions(artifact_server, url):
     path = path_of(url)
     whole = artifact_server.get(path)

@@ -5,6 +5,7 @@ import base64
 import json
 import shutil
 import struct
+import urllib.error
 import urllib.request
 
 import mezzo_server
@@ -112,3 +113,64 @@ def test_a_video_of_painted_shots(client):
     film = client.videos.download_content(video.id).read()
     assert film[4:8] == b"ftyp"
     assert client.videos.download_content(video.id, variant="thumbnail").read()[8:12] == b"WEBP"
+
+
+def post(server, path, body):
+    data = b"" if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(server.http_url + path, data=data, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as answer:
+        return answer.code, json.loads(answer.read())
+
+
+@pytest.fixture(scope="module")
+def film(painter):
+    """A finished video of two painted shots."""
+    shots = [{"prompt": prompt, "duration": 0.5, "motion": "still", "transition": "cut"} for prompt in ("a cat", "a dog")]
+    body = {"kind": "storyboard", "model": "sd1", "tier": "urgent",
+            "input": {"resolution": "720p", "aspect": "square", "music": "none", "shots": shots, "painting": {"steps": 2, "seed": 1}}}
+    status, job = post(painter, "/v1/jobs?wait=60", body)
+    assert status == 200 and job["status"] == "succeeded", job
+    return job
+
+
+@pytest.mark.covers("POST /v1/jobs/{j}/shots/{n}/redo")
+def test_one_shot_is_made_again_and_the_video_has_a_new_version(painter, film):
+    status, again = post(painter, f"/v1/jobs/{film['id']}/shots/1/redo?wait=60", {"shot": {"prompt": "a bird"}, "painting": {"seed": 9}})
+    assert status == 200 and again["status"] == "succeeded", again
+    assert again["kind"] == "storyboard" and again["tier"] == "urgent"
+    result = again["result"]
+    assert result["version"] == 2 and result["redo_of"] == film["id"]
+    assert result["shots"][0] == film["result"]["shots"][0]
+    assert result["shots"][1]["artifact"] != film["result"]["shots"][1]["artifact"]
+
+
+def test_a_redo_without_a_body_paints_the_same_shot_by_another_seed(painter, film):
+    status, again = post(painter, f"/v1/jobs/{film['id']}/shots/0/redo?wait=60", None)
+    assert status == 200 and again["status"] == "succeeded", again
+    assert again["result"]["shots"][0]["seed"] != film["result"]["shots"][0]["seed"]
+
+
+@pytest.mark.parametrize(("path", "body", "status", "words"), [
+    ("shots/2/redo?wait=60", {}, 200, "redo names shot 2, and the video has 2"),
+    ("shots/0/redo", {"prompt": "x"}, 400, "unknown member 'prompt'"),
+    ("shots/0/redo", {"shot": 3}, 400, "'shot' must be an object"),
+    ("shots/0/redo", {"shot": {"shot": 3}}, 400, "'shot.shot' is not a member"),
+    ("shots/0/redo", {"painting": {"steps": -1}}, 400, "'painting.steps' is not a whole number"),
+    ("shots/x/redo", {}, 404, "there is no POST"),
+    ("shots/99999999999999999999/redo", {}, 404, "is not the number of a shot"),
+])
+def test_a_redo_that_can_not_be(painter, film, path, body, status, words):
+    code, answer = post(painter, f"/v1/jobs/{film['id']}/{path}", body)
+    assert code == status, answer
+    assert words in json.dumps(answer)
+
+
+def test_only_finished_storyboards_are_made_again(painter):
+    status, job = post(painter, "/v1/jobs?wait=60", {"kind": "image", "model": "sd1", "input": {"prompt": "a cat", "size": "64x64", "steps": 1}})
+    assert status == 200
+    code, answer = post(painter, f"/v1/jobs/{job['id']}/shots/0/redo", {})
+    assert code == 400 and "job_not_ended" in json.dumps(answer), answer
+    assert post(painter, "/v1/jobs/none/shots/0/redo", {})[0] == 404

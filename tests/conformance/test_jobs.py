@@ -44,6 +44,7 @@ def jobs_server():
         yield server
 
 
+@pytest.mark.covers("POST /v1/jobs", "GET /v1/jobs/{j}")
 def test_a_job_runs_and_its_result_is_the_v2_response(jobs_server):
     status, headers, job = post(jobs_server, "/v1/jobs?wait=30", simple(3, 4))
     assert status == 200
@@ -119,6 +120,7 @@ def test_unknown_models_jobs_and_paths(jobs_server):
     assert get(jobs_server, "/v1/jobs/x?wait=61")[0] == 400
 
 
+@pytest.mark.covers("GET /v1/jobs")
 def test_lists_go_by_cursor(jobs_server):
     made = [post(jobs_server, "/v1/jobs?wait=30", simple(i))[2]["id"] for i in range(5)]
     seen, after = [], ""
@@ -133,6 +135,7 @@ def test_lists_go_by_cursor(jobs_server):
     assert len(seen) == len(set(seen))
 
 
+@pytest.mark.covers("POST /v1/jobs/{j}/cancel", "POST /v1/jobs/{j}/retry")
 def test_a_waiting_job_is_cancelled_at_once_and_can_be_retried(jobs_server):
     _, _, job = post(jobs_server, "/v1/jobs", simple(delay_seconds=3600))
     status, _, cancelled = post(jobs_server, f"/v1/jobs/{job['id']}/cancel")
@@ -174,6 +177,7 @@ def events_of(server, job, last=None, timeout=30):
     return found
 
 
+@pytest.mark.covers("GET /v1/jobs/{j}/events")
 def test_events_lead_to_the_end_and_can_be_resumed(jobs_server):
     _, _, job = post(jobs_server, "/v1/jobs", simple(delay_seconds=0.5))
     found = events_of(jobs_server, job["id"])

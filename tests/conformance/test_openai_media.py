@@ -48,6 +48,7 @@ def picture(data):
     return base64.b64decode(data.b64_json).decode()
 
 
+@pytest.mark.covers("POST /v1/images/generations")
 def test_generates_pictures(client):
     answer = client.images.generate(model="m", prompt="a cat", n=2, size="64x32", output_format="webp",
                                     extra_body={"seed": 40, "steps": 4, "guidance": 2.5, "negative_prompt": "dogs"})
@@ -87,6 +88,7 @@ def test_a_failure_in_a_stream_is_the_clients_error(client):
     assert error.value.code == "engine_failed"
 
 
+@pytest.mark.covers("POST /v1/images/edits")
 def test_edits_take_a_picture_and_a_mask(client):
     answer = client.images.edit(model="m", prompt="a hat", image=("cat.png", PNG + b"cat"), mask=("m.png", PNG + b"head"),
                                 n=2, extra_body={"strength": 0.5})
@@ -128,6 +130,7 @@ def test_a_client_that_gives_up_cancels_its_job(client, url):
     assert job["status"] == "cancelled"
 
 
+@pytest.mark.covers("POST /v1/videos", "GET /v1/videos/{v}", "GET /v1/videos/{v}/content")
 def test_a_video_is_made_polled_and_downloaded(client):
     video = client.videos.create_and_poll(model="m", prompt="a boat", seconds="15", size="1280x720", poll_interval_ms=50)
 
@@ -145,6 +148,7 @@ def test_a_video_begins_with_its_reference(client):
     assert client.videos.download_content(video.id).read() == b"video of a beach, then a boat"
 
 
+@pytest.mark.covers("GET /v1/videos", "POST /v1/videos/{v}/remix", "DELETE /v1/videos/{v}")
 def test_videos_are_listed_remixed_and_deleted(client):
     first = client.videos.create_and_poll(model="m", prompt="first", poll_interval_ms=50)
     remix = client.videos.remix(first.id, prompt="second")
@@ -165,6 +169,7 @@ def test_a_failed_video_says_why(client):
     assert error.value.code == "video_not_ready"
 
 
+@pytest.mark.covers("GET /v1/jobs/{j}/artifacts")
 def test_the_artifacts_of_a_job_are_listed_with_urls(client, url):
     video = client.videos.create_and_poll(model="m", prompt="a boat", poll_interval_ms=50)
 

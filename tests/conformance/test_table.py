@@ -27,9 +27,11 @@ def test_the_lists_are_those_of_the_server():
     assert rpcs == {name for name in surface.RPCS if "Health" not in name}
 
     sources = (mezzo_server.ROOT / "src/mezzo/api/v2http/internal/routes.cc").read_text()
-    sources += (mezzo_server.ROOT / "src/mezzo/api/openai/openai_handler.cc").read_text()
-    routes = re.findall(r'k(Get|Post|Put|Delete), "(/v[12][^"]*)"', sources)
-    assert len(routes) >= 46
+    for folder in ("openai", "platform"):
+        for file in sorted((mezzo_server.ROOT / "src/mezzo/api" / folder).glob("*_handler.cc")):
+            sources += file.read_text()
+    routes = re.findall(r'k(Get|Post|Put|Delete|Head), "(/v[12][^"]*)"', sources)
+    assert len(routes) >= 64
     patterns = {f"{method.upper()} {re.sub('[*#]', '{}', path)}" for method, path in routes}
     assert patterns == {re.sub(r"\{\w\}", "{}", name) for name in surface.V2_ROUTES + surface.OTHER_ROUTES
                         if name != "GET /metrics"}

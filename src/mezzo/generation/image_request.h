@@ -72,8 +72,8 @@ class ImageObserver {
 struct GeneratedImage {
   std::uint64_t seed = 0;
   std::size_t steps_reused = 0;  ///< Steps that did without a run of the network.
-  tensor::Tensor sample;       ///< FP16 or FP32 [1, 3, height, width], about -1 (black) to 1 (white).
-  std::vector<float> latents;  ///< What it was decoded from (times the scaling factor), channels first.
+  tensor::Tensor sample;         ///< FP16 or FP32 [1, 3, height, width], about -1 (black) to 1 (white).
+  std::vector<float> latents;    ///< What it was decoded from (times the scaling factor), channels first.
 };
 
 struct ImageResult {

@@ -21,6 +21,7 @@ using nlohmann::detail::value_t;
 
 constexpr std::array<std::string_view, 8> kMembers = {"kind", "model",   "version",          "input",
                                                       "tier", "webhook", "deadline_seconds", "delay_seconds"};
+constexpr std::array<std::string_view, 4> kRedoMembers = {"shot", "painting", "tier", "webhook"};
 constexpr std::array<std::string_view, 2> kWebhookMembers = {"url", "secret"};
 constexpr std::size_t kMaxName = 256;
 
@@ -150,6 +151,27 @@ Result<jobs::NewJob> ParseJob(std::string_view body, const tenancy::Tenant& tena
                std::to_string(limits.max_request_bytes));
   }
   return job;
+}
+
+Result<std::string> RedoBody(const jobs::Job& job, std::uint64_t shot, std::string_view body,
+                             const JobLimits& limits) {
+  if (job.kind != "storyboard" || job.state != jobs::JobState::kSucceeded) {
+    return FailedPrecondition("job_not_ended", "job '" + job.id.str() + "' is " + job.kind + ", " +
+                                                   std::string(jobs::StateName(job.state)) +
+                                                   ": only shots of a finished storyboard can be made again");
+  }
+  MEZZO_TRY(const Json json, Parse(body.empty() ? "{}" : body, limits.max_depth));
+  MEZZO_TRY_VOID(CheckMembers(json, kRedoMembers, ""));
+  Json change = json.value("shot", Json::object());
+  if (!change.is_object()) return Bad("'shot' must be an object: the members of the shot that change");
+  if (change.contains("shot")) return Bad("'shot.shot' is not a member of a shot: the path has its number");
+  change["shot"] = shot;
+  Json input = {{"redo", {{"job", job.id.str()}, {"shots", Json::array({std::move(change)})}}}};
+  if (json.contains("painting")) input["painting"] = json["painting"];
+  Json out = {{"kind", job.kind}, {"model", job.model}, {"input", std::move(input)}};
+  out["tier"] = json.contains("tier") ? json["tier"] : Json(jobs::TierName(job.tier));
+  if (json.contains("webhook")) out["webhook"] = json["webhook"];
+  return Dump(out);
 }
 
 std::string TimeText(WallTime time) {

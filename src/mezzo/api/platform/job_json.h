@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,16 @@ struct JobLimits {
 /// what it must be.
 Result<jobs::NewJob> ParseJob(std::string_view body, const tenancy::Tenant& tenant, WallTime now,
                               const JobLimits& limits);
+
+/// The body of POST /v1/jobs that makes the video of `job` again with another shot `shot` (from 0), read from
+/// that of POST /v1/jobs/{id}/shots/{n}/redo, which may be empty; every member is optional:
+///
+///     {"shot": {"prompt": "…"}, "painting": {"seed": 7}, "tier": "free", "webhook": {…}}
+///
+/// Errors: kInvalidArgument "job_request"; kFailedPrecondition "job_not_ended" unless `job` is a storyboard
+/// that succeeded.
+Result<std::string> RedoBody(const jobs::Job& job, std::uint64_t shot, std::string_view body,
+                             const JobLimits& limits);
 
 /// "2026-01-31T12:00:00.000Z".
 std::string TimeText(WallTime time);

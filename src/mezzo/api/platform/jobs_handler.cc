@@ -12,18 +12,20 @@
 namespace mezzo::api::platform {
 namespace {
 
-enum RouteId : int { kSubmit, kList, kGet, kEvents, kArtifacts, kCancel, kRetry };
+enum RouteId : int { kSubmit, kList, kGet, kEvents, kArtifacts, kCancel, kRetry, kRedo };
 
 constexpr ByteCount kIgnoredBody = 1024;
 constexpr ByteCount kMaxBody = ByteCount{5} << 20;
-constexpr std::array<Route, 7> kRoutes = {
+constexpr ByteCount kRedoBody = ByteCount{256} << 10;
+constexpr std::array<Route, 8> kRoutes = {
     Route{net::Method::kPost, "/v1/jobs", tenancy::Scope::kInfer, kMaxBody, kSubmit},
     Route{net::Method::kGet, "/v1/jobs", tenancy::Scope::kInfer, kIgnoredBody, kList},
     Route{net::Method::kGet, "/v1/jobs/*", tenancy::Scope::kInfer, kIgnoredBody, kGet},
     Route{net::Method::kGet, "/v1/jobs/*/events", tenancy::Scope::kInfer, kIgnoredBody, kEvents},
     Route{net::Method::kGet, "/v1/jobs/*/artifacts", tenancy::Scope::kInfer, kIgnoredBody, kArtifacts},
     Route{net::Method::kPost, "/v1/jobs/*/cancel", tenancy::Scope::kInfer, kIgnoredBody, kCancel},
-    Route{net::Method::kPost, "/v1/jobs/*/retry", tenancy::Scope::kInfer, kIgnoredBody, kRetry}};
+    Route{net::Method::kPost, "/v1/jobs/*/retry", tenancy::Scope::kInfer, kIgnoredBody, kRetry},
+    Route{net::Method::kPost, "/v1/jobs/*/shots/#/redo", tenancy::Scope::kInfer, kRedoBody, kRedo}};
 
 net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& match) {
   const std::string what = std::string(request.method_text()) + " " + Printable(request.path());
@@ -68,6 +70,7 @@ runtime::Task<net::HttpResponse> JobsHandler::Handle(runtime::Context ctx, net::
   } else {
     Call call{
         .request = request, .tenant = std::move(*tenant), .id = jobs::JobId(std::string(match.captures[0]))};
+    call.shot = std::string(match.captures[1]);
     answer = co_await Dispatch(ctx, match.route->id, std::move(call));
   }
   net::HttpResponse response = answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
@@ -90,6 +93,8 @@ runtime::Task<JobsHandler::Answer> JobsHandler::Dispatch(runtime::Context ctx, i
       co_return co_await Artifacts(ctx, std::move(call));
     case kCancel:
       co_return co_await Cancel(ctx, std::move(call));
+    case kRedo:
+      co_return co_await Redo(ctx, std::move(call));
     default:
       co_return co_await Retry(ctx, std::move(call));
   }
@@ -109,6 +114,19 @@ Result<Duration> JobsHandler::WaitOf(const net::HttpRequest& request) const {
 
 runtime::Task<JobsHandler::Answer> JobsHandler::Submit(runtime::Context ctx, Call call) const {
   const std::string_view body = call.request->body().text();
+  co_return co_await Enqueue(ctx, std::move(call), body);
+}
+
+runtime::Task<JobsHandler::Answer> JobsHandler::Redo(runtime::Context ctx, Call call) const {
+  const auto shot = ParseUint(call.shot);
+  if (!shot) co_return NotFound("unknown_url", "'" + Printable(call.shot) + "' is not the number of a shot");
+  MEZZO_CO_TRY(const jobs::Job job, co_await ports_.service.Get(ctx, call.tenant->id, call.id));
+  MEZZO_CO_TRY(const std::string body, RedoBody(job, *shot, call.request->body().text(), options_.limits));
+  co_return co_await Enqueue(ctx, std::move(call), body);
+}
+
+runtime::Task<JobsHandler::Answer> JobsHandler::Enqueue(runtime::Context ctx, Call call,
+                                                        std::string_view body) const {
   MEZZO_CO_TRY(jobs::NewJob job, ParseJob(body, *call.tenant, ports_.clock.WallNow(), options_.limits));
   if (const auto key = call.request->Header("Idempotency-Key")) {
     MEZZO_CO_TRY(job.idempotency_key, ParseIdempotencyKey(*key));

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "mezzo/api/platform/job_artifacts.h"
 #include "mezzo/api/platform/job_json.h"
@@ -22,6 +23,7 @@ namespace mezzo::api::platform {
 ///     GET    /v1/jobs/{id}/artifacts what it has made, with URLs: ?limit ?after
 ///     POST   /v1/jobs/{id}/cancel
 ///     POST   /v1/jobs/{id}/retry     a new job from a failed or cancelled one
+///     POST   /v1/jobs/{id}/shots/{n}/redo   a new version of a video, with another shot n
 ///
 /// Who calls is checked when a request's head is there. Errors are problem details (problem.h). Thread-safe.
 class JobsHandler final : public net::HttpHandler {
@@ -50,6 +52,7 @@ class JobsHandler final : public net::HttpHandler {
     net::HttpRequest* request = nullptr;
     tenancy::TenantRef tenant;
     jobs::JobId id;
+    std::string shot;  ///< The path's, for kRedo.
     Duration wait{};
   };
 
@@ -59,6 +62,9 @@ class JobsHandler final : public net::HttpHandler {
 
   runtime::Task<Answer> Dispatch(runtime::Context ctx, int route, Call call) const;
   runtime::Task<Answer> Submit(runtime::Context ctx, Call call) const;
+  /// `body` is that of POST /v1/jobs.
+  runtime::Task<Answer> Enqueue(runtime::Context ctx, Call call, std::string_view body) const;
+  runtime::Task<Answer> Redo(runtime::Context ctx, Call call) const;
   runtime::Task<Answer> List(runtime::Context ctx, Call call) const;
   runtime::Task<Answer> Get(runtime::Context ctx, Call call) const;
   runtime::Task<Answer> Cancel(runtime::Context ctx, Call call) const;

@@ -219,8 +219,10 @@ Result<ImageResult> ImageRun::TakeResult() {
   result.device_time = device_time_;
   result.first_step = first_step_;
   for (const auto& track : tracks_)
-    result.images.push_back(
-        {.seed = track->seed(), .steps_reused = track->steps_reused(), .sample = track->TakeSample(), .latents = track->TakeLatents()});
+    result.images.push_back({.seed = track->seed(),
+                             .steps_reused = track->steps_reused(),
+                             .sample = track->TakeSample(),
+                             .latents = track->TakeLatents()});
   return result;
 }
 

@@ -27,8 +27,8 @@ class StepCache {
  private:
   const double threshold_;
   std::vector<float> kept_;
-  double pace_ = -1;           // Relative change in a step; negative before the second run.
-  std::size_t since_ = 0;      // Steps since the last run.
+  double pace_ = -1;       // Relative change in a step; negative before the second run.
+  std::size_t since_ = 0;  // Steps since the last run.
   std::size_t reused_ = 0;
 };
 
