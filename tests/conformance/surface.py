@@ -67,6 +67,7 @@ OTHER_ROUTES = (
     "POST /v1/jobs/{j}/cancel",
     "POST /v1/jobs/{j}/retry",
     "POST /v1/jobs/{j}/shots/{n}/redo",
+    "POST /v1/uploads",
     "GET /v1/artifacts/{t}/{j}/{a}/{n}",
     "HEAD /v1/artifacts/{t}/{j}/{a}/{n}",
 )

@@ -2,9 +2,11 @@
 layout: what they show is noise, but it is the same noise for the same seed."""
 
 import base64
+import http.server
 import json
 import shutil
 import struct
+import threading
 import urllib.error
 import urllib.request
 
@@ -174,3 +176,102 @@ def test_only_finished_storyboards_are_made_again(painter):
     code, answer = post(painter, f"/v1/jobs/{job['id']}/shots/0/redo", {})
     assert code == 400 and "job_not_ended" in json.dumps(answer), answer
     assert post(painter, "/v1/jobs/none/shots/0/redo", {})[0] == 404
+
+
+# --- files that jobs use --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cat(client):
+    """A picture of 64x64."""
+    return file_of(generate(client).data[0])
+
+
+def upload(server, content, content_type="image/png", headers=None):
+    request = urllib.request.Request(server.http_url + "/v1/uploads", data=content, method="POST",
+                                     headers={"Content-Type": content_type, **(headers or {})})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as answer:
+        return answer.code, json.loads(answer.read())
+
+
+def edit(server, image, **more):
+    body = {"kind": "image", "model": "sd1", "tier": "urgent", "input": {"prompt": "a dog", "image": image, "steps": 2, "seed": 3, **more}}
+    return post(server, "/v1/jobs?wait=60", body)
+
+
+@pytest.mark.covers("POST /v1/uploads")
+def test_an_uploaded_picture_is_edited_and_shown_in_a_video(painter, cat):
+    status, kept = upload(painter, cat)
+    assert status == 201
+    assert kept["object"] == "upload" and kept["bytes"] == len(cat) and kept["content_type"] == "image/png"
+    status, job = edit(painter, {"artifact": kept["artifact"]})
+    assert status == 200 and job["status"] == "succeeded", job
+    assert job["result"]["images"][0]["width"] == 64
+    story = {"resolution": "720p", "aspect": "square", "music": "none",
+             "shots": [{"picture": kept["artifact"], "duration": 1}], "logo": {"picture": kept["artifact"]}}
+    status, job = post(painter, "/v1/jobs?wait=60", {"kind": "storyboard", "input": story})
+    assert status == 200 and job["status"] == "succeeded", job
+    assert job["result"]["shots"] == [{"artifact": kept["artifact"], "painted": False}]
+
+
+def test_uploads_that_are_refused(painter):
+    status, answer = upload(painter, b"x", "text/html")
+    assert status == 400 and "upload_type" in json.dumps(answer) and "image/png" in answer["detail"]
+    status, answer = upload(painter, b"")
+    assert status == 400 and "upload_empty" in json.dumps(answer)
+    status, kept = upload(painter, b"<script>", "image/png")
+    assert status == 201
+    status, job = edit(painter, {"artifact": kept["artifact"]})
+    assert job["status"] == "failed" and job["error"]["code"] == "picture_invalid", job
+
+
+@pytest.fixture
+def album(cat):
+    """Somebody's server: /cat.png, and errors by their numbers."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802 - the library's name
+            found = self.path.startswith("/cat.png")
+            content = cat if found else b"no"
+            self.send_response(200 if found else int(self.path[1:]))
+            if not found:
+                self.send_header("Location", "/cat.png")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.server_port}"
+        listener.shutdown()
+
+
+def test_a_picture_by_its_address(tmp_path, album):
+    shutil.copytree(PIPELINES / "sd1", tmp_path / "models" / "sd1")
+    config = "artifacts: {min_free: 0}\njobs: {fetch_from_private: true, fetch_over_http: true}\n"
+    with mezzo_server.Server(models=tmp_path / "models", config=config) as server:
+        status, job = edit(server, {"url": album + "/cat.png?key=1"})
+        assert status == 200 and job["status"] == "succeeded", job
+        story = {"resolution": "720p", "aspect": "square", "music": "none", "shots": [{"picture": album + "/cat.png", "duration": 1}]}
+        status, job = post(server, "/v1/jobs?wait=60", {"kind": "storyboard", "input": story})
+        assert status == 200 and job["status"] == "succeeded", job
+        for path, words in (("/404", "answered HTTP 404"), ("/302", "answered HTTP 302")):
+            _, job = edit(server, {"url": album + path})
+            assert job["status"] == "failed" and job["error"]["code"] == "fetch_refused", job
+            assert words in job["error"]["message"] and "image" in job["error"]["message"]
+
+
+def test_addresses_inside_are_not_asked_for(painter, album):
+    for address in (album.replace("http:", "https:") + "/cat.png", "https://169.254.169.254/latest", "https://[::1]/"):
+        _, job = edit(painter, {"url": address})
+        assert job["status"] == "failed" and job["error"]["code"] == "address_not_allowed", job
+    _, job = edit(painter, {"url": album + "/cat.png"})
+    assert job["status"] == "failed" and job["error"]["code"] == "bad_url", job
+    status, answer = edit(painter, {"url": "file:///etc/passwd"})
+    assert status == 400 and "http or https address" in json.dumps(answer), answer

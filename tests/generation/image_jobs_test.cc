@@ -95,8 +95,9 @@ class ImageJobsTest : public PipelineFixture {
   RawCodec codec_;
   RawUploads uploads_;
   storage::testing::MemoryBlobStore store_{clock_};
+  FileFetcher files_{{}, clock_};
   tenancy::Directory directory_{{tenant_}, {}, false};
-  ImageJobs jobs_{{}, {service_, codec_, uploads_, store_, directory_, loops_.loop(0), clock_}};
+  ImageJobs jobs_{{}, {service_, codec_, uploads_, store_, files_, directory_, loops_.loop(0), clock_}};
 };
 
 TEST_F(ImageJobsTest, StoresThePicturesThatTheServiceDraws) {

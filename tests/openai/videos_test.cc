@@ -140,8 +140,8 @@ TEST_F(VideosTest, NamesTheMemberThatIsWrong) {
   refused({{"seconds", "four"}}, "seconds", "must be an integer in [1, 3600], got four");
   refused({{"seconds", 0}}, "seconds", "got 0");
   refused({{"size", "640x480"}}, "size", "must be one of 720x1280, 1280x720");
-  refused({{"input_reference", {{"image_url", "http://169.254.169.254/"}}}}, "input_reference",
-          "fetches nothing");
+  refused({{"input_reference", {{"image_url", "ftp://example.com/a.png"}}}}, "input_reference",
+          "must be an http(s): URL");
   refused({{"input_reference", {{"image_url", "data:image/png;base64,%%%"}}}}, "input_reference",
           "image_url");
   refused({{"input_reference", {{"image_url", "data:image/png;base64,YWJj"}}}}, "input_reference",

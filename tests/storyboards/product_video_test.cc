@@ -113,6 +113,7 @@ class ProductVideoTest : public ::testing::Test {
   RealClock clock_;
   storage::testing::MemoryBlobStore blobs_{clock_};
   DrawingPainter painter_;
+  FileFetcher files_{{}, clock_};
   drivers::ProcessPictureDecoder uploads_{ChildOptions(), clock_};
   Result<drivers::VipsPictureCodec> pictures_ = drivers::VipsPictureCodec::Create();
   drivers::FfmpegSoundDecoder sounds_{{}};
@@ -121,8 +122,8 @@ class ProductVideoTest : public ::testing::Test {
   drivers::AssTextRendererFactory texts_;
   media::VideoRenderer renderer_{{.threads = 2}, encoders_, texts_, clock_};
   StoryboardJobs handler_{{},
-                          {painter_, blobs_, uploads_, *pictures_, sounds_, speech_, renderer_, clock_,
-                           [] { return media::DegradationLevel::kFull; }}};
+                          {painter_, blobs_, files_, uploads_, *pictures_, sounds_, speech_, renderer_,
+                           clock_, [] { return media::DegradationLevel::kFull; }}};
   Json input_;
   std::string checkpoint_;
 };

@@ -11,15 +11,23 @@ generation::StoryboardJobs::Options StoryboardOptions() {
   return options;
 }
 
+generation::FileFetcher::Options FetchOptions(const JobsConfig& config) {
+  generation::FileFetcher::Options options;
+  if (config.fetch_from_private) options.reach = net::AddressGuard::Reach::kPrivate;
+  options.allow_http = config.fetch_over_http;
+  return options;
+}
+
 }  // namespace
 
-GenerationJobs::GenerationJobs(const std::string& temp_dir, std::size_t slots, Ports ports)
-    : uploads_({}, ports.clock),
+GenerationJobs::GenerationJobs(const std::string& temp_dir, const JobsConfig& config, Ports ports)
+    : files_(FetchOptions(config), ports.clock),
+      uploads_({}, ports.clock),
       sounds_({}),
       speech_({}, sounds_, ports.clock),
       encoders_({.temp_dir = temp_dir}),
       renderer_({.threads = 2}, encoders_, texts_, ports.clock),
-      pressure_(ports.reader, slots, ports.clock),
+      pressure_(ports.reader, config.slots, ports.clock),
       images_(
           {},
           {.catalog = ports.catalog, .executor = ports.executor, .pool = ports.pool, .clock = ports.clock}),
@@ -28,11 +36,13 @@ GenerationJobs::GenerationJobs(const std::string& temp_dir, std::size_t slots, P
                        .codec = ports.codec,
                        .uploads = uploads_,
                        .store = ports.artifacts,
+                       .files = files_,
                        .directory = ports.directory,
                        .loop = ports.loop,
                        .clock = ports.clock}),
       storyboard_jobs_(StoryboardOptions(), {.painter = painter_,
                                              .blobs = ports.artifacts,
+                                             .files = files_,
                                              .uploads = uploads_,
                                              .codec = ports.codec,
                                              .sounds = sounds_,

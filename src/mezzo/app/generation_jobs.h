@@ -4,12 +4,14 @@
 #include <string>
 
 #include "mezzo/app/pressure.h"
+#include "mezzo/app/server_config.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/drivers/ffmpeg/ass_text_renderer.h"
 #include "mezzo/drivers/ffmpeg/espeak_speech_synthesizer.h"
 #include "mezzo/drivers/ffmpeg/ffmpeg_sound_decoder.h"
 #include "mezzo/drivers/ffmpeg/ffmpeg_video_encoder.h"
 #include "mezzo/drivers/ffmpeg/process_picture_decoder.h"
+#include "mezzo/generation/file_fetcher.h"
 #include "mezzo/generation/image_jobs.h"
 #include "mezzo/generation/image_service.h"
 #include "mezzo/generation/pipeline_painter.h"
@@ -42,13 +44,14 @@ class GenerationJobs {
     jobs::JobReader& reader;
     const Clock& clock;
   };
-  /// `temp_dir` has room for the largest video; `slots` are those of the queue.
-  GenerationJobs(const std::string& temp_dir, std::size_t slots, Ports ports);
+  /// `temp_dir` has room for the largest video.
+  GenerationJobs(const std::string& temp_dir, const JobsConfig& config, Ports ports);
 
   /// By kind.
   [[nodiscard]] std::map<std::string, jobs::JobHandler*, std::less<>> handlers();
 
  private:
+  generation::FileFetcher files_;
   drivers::ProcessPictureDecoder uploads_;
   drivers::FfmpegSoundDecoder sounds_;
   drivers::EspeakSpeechSynthesizer speech_;

@@ -1,5 +1,6 @@
 #include "mezzo/app/job_queue.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 
@@ -32,6 +33,12 @@ api::openai::VideosHandler::Options VideoOptions(const ServerConfig& config) {
   return options;
 }
 
+api::platform::UploadsHandler::Options UploadOptions(const ServerConfig& config) {
+  api::platform::UploadsHandler::Options options;
+  options.max_body = std::min<ByteCount>(options.max_body, config.http.max_body);
+  return options;
+}
+
 }  // namespace
 
 JobQueue::JobQueue(const ServerConfig& config, Ports ports)
@@ -43,7 +50,7 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
       metrics_(ports.registry),
       store_({.lease = config.jobs.lease}, ports.store.db(), ports.store.clock()),
       reader_(ports.store.db()),
-      generation_(config.data_dir, config.jobs.slots,
+      generation_(config.data_dir, config.jobs,
                   {.catalog = ports.service.catalog(),
                    .executor = ports.executor,
                    .pool = ports.codec_pool,
@@ -70,6 +77,7 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
       images_(ImageOptions(config), {.media = media_, .directory = ports.directory}),
       videos_(VideoOptions(config),
               {.media = media_, .blobs = ports.artifacts.blobs(), .directory = ports.directory}),
+      uploads_(UploadOptions(config), {.keeper = media_.uploads(), .directory = ports.directory}),
       dispatcher_({.slots = config.jobs.slots},
                   {.store = store_,
                    .db = ports.store.db(),

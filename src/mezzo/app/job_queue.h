@@ -9,6 +9,7 @@
 #include "mezzo/api/openai/videos_handler.h"
 #include "mezzo/api/platform/inference_jobs.h"
 #include "mezzo/api/platform/jobs_handler.h"
+#include "mezzo/api/platform/uploads_handler.h"
 #include "mezzo/app/artifact_store.h"
 #include "mezzo/app/data_store.h"
 #include "mezzo/app/generation_jobs.h"
@@ -55,6 +56,7 @@ class JobQueue {
   [[nodiscard]] net::HttpHandler& handler() { return handler_; }
   [[nodiscard]] net::HttpHandler& images() { return images_; }
   [[nodiscard]] net::HttpHandler& videos() { return videos_; }
+  [[nodiscard]] net::HttpHandler& uploads() { return uploads_; }
   void Start();
   /// See Dispatcher::Stop() and WebhookSender::Stop().
   void Stop(Duration grace);
@@ -75,6 +77,7 @@ class JobQueue {
   api::openai::MediaJobs media_;
   api::openai::ImagesHandler images_;
   api::openai::VideosHandler videos_;
+  api::platform::UploadsHandler uploads_;
   jobs::Dispatcher dispatcher_;  // Its threads use what is above.
   jobs::WebhookMetrics webhook_metrics_;
   jobs::WebhookStore webhooks_;

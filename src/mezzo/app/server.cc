@@ -396,6 +396,7 @@ class Server::Parts {
       protocols.push_back({.handler = &jobs->handler(), .prefixes = {"/v1/jobs"}});
       protocols.push_back({.handler = &jobs->images(), .prefixes = {api::openai::ImagesHandler::kRoot}});
       protocols.push_back({.handler = &jobs->videos(), .prefixes = {api::openai::VideosHandler::kRoot}});
+      protocols.push_back({.handler = &jobs->uploads(), .prefixes = {api::platform::UploadsHandler::kRoot}});
       protocols.push_back(
           {.handler = &(*artifacts)->handler(), .prefixes = {api::platform::ArtifactsHandler::kRoot}});
     }

@@ -121,6 +121,8 @@ struct JobsConfig {
   Duration retention = std::chrono::hours(24 * 30);
   bool webhooks_to_private = false;
   bool webhooks_over_http = false;
+  bool fetch_from_private = false;
+  bool fetch_over_http = false;
 };
 
 struct ShutdownConfig {

@@ -225,7 +225,11 @@ struct Schema<app::JobsConfig> {
         Field("webhooks_to_private", &C::webhooks_to_private,
               "Let webhooks reach private and loopback addresses, not only public ones."),
         Field("webhooks_over_http", &C::webhooks_over_http,
-              "Let webhooks go to http:// URLs, not only https://.")};
+              "Let webhooks go to http:// URLs, not only https://."),
+        Field("fetch_from_private", &C::fetch_from_private,
+              "Let jobs name files at private and loopback addresses, not only public ones."),
+        Field("fetch_over_http", &C::fetch_over_http,
+              "Let jobs name files at http:// URLs, not only https://.")};
   }
 };
 template <>

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/generation/file_fetcher.h"
 
 namespace mezzo::generation {
 namespace {
@@ -94,12 +95,14 @@ Result<std::optional<PictureSource>> ReadSource(Members& input, std::string_view
                                                 const TenantId& tenant) {
   const Json* value = input.Find(key);
   if (value == nullptr) return std::optional<PictureSource>();
-  constexpr std::string_view kForms = R"({"artifact": key} or {"base64": file})";
+  constexpr std::string_view kForms = R"({"artifact": key}, {"url": address} or {"base64": file})";
   if (!value->is_object() || value->size() != 1) return input.Bad(key, *value, kForms);
   Members members(*value, std::string(key) + ".");
   std::string artifact;
+  std::string url;
   std::string base64;
   MEZZO_TRY_VOID(members.Text("artifact", artifact));
+  MEZZO_TRY_VOID(members.Text("url", url));
   MEZZO_TRY_VOID(members.Text("base64", base64));
   MEZZO_TRY_VOID(members.NoOthers());
   PictureSource source;
@@ -108,6 +111,13 @@ Result<std::optional<PictureSource>> ReadSource(Members& input, std::string_view
     if (blob.tenant() != tenant.str())
       return Wrong("'" + std::string(key) + ".artifact' is not an artifact of this tenant");
     source.blob = blob;
+  } else if (!url.empty()) {
+    if (!FileFetcher::IsUrl(url) || url.size() > FileFetcher::kMaxUrlBytes) {
+      return members.Bad(
+          "url", Json(url),
+          "an http or https address of at most " + std::to_string(FileFetcher::kMaxUrlBytes) + " bytes");
+    }
+    source.url = url;
   } else {
     MEZZO_TRY(source.bytes, Base64Decode(base64));
     if (source.bytes.empty()) return input.Bad(key, *value, kForms);

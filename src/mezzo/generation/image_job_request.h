@@ -12,9 +12,10 @@
 
 namespace mezzo::generation {
 
-/// A picture file that a job brings: an object of the store, or its bytes.
+/// A picture file that a job brings: an object of the store, an address, or its bytes.
 struct PictureSource {
   std::optional<storage::BlobKey> blob;
+  std::string url;
   std::string bytes;
 };
 
@@ -32,7 +33,8 @@ struct ImageJobRequest {
 
 /// Reads {"model", "version", "input": {"prompt", "negative_prompt", "n", "size", "steps", "guidance",
 /// "seed", "sampler", "eta", "strength", "image", "mask", "output_format", "quality",
-/// "partial_images"}}. `image` and `mask` are {"artifact": key} of the tenant's own, or {"base64": file};
+/// "partial_images"}}. `image` and `mask` are {"artifact": key} of the tenant's own, {"url": address} or
+/// {"base64": file};
 /// "model" may stand in the input instead.
 ///
 /// Fails with kInvalidArgument "image_request", naming the member, its value and what it has to be; unknown

@@ -79,10 +79,10 @@ Result<std::string> ImageJobs::Run(jobs::JobRun& run) {
   if (!job.has_seed) job.request.seed = SeedOf(run.job().fence.id);
   if (job.picture.has_value()) {
     MEZZO_TRY_VOID(run.Report(0, "reading"));
-    MEZZO_TRY(job.request.picture, ReadPicture(*job.picture));
+    MEZZO_TRY(job.request.picture, ReadPicture(run, "image", *job.picture));
   }
   if (job.mask.has_value()) {
-    MEZZO_TRY(media::RgbaPicture mask, ReadPicture(*job.mask));
+    MEZZO_TRY(media::RgbaPicture mask, ReadPicture(run, "mask", *job.mask));
     WhitenTransparency(mask);
     job.request.mask = std::move(mask);
   }
@@ -111,13 +111,21 @@ Result<std::string> ImageJobs::Run(jobs::JobRun& run) {
   return answer.dump();
 }
 
-Result<media::RgbaPicture> ImageJobs::ReadPicture(const PictureSource& source) const {
+Result<media::RgbaPicture> ImageJobs::ReadPicture(const jobs::JobRun& run, std::string_view place,
+                                                  const PictureSource& source) const {
   const TimePoint deadline = ports_.clock.Now() + options_.store_timeout;
   std::string file = source.bytes;
   if (source.blob.has_value()) {
     MEZZO_TRY(file, storage::ReadBlob(ports_.store, *source.blob, options_.max_picture_bytes, deadline));
   }
-  return ports_.uploads.Decode(AsBytes(file), {}, deadline);
+  if (!source.url.empty()) {
+    auto fetched = ports_.files.Fetch(run.ctx(), source.url, options_.max_picture_bytes);
+    if (!fetched.ok()) return std::move(fetched).error().WithContext(place);
+    file = *std::move(fetched);
+  }
+  auto picture = ports_.uploads.Decode(AsBytes(file), {}, deadline);
+  if (!picture.ok()) return std::move(picture).error().WithContext(place);
+  return picture;
 }
 
 Result<ImageResult> ImageJobs::Generate(jobs::JobRun& run, const tenancy::TenantRef& tenant,

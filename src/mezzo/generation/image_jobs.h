@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "mezzo/base/clock.h"
+#include "mezzo/generation/file_fetcher.h"
 #include "mezzo/generation/image_job_request.h"
 #include "mezzo/generation/image_service.h"
 #include "mezzo/jobs/job_handler.h"
@@ -35,6 +36,7 @@ class ImageJobs final : public jobs::JobHandler {
     media::PictureCodec& codec;
     media::UntrustedPictureDecoder& uploads;
     storage::BlobStore& store;
+    FileFetcher& files;
     const tenancy::Directory& directory;
     runtime::Loop& loop;
     const Clock& clock;
@@ -49,7 +51,8 @@ class ImageJobs final : public jobs::JobHandler {
  private:
   struct StoredImage;
 
-  [[nodiscard]] Result<media::RgbaPicture> ReadPicture(const PictureSource& source) const;
+  [[nodiscard]] Result<media::RgbaPicture> ReadPicture(const jobs::JobRun& run, std::string_view place,
+                                                       const PictureSource& source) const;
   [[nodiscard]] Result<ImageResult> Generate(jobs::JobRun& run, const tenancy::TenantRef& tenant,
                                              const ImageJobRequest& job) const;
   /// `name` without its extension.

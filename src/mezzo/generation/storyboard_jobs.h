@@ -7,6 +7,7 @@
 
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/clock.h"
+#include "mezzo/generation/file_fetcher.h"
 #include "mezzo/generation/shot_painter.h"
 #include "mezzo/jobs/job_handler.h"
 #include "mezzo/media/ladder.h"
@@ -44,6 +45,7 @@ class StoryboardJobs final : public jobs::JobHandler {
   struct Ports {
     ShotPainter& painter;
     storage::BlobStore& blobs;
+    FileFetcher& files;
     media::UntrustedPictureDecoder& uploads;
     media::PictureCodec& codec;
     media::SoundDecoder& sounds;

@@ -71,10 +71,12 @@ class StoryboardJobsTest : public ::testing::Test {
   }
 
   mezzo::testing::ManualClock clock_;
+  const RealClock real_clock_;
   storage::testing::MemoryBlobStore memory_{clock_};
   storage::testing::BlobFaults faults_;
   storage::testing::FaultyBlobStore blobs_{memory_, faults_};
   testing::FakePainter painter_;
+  FileFetcher files_{{.reach = net::AddressGuard::Reach::kPrivate, .allow_http = true}, real_clock_};
   testing::FakeUploads uploads_;
   testing::FakeCodec codec_;
   testing::FakeSounds sounds_;
@@ -83,9 +85,9 @@ class StoryboardJobsTest : public ::testing::Test {
   testing::FakeTexts texts_;
   media::VideoRenderer renderer_{{.threads = 1}, encoders_, texts_, clock_};
   media::DegradationLevel level_ = media::DegradationLevel::kFull;
-  StoryboardJobs handler_{
-      WithLimits(),
-      {painter_, blobs_, uploads_, codec_, sounds_, speech_, renderer_, clock_, [this] { return level_; }}};
+  StoryboardJobs handler_{WithLimits(),
+                          {painter_, blobs_, files_, uploads_, codec_, sounds_, speech_, renderer_, clock_,
+                           [this] { return level_; }}};
   Json input_ = Input();
   std::string model_ = "sd";
   std::string checkpoint_;
@@ -111,7 +113,7 @@ TEST_F(StoryboardJobsTest, WhatCannotWorkIsRefusedBeforeItIsQueued) {
   EXPECT_EQ(
       ErrorOfCheck(),
       "storyboard_reference: shots[1].picture is 'other/uploads/1/logo.png'; it must be the key of an object "
-      "of this tenant");
+      "of this tenant, or an address");
   input_ = Input();
   input_["logo"] = {{"picture", "nonsense"}};
   EXPECT_THAT(ErrorOfCheck(), HasSubstr("storyboard_reference: logo.picture is 'nonsense'"));

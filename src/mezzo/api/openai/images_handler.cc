@@ -70,9 +70,9 @@ runtime::Task<net::HttpResponse> ImagesHandler::Handle(runtime::Context ctx, net
   co_return response;
 }
 
-Result<std::vector<MediaJobs::Upload>> ImagesHandler::PicturesOf(const std::vector<net::FormPart>& parts,
-                                                                 MediaMembers& members) const {
-  std::vector<MediaJobs::Upload> uploads;
+Result<std::vector<UploadKeeper::Upload>> ImagesHandler::PicturesOf(const std::vector<net::FormPart>& parts,
+                                                                    MediaMembers& members) const {
+  std::vector<UploadKeeper::Upload> uploads;
   const auto take = [&](const net::FormPart& part, const char* member) -> Result<void> {
     const std::string_view type = PictureType(part.content);
     if (type.empty()) {
@@ -97,8 +97,8 @@ Result<std::vector<MediaJobs::Upload>> ImagesHandler::PicturesOf(const std::vect
   return uploads;
 }
 
-Result<std::vector<MediaJobs::Upload>> ImagesHandler::Read(const net::HttpRequest& request,
-                                                           Work& work) const {
+Result<std::vector<UploadKeeper::Upload>> ImagesHandler::Read(const net::HttpRequest& request,
+                                                              Work& work) const {
   const std::string_view body = request.body().text();
   const auto read = [&](MediaMembers& members) -> Result<void> {
     auto image = ReadImageRequest(members, options_.default_model);
@@ -109,7 +109,7 @@ Result<std::vector<MediaJobs::Upload>> ImagesHandler::Read(const net::HttpReques
   if (!work.edit) {
     MEZZO_TRY(MediaMembers members, MediaMembers::FromJson(body));
     MEZZO_TRY_VOID(read(members));
-    return std::vector<MediaJobs::Upload>();
+    return std::vector<UploadKeeper::Upload>();
   }
   MEZZO_TRY(const auto parts, net::ParseFormData(request.Header("Content-Type").value_or(""), body));
   MEZZO_TRY(MediaMembers members, MediaMembers::FromForm(parts));
@@ -123,10 +123,11 @@ runtime::Task<ImagesHandler::Answer> ImagesHandler::Serve(runtime::Context ctx, 
                                                           WorkRef work) const {
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *request));
   work->until = std::min(timed.deadline(), AddSaturating(request->received_at(), options_.longest_wait));
-  MEZZO_CO_TRY(std::vector<MediaJobs::Upload> uploads, Read(*request, *work));
+  MEZZO_CO_TRY(std::vector<UploadKeeper::Upload> uploads, Read(*request, *work));
   const TenantId& tenant = work->tenant->id;
-  MEZZO_CO_TRY(const std::vector<std::string> keys,
-               co_await ports_.media.Keep(timed, tenant, std::move(uploads)));
+  MEZZO_CO_TRY(const UploadKeeper::Kept kept,
+               co_await ports_.media.uploads().Keep(timed, tenant, std::move(uploads)));
+  const std::vector<std::string>& keys = kept.keys;
   jobs::NewJob job{
       .tenant = tenant,
       .weight = work->tenant->weight,

@@ -67,10 +67,10 @@ class ImagesHandler final : public net::HttpHandler {
   };
 
   runtime::Task<Answer> Serve(runtime::Context ctx, net::HttpRequest* request, WorkRef work) const;
-  [[nodiscard]] Result<std::vector<MediaJobs::Upload>> Read(const net::HttpRequest& request,
-                                                            Work& work) const;
-  [[nodiscard]] Result<std::vector<MediaJobs::Upload>> PicturesOf(const std::vector<net::FormPart>& parts,
-                                                                  MediaMembers& members) const;
+  [[nodiscard]] Result<std::vector<UploadKeeper::Upload>> Read(const net::HttpRequest& request,
+                                                               Work& work) const;
+  [[nodiscard]] Result<std::vector<UploadKeeper::Upload>> PicturesOf(const std::vector<net::FormPart>& parts,
+                                                                     MediaMembers& members) const;
   [[nodiscard]] Answer Encode(const net::HttpRequest& request, const Work& work, const jobs::Job& job) const;
   [[nodiscard]] static Result<std::vector<Made>> MadeBy(const jobs::Job& job);
 

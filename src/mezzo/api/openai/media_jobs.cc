@@ -4,32 +4,11 @@
 #include <utility>
 
 #include "mezzo/base/strings.h"
-#include "mezzo/base/uuid.h"
 #include "mezzo/storage/blob_io.h"
 
 namespace mezzo::api::openai {
 
 using storage::BlobKey;
-
-runtime::Task<Result<std::vector<std::string>>> MediaJobs::Keep(runtime::Context ctx, TenantId tenant,
-                                                                std::vector<Upload> uploads) const {
-  if (uploads.empty()) co_return std::vector<std::string>();
-  const TimePoint deadline = std::min(ctx.deadline(), ports_.clock.Now() + options_.store_timeout);
-  const WallTime now = ports_.clock.WallNow();
-  const auto keep = [&]() -> Result<std::vector<std::string>> {
-    std::vector<std::string> keys;
-    const std::string id = NewUuidV7(now);
-    for (const Upload& upload : uploads) {
-      MEZZO_TRY(const BlobKey key, BlobKey::Make(tenant, id, 0, upload.name));
-      MEZZO_TRY_VOID(storage::WriteBlob(
-          ports_.artifacts, key, AsBytes(upload.content),
-          {.content_type = upload.content_type, .expires_at = now + options_.upload_retention}, deadline));
-      keys.push_back(key.text());
-    }
-    return keys;
-  };
-  co_return co_await runtime::Offload(ports_.pool, keep);
-}
 
 runtime::Task<Result<jobs::Job>> MediaJobs::Await(runtime::Context ctx, TenantId tenant, jobs::JobId id,
                                                   TimePoint until) const {
@@ -116,7 +95,7 @@ Error MediaJobs::FailureOf(const jobs::Job& job) {
       "picture_invalid",    "picture_too_large",    "model_unknown",        "storyboard_invalid",
       "version_unknown",    "pipeline_unsupported", "storyboard_reference", "storyboard_request",
       "storyboard_unknown", "picture_too_costly",   "sound_invalid",        "sound_too_large",
-      "text_unsupported"};
+      "text_unsupported",   "fetch_refused",        "address_not_allowed",  "bad_url"};
   const std::string& reason = job.error->reason;
   const bool request =
       std::find(std::begin(kOfTheRequest), std::end(kOfTheRequest), reason) != std::end(kOfTheRequest);

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mezzo/api/upload_keeper.h"
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
@@ -24,7 +25,6 @@ class MediaJobs {
   struct Options {
     ByteCount max_artifact = ByteCount{64} << 20;  ///< That is answered in a body.
     Duration store_timeout = std::chrono::seconds(60);
-    Duration upload_retention = std::chrono::hours(24 * 8);  ///< Longer than the latest deadline of a job.
   };
   /// All outlive the object.
   struct Ports {
@@ -33,18 +33,14 @@ class MediaJobs {
     runtime::BlockingPool& pool;
     const Clock& clock;
   };
-  MediaJobs(Options options, Ports ports) : options_(options), ports_(ports) {}
+  MediaJobs(Options options, Ports ports)
+      : options_(options),
+        ports_(ports),
+        uploads_({}, {.artifacts = ports.artifacts, .pool = ports.pool, .clock = ports.clock}) {}
 
   [[nodiscard]] jobs::JobService& jobs() const { return ports_.jobs; }
 
-  struct Upload {
-    std::string name;  ///< A safe name.
-    std::string content_type;
-    std::string_view content;  ///< Lives until the task has ended.
-  };
-  /// Stores uploads beside the tenant's jobs, under an id of their own; their keys in order.
-  runtime::Task<Result<std::vector<std::string>>> Keep(runtime::Context ctx, TenantId tenant,
-                                                       std::vector<Upload> uploads) const;
+  [[nodiscard]] const UploadKeeper& uploads() const { return uploads_; }
 
   /// The job at its end, succeeded. Ends the job when the caller leaves or `until` passes, and then fails
   /// with kCancelled "client_gone" or kDeadlineExceeded "media_timeout"; otherwise as FailureOf().
@@ -79,6 +75,7 @@ class MediaJobs {
  private:
   const Options options_;
   const Ports ports_;
+  const UploadKeeper uploads_;
 };
 
 }  // namespace mezzo::api::openai

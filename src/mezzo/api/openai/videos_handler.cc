@@ -64,9 +64,8 @@ Result<std::string> DecodeDataUrl(std::string_view url, MediaMembers& members) {
   constexpr std::string_view kBase64 = ";base64,";
   const std::size_t comma = url.find(kBase64);
   if (!url.starts_with("data:") || comma == std::string_view::npos) {
-    return members.Bad(
-        "input_reference",
-        "'input_reference.image_url' must be a data: URL in base64: this server fetches nothing");
+    return members.Bad("input_reference",
+                       "'input_reference.image_url' must be an http(s): URL, or a data: URL in base64");
   }
   auto bytes = Base64Decode(url.substr(comma + kBase64.size()));
   if (bytes.ok()) return bytes;
@@ -132,7 +131,7 @@ runtime::Task<VideosHandler::Answer> VideosHandler::Dispatch(runtime::Context ct
   }
 }
 
-Result<VideoRequest> VideosHandler::Read(Call& call, std::vector<MediaJobs::Upload>* uploads,
+Result<VideoRequest> VideosHandler::Read(Call& call, std::vector<UploadKeeper::Upload>* uploads,
                                          std::string* decoded) const {
   const std::string_view body = call.request->body().text();
   const std::string_view type = call.request->Header("Content-Type").value_or("");
@@ -153,7 +152,12 @@ Result<VideoRequest> VideosHandler::Read(Call& call, std::vector<MediaJobs::Uplo
     } else if (parts.empty()) {
       MEZZO_TRY(const std::string url, members->TextIn("input_reference", "image_url", options_.max_body));
       if (url.empty() && members->Has("input_reference")) {
-        return members->Bad("input_reference", "'input_reference' needs 'image_url', a data: URL");
+        return members->Bad("input_reference",
+                            "'input_reference' needs 'image_url', an http(s): or data: URL");
+      }
+      if (url.starts_with("https://") || url.starts_with("http://")) {
+        video.reference = url;  // The job fetches it.
+        return video;
       }
       if (!url.empty()) {
         MEZZO_TRY(*decoded, DecodeDataUrl(url, *members));
@@ -177,12 +181,12 @@ Result<VideoRequest> VideosHandler::Read(Call& call, std::vector<MediaJobs::Uplo
 }
 
 runtime::Task<VideosHandler::Answer> VideosHandler::Create(runtime::Context ctx, CallRef call) const {
-  std::vector<MediaJobs::Upload> uploads;
+  std::vector<UploadKeeper::Upload> uploads;
   std::string decoded;  // What the uploads may point to.
   MEZZO_CO_TRY(VideoRequest video, Read(*call, &uploads, &decoded));
-  MEZZO_CO_TRY(const std::vector<std::string> keys,
-               co_await ports_.media.Keep(ctx, call->tenant->id, std::move(uploads)));
-  if (!keys.empty()) video.reference = keys[0];
+  MEZZO_CO_TRY(const UploadKeeper::Kept kept,
+               co_await ports_.media.uploads().Keep(ctx, call->tenant->id, std::move(uploads)));
+  if (!kept.keys.empty()) video.reference = kept.keys[0];
   co_return co_await Submit(ctx, std::move(call), std::move(video));
 }
 

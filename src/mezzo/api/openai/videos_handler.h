@@ -72,7 +72,7 @@ class VideosHandler final : public net::HttpHandler {
   runtime::Task<Result<jobs::Job>> Find(runtime::Context ctx, CallRef call) const;
   runtime::Task<Answer> Submit(runtime::Context ctx, CallRef call, VideoRequest video) const;
   /// The request, and the picture that comes with it.
-  [[nodiscard]] Result<VideoRequest> Read(Call& call, std::vector<MediaJobs::Upload>* uploads,
+  [[nodiscard]] Result<VideoRequest> Read(Call& call, std::vector<UploadKeeper::Upload>* uploads,
                                           std::string* decoded) const;
   [[nodiscard]] Result<jobs::JobReader::ListRequest> ListOf(const Call& call) const;
   [[nodiscard]] net::HttpResponse Respond(const jobs::Job& job) const;

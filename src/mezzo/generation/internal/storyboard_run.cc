@@ -78,20 +78,32 @@ Result<storage::BlobKey> ReferenceOf(const TenantId& tenant, const std::string& 
   auto key = storage::BlobKey::Parse(text);
   // Whether somebody else's object exists is nobody's business: both are the same error.
   if (key.ok() && key->tenant() == tenant.str()) return key;
-  return InvalidArgument("storyboard_reference", place + " is '" + Printable(text) +
-                                                     "'; it must be the key of an object of this tenant");
+  return InvalidArgument(
+      "storyboard_reference",
+      place + " is '" + Printable(text) + "'; it must be the key of an object of this tenant, or an address");
 }
+
+namespace {
+
+Result<void> CheckReference(const TenantId& tenant, const std::string& place, const std::string& text) {
+  if (FileFetcher::IsUrl(text)) return {};
+  MEZZO_TRY_VOID(ReferenceOf(tenant, place, text));
+  return {};
+}
+
+}  // namespace
 
 Result<void> CheckReferences(const TenantId& tenant, const media::Storyboard& storyboard) {
   for (std::size_t i = 0; i < storyboard.shots.size(); ++i) {
     const std::string& picture = storyboard.shots[i].picture;
-    if (!picture.empty()) MEZZO_TRY_VOID(ReferenceOf(tenant, fmt::format("shots[{}].picture", i), picture));
+    if (!picture.empty())
+      MEZZO_TRY_VOID(CheckReference(tenant, fmt::format("shots[{}].picture", i), picture));
   }
   if (storyboard.logo.has_value()) {
-    MEZZO_TRY_VOID(ReferenceOf(tenant, "logo.picture", storyboard.logo->picture));
+    MEZZO_TRY_VOID(CheckReference(tenant, "logo.picture", storyboard.logo->picture));
   }
   if (storyboard.music.has_value() && !storyboard.music->upload.empty()) {
-    MEZZO_TRY_VOID(ReferenceOf(tenant, "music.upload", storyboard.music->upload));
+    MEZZO_TRY_VOID(CheckReference(tenant, "music.upload", storyboard.music->upload));
   }
   return {};
 }
@@ -235,14 +247,13 @@ Result<void> StoryboardRun::PaintShot(std::size_t shot) {
 
 Result<media::Soundtrack> StoryboardRun::MakeSound() {
   MEZZO_TRY_VOID(Step(painted_until_, "sound"));
-  const media::SoundtrackTools tools{.decoder = ports_.sounds,
-                                     .speech = ports_.speech,
-                                     .upload = [this](const std::string& reference) -> Result<SharedBytes> {
-                                       MEZZO_TRY(const storage::BlobKey key,
-                                                 ReferenceOf(tenant(), "music.upload", reference));
-                                       MEZZO_TRY(std::string file, Read(key, options_.max_music_bytes));
-                                       return SharedBytes::FromString(std::move(file));
-                                     }};
+  const media::SoundtrackTools tools{
+      .decoder = ports_.sounds,
+      .speech = ports_.speech,
+      .upload = [this](const std::string& reference) -> Result<SharedBytes> {
+        MEZZO_TRY(std::string file, ReadReference("music.upload", reference, options_.max_music_bytes));
+        return SharedBytes::FromString(std::move(file));
+      }};
   MEZZO_TRY(media::Soundtrack sound, media::MakeSoundtrack(storyboard_, tools, run_.ctx().deadline()));
   notes_.insert(notes_.end(), sound.notes.begin(), sound.notes.end());
   return sound;
@@ -332,8 +343,7 @@ Result<media::RgbaPicture> StoryboardRun::PictureOf(std::size_t shot) {
 }
 
 Result<media::RgbaPicture> StoryboardRun::Upload(const std::string& place, const std::string& reference) {
-  MEZZO_TRY(const storage::BlobKey key, ReferenceOf(tenant(), place, reference));
-  MEZZO_TRY(const std::string file, Read(key, options_.max_picture_bytes));
+  MEZZO_TRY(const std::string file, ReadReference(place, reference, options_.max_picture_bytes));
   // Twice the frame leaves every motion its pixels.
   const media::FrameSize frame = SizeOf(storyboard_.resolution, storyboard_.aspect);
   const TimePoint deadline =
@@ -345,6 +355,17 @@ Result<media::RgbaPicture> StoryboardRun::Upload(const std::string& place, const
 
 Result<std::string> StoryboardRun::Read(const storage::BlobKey& key, ByteCount max_bytes) {
   return storage::ReadBlob(ports_.blobs, key, max_bytes, StoreDeadline());
+}
+
+Result<std::string> StoryboardRun::ReadReference(const std::string& place, const std::string& reference,
+                                                 ByteCount max_bytes) {
+  if (!FileFetcher::IsUrl(reference)) {
+    MEZZO_TRY(const storage::BlobKey key, ReferenceOf(tenant(), place, reference));
+    return Read(key, max_bytes);
+  }
+  auto fetched = ports_.files.Fetch(run_.ctx(), reference, max_bytes);
+  if (!fetched.ok()) return std::move(fetched).error().WithContext(place);
+  return fetched;
 }
 
 Result<StoryboardRun::Stored> StoryboardRun::Store(const std::string& name, BytesView bytes,

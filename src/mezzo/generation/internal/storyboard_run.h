@@ -18,7 +18,7 @@ namespace mezzo::generation::internal {
 /// "storyboard_reference": not a key, or of another tenant.
 Result<storage::BlobKey> ReferenceOf(const TenantId& tenant, const std::string& place,
                                      const std::string& text);
-/// Checks every reference of `storyboard`.
+/// Checks every reference of `storyboard`: such keys, and addresses, which are not asked yet.
 Result<void> CheckReferences(const TenantId& tenant, const media::Storyboard& storyboard);
 
 /// What the painter is asked for shot `index`. The seed is set when the painting's is.
@@ -58,6 +58,9 @@ class StoryboardRun {
   Result<media::RgbaPicture> PictureOf(std::size_t shot);
   Result<media::RgbaPicture> Upload(const std::string& place, const std::string& reference);
   Result<std::string> Read(const storage::BlobKey& key, ByteCount max_bytes);
+  /// The file that the storyboard names at `place`.
+  Result<std::string> ReadReference(const std::string& place, const std::string& reference,
+                                    ByteCount max_bytes);
   Result<Stored> Store(const std::string& name, BytesView bytes, const std::string& content_type);
   Result<Stored> StorePreview(const std::string& name, const media::RgbaPicture& picture);
   [[nodiscard]] Result<storage::BlobKey> KeyOf(const std::string& name) const;
