@@ -78,7 +78,8 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
       videos_(VideoOptions(config),
               {.media = media_, .blobs = ports.artifacts.blobs(), .directory = ports.directory}),
       uploads_(UploadOptions(config), {.keeper = media_.uploads(), .directory = ports.directory}),
-      dispatcher_({.slots = config.jobs.slots},
+      warm_(ports.service.catalog(), ports.store.clock()),
+      dispatcher_(DispatcherOptions(config, ports),
                   {.store = store_,
                    .db = ports.store.db(),
                    .clock = ports.store.clock(),
@@ -97,6 +98,15 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
       pruner_({.job_retention = config.jobs.retention}, ports.store.db(), ports.store.clock()),
       housekeeper_(
           {}, {.pruner = pruner_, .clock = ports.store.clock(), .db = ports.store.db(), .log = ports.log}) {}
+
+jobs::Dispatcher::Options JobQueue::DispatcherOptions(const ServerConfig& config, const Ports& ports) {
+  jobs::Dispatcher::Options options;
+  options.slots = config.jobs.slots;
+  // On SQLite nobody else could take what this host leaves.
+  if (ports.store.db().dialect() == storage::SqlDialect::kPostgres)
+    options.warm_models = [this] { return warm_.Names(); };
+  return options;
+}
 
 std::map<std::string, jobs::JobHandler*, std::less<>> JobQueue::handlers() {
   auto handlers = generation_.handlers();

@@ -14,6 +14,7 @@
 #include "mezzo/app/data_store.h"
 #include "mezzo/app/generation_jobs.h"
 #include "mezzo/app/server_config.h"
+#include "mezzo/app/warm_models.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/inference/service.h"
 #include "mezzo/jobs/dispatcher.h"
@@ -62,6 +63,7 @@ class JobQueue {
   void Stop(Duration grace);
 
  private:
+  [[nodiscard]] jobs::Dispatcher::Options DispatcherOptions(const ServerConfig& config, const Ports& ports);
   /// What runs jobs, by kind.
   [[nodiscard]] std::map<std::string, jobs::JobHandler*, std::less<>> handlers();
 
@@ -78,6 +80,7 @@ class JobQueue {
   api::openai::ImagesHandler images_;
   api::openai::VideosHandler videos_;
   api::platform::UploadsHandler uploads_;
+  WarmModels warm_;
   jobs::Dispatcher dispatcher_;  // Its threads use what is above.
   jobs::WebhookMetrics webhook_metrics_;
   jobs::WebhookStore webhooks_;
