@@ -275,3 +275,21 @@ def test_addresses_inside_are_not_asked_for(painter, album):
     assert job["status"] == "failed" and job["error"]["code"] == "bad_url", job
     status, answer = edit(painter, {"url": "file:///etc/passwd"})
     assert status == 400 and "http or https address" in json.dumps(answer), answer
+
+
+def test_a_pipeline_of_one_size_draws_that_size_only(tmp_path, cat):
+    """`fixed_dims` of the denoising network: static shapes for providers that specialise."""
+    folder = tmp_path / "models" / "sd1"
+    shutil.copytree(PIPELINES / "sd1", folder)
+    (folder / "unet" / "model.yaml").write_text("fixed_dims: {height: 8, width: 8}\n")
+    with mezzo_server.Server(models=tmp_path / "models", config="artifacts: {min_free: 0}\n") as server:
+        def draw(size):
+            return post(server, "/v1/images/generations", {"model": "sd1", "prompt": "a cat", "size": size, "steps": 3, "seed": 7})
+
+        status, answer = draw("64x64")
+        assert status == 200, answer
+        assert png_size(base64.b64decode(answer["data"][0]["b64_json"])) == (64, 64)
+        assert base64.b64decode(answer["data"][0]["b64_json"]) == cat
+        status, answer = draw("128x128")
+        assert status == 400, answer
+        assert answer["error"]["message"] == "'size' is 128x128; this pipeline was fixed to 64x64"

@@ -5,10 +5,31 @@
 #include <utility>
 
 namespace mezzo::generation::internal {
+namespace {
+
+/// A network that was fixed to one size of picture (`fixed_dims`) draws no other.
+Result<void> CheckFixedSize(const Pipeline& pipeline, const ImagePlan& plan) {
+  const tensor::Shape& shape = FindInput(*pipeline.unet, "sample")->shape;
+  const auto fits = [](std::int64_t fixed, std::size_t wanted) {
+    return fixed < 0 || fixed == static_cast<std::int64_t>(wanted);
+  };
+  if (shape.rank() != 4 || (fits(shape[2], plan.latent_height) && fits(shape[3], plan.latent_width)))
+    return {};
+  const auto side = [&pipeline](std::int64_t fixed, int wanted) {
+    return std::to_string(fixed < 0 ? wanted : fixed * static_cast<std::int64_t>(pipeline.config.vae_factor));
+  };
+  return InvalidArgument("image_request",
+                         "'size' is " + std::to_string(plan.size.width) + "x" +
+                             std::to_string(plan.size.height) + "; this pipeline was fixed to " +
+                             side(shape[3], plan.size.width) + "x" + side(shape[2], plan.size.height));
+}
+
+}  // namespace
 
 Result<std::unique_ptr<ImageRun>> ImageRun::Make(Ports ports, Flow flow, PipelineRef pipeline,
                                                  ImageRequest request, const ImageLimits& limits) {
   MEZZO_TRY(ImagePlan plan, MakePlan(request, pipeline->config, limits));
+  MEZZO_TRY_VOID(CheckFixedSize(*pipeline, plan));
   std::unique_ptr<ImageRun> run(
       new ImageRun(ports, flow, std::move(pipeline), std::move(request), std::move(plan)));
   MEZZO_TRY_VOID(run->AddTexts());
