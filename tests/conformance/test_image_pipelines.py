@@ -6,6 +6,7 @@ import http.server
 import json
 import shutil
 import struct
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -293,3 +294,13 @@ def test_a_pipeline_of_one_size_draws_that_size_only(tmp_path, cat):
         status, answer = draw("128x128")
         assert status == 400, answer
         assert answer["error"]["message"] == "'size' is 128x128; this pipeline was fixed to 64x64"
+
+
+def test_the_command_starts_from_a_file(painter, cat, tmp_path):
+    (tmp_path / "cat.png").write_bytes(cat)
+    done = subprocess.run([mezzo_server.BINARY, "generate", "a dog", "--url", painter.http_url, "--model", "sd1", "--steps", "2",
+                           "--image", tmp_path / "cat.png", "--strength", "0.5", "--out", tmp_path / "out"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    (made,) = (tmp_path / "out").glob("*image-0.png")
+    assert png_size(made.read_bytes()) == (64, 64)

@@ -47,6 +47,21 @@ Result<void> Save(const V2Client& client, const std::string& folder, const std::
   return {};
 }
 
+std::string PictureType(std::string_view file) {
+  if (file.starts_with("\x89PNG")) return "image/png";
+  return file.starts_with("RIFF") ? "image/webp" : "image/jpeg";
+}
+
+/// Sends a picture file to the server; its artifact, or nothing when `path` is empty.
+Result<std::string> Upload(const V2Client& client, const std::string& path) {
+  if (path.empty()) return std::string();
+  MEZZO_TRY(const std::string file, ReadFile(path));
+  MEZZO_TRY(const HttpReply reply,
+            client.CallOk("POST", "/v1/uploads", file, {{"Content-Type", PictureType(file)}}));
+  MEZZO_TRY(const Json kept, ParseObject(reply.body));
+  return kept.value("artifact", "");
+}
+
 Result<void> Generate(const GenerateOptions& options) {
   if (options.prompt.empty() == options.storyboard.empty())
     return InvalidArgument("no_prompt", "give either a prompt or --storyboard");
@@ -54,12 +69,16 @@ Result<void> Generate(const GenerateOptions& options) {
   if (!options.storyboard.empty()) {
     MEZZO_TRY(storyboard, ReadFile(options.storyboard));
   }
-  MEZZO_TRY(const std::string body, GenerateBody(options, storyboard));
+  MEZZO_TRY_VOID(GenerateBody(options, storyboard));  // Before anything is sent.
   MEZZO_TRY(const V2Client client, V2Client::Make(options.server));
   std::error_code failed;
   std::filesystem::create_directories(options.out, failed);
   if (failed) return Unavailable("not_written", "'" + options.out + "': " + failed.message());
 
+  UploadedFiles files;
+  MEZZO_TRY(files.image, Upload(client, options.image));
+  MEZZO_TRY(files.mask, Upload(client, options.mask));
+  MEZZO_TRY(const std::string body, GenerateBody(options, storyboard, files));
   MEZZO_TRY(const HttpReply queued, client.CallOk("POST", "/v1/jobs", body));
   MEZZO_TRY(const Json job, ParseObject(queued.body));
   const std::string id = job.value("id", "");
@@ -76,7 +95,8 @@ Result<void> Generate(const GenerateOptions& options) {
 
 }  // namespace
 
-Result<std::string> GenerateBody(const GenerateOptions& options, const std::string& storyboard) {
+Result<std::string> GenerateBody(const GenerateOptions& options, const std::string& storyboard,
+                                 const UploadedFiles& files) {
   Json job = {
       {"kind", "image"}, {"model", options.model}, {"version", options.version}, {"tier", options.tier}};
   if (!storyboard.empty()) {
@@ -96,6 +116,9 @@ Result<std::string> GenerateBody(const GenerateOptions& options, const std::stri
   if (options.seed) input["seed"] = *options.seed;
   if (options.steps) input["steps"] = *options.steps;
   if (options.guidance) input["guidance"] = *options.guidance;
+  if (!files.image.empty()) input["image"] = {{"artifact", files.image}};
+  if (!files.mask.empty()) input["mask"] = {{"artifact", files.mask}};
+  if (options.strength) input["strength"] = *options.strength;
   if (options.step_cache) input["step_cache"] = *options.step_cache;
   job["input"] = std::move(input);
   return job.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -122,6 +145,9 @@ CLI::App* AddGenerateCommand(CLI::App& app, GenerateOptions& options) {
   command->add_option("-o,--out", options.out, "Folder for what is made")->capture_default_str();
   command->add_option("-n,--images", options.images, "How many pictures")->check(CLI::Range(1, 10));
   command->add_option("--negative-prompt", options.negative_prompt, "What they shall not show");
+  command->add_option("--image", options.image, "A picture file to start from");
+  command->add_option("--mask", options.mask, "A picture file: white is painted anew, black is kept");
+  command->add_option("--strength", options.strength, "0 to 1: how far to leave the picture");
   command->add_option("--size", options.size, "WIDTHxHEIGHT; default: the model's");
   command->add_option("--steps", options.steps, "Denoising steps; default: the model's");
   command->add_option("--guidance", options.guidance, "How closely to follow the prompt");

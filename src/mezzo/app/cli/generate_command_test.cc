@@ -15,6 +15,19 @@ TEST(GenerateBody, SaysOnlyWhatWasAskedFor) {
               "input": {"prompt": "red heart", "n": 1, "output_format": "png", "seed": 7}})"));
 }
 
+TEST(GenerateBody, NamesTheFilesThatWereUploaded) {
+  GenerateOptions options;
+  options.prompt = "a dog";
+  options.strength = 0.5;
+
+  const auto body = nlohmann::json::parse(
+      GenerateBody(options, "", {.image = "shop/a/0/upload.png", .mask = "shop/b/0/upload.png"}).value());
+
+  EXPECT_EQ(body["input"]["image"], nlohmann::json({{"artifact", "shop/a/0/upload.png"}}));
+  EXPECT_EQ(body["input"]["mask"], nlohmann::json({{"artifact", "shop/b/0/upload.png"}}));
+  EXPECT_EQ(body["input"]["strength"], 0.5);
+}
+
 TEST(GenerateBody, TakesAStoryboardAsItIs) {
   GenerateOptions options;
   options.storyboard = "s.json";
