@@ -106,13 +106,19 @@ void Dispatcher::Take(std::vector<LeasedJob> jobs) {
     if (cancelled) run->Tell(ActiveRun::Stop::kCancelled);
     active_[run->job().fence.id.str()] = run;
     waiting_.push_back(std::move(run));
-    work_.NotifyOne();
   }
+  WakeSlot();
   ports_.metrics.prefetched.Set(static_cast<double>(waiting_.size()));
 }
 
 // --- Running
 // ---------------------------------------------------------------------------------------------------------
+
+void Dispatcher::WakeSlot() {
+  if (waking_ || resting_ == 0 || waiting_.empty()) return;
+  waking_ = true;
+  work_.NotifyOne();
+}
 
 void Dispatcher::SlotLoop() {
   runtime::SetThreadName("job-slot");
@@ -120,11 +126,17 @@ void Dispatcher::SlotLoop() {
     Run run;
     {
       MutexLock lock(mu_);
-      while (waiting_.empty() && !stopping_) work_.Wait(mu_);
+      while (waiting_.empty() && !stopping_) {
+        ++resting_;
+        work_.Wait(mu_);
+        --resting_;
+        waking_ = false;
+      }
       if (waiting_.empty()) return;
       run = std::move(waiting_.front());
       waiting_.pop_front();
       ++busy_;
+      WakeSlot();
       ports_.metrics.running.Set(static_cast<double>(busy_));
       ports_.metrics.prefetched.Set(static_cast<double>(waiting_.size()));
     }

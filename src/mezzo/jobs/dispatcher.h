@@ -76,6 +76,9 @@ class Dispatcher {
   void KeeperLoop() EXCLUDES(mu_);
   /// How many to claim now.
   [[nodiscard]] std::size_t Room() const REQUIRES(mu_);
+  /// Wakes one more slot when there is work for it and none is waking: each that has woken wakes the next, so
+  /// that short jobs are not handed around among many threads.
+  void WakeSlot() REQUIRES(mu_);
   void Take(std::vector<LeasedJob> jobs) EXCLUDES(mu_);
   void Execute(const Run& run) EXCLUDES(mu_);
   void Ended(const RunEnd& end, bool held) EXCLUDES(mu_);
@@ -97,6 +100,8 @@ class Dispatcher {
   std::map<std::string, Run> active_ GUARDED_BY(mu_);  // By job: leased and not yet written as ended.
   std::deque<Run> waiting_ GUARDED_BY(mu_);
   std::size_t busy_ GUARDED_BY(mu_) = 0;
+  std::size_t resting_ GUARDED_BY(mu_) = 0;  // Slots that wait for work_.
+  bool waking_ GUARDED_BY(mu_) = false;      // One of them was told, and is not there yet.
   bool poked_ GUARDED_BY(mu_) = false;
   bool claiming_ GUARDED_BY(mu_) = true;
   bool stopping_ GUARDED_BY(mu_) = false;
