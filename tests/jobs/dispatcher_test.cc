@@ -172,6 +172,42 @@ TEST_P(DispatcherTest, LeasesNoMoreThanItsSlotsAndPrefetch) {
   EXPECT_EQ(host->running(), 2U);
 }
 
+TEST_P(DispatcherTest, AnUrgentJobGoesBeforeWhatWasLeasedAhead) {
+  std::atomic<bool> open = false;
+  Mutex mu;
+  std::vector<std::string> order;
+  FakeHandler handler([&](JobRun& run) -> Result<std::string> {
+    while (!open && !run.cancelled()) std::this_thread::sleep_for(milliseconds(1));
+    MutexLock lock(mu);
+    order.push_back(run.job().model);
+    return std::string("{}");
+  });
+  Dispatcher::Options options;
+  options.slots = 1;
+  options.prefetch = 3;
+  const auto host = Host(handler, options);
+  NewJob free = New();
+  free.tier = Tier::kFree;
+  free.model = "free";
+  for (int i = 0; i < 3; ++i) Add(free);
+  ASSERT_TRUE(Within(
+      seconds(10), [this] { return Query("SELECT COUNT(*) FROM jobs WHERE state = 'running'")[0] == "3"; }));
+  NewJob paid = New();
+  paid.tier = Tier::kPaid;
+  paid.model = "paid";
+  Add(paid);
+  ASSERT_TRUE(Within(
+      seconds(10), [this] { return Query("SELECT COUNT(*) FROM jobs WHERE state = 'running'")[0] == "4"; }));
+
+  open = true;
+
+  ASSERT_TRUE(Within(seconds(10), [&] {
+    MutexLock lock(mu);
+    return order.size() == 4;
+  }));
+  EXPECT_THAT(order, ElementsAre("free", "paid", "free", "free"));
+}
+
 TEST_P(DispatcherTest, ManyHostsRunEveryJobOnce) {
   std::atomic<int> total = 0;
   FakeHandler handler([&total](JobRun&) -> Result<std::string> {

@@ -58,9 +58,10 @@ std::size_t Dispatcher::Room() const {
   // A run whose end is being written holds no slot: claims and ends overlap. As many such, and no more.
   if (here >= most || active_.size() >= 2 * most) return 0;
   const std::size_t room = std::min(most - here, 2 * most - active_.size());
-  // Not one by one while every slot has work: a claim costs the database about as much for one as for many.
+  // Not one by one while every slot has work and nothing is new: a claim costs the database about as much for
+  // one as for many.
   const bool idle = waiting_.empty() && busy_ < options_.slots;
-  return idle || 2 * room >= options_.slots * options_.prefetch ? room : 0;
+  return idle || poked_ || 2 * room >= options_.slots * options_.prefetch ? room : 0;
 }
 
 void Dispatcher::ClaimLoop() {
@@ -78,8 +79,8 @@ void Dispatcher::ClaimLoop() {
         }
       }
       if (!claiming_) return;
-      poked_ = false;
       room = Room();
+      poked_ = false;
     }
     JobStore::ClaimRequest request{
         .host = host_, .limit = room, .only_host = options_.warm_models == nullptr};
@@ -105,7 +106,10 @@ void Dispatcher::Take(std::vector<LeasedJob> jobs) {
     auto run = std::make_shared<ActiveRun>(std::move(job), ports_.store, ports_.clock);
     if (cancelled) run->Tell(ActiveRun::Stop::kCancelled);
     active_[run->job().fence.id.str()] = run;
-    waiting_.push_back(std::move(run));
+    // Before what was leased ahead of it and is less urgent.
+    const auto before = [](std::int64_t lane, const Run& other) { return lane < other->job().lane; };
+    waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), run->job().lane, before),
+                    std::move(run));
   }
   WakeSlot();
   ports_.metrics.prefetched.Set(static_cast<double>(waiting_.size()));

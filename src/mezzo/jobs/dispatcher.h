@@ -98,7 +98,7 @@ class Dispatcher {
   CondVar keeper_;                                     // The end.
   CondVar idle_;                                       // A run has ended.
   std::map<std::string, Run> active_ GUARDED_BY(mu_);  // By job: leased and not yet written as ended.
-  std::deque<Run> waiting_ GUARDED_BY(mu_);
+  std::deque<Run> waiting_ GUARDED_BY(mu_);            // By lane, then as they came.
   std::size_t busy_ GUARDED_BY(mu_) = 0;
   std::size_t resting_ GUARDED_BY(mu_) = 0;  // Slots that wait for work_.
   bool waking_ GUARDED_BY(mu_) = false;      // One of them was told, and is not there yet.

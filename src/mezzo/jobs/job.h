@@ -108,6 +108,7 @@ struct LeasedJob {
   std::string request;
   std::string checkpoint;
   bool cancel_requested = false;
+  std::int64_t lane = 0;  ///< As `tier`, or above it after a long wait.
 };
 
 }  // namespace mezzo::jobs

@@ -267,6 +267,7 @@ LeasedJob LeasedAt(const SqlRows& rows, std::size_t row) {
   job.request = rows.Text(row, 10);
   job.checkpoint = rows.Text(row, 11);
   job.cancel_requested = rows.Int(row, 12) != 0;
+  job.lane = rows.Int(row, 13);
   return job;
 }
 
