@@ -13,9 +13,11 @@ namespace {
 
 using std::chrono::minutes;
 using std::chrono::seconds;
+using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 class JobStoreTest : public QueueTest {};
@@ -228,6 +230,21 @@ TEST_P(JobStoreTest, AKeyWithAnotherRequestIsRefusedUntilItExpires) {
 
   clock_.Advance(std::chrono::hours(25));
   EXPECT_FALSE((*store_->Enqueue({&job, 1}, Soon()))[0]->replayed);
+}
+
+TEST_P(JobStoreTest, TheNextJobsAreFoundWithoutSortingTheQueue) {
+  ASSERT_TRUE(store_->Enqueue(std::vector<NewJob>(2000, New()), Soon()).ok());
+  const bool postgres = GetParam() == storage::SqlDialect::kPostgres;
+  const std::string explain = postgres ? "EXPLAIN " : "EXPLAIN QUERY PLAN ";
+
+  std::string plan;
+  for (const std::string& line :
+       Query(explain + "SELECT id FROM jobs WHERE state = 'queued' ORDER BY lane, start_tag, id LIMIT 10"))
+    plan += line + "\n";
+
+  EXPECT_THAT(plan, HasSubstr(postgres ? "Index Scan using jobs_default_lane_start_tag_id_idx"
+                                       : "USING COVERING INDEX jobs_queued"));
+  EXPECT_THAT(plan, Not(AnyOf(HasSubstr("Sort"), HasSubstr("TEMP B-TREE"))));
 }
 
 TEST_P(JobStoreTest, HigherTiersGoFirst) {

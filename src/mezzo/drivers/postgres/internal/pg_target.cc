@@ -12,6 +12,10 @@ struct OptionsDeleter {
   void operator()(PQconninfoOption* options) const { PQconninfoFree(options); }
 };
 
+/// Statements here take the first few of what may be millions, in the order of an index. Without statistics
+/// (a new database, or a burst since the last ANALYZE) the planner believes in few rows and sorts them all.
+constexpr std::string_view kPlanner = "-c enable_sort=off -c enable_bitmapscan=off -c jit=off";
+
 }  // namespace
 
 Result<PgTarget> PgTarget::Parse(const std::string& connection, const std::string& password) {
@@ -31,6 +35,8 @@ Result<PgTarget> PgTarget::Parse(const std::string& connection, const std::strin
   if (!password.empty()) target.Set("password", password);
   target.Set("client_encoding", "UTF8");
   target.SetDefault("application_name", "mezzo");
+  const std::string* own = target.Find("options");
+  target.Set("options", std::string(kPlanner) + (own == nullptr ? "" : " " + *own));
   // A peer that is gone is noticed in about half a minute, also while nothing is sent.
   target.SetDefault("keepalives_idle", "15");
   target.SetDefault("keepalives_interval", "5");

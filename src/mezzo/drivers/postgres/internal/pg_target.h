@@ -13,9 +13,9 @@ namespace mezzo::drivers::internal {
 class PgTarget {
  public:
   /// `connection` is a URL (postgresql://...) or keywords (host=... dbname=...), as libpq documents;
-  /// `password`, when not empty, replaces the one in it. Adds TCP keepalives and tcp_user_timeout (15 s)
-  /// unless they are set. Fails with kInvalidArgument "sql_bad_connection"; no message holds any part of the
-  /// string.
+  /// `password`, when not empty, replaces the one in it. Adds TCP keepalives, tcp_user_timeout (15 s)
+  /// and settings of the planner unless they are set. Fails with kInvalidArgument "sql_bad_connection"; no
+  /// message holds any part of the string.
   static Result<PgTarget> Parse(const std::string& connection, const std::string& password);
 
   /// Keywords and values for PQconnectStartParams(), ending in null.
