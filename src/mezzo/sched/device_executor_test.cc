@@ -146,7 +146,7 @@ TEST_F(DeviceExecutorTest, ItemsThatContinueMeetAgainInTheNextBatch) {
   Start({.scheduler = {.slots = 2}, .inline_limit = Duration::zero()},
         {.max_batch_rows = 1, .max_concurrent = 2});
   GateRunner chained;
-  const ModelIndex model = executor_->AddModel({.max_batch_rows = 8, .max_concurrent = 2}, chained);
+  const ModelIndex model = executor_->AddModel({.max_batch_rows = 8, .max_concurrent = 1}, chained);
   runner_.Close();
   Item busy[2];
   for (Item& item : busy) {

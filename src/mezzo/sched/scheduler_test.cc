@@ -1,6 +1,7 @@
 #include "mezzo/sched/scheduler.h"
 
 #include <deque>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -109,6 +110,62 @@ TEST_F(SchedulerTest, WhatQueuesBehindABusySlotIsTheNextBatch) {
   FinishByRows();
   ASSERT_EQ(Dispatch(), Dispatched::kBatch);
   EXPECT_EQ(batch_.rows, 3u);
+}
+
+/// With two slots.
+class SpreadingTest : public SchedulerTest {
+ protected:
+  SpreadingTest() : SchedulerTest({.slots = 2}) {}
+
+  /// Rows of the batches that are dispatched one after the other while nothing ends.
+  std::vector<std::uint32_t> DispatchAll() {
+    std::vector<std::uint32_t> rows;
+    while (Dispatch() == Dispatched::kBatch) rows.push_back(batch_.rows);
+    return rows;
+  }
+  static Scheduler::ModelOptions Model(double marginal, std::uint32_t instances = 2) {
+    Scheduler::ModelOptions options = ModelNamed("m", 8);
+    options.prior_marginal = marginal;
+    options.max_concurrent = instances;
+    return options;
+  }
+};
+
+TEST_F(SpreadingTest, RowsThatCostInProportionAreSharedOutToIdleSlots) {
+  const ModelIndex model = scheduler_.AddModel(Model(1));
+  for (int i = 0; i < 5; ++i) Add(a_, model);
+  EXPECT_THAT(DispatchAll(), ::testing::ElementsAre(3, 2));
+}
+
+TEST_F(SpreadingTest, MoreThanTwoFullBatchesStayFull) {
+  const ModelIndex model = scheduler_.AddModel(Model(1));
+  for (int i = 0; i < 20; ++i) Add(a_, model);
+  EXPECT_THAT(DispatchAll(), ::testing::ElementsAre(8, 8));
+}
+
+TEST_F(SpreadingTest, RowsThatAreNearlyFreeShareARun) {
+  const ModelIndex model = scheduler_.AddModel(Model(0.1));
+  for (int i = 0; i < 4; ++i) Add(a_, model);
+  EXPECT_THAT(DispatchAll(), ::testing::ElementsAre(4));
+}
+
+TEST_F(SpreadingTest, OneInstanceTakesAll) {
+  const ModelIndex model = scheduler_.AddModel(Model(1, 1));
+  for (int i = 0; i < 4; ++i) Add(a_, model);
+  EXPECT_THAT(DispatchAll(), ::testing::ElementsAre(4));
+}
+
+TEST_F(SpreadingTest, WhatElseWaitsGetsTheOtherSlot) {
+  const ModelIndex model = scheduler_.AddModel(Model(1));
+  const ModelIndex other = scheduler_.AddModel(Model(1));
+  for (int i = 0; i < 4; ++i) Add(a_, model);
+  Add(a_, other);
+
+  std::map<ModelIndex, std::uint32_t> rows;
+  while (Dispatch() == Dispatched::kBatch) rows[batch_.model] += batch_.rows;
+
+  EXPECT_EQ(rows[model], 4U);
+  EXPECT_EQ(rows[other], 1U);
 }
 
 TEST_F(SchedulerTest, DifferentBatchKeysNeverShareABatch) {

@@ -36,8 +36,7 @@ Result<std::unique_ptr<ImageRun>> ImageRun::Make(Ports ports, Flow flow, Pipelin
   if (run->plan_.from_picture) MEZZO_TRY_VOID(run->AddEncodings());
   for (std::size_t i = 0; i < run->request_.images; ++i) {
     MEZZO_TRY(auto track, PictureTrack::Make(*run->pipeline_, run->plan_, run->request_.seed + i, *run));
-    for (StageItem* item : {&track->step_item(), &track->decode_item(), &track->preview_item()})
-      run->items_.push_back(item);
+    for (StageItem* item : track->items()) run->items_.push_back(item);
     run->tracks_.push_back(std::move(track));
   }
   for (StageItem* item : run->items_) {
@@ -142,7 +141,8 @@ void ImageRun::StageEnded(StageItem& item, const Error* error) {
 Result<void> ImageRun::Continue(StageItem& item) {
   for (std::size_t i = 0; i < tracks_.size(); ++i) {
     PictureTrack& track = *tracks_[i];
-    if (&item == &track.step_item()) {
+    if (track.IsStep(item)) {
+      if (!track.StepItemEnded()) return {};
       MEZZO_TRY_VOID(track.FinishStep());
       {
         MutexLock lock(mu_);
@@ -199,8 +199,8 @@ Result<void> ImageRun::ContinueTrack(std::size_t index) {
                                             std::to_string(tracks_[index]->steps_taken()) + " of " +
                                             std::to_string(tracks_[index]->steps()));
   }
-  MEZZO_TRY(StageItem* const item, tracks_[index]->NextStage());
-  Submit(*item);
+  MEZZO_TRY(const auto items, tracks_[index]->NextStage());
+  for (StageItem* item : items) Submit(*item);
   return {};
 }
 

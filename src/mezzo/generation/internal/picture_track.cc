@@ -16,6 +16,16 @@ Shape LatentShape(const ImagePlan& plan, std::int64_t rows, std::size_t channels
           static_cast<std::int64_t>(plan.latent_width)};
 }
 
+/// One row of a tensor, without a copy.
+tensor::Tensor RowOf(const tensor::Tensor& all, std::int64_t row) {
+  tensor::Tensor one = all;
+  const auto rows = static_cast<std::size_t>(all.shape[0]);
+  const std::size_t bytes = all.data.size() / rows;
+  one.shape[0] = 1;
+  one.data = all.data.Slice(static_cast<std::size_t>(row) * bytes, bytes);
+  return one;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<PictureTrack>> PictureTrack::Make(const Pipeline& pipeline, const ImagePlan& plan,
@@ -49,6 +59,7 @@ PictureTrack::PictureTrack(const Pipeline& pipeline, const ImagePlan& plan, std:
       plan_(plan),
       seed_(seed),
       rows_(plan.two_rows ? 2 : 1),
+      split_(plan.two_rows && pipeline.unet->config->max_batch_size > 0),
       random_(seed),
       latents_(plan.latent_count),
       scaled_(plan.latent_count / pipeline.config.latent_channels * pipeline.config.unet_channels *
@@ -57,6 +68,7 @@ PictureTrack::PictureTrack(const Pipeline& pipeline, const ImagePlan& plan, std:
       cache_(plan.step_cache),
       sample_type_(FindInput(*pipeline.unet, "sample")->dtype),
       step_(owner),
+      second_(owner),
       decode_(owner),
       preview_item_(owner) {}
 
@@ -72,12 +84,24 @@ void PictureTrack::Begin(const Conditions& conditions, const Start& start) {
                    [sigma = sampler_->init_noise_sigma()](float value) { return value * sigma; });
   }
 
-  inference::InferenceCall& call = step_.call();
+  std::int64_t row = 0;
+  for (StageItem* item : StepItems()) Describe(*item, conditions, row++);
+}
+
+std::span<StageItem* const> PictureTrack::StepItems() const {
+  return std::span(step_items_).first(split_ ? 2 : 1);
+}
+
+void PictureTrack::Describe(StageItem& item, const Conditions& conditions, std::int64_t row) {
+  inference::InferenceCall& call = item.call();
   call.model = pipeline_.unet->name;
   call.outputs.push_back({.name = "out_sample"});
   call.inputs.push_back({.name = "sample", .tensor = {}});
   call.inputs.push_back({.name = "timestep", .tensor = {}});
-  call.inputs.insert(call.inputs.end(), conditions.begin(), conditions.end());
+  for (const inference::NamedTensor& condition : conditions) {
+    call.inputs.push_back(condition);
+    if (split_) call.inputs.back().tensor = RowOf(condition.tensor, row);
+  }
 }
 
 bool PictureTrack::NeedsPictureLatents() const {
@@ -114,13 +138,13 @@ void PictureTrack::AppendMask(std::span<float> row) const {
   std::copy(masked_latents_.begin(), masked_latents_.end(), to);
 }
 
-Result<StageItem*> PictureTrack::NextStage() {
+Result<std::span<StageItem* const>> PictureTrack::NextStage() {
   if (sampler_->done()) {
     MEZZO_TRY_VOID(PrepareDecoding(decode_));
-    return &decode_;
+    return std::span<StageItem* const>(&decode_items_, 1);
   }
   MEZZO_TRY_VOID(PrepareStep());
-  return &step_;
+  return StepItems();
 }
 
 Result<StageItem*> PictureTrack::NextPreview(std::size_t previews) {
@@ -144,27 +168,39 @@ Result<void> PictureTrack::PrepareStep() {
   const std::span<float> row(scaled_.data(), scaled_.size() / static_cast<std::size_t>(rows_));
   sampler_->ScaleModelInput(latents_, row.first(plan_.latent_count));
   if (plan_.sees_mask) AppendMask(row);
-  if (plan_.two_rows)
+  if (plan_.two_rows && !split_)
     std::copy(row.begin(), row.end(), scaled_.begin() + static_cast<std::ptrdiff_t>(row.size()));
-  step_.call().inputs[0].tensor =
-      MakeNumbers(sample_type_, LatentShape(plan_, rows_, pipeline_.config.unet_channels),
-                  std::span<const float>(scaled_));
-  SetTimestep();
-  return step_.Prepare(*pipeline_.unet);
+  const tensor::Tensor sample =
+      MakeNumbers(sample_type_, LatentShape(plan_, split_ ? 1 : rows_, pipeline_.config.unet_channels),
+                  split_ ? std::span<const float>(row) : std::span<const float>(scaled_));
+  const auto items = StepItems();
+  for (StageItem* item : items) {
+    item->call().inputs[0].tensor = sample;  // The same bytes for both.
+    SetTimestep(*item);
+    MEZZO_TRY_VOID(item->Prepare(*pipeline_.unet));
+  }
+  step_items_left_.store(items.size(), std::memory_order_relaxed);
+  return {};
 }
 
-void PictureTrack::SetTimestep() {
+void PictureTrack::SetTimestep(StageItem& item) {
   const models::TensorConfig& spec = *FindInput(*pipeline_.unet, "timestep");
-  const std::vector<float> values(static_cast<std::size_t>(rows_), sampler_->timestep());
+  const std::int64_t rows = split_ ? 1 : rows_;
+  const std::vector<float> values(static_cast<std::size_t>(rows), sampler_->timestep());
   // A list has one for each row, so that rows of a batch may be at different steps.
   const bool list = spec.shape.rank() == 1;
   const std::span<const float> numbers(values.data(), list ? values.size() : 1);
-  step_.call().inputs[1].tensor = MakeNumbers(spec.dtype, list ? Shape{rows_} : Shape{}, numbers);
+  item.call().inputs[1].tensor = MakeNumbers(spec.dtype, list ? Shape{rows} : Shape{}, numbers);
 }
 
 Result<void> PictureTrack::FinishStep() {
   steps_before_ = steps_taken();
-  MEZZO_TRY_VOID(ReadNumbers(step_.outputs()[0], outputs_));
+  std::span<float> rest(outputs_);
+  for (StageItem* item : StepItems()) {
+    const std::size_t numbers = split_ ? plan_.latent_count : outputs_.size();
+    MEZZO_TRY_VOID(ReadNumbers(item->outputs()[0], rest.first(numbers)));
+    rest = rest.subspan(numbers);
+  }
   const std::span<float> prediction(outputs_.data(), plan_.latent_count);
   if (plan_.two_rows) {
     // Classifier-free guidance (Ho and Salimans, 2022): away from the unconditional prediction.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -40,8 +41,11 @@ class PictureTrack {
   };
   /// Takes what all steps are told, and where they start. Before the first step. `start` outlives the track.
   void Begin(const Conditions& conditions, const Start& start);
-  /// Makes the next stage ready: a step, or the decoding once all steps are taken.
-  Result<StageItem*> NextStage();
+  /// Makes the next stage ready: the items of a step, or the decoding once all steps are taken. Valid until
+  /// the next call. With guidance a step is two items, which may share a run or use two slots.
+  Result<std::span<StageItem* const>> NextStage();
+  /// True when this was the last item of a step to end: then FinishStep() is due. On any thread.
+  [[nodiscard]] bool StepItemEnded() { return step_items_left_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
   /// Takes the outputs of the step that has ended, and the steps after it that need no run of the network.
   Result<void> FinishStep();
   /// Takes the picture from the decoding that has ended.
@@ -52,7 +56,9 @@ class PictureTrack {
   /// The sample of the preview that has ended, and its number from 0.
   std::pair<std::size_t, tensor::Tensor> FinishPreview();
 
-  [[nodiscard]] StageItem& step_item() { return step_; }
+  [[nodiscard]] bool IsStep(const StageItem& item) const { return &item == &step_ || &item == &second_; }
+  /// All that may be under way.
+  [[nodiscard]] std::array<StageItem*, 4> items() { return {&step_, &second_, &decode_, &preview_item_}; }
   [[nodiscard]] StageItem& decode_item() { return decode_; }
   [[nodiscard]] StageItem& preview_item() { return preview_item_; }
   [[nodiscard]] std::size_t steps_taken() const { return sampler_->step_index(); }
@@ -67,10 +73,12 @@ class PictureTrack {
  private:
   PictureTrack(const Pipeline& pipeline, const ImagePlan& plan, std::uint64_t seed, StageOwner& owner);
   Result<void> PrepareStep();
+  void Describe(StageItem& item, const Conditions& conditions, std::int64_t row);
+  [[nodiscard]] std::span<StageItem* const> StepItems() const;
   /// One step by the network's prediction for it.
   void TakeStep(std::span<const float> prediction);
   Result<void> PrepareDecoding(StageItem& item);
-  void SetTimestep();
+  void SetTimestep(StageItem& item);
   void DrawNoise(NormalType type);
   [[nodiscard]] bool NeedsPictureLatents() const;
   /// Latents of a picture of the request: one draw of its distribution, scaled.
@@ -84,6 +92,7 @@ class PictureTrack {
   const ImagePlan& plan_;
   const std::uint64_t seed_;
   const std::int64_t rows_;  // Of a step: 1, or 2 with guidance.
+  const bool split_;  // Two rows as two items; networks without a free batch dimension take both at once.
   TorchRandom random_;
   std::unique_ptr<Sampler> sampler_;
   std::vector<float> latents_;
@@ -98,10 +107,14 @@ class PictureTrack {
   StepCache cache_;
   std::size_t steps_before_ = 0;  // Taken before the last run of the network.
   tensor::DType sample_type_ = tensor::DType::kFp32;
-  StageItem step_;
+  StageItem step_;    // Of all rows, or of the unconditional one,
+  StageItem second_;  // and this of the conditional one.
   StageItem decode_;
   StageItem preview_item_;
-  std::size_t preview_ = 0;               // The number of the one under way.
+  std::array<StageItem*, 2> step_items_{&step_, &second_};
+  StageItem* decode_items_ = &decode_;
+  std::atomic<std::size_t> step_items_left_ = 0;  // Hands the items' outputs to whoever ends the step.
+  std::size_t preview_ = 0;                       // The number of the one under way.
   std::atomic<bool> previewing_ = false;  // Hands preview_ and preview_item_ from steps to the preview's end.
   std::optional<tensor::Tensor> sample_;
 };

@@ -15,7 +15,7 @@ BatchFormer::BatchFormer(const Scheduler::Options& options, Backlog& backlog)
 
 void BatchFormer::Form(Subqueue& lead, TimePoint now, bool tight, const DeadlineLine::Device& device,
                        std::vector<WorkItem*>& items, std::vector<Running::Rider>& riders,
-                       std::vector<WorkItem*>& hopeless) {
+                       std::vector<WorkItem*>& hopeless, std::uint32_t idle) {
   Lane& lane = *lead.lane;
   lane_ = &lane;
   model_ = lane.model_class->model;
@@ -27,6 +27,7 @@ void BatchFormer::Form(Subqueue& lead, TimePoint now, bool tight, const Deadline
   rows_ = 0;
   max_rows_ = model_->options.max_batch_rows;
   if (!fifo_) max_rows_ = std::max(fit_->BestRows(max_rows_), lead.items.top()->rows);
+  if (idle > 0 && !fifo_) max_rows_ = std::max(PartOf(lane.rows, idle), lead.items.top()->rows);
   lead_weight_ = lead.leaf->node->weight;
   longest_run_ = Duration::max();
   full_ = false;
@@ -44,6 +45,13 @@ void BatchFormer::Form(Subqueue& lead, TimePoint now, bool tight, const Deadline
     if (!fifo_) FillFromLowerClasses(row_cost);
   }
   Finish(riders);
+}
+
+std::uint32_t BatchFormer::PartOf(std::uint32_t rows, std::uint32_t idle) const {
+  const std::uint32_t whole = std::min(rows, max_rows_);
+  const std::uint32_t part = std::min(whole, rows / (idle + 1) + (rows % (idle + 1) > 0 ? 1 : 0));
+  const auto longer = static_cast<double>(fit_->Expected(whole).count());
+  return longer > kWorthSpreading * static_cast<double>(fit_->Expected(part).count()) ? part : max_rows_;
 }
 
 void BatchFormer::AddCandidate(Subqueue& subqueue, double row_cost) {

@@ -19,20 +19,24 @@ namespace mezzo::sched::internal {
 /// Items of less urgent classes ride along where they hardly cost anything: as long as the predicted run
 /// stays within kStretch of what it is without them. So urgent work never waits for what is not, and a device
 /// that has room for more rows does not leave it empty.
+/// While other slots are idle and nothing else waits, a batch takes only its part of the rows and leaves the
+/// rest to them, if that ends the run clearly sooner: on processors, where rows cost in proportion, and not
+/// on devices on which a further row is nearly free.
 class BatchFormer {
  public:
   static constexpr double kStretch = 1.1;
+  static constexpr double kWorthSpreading = 1.3;  ///< How much longer the whole batch must run.
 
   BatchFormer(const Scheduler::Options& options, Backlog& backlog);
 
   /// Fills `items`, and `riders` with what each flow has in it, from the lane of `lead`, which gives the
   /// first item. Items found to be hopeless are unlinked into `hopeless`. `tight` says that a full batch
   /// could make other items late; then each further one is weighed against them, on `device` as it is when
-  /// the first item alone runs. Leaves `items` empty when every item of `lead` was hopeless. `lead` may be
-  /// released.
+  /// the first item alone runs. `idle` is the number of further slots that could run the model now. Leaves
+  /// `items` empty when every item of `lead` was hopeless. `lead` may be released.
   void Form(Subqueue& lead, TimePoint now, bool tight, const DeadlineLine::Device& device,
             std::vector<WorkItem*>& items, std::vector<Running::Rider>& riders,
-            std::vector<WorkItem*>& hopeless);
+            std::vector<WorkItem*>& hopeless, std::uint32_t idle);
 
  private:
   /// A flow that may have a part in the batch.
@@ -47,6 +51,8 @@ class BatchFormer {
   [[nodiscard]] bool MayGrow(std::uint32_t rows, TimePoint deadline) const;
   [[nodiscard]] bool HurtsOthers(const WorkItem& item) const;
   [[nodiscard]] std::uint32_t MostRows(const Subqueue& rider) const;
+  /// What this batch should take of `rows` waiting ones.
+  [[nodiscard]] std::uint32_t PartOf(std::uint32_t rows, std::uint32_t idle) const;
   void AddCandidate(Subqueue& subqueue, double row_cost);
   /// Makes candidates of the flows that wait in `lane`.
   void Gather(Lane& lane, double row_cost);

@@ -496,7 +496,7 @@ Dispatched Scheduler::Core::Dispatch(TimePoint now, Batch& out, Duration longest
     run.items.clear();
     run.riders.clear();
     hopeless_.clear();
-    former_.Form(*lead, now, tight, device, run.items, run.riders, hopeless_);
+    former_.Form(*lead, now, tight, device, run.items, run.riders, hopeless_, IdleBeside(*lead));
     for (WorkItem* item : hopeless_) Refuse(*item, Refusal::kDeadlineExpired);
     if (run.items.empty()) {
       run_pool_.Give(&run);
@@ -506,6 +506,14 @@ Dispatched Scheduler::Core::Dispatch(TimePoint now, Batch& out, Duration longest
     return Dispatched::kBatch;
   }
   return Dispatched::kNothing;
+}
+
+std::uint32_t Scheduler::Core::IdleBeside(const Subqueue& lead) const {
+  // A row is an item or a part of one: when there are fewer rows than items, others wait as well.
+  if (lead.lane->rows < backlog_.size()) return 0;
+  const Model& model = *lead.leaf->model_class->model;
+  const std::uint32_t instances = model.options.max_concurrent - model.stats.running_batches;
+  return std::min(free_slots(), instances) - 1;
 }
 
 DeadlineLine::Device Scheduler::Core::DeviceAt(TimePoint now, bool cautious) const {

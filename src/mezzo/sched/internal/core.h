@@ -79,6 +79,8 @@ class Scheduler::Core {
   void RefuseHopeless(TimePoint now);
   void RefuseQueueOf(internal::Model& model, Refusal reason, std::vector<RefusedItem>& out);
 
+  /// Slots that could run the model of `lead` beside the batch to be formed, if nothing else waits for them.
+  [[nodiscard]] std::uint32_t IdleBeside(const internal::Subqueue& lead) const;
   [[nodiscard]] internal::DeadlineLine::Device DeviceAt(TimePoint now, bool cautious) const;
   /// Device time that can go before the queued items with deadlines, other than the first of `lead`.
   [[nodiscard]] double SlackBeside(const internal::Subqueue& lead,
