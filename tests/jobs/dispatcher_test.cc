@@ -184,6 +184,7 @@ TEST_P(DispatcherTest, AnUrgentJobGoesBeforeWhatWasLeasedAhead) {
   });
   Dispatcher::Options options;
   options.slots = 1;
+  options.express = 0;
   options.prefetch = 3;
   const auto host = Host(handler, options);
   NewJob free = New();
@@ -206,6 +207,42 @@ TEST_P(DispatcherTest, AnUrgentJobGoesBeforeWhatWasLeasedAhead) {
     return order.size() == 4;
   }));
   EXPECT_THAT(order, ElementsAre("free", "paid", "free", "free"));
+}
+
+TEST_P(DispatcherTest, PaidJobsHaveSlotsThatOthersCanNotTake) {
+  Mutex mu;
+  std::multiset<std::string> running;
+  FakeHandler handler([&](JobRun& run) -> Result<std::string> {
+    {
+      MutexLock lock(mu);
+      running.insert(run.job().model);
+    }
+    return UntilCancelled(run);
+  });
+  Dispatcher::Options options;
+  options.slots = 2;
+  options.express = 2;
+  const auto host = Host(handler, options);
+  const auto add = [this](Tier tier, const std::string& name, int count) {
+    NewJob job = New();
+    job.tier = tier;
+    job.model = name;
+    for (int i = 0; i < count; ++i) Add(job);
+  };
+  const auto runs = [&](const std::string& name) {
+    MutexLock lock(mu);
+    return running.count(name);
+  };
+  add(Tier::kFree, "free", 8);
+  ASSERT_TRUE(Within(seconds(10), [&] { return runs("free") == 2; }));
+
+  add(Tier::kPaid, "paid", 3);
+
+  ASSERT_TRUE(Within(seconds(10), [&] { return runs("paid") == 2; }));
+  std::this_thread::sleep_for(milliseconds(200));
+  EXPECT_EQ(runs("paid"), 2U) << "as many as there are express slots";
+  EXPECT_EQ(runs("free"), 2U);
+  EXPECT_EQ(host->running(), 4U);
 }
 
 TEST_P(DispatcherTest, ManyHostsRunEveryJobOnce) {

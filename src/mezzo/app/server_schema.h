@@ -214,7 +214,9 @@ struct Schema<app::JobsConfig> {
     using C = app::JobsConfig;
     return std::tuple{
         Field("enabled", &C::enabled, "Keep a durable queue of jobs and serve /v1/jobs."),
-        Field("slots", &C::slots, "Jobs that run on this host at once; each has a thread.", Range(1, 256)),
+        Field("slots", &C::slots,
+              "Jobs that run on this host at once, beside two more of tier paid; each has a thread.",
+              Range(1, 256)),
         Field("max_queued", &C::max_queued, "Waiting jobs of one tier; more are refused with 429.",
               Range(1, 100'000'000)),
         Field("lease", &C::lease,

@@ -14,6 +14,7 @@ using internal::ActiveRun;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr Duration kStoreTimeout = std::chrono::seconds(5);
+constexpr std::int64_t kFirstLane = static_cast<std::int64_t>(Tier::kPaid);
 constexpr Duration kPauseAfterFailure = std::chrono::milliseconds(500);
 
 }  // namespace
@@ -35,7 +36,8 @@ void Dispatcher::Start() {
                                             [this](std::string_view payload) { CancelByPayload(payload); }));
   claim_thread_ = std::thread([this] { ClaimLoop(); });
   threads_.emplace_back([this] { KeeperLoop(); });
-  for (std::size_t i = 0; i < options_.slots; ++i) threads_.emplace_back([this] { SlotLoop(); });
+  for (std::size_t i = 0; i < options_.slots + options_.express; ++i)
+    threads_.emplace_back([this] { SlotLoop(); });
 }
 
 void Dispatcher::Poke() {
@@ -52,38 +54,49 @@ std::size_t Dispatcher::running() const {
 // --- Leasing
 // ---------------------------------------------------------------------------------------------------------
 
-std::size_t Dispatcher::Room() const {
+Dispatcher::Room Dispatcher::RoomNow() const {
+  // What runs in the express slots leaves the others theirs.
+  const std::size_t express = std::min(busy_urgent_ + waiting_urgent_, options_.express);
   const std::size_t most = options_.slots * (1 + options_.prefetch);
-  const std::size_t here = waiting_.size() + busy_;
+  const std::size_t here = waiting_.size() + busy_ - express;
   // A run whose end is being written holds no slot: claims and ends overlap. As many such, and no more.
-  if (here >= most || active_.size() >= 2 * most) return 0;
-  const std::size_t room = std::min(most - here, 2 * most - active_.size());
+  if (active_.size() >= 2 * most + options_.express) return {};
+  if (here >= most) return {.jobs = options_.express - express, .first_lane_only = true};
+  const std::size_t room = std::min(most - here, 2 * most + options_.express - active_.size());
   // Not one by one while every slot has work and nothing is new: a claim costs the database about as much for
   // one as for many.
   const bool idle = waiting_.empty() && busy_ < options_.slots;
-  return idle || poked_ || 2 * room >= options_.slots * options_.prefetch ? room : 0;
+  if (idle || poked_ || 2 * room >= options_.slots * options_.prefetch) return {.jobs = room};
+  return {};
+}
+
+bool Dispatcher::MayStart() const {
+  if (waiting_.empty()) return false;
+  const std::size_t others = busy_ - std::min(busy_urgent_, options_.express);
+  return waiting_.front()->job().lane <= kFirstLane || others < options_.slots;
 }
 
 void Dispatcher::ClaimLoop() {
   runtime::SetThreadName("job-claim");
   auto next = SteadyClock::now();
   while (true) {
-    std::size_t room = 0;
+    Room room;
     {
       MutexLock lock(mu_);
-      while (claiming_ && (Room() == 0 || (!poked_ && SteadyClock::now() < next))) {
-        if (Room() == 0) {
+      while (claiming_ && (RoomNow().jobs == 0 || (!poked_ && SteadyClock::now() < next))) {
+        if (RoomNow().jobs == 0) {
           claim_.Wait(mu_);
         } else {
           claim_.WaitUntil(mu_, next);
         }
       }
       if (!claiming_) return;
-      room = Room();
+      room = RoomNow();
       poked_ = false;
     }
     JobStore::ClaimRequest request{
-        .host = host_, .limit = room, .only_host = options_.warm_models == nullptr};
+        .host = host_, .limit = room.jobs, .only_host = options_.warm_models == nullptr};
+    if (room.first_lane_only) request.last_lane = kFirstLane;
     if (options_.warm_models) request.warm_models = options_.warm_models();
     auto jobs = ports_.store.Claim(request, ports_.clock.Now() + kStoreTimeout);
     if (!jobs.ok()) {
@@ -93,7 +106,7 @@ void Dispatcher::ClaimLoop() {
       continue;
     }
     // A full hand means that there is more.
-    next = jobs->size() == room ? SteadyClock::now() : SteadyClock::now() + options_.poll;
+    next = jobs->size() == room.jobs ? SteadyClock::now() : SteadyClock::now() + options_.poll;
     ports_.metrics.claimed.Add(jobs->size());
     Take(std::move(*jobs));
   }
@@ -106,6 +119,7 @@ void Dispatcher::Take(std::vector<LeasedJob> jobs) {
     auto run = std::make_shared<ActiveRun>(std::move(job), ports_.store, ports_.clock);
     if (cancelled) run->Tell(ActiveRun::Stop::kCancelled);
     active_[run->job().fence.id.str()] = run;
+    if (run->job().lane <= kFirstLane) ++waiting_urgent_;
     // Before what was leased ahead of it and is less urgent.
     const auto before = [](std::int64_t lane, const Run& other) { return lane < other->job().lane; };
     waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), run->job().lane, before),
@@ -119,7 +133,7 @@ void Dispatcher::Take(std::vector<LeasedJob> jobs) {
 // ---------------------------------------------------------------------------------------------------------
 
 void Dispatcher::WakeSlot() {
-  if (waking_ || resting_ == 0 || waiting_.empty()) return;
+  if (waking_ || resting_ == 0 || !MayStart()) return;
   waking_ = true;
   work_.NotifyOne();
 }
@@ -130,16 +144,20 @@ void Dispatcher::SlotLoop() {
     Run run;
     {
       MutexLock lock(mu_);
-      while (waiting_.empty() && !stopping_) {
+      while (!MayStart() && !stopping_) {
         ++resting_;
         work_.Wait(mu_);
         --resting_;
         waking_ = false;
       }
-      if (waiting_.empty()) return;
+      if (!MayStart()) return;
       run = std::move(waiting_.front());
       waiting_.pop_front();
       ++busy_;
+      if (run->job().lane <= kFirstLane) {
+        ++busy_urgent_;
+        --waiting_urgent_;
+      }
       WakeSlot();
       ports_.metrics.running.Set(static_cast<double>(busy_));
       ports_.metrics.prefetched.Set(static_cast<double>(waiting_.size()));
@@ -147,9 +165,14 @@ void Dispatcher::SlotLoop() {
     Execute(run);
     MutexLock lock(mu_);
     --busy_;
+    if (run->job().lane <= kFirstLane) {
+      --busy_urgent_;
+      // The next such one need not wait for a slot that all may take.
+      if (RoomNow().first_lane_only) poked_ = true;
+    }
     ports_.metrics.running.Set(static_cast<double>(busy_));
     idle_.NotifyAll();
-    if (Room() > 0) claim_.NotifyOne();
+    if (RoomNow().jobs > 0) claim_.NotifyOne();
   }
 }
 
@@ -179,7 +202,7 @@ void Dispatcher::Ended(const RunEnd& end, bool held) {
   const auto found = active_.find(end.fence.id.str());
   // The job may be here again already, in a later attempt.
   if (found != active_.end() && found->second->job().fence.attempt == end.fence.attempt) active_.erase(found);
-  if (Room() > 0) claim_.NotifyOne();
+  if (RoomNow().jobs > 0) claim_.NotifyOne();
 }
 
 // --- Keeping leases
@@ -288,6 +311,7 @@ void Dispatcher::Stop(Duration grace) {
   {
     MutexLock lock(mu_);
     unstarted.swap(waiting_);
+    waiting_urgent_ = 0;
   }
   for (const Run& run : unstarted) ends_.Add({.fence = run->job().fence, .kind = RunEnd::Kind::kReleased});
   const auto limit = SteadyClock::now() + grace;

@@ -28,6 +28,9 @@ class ActiveRun;
 /// This host's part of the queue: leases jobs while it has free slots, runs them, keeps their leases, and
 /// does what time asks for (JobStore::Sweep).
 ///
+/// Slots that all run long, less urgent jobs would make an urgent one wait for minutes: some are kept for the
+/// first lane.
+///
 /// Threads of its own: one per slot, which its handler may block; one that claims, woken by notifications;
 /// one that renews leases every third of a lease and sweeps, and does nothing else, so that no computation
 /// can make a lease run out; one that writes ends. A run whose lease can't be renewed is cancelled when it
@@ -36,6 +39,7 @@ class Dispatcher {
  public:
   struct Options {
     std::size_t slots = 8;
+    std::size_t express = 2;                  ///< Further slots, for jobs of the first lane alone.
     std::size_t prefetch = 1;                 ///< Leased ahead, per slot.
     Duration poll = std::chrono::seconds(1);  ///< Looks for jobs without being told.
     Duration sweep = std::chrono::seconds(1);
@@ -74,8 +78,14 @@ class Dispatcher {
   void ClaimLoop() EXCLUDES(mu_);
   void SlotLoop() EXCLUDES(mu_);
   void KeeperLoop() EXCLUDES(mu_);
-  /// How many to claim now.
-  [[nodiscard]] std::size_t Room() const REQUIRES(mu_);
+  /// How many to claim now, and from which lanes.
+  struct Room {
+    std::size_t jobs = 0;
+    bool first_lane_only = false;
+  };
+  [[nodiscard]] Room RoomNow() const REQUIRES(mu_);
+  /// Whether a slot may take the job that waits in front.
+  [[nodiscard]] bool MayStart() const REQUIRES(mu_);
   /// Wakes one more slot when there is work for it and none is waking: each that has woken wakes the next, so
   /// that short jobs are not handed around among many threads.
   void WakeSlot() REQUIRES(mu_);
@@ -100,8 +110,10 @@ class Dispatcher {
   std::map<std::string, Run> active_ GUARDED_BY(mu_);  // By job: leased and not yet written as ended.
   std::deque<Run> waiting_ GUARDED_BY(mu_);            // By lane, then as they came.
   std::size_t busy_ GUARDED_BY(mu_) = 0;
-  std::size_t resting_ GUARDED_BY(mu_) = 0;  // Slots that wait for work_.
-  bool waking_ GUARDED_BY(mu_) = false;      // One of them was told, and is not there yet.
+  std::size_t busy_urgent_ GUARDED_BY(mu_) = 0;     // Of them, runs of the first lane,
+  std::size_t waiting_urgent_ GUARDED_BY(mu_) = 0;  // and of waiting_.
+  std::size_t resting_ GUARDED_BY(mu_) = 0;         // Slots that wait for work_.
+  bool waking_ GUARDED_BY(mu_) = false;             // One of them was told, and is not there yet.
   bool poked_ GUARDED_BY(mu_) = false;
   bool claiming_ GUARDED_BY(mu_) = true;
   bool stopping_ GUARDED_BY(mu_) = false;

@@ -215,9 +215,10 @@ Result<std::vector<Result<JobStore::Submitted>>> JobStore::Enqueue(std::span<con
 namespace {
 
 constexpr std::string_view kNextIds =
-    "SELECT id FROM jobs WHERE state = 'queued' ORDER BY lane, start_tag, id LIMIT $4";
+    "SELECT id FROM jobs WHERE state = 'queued' AND lane <= $5 ORDER BY lane, start_tag, id LIMIT $4";
 constexpr std::string_view kHead =
-    "SELECT id, model, queued_us FROM jobs WHERE state = 'queued' ORDER BY lane, start_tag, id LIMIT $1";
+    "SELECT id, model, queued_us FROM jobs WHERE state = 'queued' AND lane <= $2 "
+    "ORDER BY lane, start_tag, id LIMIT $1";
 constexpr std::string_view kMoveClock =
     "INSERT INTO job_lanes (lane, tenant, tag) VALUES ($1, '', $2) "
     "ON CONFLICT (lane, tenant) DO UPDATE SET tag = excluded.tag WHERE job_lanes.tag < excluded.tag";
@@ -306,9 +307,11 @@ Result<std::vector<LeasedJob>> JobStore::Claim(const ClaimRequest& request, Time
     SqlRows rows;
     if (request.only_host) {
       params.emplace_back(static_cast<std::int64_t>(request.limit));
+      params.emplace_back(request.last_lane);
       MEZZO_TRY(rows, session.Run(ClaimNext(db_.dialect()), std::move(params)));
     } else {
-      MEZZO_TRY(const SqlRows head, session.Run(kHead, {static_cast<std::int64_t>(request.limit * kWindow)}));
+      MEZZO_TRY(const SqlRows head,
+                session.Run(kHead, {static_cast<std::int64_t>(request.limit * kWindow), request.last_lane}));
       std::vector<std::string> ids = Choose(head, request, now);
       if (ids.empty()) return {};
       params.emplace_back(std::move(ids));

@@ -67,6 +67,7 @@ class JobStore {
     /// Options::patience.
     std::vector<std::string> warm_models;
     bool only_host = false;  ///< Nobody else would take them: no patience.
+    std::int64_t last_lane = static_cast<std::int64_t>(Tier::kFree);  ///< The least urgent one to take from.
   };
   /// Leases up to `limit` jobs, the next by lane and fair order, each with a new attempt.
   Result<std::vector<LeasedJob>> Claim(const ClaimRequest& request, TimePoint deadline);
