@@ -78,7 +78,11 @@ class MinioServer {
     pid_ = -1;
   }
   /// Connections are accepted by the kernel, but nothing answers until Resume().
-  void Pause() const { ::kill(pid_, SIGSTOP); }
+  void Pause() const {
+    ::kill(pid_, SIGSTOP);
+    siginfo_t info{};
+    ::waitid(P_PID, static_cast<id_t>(pid_), &info, WSTOPPED);  // Until all its threads stand.
+  }
   void Resume() const { ::kill(pid_, SIGCONT); }
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
