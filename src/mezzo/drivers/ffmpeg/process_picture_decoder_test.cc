@@ -23,6 +23,13 @@ constexpr PictureFormat kFormats[] = {PictureFormat::kPng, PictureFormat::kJpeg,
 
 class UntrustedPictureTest : public ::testing::Test {
  protected:
+  void SetUp() override {
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+    GTEST_SKIP() << "ThreadSanitizer writes a file when the child starts, which the child may not";
+#endif
+#endif
+  }
   static ProcessPictureDecoder::Options OptionsOf(std::vector<std::string> command = {MEZZO_PICTURE_CHILD}) {
     ProcessPictureDecoder::Options options;
     options.command = std::move(command);

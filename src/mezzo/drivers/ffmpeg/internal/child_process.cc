@@ -149,11 +149,7 @@ Result<ChildEnd> RunChild(const ChildProcess& child, TimePoint deadline, const C
   theirs = Fd();  // So that its end is our end of file.
   Limit(pid, RLIMIT_AS, child.max_memory);
   Limit(pid, RLIMIT_CPU, child.max_cpu_seconds);
-#if defined(__has_feature)
-#if !__has_feature(thread_sanitizer)  // Its start writes a file.
   Limit(pid, RLIMIT_FSIZE, child.max_file);
-#endif
-#endif
   Limit(pid, RLIMIT_CORE, 0);
   ChildEnd end;
   MEZZO_TRY(end.output, ReadAll(child, output.get(), deadline, clock));
