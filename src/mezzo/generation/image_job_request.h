@@ -34,8 +34,7 @@ struct ImageJobRequest {
 /// Reads {"model", "version", "input": {"prompt", "negative_prompt", "n", "size", "steps", "guidance",
 /// "seed", "sampler", "eta", "strength", "image", "mask", "output_format", "quality",
 /// "partial_images"}}. `image` and `mask` are {"artifact": key} of the tenant's own, {"url": address} or
-/// {"base64": file};
-/// "model" may stand in the input instead.
+/// {"base64": file}; "model" may stand in the input instead.
 ///
 /// Fails with kInvalidArgument "image_request", naming the member, its value and what it has to be; unknown
 /// members are errors.

@@ -21,15 +21,7 @@ constexpr std::array<Route, 2> kRoutes = {
     Route{net::Method::kHead, "/v1/artifacts/*/*/#/*", std::nullopt, kIgnoredBody, 0}};
 
 net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& match) {
-  if (!match.path_known) {
-    return ProblemResponse(NotFound("unknown_url", "there is no " + std::string(request.method_text()) + " " +
-                                                       Printable(request.path())));
-  }
-  constexpr int kMethodNotAllowed = 405;
-  net::HttpResponse response = ProblemResponse(
-      kMethodNotAllowed, InvalidArgument("method_not_supported", "artifacts are read by GET and HEAD"));
-  response.headers.emplace_back("Allow", AllowedMethods(kRoutes, request.path()));
-  return response;
+  return NoRouteProblem(kRoutes, request, match, "artifacts are read by GET and HEAD");
 }
 
 }  // namespace

@@ -28,15 +28,10 @@ constexpr std::array<Route, 8> kRoutes = {
     Route{net::Method::kPost, "/v1/jobs/*/shots/#/redo", tenancy::Scope::kInfer, kRedoBody, kRedo}};
 
 net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& match) {
-  const std::string what = std::string(request.method_text()) + " " + Printable(request.path());
-  if (!match.path_known) return ProblemResponse(NotFound("unknown_url", "there is no " + what));
-  constexpr int kMethodNotAllowed = 405;
-  const std::string allowed = AllowedMethods(kRoutes, request.path());
-  net::HttpResponse response = ProblemResponse(
-      kMethodNotAllowed,
-      InvalidArgument("method_not_supported", "there is no " + what + "; the path serves " + allowed));
-  response.headers.emplace_back("Allow", allowed);
-  return response;
+  return NoRouteProblem(kRoutes, request, match,
+                        "there is no " + std::string(request.method_text()) + " " +
+                            Printable(request.path()) + "; the path serves " +
+                            AllowedMethods(kRoutes, request.path()));
 }
 
 /// A version of a job's row as one server-sent event; its id is the version, by which a stream is resumed.

@@ -1,9 +1,12 @@
 #include "mezzo/api/platform/problem.h"
 
+#include <utility>
+
 #include <nlohmann/json.hpp>
 
 #include "mezzo/api/http_error.h"
 #include "mezzo/api/status_table.h"
+#include "mezzo/base/strings.h"
 
 namespace mezzo::api::platform {
 namespace {
@@ -31,6 +34,19 @@ net::HttpResponse ProblemResponse(int status, const Error& error) {
   response.status = status;
   response.content_type = "application/problem+json";
   response.text = problem.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return response;
+}
+
+net::HttpResponse NoRouteProblem(std::span<const Route> table, const net::HttpRequest& request,
+                                 const RouteMatch& match, std::string wrong_method) {
+  if (!match.path_known) {
+    return ProblemResponse(NotFound("unknown_url", "there is no " + std::string(request.method_text()) + " " +
+                                                       Printable(request.path())));
+  }
+  constexpr int kMethodNotAllowed = 405;
+  net::HttpResponse response =
+      ProblemResponse(kMethodNotAllowed, InvalidArgument("method_not_supported", std::move(wrong_method)));
+  response.headers.emplace_back("Allow", AllowedMethods(table, request.path()));
   return response;
 }
 

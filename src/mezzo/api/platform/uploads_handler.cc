@@ -47,13 +47,7 @@ Result<FileType> TypeOf(const net::HttpRequest& head) {
 }
 
 net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& match) {
-  const std::string what = std::string(request.method_text()) + " " + Printable(request.path());
-  if (!match.path_known) return ProblemResponse(NotFound("unknown_url", "there is no " + what));
-  constexpr int kMethodNotAllowed = 405;
-  net::HttpResponse response = ProblemResponse(
-      kMethodNotAllowed, InvalidArgument("method_not_supported", "files are uploaded by POST"));
-  response.headers.emplace_back("Allow", AllowedMethods(kRoutes, request.path()));
-  return response;
+  return NoRouteProblem(kRoutes, request, match, "files are uploaded by POST");
 }
 
 }  // namespace

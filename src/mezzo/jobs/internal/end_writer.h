@@ -13,8 +13,8 @@
 namespace mezzo::jobs::internal {
 
 /// Writes the ends of runs, all that have come while the last were written in one transaction. While the
-/// database does not answer they are kept and tried again: their number is bounded by that of the runs whose
-/// ends are not written, because a run gives its place back only then. Thread-safe.
+/// database does not answer they are kept and tried again: the dispatcher claims no more once about as many
+/// ends wait here as it leases jobs for its slots. Thread-safe.
 class EndWriter {
  public:
   using OnWritten = std::function<void(const RunEnd& end, bool held)>;
