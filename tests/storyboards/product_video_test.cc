@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/base/sanitizers.h"
 #include "mezzo/drivers/ffmpeg/ass_text_renderer.h"
 #include "mezzo/drivers/ffmpeg/espeak_speech_synthesizer.h"
 #include "mezzo/drivers/ffmpeg/ffmpeg_sound_decoder.h"
@@ -85,12 +86,10 @@ class DrawingPainter final : public ShotPainter {
 class ProductVideoTest : public ::testing::Test {
  protected:
   void SetUp() override {
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-    GTEST_SKIP()
-        << "ThreadSanitizer writes a file when the child that decodes the logo starts, which it may not";
-#endif
-#endif
+    if constexpr (kThreadSanitizer) {
+      GTEST_SKIP()
+          << "ThreadSanitizer writes a file when the child that decodes the logo starts, which it may not";
+    }
   }
   ProductVideoTest() {
     std::ifstream file(MEZZO_SOURCE_DIR "/examples/storyboards/product.json");

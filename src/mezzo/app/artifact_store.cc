@@ -14,6 +14,7 @@
 #include "mezzo/base/uuid.h"
 #include "mezzo/drivers/localfs/local_blob_store.h"
 #include "mezzo/drivers/s3/s3_blob_store.h"
+#include "mezzo/net/http_client.h"
 #include "mezzo/runtime/loop.h"
 
 namespace mezzo::app {
@@ -80,7 +81,7 @@ UrlSigner::Secret Named(const std::string& secret) {
 
 Result<std::unique_ptr<UrlSigner>> MakeSigner(const ArtifactsConfig& config, const std::string& data_dir) {
   const std::string& url = config.public_url;
-  if (!url.empty() && ((!url.starts_with("https://") && !url.starts_with("http://")) || url.ends_with('/'))) {
+  if (!url.empty() && (!net::IsHttpUrl(url) || url.ends_with('/'))) {
     return InvalidArgument(
         "config_invalid_value",
         "artifacts.public_url must begin with https:// or http:// and not end with '/', got '" +

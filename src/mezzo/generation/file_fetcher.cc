@@ -39,9 +39,7 @@ bool MayPass(int status) { return status == 408 || status == 429 || status >= 50
 FileFetcher::FileFetcher(Options options, const Clock& clock)
     : options_(std::move(options)), clock_(clock), client_(ClientOptions(options_), clock) {}
 
-bool FileFetcher::IsUrl(std::string_view reference) {
-  return reference.starts_with("https://") || reference.starts_with("http://");
-}
+bool FileFetcher::IsUrl(std::string_view reference) { return net::IsHttpUrl(reference); }
 
 Result<std::string> FileFetcher::Fetch(const runtime::Context& ctx, const std::string& url,
                                        ByteCount max_bytes) {

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/base/sanitizers.h"
 #include "mezzo/generation/testing/storyboard_fakes.h"
 #include "mezzo/storage/blob_io.h"
 #include "mezzo/storage/testing/faulty_blob_store.h"
@@ -201,18 +202,8 @@ std::set<std::size_t> ShotsIn(const std::vector<std::string>& keys) {
   return out;
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define MEZZO_RUNS_SLOWLY
-#endif
-#endif
-
 TEST_F(StoryboardJobsTest, AfterAKillAtAnyCallOfTheStoreNoFinishedShotIsPaintedAgain) {
-#if defined(MEZZO_RUNS_SLOWLY)
-  constexpr std::size_t kStride = 5;  // Every call without a sanitizer.
-#else
-  constexpr std::size_t kStride = 1;
-#endif
+  constexpr std::size_t kStride = kSanitized ? 5 : 1;  // Every call without a sanitizer.
   using When = storage::testing::BlobFaults::When;
   for (const When when : {When::kBefore, When::kAfter}) {
     std::size_t n = 1;

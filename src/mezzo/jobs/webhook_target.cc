@@ -6,6 +6,7 @@
 
 #include "mezzo/base/strings.h"
 #include "mezzo/jobs/webhook_signer.h"
+#include "mezzo/net/http_client.h"
 
 namespace mezzo::jobs {
 namespace {
@@ -27,7 +28,7 @@ Result<void> CheckWebhookTarget(const WebhookTarget& target) {
   if (target.secret.size() > kMaxSecret) return TooLong("webhook.secret", target.secret.size(), kMaxSecret);
   if (target.secret.empty()) return Bad("'webhook.secret' is missing: whsec_ and 24 to 64 bytes in base64");
   MEZZO_TRY_VOID(WebhookSigner::Create(std::array{target.secret}));
-  if (!target.url.starts_with("https://") && !target.url.starts_with("http://")) {
+  if (!net::IsHttpUrl(target.url)) {
     return Bad("'webhook.url' must begin with https:// or http://, got '" + Printable(target.url) + "'");
   }
   return {};

@@ -115,11 +115,20 @@ std::string_view MediaType(PictureFormat format) {
   return {};
 }
 
+std::optional<PictureFormat> FormatOf(BytesView bytes) {
+  const Reader file(bytes);
+  if (file.StartsWith(0, "\x89PNG\r\n\x1A\n")) return PictureFormat::kPng;
+  if (file.StartsWith(0, "\xFF\xD8\xFF")) return PictureFormat::kJpeg;
+  if (file.StartsWith(0, "RIFF") && file.StartsWith(8, "WEBP")) return PictureFormat::kWebp;
+  return std::nullopt;
+}
+
 Result<PictureHeader> ReadPictureHeader(BytesView bytes) {
   const Reader file(bytes);
-  if (file.StartsWith(0, "\x89PNG\r\n\x1A\n")) return ReadPng(file);
-  if (file.StartsWith(0, "\xFF\xD8\xFF")) return ReadJpeg(file);
-  if (file.StartsWith(0, "RIFF") && file.StartsWith(8, "WEBP")) return ReadWebp(file);
+  const auto format = FormatOf(bytes);
+  if (format == PictureFormat::kPng) return ReadPng(file);
+  if (format == PictureFormat::kJpeg) return ReadJpeg(file);
+  if (format == PictureFormat::kWebp) return ReadWebp(file);
   return Bad("the picture is neither PNG, JPEG nor WebP");
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "mezzo/base/bytes.h"
@@ -13,6 +14,9 @@ enum class PictureFormat : std::uint8_t { kPng, kJpeg, kWebp };
 
 /// "image/png" and so on.
 std::string_view MediaType(PictureFormat format);
+
+/// The format by the file's first bytes; nothing for everything else.
+std::optional<PictureFormat> FormatOf(BytesView file);
 
 /// What a picture file says about itself at its beginning.
 struct PictureHeader {

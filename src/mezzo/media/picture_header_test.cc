@@ -83,5 +83,14 @@ TEST(PictureHeader, AJpegThatEndsInItsSegmentsHasNoSize) {
   EXPECT_EQ(ErrorOf("\xFF\xD8\xFF\xDA\x00\x08\0\0\0\0\0\0\xFF\xC0"s), "the JPEG picture has no frame header");
 }
 
+TEST(FormatOf, LooksAtTheFirstBytes) {
+  EXPECT_EQ(FormatOf(AsBytes(Png("", ""))), PictureFormat::kPng);
+  EXPECT_EQ(FormatOf(AsBytes(Jpeg())), PictureFormat::kJpeg);
+  EXPECT_EQ(FormatOf(AsBytes(Webp("VP8 "))), PictureFormat::kWebp);
+  for (const std::string& other : {"RIFF"s, "RIFF\0\0\0\0WAVE"s, "\x89PNG"s, "<svg/>"s, ""s}) {
+    EXPECT_EQ(FormatOf(AsBytes(other)), std::nullopt) << other;
+  }
+}
+
 }  // namespace
 }  // namespace mezzo::media

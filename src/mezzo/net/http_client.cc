@@ -53,20 +53,24 @@ Result<Slist> MakeHeaders(const ClientRequest& request) {
   const auto append = [&list](const std::string& line) {
     curl_slist* longer = curl_slist_append(list.get(), line.c_str());
     MEZZO_CHECK(longer != nullptr);
-    (void)list.release();
-    list.reset(longer);
+    if (list == nullptr) list.reset(longer);  // Otherwise it is the list's first node still.
   };
   append("Expect:");  // No 100-continue: it costs a round trip, or a second where the peer ignores it.
   for (const auto& [name, value] : request.headers) {
     if (name.empty() || HasLineBreak(name) || HasLineBreak(value) || name.find(':') != std::string::npos) {
       return InvalidArgument("bad_header", "header '" + Printable(name) + "' has a bad name or value");
     }
-    append(value.empty() ? name + ";" : name + ": " + value);
+    std::string line = name;
+    line += value.empty() ? ";" : ": ";
+    line += value;
+    append(line);
   }
   return list;
 }
 
 }  // namespace
+
+bool IsHttpUrl(std::string_view text) { return text.starts_with("https://") || text.starts_with("http://"); }
 
 std::string_view ClientResponse::Header(std::string_view name) const {
   const auto it =

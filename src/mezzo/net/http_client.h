@@ -17,6 +17,9 @@
 
 namespace mezzo::net {
 
+/// Whether `text` begins as an address that HttpClient can ask: http:// or https://, in lower case.
+[[nodiscard]] bool IsHttpUrl(std::string_view text);
+
 /// A request body that is not in memory: the client asks for its pieces in order, and from the start again
 /// when it sends the request once more. One thread at a time.
 class UploadSource {

@@ -82,14 +82,4 @@ std::string ImageJobRequest(const ImageRequest& request, const std::string& pict
   return Json({{"model", request.model}, {"version", ""}, {"input", std::move(input)}}).dump();
 }
 
-std::string_view PictureType(std::string_view file) {
-  if (file.starts_with("\x89PNG\r\n\x1a\n")) return "image/png";
-  if (file.starts_with("\xff\xd8\xff")) return "image/jpeg";
-  constexpr std::size_t kWebpAt = 8;
-  if (file.starts_with("RIFF") && file.size() > kWebpAt && file.substr(kWebpAt).starts_with("WEBP")) {
-    return "image/webp";
-  }
-  return {};
-}
-
 }  // namespace mezzo::api::openai

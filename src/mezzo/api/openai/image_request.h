@@ -40,7 +40,4 @@ Result<ImageRequest> ReadImageRequest(MediaMembers& members, const std::string& 
 /// keys of artifacts, or empty.
 std::string ImageJobRequest(const ImageRequest& request, const std::string& picture, const std::string& mask);
 
-/// "image/png", "image/jpeg" or "image/webp" by the first bytes; empty for everything else.
-std::string_view PictureType(std::string_view file);
-
 }  // namespace mezzo::api::openai

@@ -14,6 +14,7 @@
 #include "mezzo/api/openai/openai_error.h"
 #include "mezzo/api/openai/openai_handler.h"
 #include "mezzo/base/strings.h"
+#include "mezzo/media/picture_header.h"
 
 namespace mezzo::api::openai {
 namespace {
@@ -74,15 +75,16 @@ Result<std::vector<UploadKeeper::Upload>> ImagesHandler::PicturesOf(const std::v
                                                                     MediaMembers& members) const {
   std::vector<UploadKeeper::Upload> uploads;
   const auto take = [&](const net::FormPart& part, const char* member) -> Result<void> {
-    const std::string_view type = PictureType(part.content);
-    if (type.empty()) {
+    const auto format = media::FormatOf(AsBytes(part.content));
+    if (!format) {
       return members.Bad(member, fmt::format("'{}' must be a PNG, JPEG or WebP file", member));
     }
     if (part.content.size() > options_.max_picture) {
       return members.Bad(member, fmt::format("'{}' has {} bytes; the limit is {}", member,
                                              part.content.size(), options_.max_picture));
     }
-    uploads.push_back({.name = member, .content_type = std::string(type), .content = part.content});
+    uploads.push_back(
+        {.name = member, .content_type = std::string(MediaType(*format)), .content = part.content});
     return {};
   };
   const net::FormPart* mask = nullptr;

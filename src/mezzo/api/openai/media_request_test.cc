@@ -49,15 +49,6 @@ TEST(MediaMembers, OfJsonTextsAreNoNumbersUnlessSaid) {
   EXPECT_EQ(*members.IntegerOrText("n", 1, 10), 3U);
 }
 
-TEST(PictureType, LooksAtTheFirstBytes) {
-  EXPECT_EQ(PictureType("\x89PNG\r\n\x1a\n..."), "image/png");
-  EXPECT_EQ(PictureType("\xff\xd8\xff\xe0"), "image/jpeg");
-  EXPECT_EQ(PictureType(std::string_view("RIFF\0\0\0\0WEBPVP8 ", 16)), "image/webp");
-  EXPECT_EQ(PictureType("RIFF"), "");
-  EXPECT_EQ(PictureType("<svg/>"), "");
-  EXPECT_EQ(PictureType(""), "");
-}
-
 TEST(ImageJobRequest, NamesOnlyWhatWasAskedFor) {
   auto members = *MediaMembers::FromJson(R"({"prompt": "a \"cat\"", "size": "auto"})");
   const auto request = ReadImageRequest(members, "emoji");

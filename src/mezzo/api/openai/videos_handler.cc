@@ -13,6 +13,8 @@
 #include "mezzo/api/openai/image_request.h"
 #include "mezzo/api/openai/openai_error.h"
 #include "mezzo/base/strings.h"
+#include "mezzo/media/picture_header.h"
+#include "mezzo/net/http_client.h"
 
 namespace mezzo::api::openai {
 namespace {
@@ -155,7 +157,7 @@ Result<VideoRequest> VideosHandler::Read(Call& call, std::vector<UploadKeeper::U
         return members->Bad("input_reference",
                             "'input_reference' needs 'image_url', an http(s): or data: URL");
       }
-      if (url.starts_with("https://") || url.starts_with("http://")) {
+      if (net::IsHttpUrl(url)) {
         video.reference = url;  // The job fetches it.
         return video;
       }
@@ -165,14 +167,15 @@ Result<VideoRequest> VideosHandler::Read(Call& call, std::vector<UploadKeeper::U
       picture = *decoded;
     }
     if (picture.empty() && file == parts.end()) return video;
-    const std::string_view picture_type = PictureType(picture);
-    if (picture_type.empty())
+    const auto format = media::FormatOf(AsBytes(picture));
+    if (!format)
       return members->Bad("input_reference", "'input_reference' must be a PNG, JPEG or WebP picture");
     if (picture.size() > options_.max_picture) {
       return members->Bad("input_reference", fmt::format("'input_reference' has {} bytes; the limit is {}",
                                                          picture.size(), options_.max_picture));
     }
-    uploads->push_back({.name = "reference", .content_type = std::string(picture_type), .content = picture});
+    uploads->push_back(
+        {.name = "reference", .content_type = std::string(MediaType(*format)), .content = picture});
     return video;
   };
   auto video = read();

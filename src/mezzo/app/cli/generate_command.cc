@@ -10,6 +10,7 @@
 #include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/v2_client.h"
 #include "mezzo/base/strings.h"
+#include "mezzo/media/picture_header.h"
 
 namespace mezzo::app::cli {
 namespace {
@@ -47,17 +48,14 @@ Result<void> Save(const V2Client& client, const std::string& folder, const std::
   return {};
 }
 
-std::string PictureType(std::string_view file) {
-  if (file.starts_with("\x89PNG")) return "image/png";
-  return file.starts_with("RIFF") ? "image/webp" : "image/jpeg";
-}
-
 /// Sends a picture file to the server; its artifact, or nothing when `path` is empty.
 Result<std::string> Upload(const V2Client& client, const std::string& path) {
   if (path.empty()) return std::string();
   MEZZO_TRY(const std::string file, ReadFile(path));
+  const auto format = media::FormatOf(AsBytes(file));
+  if (!format) return InvalidArgument("no_picture", "'" + path + "' is neither PNG, JPEG nor WebP");
   MEZZO_TRY(const HttpReply reply,
-            client.CallOk("POST", "/v1/uploads", file, {{"Content-Type", PictureType(file)}}));
+            client.CallOk("POST", "/v1/uploads", file, {{"Content-Type", std::string(MediaType(*format))}}));
   MEZZO_TRY(const Json kept, ParseObject(reply.body));
   return kept.value("artifact", "");
 }
@@ -138,25 +136,29 @@ CLI::App* AddGenerateCommand(CLI::App& app, GenerateOptions& options) {
   CLI::App* command =
       app.add_subcommand("generate", "Makes pictures from a prompt, or a video from a storyboard");
   AddServerOptions(*command, options.server);
-  command->add_option("PROMPT", options.prompt, "What the pictures show");
-  command->add_option("--storyboard", options.storyboard, "JSON of a video; - is standard input");
+  CLI::Option* storyboard =
+      command->add_option("--storyboard", options.storyboard, "JSON of a video; - is standard input");
   command->add_option("--model", options.model, "A pipeline")->capture_default_str();
   command->add_option("--model-version", options.version, "Its version; default: the newest");
   command->add_option("-o,--out", options.out, "Folder for what is made")->capture_default_str();
-  command->add_option("-n,--images", options.images, "How many pictures")->check(CLI::Range(1, 10));
-  command->add_option("--negative-prompt", options.negative_prompt, "What they shall not show");
-  command->add_option("--image", options.image, "A picture file to start from");
-  command->add_option("--mask", options.mask, "A picture file: white is painted anew, black is kept");
-  command->add_option("--strength", options.strength, "0 to 1: how far to leave the picture");
-  command->add_option("--size", options.size, "WIDTHxHEIGHT; default: the model's");
-  command->add_option("--steps", options.steps, "Denoising steps; default: the model's");
-  command->add_option("--guidance", options.guidance, "How closely to follow the prompt");
-  command->add_option("--step-cache", options.step_cache, "0 to 1: how far steps may do without the network");
-  command->add_option("--seed", options.seed, "The same seed gives the same picture");
-  command->add_option("--sampler", options.sampler,
-                      "ddim, euler, dpmpp_2m_karras, ...; default: the model's");
-  command->add_option("--format", options.format, "png, jpeg or webp")->capture_default_str();
   command->add_option("--tier", options.tier, "paid, urgent or free")->capture_default_str();
+  // A storyboard says the rest itself.
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return command->add_option(name, value, help)->excludes(storyboard);
+  };
+  add("PROMPT", options.prompt, "What the pictures show");
+  add("-n,--images", options.images, "How many pictures")->check(CLI::Range(1, 10));
+  add("--negative-prompt", options.negative_prompt, "What they shall not show");
+  CLI::Option* image = add("--image", options.image, "A picture file to start from");
+  add("--mask", options.mask, "A picture file: white is painted anew, black is kept")->needs(image);
+  add("--strength", options.strength, "0 to 1: how far to leave the picture")->needs(image);
+  add("--size", options.size, "WIDTHxHEIGHT; default: the model's");
+  add("--steps", options.steps, "Denoising steps; default: the model's");
+  add("--guidance", options.guidance, "How closely to follow the prompt");
+  add("--step-cache", options.step_cache, "0 to 1: how far steps may do without the network");
+  add("--seed", options.seed, "The same seed gives the same picture");
+  add("--sampler", options.sampler, "ddim, euler, dpmpp_2m_karras, ...; default: the model's");
+  add("--format", options.format, "png, jpeg or webp")->capture_default_str();
   return command;
 }
 

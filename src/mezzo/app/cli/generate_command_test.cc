@@ -1,5 +1,6 @@
 #include "mezzo/app/cli/generate_command.h"
 
+#include <CLI/CLI.hpp>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -35,6 +36,30 @@ TEST(GenerateBody, TakesAStoryboardAsItIs) {
   EXPECT_EQ(body["kind"], "storyboard");
   EXPECT_EQ(body["input"], nlohmann::json::parse(R"({"shots": []})"));
   EXPECT_EQ(GenerateBody(options, "[1]").error().reason(), "bad_storyboard");
+}
+
+/// What is wrong with a command line, or nothing.
+std::string FaultOf(const std::string& line) {
+  CLI::App app;
+  GenerateOptions options;
+  AddGenerateCommand(app, options);
+  try {
+    app.parse("generate " + line, false);
+  } catch (const CLI::Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(GenerateCommandLine, AStoryboardTakesNothingThatItWouldNotUse) {
+  EXPECT_EQ(FaultOf("--storyboard s.json --model emoji --tier paid -o out"), "");
+  EXPECT_EQ(FaultOf("'red heart' --image a.png --mask b.png --strength 0.5 --seed 1"), "");
+  for (const char* option : {"'red heart'", "--image a.png", "--seed 1", "-n 2", "--format webp"}) {
+    EXPECT_NE(FaultOf("--storyboard s.json " + std::string(option)).find("excludes"),
+              std::string::npos)
+        << option;
+  }
+  EXPECT_EQ(FaultOf("'red heart' --mask b.png"), "--mask requires --image");
 }
 
 TEST(PathOnServer, FindsArtifactsOfTheServerUnderAnyOfItsNames) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "mezzo/base/sanitizers.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/drivers/ffmpeg/picture_child.h"
 #include "mezzo/drivers/ffmpeg/vips_picture_codec.h"
@@ -24,11 +25,9 @@ constexpr PictureFormat kFormats[] = {PictureFormat::kPng, PictureFormat::kJpeg,
 class UntrustedPictureTest : public ::testing::Test {
  protected:
   void SetUp() override {
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-    GTEST_SKIP() << "ThreadSanitizer writes a file when the child starts, which the child may not";
-#endif
-#endif
+    if constexpr (kThreadSanitizer) {
+      GTEST_SKIP() << "ThreadSanitizer writes a file when the child starts, which the child may not";
+    }
   }
   static ProcessPictureDecoder::Options OptionsOf(std::vector<std::string> command = {MEZZO_PICTURE_CHILD}) {
     ProcessPictureDecoder::Options options;
@@ -102,16 +101,11 @@ TEST_F(UntrustedPictureTest, DamagedPicturesOfEveryFormatAreInvalid) {
   }
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define MEZZO_MEMORY_IS_NOT_MEASURABLE
-#endif
-#endif
+constexpr const char* kUnmeasurable =
+    "sanitizers need several times the memory, and end a process that has none or no time left their own way";
 
-// Sanitizers need several times the memory, and end a process that has none or no CPU time left their own
-// way.
-#if !defined(MEZZO_MEMORY_IS_NOT_MEASURABLE)
 TEST_F(UntrustedPictureTest, APictureThatNeedsMoreMemoryThanAllowedIsTooCostly) {
+  if constexpr (kSanitized) GTEST_SKIP() << kUnmeasurable;
   for (const PictureFormat format : kFormats) {
     // 64 MB of pixels in a file of some kilobytes: within the limits of its header.
     const std::string file = Encode(RgbaPicture({4000, 4000}), format);
@@ -126,6 +120,7 @@ TEST_F(UntrustedPictureTest, APictureThatNeedsMoreMemoryThanAllowedIsTooCostly) 
 }
 
 TEST_F(UntrustedPictureTest, TheLargestPicturesAllowedFitIntoTheMemoryAllowed) {
+  if constexpr (kSanitized) GTEST_SKIP() << kUnmeasurable;
   for (const PictureFormat format : {PictureFormat::kPng, PictureFormat::kJpeg}) {
     const std::string file = Encode(RgbaPicture({10'000, 5'000}), format);
 
@@ -137,6 +132,7 @@ TEST_F(UntrustedPictureTest, TheLargestPicturesAllowedFitIntoTheMemoryAllowed) {
 }
 
 TEST_F(UntrustedPictureTest, APictureThatTakesTooMuchTimeIsTooCostly) {
+  if constexpr (kSanitized) GTEST_SKIP() << kUnmeasurable;
   const std::string file = Encode(RgbaPicture({10'000, 5'000}), PictureFormat::kPng);
   auto options = OptionsOf();
   options.max_cpu_seconds = 0;  // Of the kernel's grace: one second, or less.
@@ -144,8 +140,6 @@ TEST_F(UntrustedPictureTest, APictureThatTakesTooMuchTimeIsTooCostly) {
   EXPECT_EQ(ErrorOf(file, options),
             "picture_too_costly: decoding the picture takes more than 0 s of CPU time");
 }
-
-#endif
 
 TEST_F(UntrustedPictureTest, AChildThatHangsIsKilledAtItsTimeAndAtTheCallersDeadline) {
   const std::string file = Encode(DrawTestCard({10, 10}, 1), PictureFormat::kPng);

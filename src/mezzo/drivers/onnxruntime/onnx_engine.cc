@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "mezzo/base/mutex.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/drivers/onnxruntime/internal/model_files.h"
 #include "mezzo/drivers/onnxruntime/internal/ort_error.h"
@@ -50,6 +51,9 @@ class LoadMeasurement {
 
  private:
   static ByteCount MallocBytes() {
+    // The C library sets its malloc up at this call if another one is in use, and not under a lock.
+    static Mutex one_at_a_time;
+    const MutexLock lock(one_at_a_time);
     const struct ::mallinfo2 now = ::mallinfo2();
     return now.uordblks + now.hblkhd;
   }

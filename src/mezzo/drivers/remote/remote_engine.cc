@@ -7,6 +7,7 @@
 #include "mezzo/drivers/remote/internal/images_session.h"
 #include "mezzo/drivers/remote/internal/upstream_client.h"
 #include "mezzo/drivers/remote/internal/v2_session.h"
+#include "mezzo/net/http_client.h"
 
 namespace mezzo::drivers {
 namespace {
@@ -18,7 +19,7 @@ constexpr std::string_view kVariables = "UPSTREAM_";
 Error Bad(const std::string& what) { return InvalidArgument("upstream_config", what); }
 
 Result<std::string> CheckUrl(std::string url) {
-  const bool web = url.starts_with("http://") || url.starts_with("https://");
+  const bool web = net::IsHttpUrl(url);
   if (!web || url.find_first_of("?#@ \\") != std::string::npos || url.find("://") + 3 == url.size()) {
     return Bad("upstream.url is '" + Printable(url) +
                "'; it must be http:// or https://, a host, a port if need be, and a path if any");

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/base/sanitizers.h"
 #include "mezzo/drivers/worker/testing/python_models.h"
 
 namespace mezzo::drivers {
@@ -216,9 +217,9 @@ TEST_F(WorkerEngineTest, AModelThatTakesTooLongToLoadIsGivenUp) {
 }
 
 TEST_F(WorkerEngineTest, AMissingInterpreterIsNamed) {
-#if __has_feature(thread_sanitizer)
-  GTEST_SKIP() << "ThreadSanitizer makes vfork() a fork(): the child can't tell why it failed";
-#endif
+  if constexpr (kThreadSanitizer) {
+    GTEST_SKIP() << "ThreadSanitizer makes vfork() a fork(): the child can't tell why it failed";
+  }
   const PythonModel model(Predicting("        return {}\n"));
   workers_.settings.python = "/no/such/python3";
 

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/base/sanitizers.h"
 #include "mezzo/drivers/worker/testing/python_models.h"
 #include "mezzo/drivers/worker/worker_engine.h"
 
@@ -276,9 +277,9 @@ TEST_F(WorkerFaultsTest, AFloodOfOutputHarmsNobody) {
 }
 
 TEST_F(WorkerFaultsTest, DescriptorsThatRunOutAreAnErrorAtWhateverPointTheyDo) {
-#if __has_feature(address_sanitizer)
-  GTEST_SKIP() << "UBSan opens pipes to look at memory, and takes objects for broken when it can't";
-#endif
+  if constexpr (kAddressSanitizer) {
+    GTEST_SKIP() << "UBSan opens pipes to look at memory, and takes objects for broken when it can't";
+  }
   const PythonModel model(FailingOnZero("pass"));
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);

@@ -8,6 +8,8 @@
 #include <new>
 #include <utility>
 
+#include "mezzo/base/sanitizers.h"
+
 namespace mezzo::net {
 namespace {
 
@@ -83,9 +85,7 @@ class BlockCache {
   }
 
   static std::size_t LevelOf(std::size_t size) {
-#if defined(__clang__) && __has_feature(address_sanitizer)
-    return kLevels;  // Freed bodies stay poisoned.
-#endif
+    if constexpr (kAddressSanitizer) return kLevels;  // Freed bodies stay poisoned.
     std::size_t level = 0;
     while (level < kLevels && size > kSmallest << level) ++level;
     return level;

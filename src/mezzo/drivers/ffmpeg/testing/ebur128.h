@@ -9,6 +9,7 @@ extern "C" {
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <span>
 
 #include <gtest/gtest.h>
@@ -38,7 +39,7 @@ inline double FfmpegLoudness(std::span<const float> sound) {
   EXPECT_GE(avfilter_link(meter, 0, sink, 0), 0);
   EXPECT_GE(avfilter_graph_config(graph, nullptr), 0);
 
-  double loudness = -INFINITY;
+  double loudness = -std::numeric_limits<double>::infinity();
   const auto drain = [&loudness, sink] {
     internal::AvFramePtr out(av_frame_alloc());
     while (av_buffersink_get_frame(sink, out.get()) >= 0) {
