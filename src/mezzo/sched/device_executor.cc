@@ -137,7 +137,7 @@ void DeviceExecutor::DrainOnLoop(Donor& donor) {
   {
     MutexLock lock(mu_);
     dispatched = TryDispatch(donor.batch, options_.inline_limit, donor.slot, now, donor.failed);
-    if (dispatched == Dispatched::kTooLong) WakeSlot();
+    if (dispatched == Dispatched::kTooLong || scheduler_.waits_until() < kNever) WakeSlot();
     if (dispatched == Dispatched::kBatch) {
       ++inline_batches_;
       if (scheduler_.queued_items() > 0 && scheduler_.free_slots() > 0 &&
@@ -180,7 +180,7 @@ void DeviceExecutor::RunBatch(Batch& batch, std::uint32_t slot, TimePoint starte
   const TimePoint ended = clock_.Now();
   const RunReport report{.run = ended - started, .predicted = batch.predicted, .batch_rows = batch.rows};
   const bool holds = std::any_of(batch.items.begin(), batch.items.end(),
-                                 [](WorkItem* item) { return AsDeviceItem(item).continues(); });
+                                 [](const WorkItem* item) { return item->chain != nullptr; });
   {
     MutexLock lock(mu_);
     if (holds) ++holds_;
@@ -229,7 +229,11 @@ void DeviceExecutor::WorkSlot(std::uint32_t slot) {
         if (dispatched == Dispatched::kBatch || !failed.empty()) break;
         if (stopping_) return;
         ++sleeping_;
-        work_.Wait(mu_);
+        if (scheduler_.waits_until() == kNever) {
+          work_.Wait(mu_);
+        } else {
+          (void)work_.WaitUntil(mu_, scheduler_.waits_until());
+        }
         --sleeping_;
       }
       if (dispatched == Dispatched::kBatch) {

@@ -31,10 +31,9 @@ class DeviceItem : public WorkItem {
   /// Called exactly once after a successful Submit(), with no lock held, on whatever thread ended it: a
   /// slot's, the pacer's, a loop's or the canceller's. `error` is null when the batch ran (its runner has
   /// then left the item's own result in the item). The item may be gone when this returns.
+  /// Of an item with a chain, Finish() submits what should share a batch with what the batch's other items
+  /// submit: no batch is formed until all of them have finished. Such a Finish() must be short.
   virtual void Finish(const Error* error, const RunReport& report) = 0;
-  /// True when Finish() may submit work that should share a batch with what the batch's other items submit:
-  /// no batch is formed until all of them have finished. Such a Finish() must be short.
-  [[nodiscard]] virtual bool continues() const { return false; }
 };
 
 /// Runs batches of one model. Implemented above.

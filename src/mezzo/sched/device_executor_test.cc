@@ -97,11 +97,9 @@ struct ChainItem final : DeviceItem {
     ASSERT_TRUE(executor->Submit(*this).ok());
     std::this_thread::sleep_for(milliseconds(2));  // Long enough for another slot to come in between.
   }
-  [[nodiscard]] bool continues() const override { return holds; }
 
   DeviceExecutor* executor = nullptr;
   int steps = 0;
-  bool holds = true;
   std::promise<bool> finished;
 };
 
@@ -161,6 +159,8 @@ TEST_F(DeviceExecutorTest, ItemsThatContinueMeetAgainInTheNextBatch) {
     items.back()->model = model;
     items.back()->executor = executor_.get();
     items.back()->steps = 5;
+    items.back()->chain = items.back().get();
+    items.back()->chain_rows = 1;
     ASSERT_TRUE(executor_->Submit(*items.back()).ok());
   }
 

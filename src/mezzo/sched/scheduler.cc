@@ -1,12 +1,10 @@
 #include "mezzo/sched/scheduler.h"
 
-#include <utility>
-
 #include "mezzo/sched/internal/core.h"
 
 namespace mezzo::sched {
 
-Scheduler::Scheduler(Options options) : core_(std::make_unique<Core>(std::move(options))) {}
+Scheduler::Scheduler(Options options) : core_(std::make_unique<Core>(options)) {}
 Scheduler::~Scheduler() = default;
 
 ModelIndex Scheduler::AddModel(ModelOptions options) { return core_->AddModel(std::move(options)); }
@@ -40,6 +38,7 @@ Error Scheduler::ErrorFor(const RefusedItem& refused, TimePoint now) const {
 }
 void Scheduler::TakeOverdue(TimePoint now, std::vector<std::uint64_t>& out) { core_->TakeOverdue(now, out); }
 TimePoint Scheduler::NextEvent() const { return core_->NextEvent(); }
+TimePoint Scheduler::waits_until() const { return core_->waits_until(); }
 
 Duration Scheduler::PredictWait(TenantIndex tenant, ModelIndex model, Class cls, TimePoint now) const {
   return core_->PredictWait(tenant, model, cls, now);

@@ -30,7 +30,7 @@ struct Batch {
 };
 
 enum class Dispatched : std::uint8_t {
-  kNothing,  ///< No free slot, or nothing that may run now.
+  kNothing,  ///< No free slot, or nothing that may run now; see also waits_until().
   kBatch,    ///< The batch is filled and counts as running until Complete().
   kTooLong,  ///< The next batch would run longer than the caller's limit; nothing changed.
 };
@@ -63,6 +63,11 @@ struct RefusedItem {
 /// so:
 ///   deadlines are promises, checked by earliest-deadline-first demand. To keep them, a pressing item goes
 ///   ahead of the fair order, as long as its tenant's lead over its share stays within `burst_window`.
+/// - While a step of a more urgent chain runs and will be back sooner than the next batch would end, as many
+/// slots
+///   as the chain's rows can use are left free for it ("anticipatory scheduling", Iyer and Druschel, SOSP
+///   2001: the next request of a chain comes just after the choice was made). At most half as long again as
+///   the step was predicted to take, and never against a deadline.
 /// - A tenant may hold a queue's free space times share/(1-share) (dynamic thresholds: Choudhury and Hahne,
 /// 1998), so
 ///   a flood never takes the last places.
@@ -163,6 +168,9 @@ class Scheduler {
   [[nodiscard]] Duration PredictWait(TenantIndex tenant, ModelIndex model, Class cls, TimePoint now) const;
   /// Expected run time of a batch.
   [[nodiscard]] Duration PredictRun(ModelIndex model, std::uint64_t batch_key, std::uint32_t rows) const;
+
+  /// Until when the last Dispatch() left a slot free for a chain's next step; kNever when it did not.
+  [[nodiscard]] TimePoint waits_until() const;
 
   [[nodiscard]] std::size_t queued_items() const;
   [[nodiscard]] std::uint32_t free_slots() const;

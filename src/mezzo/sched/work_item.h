@@ -47,6 +47,10 @@ struct WorkItem {
   std::uint32_t rows = 1;       ///< At least 1, at most the model's max_batch_rows.
   Class cls = Class::kStandard;
   TimePoint deadline = kNever;  ///< When the result stops being useful.
+  /// What queues further items as soon as this one, and those queued with it, have run: a picture and its
+  /// steps. Null: nothing. Only compared.
+  const void* chain = nullptr;
+  std::uint32_t chain_rows = 0;  ///< Rows that the chain then queues, about.
 
   [[nodiscard]] State state() const { return state_; }
   /// When Enqueue() accepted it.

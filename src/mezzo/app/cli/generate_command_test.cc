@@ -55,8 +55,7 @@ TEST(GenerateCommandLine, AStoryboardTakesNothingThatItWouldNotUse) {
   EXPECT_EQ(FaultOf("--storyboard s.json --model emoji --tier paid -o out"), "");
   EXPECT_EQ(FaultOf("'red heart' --image a.png --mask b.png --strength 0.5 --seed 1"), "");
   for (const char* option : {"'red heart'", "--image a.png", "--seed 1", "-n 2", "--format webp"}) {
-    EXPECT_NE(FaultOf("--storyboard s.json " + std::string(option)).find("excludes"),
-              std::string::npos)
+    EXPECT_NE(FaultOf("--storyboard s.json " + std::string(option)).find("excludes"), std::string::npos)
         << option;
   }
   EXPECT_EQ(FaultOf("'red heart' --mask b.png"), "--mask requires --image");

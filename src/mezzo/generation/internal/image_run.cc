@@ -36,8 +36,14 @@ Result<std::unique_ptr<ImageRun>> ImageRun::Make(Ports ports, Flow flow, Pipelin
   if (run->plan_.from_picture) MEZZO_TRY_VOID(run->AddEncodings());
   for (std::size_t i = 0; i < run->request_.images; ++i) {
     MEZZO_TRY(auto track, PictureTrack::Make(*run->pipeline_, run->plan_, run->request_.seed + i, *run));
-    for (StageItem* item : track->items()) run->items_.push_back(item);
     run->tracks_.push_back(std::move(track));
+  }
+  for (StageItem* item : run->items_) {  // What the pictures begin with; their own chains follow.
+    item->chain = run.get();
+    item->chain_rows = static_cast<std::uint32_t>(run->tracks_.size() * (run->plan_.two_rows ? 2 : 1));
+  }
+  for (const auto& track : run->tracks_) {
+    for (StageItem* item : track->items()) run->items_.push_back(item);
   }
   for (StageItem* item : run->items_) {
     item->tenant = flow.tenant;

@@ -70,7 +70,12 @@ PictureTrack::PictureTrack(const Pipeline& pipeline, const ImagePlan& plan, std:
       step_(owner),
       second_(owner),
       decode_(owner),
-      preview_item_(owner) {}
+      preview_item_(owner) {
+  for (StageItem* item : {&step_, &second_}) {
+    item->chain = this;
+    item->chain_rows = static_cast<std::uint32_t>(rows_);
+  }
+}
 
 void PictureTrack::Begin(const Conditions& conditions, const Start& start) {
   start_ = &start;

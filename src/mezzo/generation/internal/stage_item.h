@@ -38,8 +38,6 @@ class StageItem final : public inference::RuntimeItem {
   }
 
   void Finish(const Error* error, const sched::RunReport& run_report) override;
-  /// The next stages of a batch's items belong into one batch again.
-  [[nodiscard]] bool continues() const override { return true; }
 
  private:
   StageOwner& owner_;

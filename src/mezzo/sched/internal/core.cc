@@ -26,6 +26,7 @@ constexpr Duration kShortestRetry = std::chrono::milliseconds(1);
 constexpr Duration kMeasurementLife = std::chrono::seconds(1);
 constexpr Duration kTrialGap = std::chrono::milliseconds(100);
 constexpr double kLightCostGain = 0.1;
+constexpr double kLateness = 1.5;  // Of the predicted run: how long a chain's step is waited for.
 constexpr double kLeastWeight = 1e-3;
 constexpr double kMostWeight = 1e6;
 
@@ -467,6 +468,7 @@ Error Scheduler::Core::ErrorFor(const RefusedItem& refused, TimePoint now) const
 Dispatched Scheduler::Core::Dispatch(TimePoint now, Batch& out, Duration longest) {
   Tick(now);
   out.items.clear();
+  waits_until_ = kNever;
   const bool fair = options_.policy == Policy::kFair;
   if (fair) RefuseHopeless(now);
   while (free_slots() > 0 && backlog_.size() > 0) {
@@ -480,6 +482,7 @@ Dispatched Scheduler::Core::Dispatch(TimePoint now, Batch& out, Duration longest
         from_tokens = lead->leaf->node->class_state->tokens > 0;
       }
     }
+    if (fair && AwaitsChain(*lead, now)) return Dispatched::kNothing;
     const bool may_run_long = lead->leaf->model_class->model->options.may_run_long;
     if (longest < Duration::max() && (may_run_long || LikelyRun(*lead) > longest))
       return Dispatched::kTooLong;
@@ -510,10 +513,42 @@ Dispatched Scheduler::Core::Dispatch(TimePoint now, Batch& out, Duration longest
 
 std::uint32_t Scheduler::Core::IdleBeside(const Subqueue& lead) const {
   // A row is an item or a part of one: when there are fewer rows than items, others wait as well.
-  if (lead.lane->rows < backlog_.size()) return 0;
+  std::uint64_t items = 0;
+  for (std::size_t i = 0; i <= At(lead.leaf->node->class_state->cls); ++i) {
+    items += tree_.class_state(static_cast<Class>(i)).stats.queued_items;
+  }
+  if (lead.lane->rows < items) return 0;
   const Model& model = *lead.leaf->model_class->model;
   const std::uint32_t instances = model.options.max_concurrent - model.stats.running_batches;
   return std::min(free_slots(), instances) - 1;
+}
+
+bool Scheduler::Core::AwaitsChain(const Subqueue& lead, TimePoint now) {
+  const Class own = lead.leaf->node->class_state->cls;
+  if (own == Class::kInteractive || ItemAccess::Timed(*lead.items.top())) return false;
+  const TimePoint ends = now + LikelyRun(lead);
+  std::uint32_t rows = 0;
+  std::uint32_t slots = free_slots() - 1;  // Those that the chains will have without this one.
+  TimePoint until = now;
+  chains_.clear();
+  for (const Running* run : running_) {
+    const ClassState& cls = *run->class_state;
+    if (cls.cls >= own || cls.tokens <= 0 || run->hung) continue;
+    const TimePoint back = run->start + Duration(static_cast<std::int64_t>(run->predicted));
+    const TimePoint latest = run->start + Duration(static_cast<std::int64_t>(run->predicted * kLateness));
+    if (back >= ends || latest <= now) continue;
+    ++slots;
+    for (const WorkItem* item : run->items) {
+      if (item->chain == nullptr || item->cls >= own) continue;
+      if (std::find(chains_.begin(), chains_.end(), item->chain) != chains_.end()) continue;
+      chains_.push_back(item->chain);
+      rows += item->chain_rows;
+      until = std::max(until, latest);
+    }
+  }
+  if (rows <= slots) return false;
+  waits_until_ = until;
+  return true;
 }
 
 DeadlineLine::Device Scheduler::Core::DeviceAt(TimePoint now, bool cautious) const {

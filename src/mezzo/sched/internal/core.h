@@ -37,6 +37,7 @@ class Scheduler::Core {
   [[nodiscard]] Error ErrorFor(const RefusedItem& refused, TimePoint now) const;
   void TakeOverdue(TimePoint now, std::vector<std::uint64_t>& out);
   [[nodiscard]] TimePoint NextEvent() const;
+  [[nodiscard]] TimePoint waits_until() const { return waits_until_; }
 
   [[nodiscard]] Duration PredictWait(TenantIndex tenant, ModelIndex model, Class cls, TimePoint now);
   [[nodiscard]] const internal::Model& model(ModelIndex index) const;
@@ -81,6 +82,8 @@ class Scheduler::Core {
 
   /// Slots that could run the model of `lead` beside the batch to be formed, if nothing else waits for them.
   [[nodiscard]] std::uint32_t IdleBeside(const internal::Subqueue& lead) const;
+  /// Whether the slot had better wait for a more urgent chain whose step runs; sets waits_until_.
+  bool AwaitsChain(const internal::Subqueue& lead, TimePoint now);
   [[nodiscard]] internal::DeadlineLine::Device DeviceAt(TimePoint now, bool cautious) const;
   /// Device time that can go before the queued items with deadlines, other than the first of `lead`.
   [[nodiscard]] double SlackBeside(const internal::Subqueue& lead,
@@ -108,6 +111,8 @@ class Scheduler::Core {
   std::vector<internal::Running*> running_;
   std::vector<RefusedItem> refused_;
   std::vector<WorkItem*> hopeless_;  // Scratch of Dispatch().
+  std::vector<const void*> chains_;  // Scratch of AwaitsChain().
+  TimePoint waits_until_ = kNever;
   TimePoint last_tick_{};
   double light_cost_ = 0;    // ns; what items of tenants with little queued cost lately ...
   TimePoint light_until_{};  // ... and until when that counts.
