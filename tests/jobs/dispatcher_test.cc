@@ -59,7 +59,7 @@ class DispatcherTest : public QueueTest {
   }
 
   std::unique_ptr<Dispatcher> Host(FakeHandler& handler, Dispatcher::Options options = {}) {
-    options.poll = milliseconds(50);
+    if (options.poll == Dispatcher::Options{}.poll) options.poll = milliseconds(50);
     options.sweep = milliseconds(20);
     auto host = std::make_unique<Dispatcher>(
         std::move(options),
@@ -243,6 +243,56 @@ TEST_P(DispatcherTest, PaidJobsHaveSlotsThatOthersCanNotTake) {
   EXPECT_EQ(runs("paid"), 2U) << "as many as there are express slots";
   EXPECT_EQ(runs("free"), 2U);
   EXPECT_EQ(host->running(), 4U);
+}
+
+TEST_P(DispatcherTest, NewsWhileEverySlotIsTakenIsNotForgotten) {
+  std::atomic<bool> open = false;
+  FakeHandler handler([&open](JobRun& run) -> Result<std::string> {
+    while (!open && !run.cancelled()) std::this_thread::sleep_for(milliseconds(1));
+    return std::string("{}");
+  });
+  Dispatcher::Options options;
+  options.slots = 1;
+  options.express = 1;
+  options.poll = std::chrono::hours(1);
+  const auto host = Host(handler, options);
+  for (int i = 0; i < 2; ++i) Add(New());
+  ASSERT_TRUE(Within(
+      seconds(10), [this] { return Query("SELECT COUNT(*) FROM jobs WHERE state = 'running'")[0] == "2"; }));
+
+  // There is room for urgent jobs only: the look for those must not be the only one.
+  for (int i = 0; i < 3; ++i) Add(New());
+  std::this_thread::sleep_for(milliseconds(200));
+  open = true;
+
+  EXPECT_TRUE(Within(seconds(10), [this] {
+    return Query("SELECT COUNT(*) FROM jobs WHERE state = 'succeeded'")[0] == "5";
+  }));
+}
+
+TEST_P(DispatcherTest, UrgentJobsFollowOneAnotherWhileOthersHoldTheSlots) {
+  FakeHandler handler([](JobRun& run) -> Result<std::string> {
+    return run.job().model == "free" ? UntilCancelled(run) : Result<std::string>(std::string("{}"));
+  });
+  Dispatcher::Options options;
+  options.slots = 1;
+  options.express = 1;
+  options.poll = std::chrono::hours(1);
+  const auto host = Host(handler, options);
+  NewJob free = New();
+  free.model = "free";
+  free.tier = Tier::kFree;
+  for (int i = 0; i < 2; ++i) Add(free);
+  ASSERT_TRUE(Within(
+      seconds(10), [this] { return Query("SELECT COUNT(*) FROM jobs WHERE state = 'running'")[0] == "2"; }));
+  NewJob paid = New();
+  paid.tier = Tier::kPaid;
+
+  ASSERT_TRUE(store_->Enqueue(std::vector<NewJob>(5, paid), Soon()).ok());
+
+  EXPECT_TRUE(Within(seconds(10), [this] {
+    return Query("SELECT COUNT(*) FROM jobs WHERE state = 'succeeded'")[0] == "5";
+  }));
 }
 
 TEST_P(DispatcherTest, ManyHostsRunEveryJobOnce) {

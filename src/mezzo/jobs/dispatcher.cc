@@ -42,7 +42,7 @@ void Dispatcher::Start() {
 
 void Dispatcher::Poke() {
   MutexLock lock(mu_);
-  poked_ = true;
+  look_.poked = express_look_.poked = true;
   claim_.NotifyOne();
 }
 
@@ -66,7 +66,7 @@ Dispatcher::Room Dispatcher::RoomNow() const {
   // Not one by one while every slot has work and nothing is new: a claim costs the database about as much for
   // one as for many.
   const bool idle = waiting_.empty() && busy_ < options_.slots;
-  if (idle || poked_ || 2 * room >= options_.slots * options_.prefetch) return {.jobs = room};
+  if (idle || look_.poked || 2 * room >= options_.slots * options_.prefetch) return {.jobs = room};
   return {};
 }
 
@@ -76,37 +76,55 @@ bool Dispatcher::MayStart() const {
   return waiting_.front()->job().lane <= kFirstLane || others < options_.slots;
 }
 
+Dispatcher::Look& Dispatcher::LookFor(const Room& room) {
+  return room.first_lane_only ? express_look_ : look_;
+}
+
+std::optional<Dispatcher::Room> Dispatcher::AwaitRoom() {
+  MutexLock lock(mu_);
+  while (claiming_) {
+    const Room room = RoomNow();
+    if (room.jobs == 0) {
+      claim_.Wait(mu_);
+      continue;
+    }
+    const Look& look = LookFor(room);
+    if (look.poked || SteadyClock::now() >= look.next) {
+      // A look for urgent jobs alone says nothing about the others.
+      express_look_.poked = false;
+      if (!room.first_lane_only) look_.poked = false;
+      return room;
+    }
+    claim_.WaitUntil(mu_, look.next);
+  }
+  return std::nullopt;
+}
+
 void Dispatcher::ClaimLoop() {
   runtime::SetThreadName("job-claim");
-  auto next = SteadyClock::now();
-  while (true) {
-    Room room;
-    {
-      MutexLock lock(mu_);
-      while (claiming_ && (RoomNow().jobs == 0 || (!poked_ && SteadyClock::now() < next))) {
-        if (RoomNow().jobs == 0) {
-          claim_.Wait(mu_);
-        } else {
-          claim_.WaitUntil(mu_, next);
-        }
-      }
-      if (!claiming_) return;
-      room = RoomNow();
-      poked_ = false;
-    }
+  while (const auto room = AwaitRoom()) {
     JobStore::ClaimRequest request{
-        .host = host_, .limit = room.jobs, .only_host = options_.warm_models == nullptr};
-    if (room.first_lane_only) request.last_lane = kFirstLane;
+        .host = host_, .limit = room->jobs, .only_host = options_.warm_models == nullptr};
+    if (room->first_lane_only) request.last_lane = kFirstLane;
     if (options_.warm_models) request.warm_models = options_.warm_models();
     auto jobs = ports_.store.Claim(request, ports_.clock.Now() + kStoreTimeout);
     if (!jobs.ok()) {
       ports_.metrics.store_failures.Add();
       ports_.log.Warn("jobs could not be claimed", {{"reason", jobs.error().message()}});
-      next = SteadyClock::now() + kPauseAfterFailure;
+      MutexLock lock(mu_);
+      look_.next = express_look_.next = SteadyClock::now() + kPauseAfterFailure;
       continue;
     }
-    // A full hand means that there is more.
-    next = jobs->size() == room.jobs ? SteadyClock::now() : SteadyClock::now() + options_.poll;
+    // A full hand means that there is more; of the first lane, when all in it are of that.
+    const bool more = jobs->size() == room->jobs;
+    const bool more_urgent = more && std::all_of(jobs->begin(), jobs->end(),
+                                                 [](const LeasedJob& job) { return job.lane <= kFirstLane; });
+    {
+      MutexLock lock(mu_);
+      const auto later = SteadyClock::now() + options_.poll;
+      express_look_.next = more_urgent ? SteadyClock::time_point{} : later;
+      if (!room->first_lane_only) look_.next = more ? SteadyClock::time_point{} : later;
+    }
     ports_.metrics.claimed.Add(jobs->size());
     Take(std::move(*jobs));
   }
@@ -165,11 +183,7 @@ void Dispatcher::SlotLoop() {
     Execute(run);
     MutexLock lock(mu_);
     --busy_;
-    if (run->job().lane <= kFirstLane) {
-      --busy_urgent_;
-      // The next such one need not wait for a slot that all may take.
-      if (RoomNow().first_lane_only) poked_ = true;
-    }
+    if (run->job().lane <= kFirstLane) --busy_urgent_;
     ports_.metrics.running.Set(static_cast<double>(busy_));
     idle_.NotifyAll();
     if (RoomNow().jobs > 0) claim_.NotifyOne();

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -83,7 +84,15 @@ class Dispatcher {
     std::size_t jobs = 0;
     bool first_lane_only = false;
   };
+  /// When to look for jobs again.
+  struct Look {
+    bool poked = false;                            ///< There may be new ones: at once.
+    std::chrono::steady_clock::time_point next{};  ///< There may be more, or nobody told.
+  };
   [[nodiscard]] Room RoomNow() const REQUIRES(mu_);
+  [[nodiscard]] Look& LookFor(const Room& room) REQUIRES(mu_);
+  /// Waits until there is room and a reason to look; nothing when the host takes no more.
+  std::optional<Room> AwaitRoom() EXCLUDES(mu_);
   /// Whether a slot may take the job that waits in front.
   [[nodiscard]] bool MayStart() const REQUIRES(mu_);
   /// Wakes one more slot when there is work for it and none is waking: each that has woken wakes the next, so
@@ -114,7 +123,8 @@ class Dispatcher {
   std::size_t waiting_urgent_ GUARDED_BY(mu_) = 0;  // and of waiting_.
   std::size_t resting_ GUARDED_BY(mu_) = 0;         // Slots that wait for work_.
   bool waking_ GUARDED_BY(mu_) = false;             // One of them was told, and is not there yet.
-  bool poked_ GUARDED_BY(mu_) = false;
+  Look look_ GUARDED_BY(mu_);                       // For jobs of every lane,
+  Look express_look_ GUARDED_BY(mu_);               // and for those of the first, while others find no room.
   bool claiming_ GUARDED_BY(mu_) = true;
   bool stopping_ GUARDED_BY(mu_) = false;
   bool stopped_ GUARDED_BY(mu_) = false;
