@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the figures of bench/results/serving.json as a table into README.md, between the markers measured:begin and :end.
+"""Writes the figures of bench/results/*.json as tables into README.md, each between <!-- NAME:begin --> and <!-- NAME:end -->.
 
     bench/readme_table.py [--check]
 
@@ -15,9 +15,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import harness  # noqa: E402
 
-RESULTS = harness.ROOT / "bench" / "results" / "serving.json"
+RESULTS = harness.ROOT / "bench" / "results"
 README = harness.ROOT / "README.md"
-BEGIN, END = "<!-- measured:begin -->", "<!-- measured:end -->"
 
 
 def figure(value):
@@ -40,24 +39,23 @@ def table(results):
     return "\n".join(lines)
 
 
-def rewritten(text, body):
-    """`text` with `body` between the markers."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        sys.exit(f"{README.name} needs one line {BEGIN} and, after it, one line {END}")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{body}\n{END}{after}"
+def rewritten(text, name, body):
+    """`text` with `body` between the markers of `name`."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        sys.exit(f"{README.name} needs one line {begin} and, after it, one line {end}")
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    return f"{before}{begin}\n{body}\n{end}{after}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="fail when README.md is out of date")
     options = parser.parse_args()
-    if not RESULTS.exists():
-        sys.exit(f"there is no {RESULTS.relative_to(harness.ROOT)}: run ./dev bench serving")
-
-    old = README.read_text(encoding="utf-8")
-    new = rewritten(old, table(json.loads(RESULTS.read_text(encoding="utf-8"))))
+    old = new = README.read_text(encoding="utf-8")
+    for results in sorted(RESULTS.glob("*.json")):
+        new = rewritten(new, results.stem, table(json.loads(results.read_text(encoding="utf-8"))))
     if new == old:
         return 0
     if options.check:

@@ -280,7 +280,7 @@ def step_cache(count):
 
 def video(count):
     """A marketing video from pictures: how fast against its own length, and its peak memory."""
-    program = harness.BUILD / "src" / "mezzo" / "drivers" / "ffmpeg" / "mezzo_drivers_ffmpeg_bench"
+    program = harness.BUILD / "src" / "mezzo" / "drivers" / "ffmpeg" / "mezzo_drivers_ffmpeg_video_bench"
 
     def render(seconds):
         done = subprocess.run([program, f"--benchmark_filter=h264/{seconds}/", "--benchmark_format=json"], capture_output=True,
@@ -299,7 +299,7 @@ def video(count):
 
 # --- a surge ---------------------------------------------------------------------------------------------------------
 
-SURGE_BEFORE, SURGE_SECONDS, SURGE_FACTOR, SURGE_LOAD, SURGE_SENDERS = 40, 60, 10, 0.25, 8
+SURGE_BEFORE, SURGE_SECONDS, SURGE_FACTOR, SURGE_LOAD, SURGE_SENDERS = 60, 60, 10, 0.25, 8
 
 
 def trace():
@@ -313,7 +313,7 @@ def trace():
         for row in csv.DictReader(lines):
             at = datetime.datetime.fromisoformat(row["gmt_create"]).timestamp()
             found.append((at, row["groupId"], int(float(row["num_images_per_prompt"] or 1)),
-                          max(1, int(float(row["num_inference_steps"] or 30)) // 3)))
+                          max(1, int(float(row["num_inference_steps"] or 30)) // 10)))
     found.sort()
     return [(at - found[0][0], *rest) for at, *rest in found]
 
@@ -425,7 +425,7 @@ def surge(count):
 
         (results,) = rounds(count, labelled("mezzo", fresh))
     lost, slower, grown, before, during, accepted, refused, peak = zip(*results)
-    note = (f"Arrivals, tenants, pictures and steps (a third of them) of GenTD26, time scaled: {SURGE_BEFORE} s at {SURGE_LOAD:.0%} of what "
+    note = (f"Arrivals, tenants, pictures and steps (a tenth of them) of GenTD26, time scaled: {SURGE_BEFORE} s at {SURGE_LOAD:.0%} of what "
             f"the host can draw, then {SURGE_FACTOR} times that for {SURGE_SECONDS} s, then until all is done. One tenant in ten pays.")
     return [Measure("surge, accepted jobs that did not succeed", lost, 0, "<=", note=note,
                     series={"accepted": accepted, "refused": refused}),

@@ -3,12 +3,12 @@
 import base64
 import concurrent.futures
 import hashlib
-import hmac
 import json
 import time
 
 import mezzo_server
 import pytest
+import standardwebhooks
 from webhook_receiver import Receiver
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -246,9 +246,31 @@ def test_the_end_of_a_job_is_told_and_signed():
     assert event["type"] == "job.succeeded" and event["data"]["id"] == job["id"]
     assert event["data"]["result"] == job["result"]
     assert len(got) == 2 and got[0][0]["webhook-id"] == headers["webhook-id"], "tried again with the same id"
-    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    expected = base64.b64encode(hmac.new(bytes(range(32)), signed, hashlib.sha256).digest()).decode()
-    assert headers["webhook-signature"] == "v1," + expected
+    assert standardwebhooks.Webhook(SECRET).verify(body, headers) == event
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        standardwebhooks.Webhook(SECRET).verify(body.replace(b"succeeded", b"cancelled"), headers)
+
+
+def test_a_tenants_secrets_sign_what_has_none_of_its_own():
+    others = ["whsec_" + base64.b64encode(bytes([i] * 32)).decode() for i in (1, 2)]
+    key = {"Authorization": "Bearer a-key"}
+    tenant = {"id": "a", "key_sha256": [hashlib.sha256(b"a-key").hexdigest()], "webhook_secrets": ["env:NEW_SECRET", "env:OLD_SECRET"]}
+    config = json.dumps({**json.loads(LOCAL_HOOKS), "tenants": [tenant]})
+    with Receiver() as receiver, mezzo_server.Server(models=mezzo_server.MODELS, config=config,
+                                                     env=dict(zip(("NEW_SECRET", "OLD_SECRET"), others))) as server:
+        post(server, "/v1/jobs?wait=30", simple(webhook={"url": receiver.url}), key)
+        ((headers, body),) = receiver.wait_for(1)
+        for secret in others:
+            assert standardwebhooks.Webhook(secret).verify(body, headers)["type"] == "job.succeeded"
+        with pytest.raises(standardwebhooks.WebhookVerificationError):
+            standardwebhooks.Webhook(SECRET).verify(body, headers)
+
+
+def test_a_webhook_that_nobody_could_sign_is_refused(jobs_server):
+    status, _, problem = post(jobs_server, "/v1/jobs", simple(webhook={"url": "https://example.org"}))
+    assert status == 400
+    assert problem["detail"] == ("'webhook.secret' is missing (whsec_ and 24 to 64 bytes in base64), and tenant 'anonymous' has "
+                                 "no webhook_secrets")
 
 
 def test_webhooks_reach_public_addresses_only_unless_configured(jobs_server):

@@ -1,5 +1,6 @@
 """Results in a bucket whose store dies and comes back: jobs go on, and nothing is lost. The store is MinIO."""
 
+import hashlib
 import json
 import os
 import socket
@@ -8,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
+import boto3
 import mezzo_server
 import pytest
 
@@ -99,6 +101,21 @@ def test_results_lie_in_the_bucket_and_urls_lead_there(server, bucket):
     with pytest.raises(urllib.error.HTTPError) as error:
         first_of(url.replace("result.json", "other.json"))
     assert error.value.code == 403
+
+
+def test_amazons_client_reads_the_bucket(server, bucket):
+    job = run_job(server, 23.0)
+    client = boto3.client("s3", endpoint_url=bucket.url, aws_access_key_id="mezzo", aws_secret_access_key="mezzo-secret",
+                          region_name="us-east-1")
+
+    prefix = f"objects/anonymous/{job}/"
+    (listed,) = client.list_objects_v2(Bucket="bucket", Prefix=prefix)["Contents"]
+    assert listed["Key"] == prefix + "1/result.json"
+    found = client.get_object(Bucket="bucket", Key=listed["Key"])
+    body = found["Body"].read()
+    assert found["ContentType"] == "application/json" and len(body) == listed["Size"]
+    assert json.loads(body)["outputs"][0]["data"][0] == 23.0
+    assert found["Metadata"]["mezzo-sha256"] == hashlib.sha256(body).hexdigest()
 
 
 def test_an_outage_fails_no_job_and_its_results_move_later(server, bucket):

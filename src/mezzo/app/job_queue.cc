@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <utility>
 
 namespace mezzo::app {
 namespace {
@@ -42,7 +43,8 @@ api::platform::UploadsHandler::Options UploadOptions(const ServerConfig& config)
 }  // namespace
 
 JobQueue::JobQueue(const ServerConfig& config, Ports ports)
-    : inference_({}, {.service = ports.service,
+    : webhook_secrets_(std::move(ports.webhook_secrets)),
+      inference_({}, {.service = ports.service,
                       .directory = ports.directory,
                       .artifacts = ports.artifacts.store(),
                       .loop = ports.loop,
@@ -64,7 +66,12 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
       pool_({.name = "sql", .threads = kDatabaseThreads, .max_queued = kMaxWaitingCalls}),
       service_(
           {.max_queued = config.jobs.max_queued},
-          {.store = store_, .reader = reader_, .watch = watch_, .pool = pool_, .clock = ports.store.clock()},
+          {.store = store_,
+           .reader = reader_,
+           .watch = watch_,
+           .pool = pool_,
+           .clock = ports.store.clock(),
+           .signs_webhooks = [this](const TenantId& tenant) { return webhook_secrets_.contains(tenant); }},
           handlers()),
       handler_({}, {.service = service_,
                     .directory = ports.directory,
@@ -94,7 +101,7 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
                .clock = ports.store.clock(),
                .log = ports.log,
                .metrics = webhook_metrics_,
-               .secrets_of = [](const TenantId&) { return std::vector<std::string>(); }}),
+               .secrets_of = [this](const TenantId& tenant) { return SecretsOf(tenant); }}),
       pruner_({.job_retention = config.jobs.retention}, ports.store.db(), ports.store.clock()),
       housekeeper_(
           {}, {.pruner = pruner_, .clock = ports.store.clock(), .db = ports.store.db(), .log = ports.log}) {}
@@ -112,6 +119,11 @@ std::map<std::string, jobs::JobHandler*, std::less<>> JobQueue::handlers() {
   auto handlers = generation_.handlers();
   handlers.emplace("inference", &inference_);
   return handlers;
+}
+
+std::vector<std::string> JobQueue::SecretsOf(const TenantId& tenant) const {
+  const auto found = webhook_secrets_.find(tenant);
+  return found == webhook_secrets_.end() ? std::vector<std::string>() : found->second;
 }
 
 void JobQueue::Start() {

@@ -51,6 +51,7 @@ class JobQueue {
     runtime::Loop& loop;
     observe::Logger& log;
     observe::Registry& registry;
+    WebhookSecrets webhook_secrets;
   };
   JobQueue(const ServerConfig& config, Ports ports);
 
@@ -64,9 +65,11 @@ class JobQueue {
 
  private:
   [[nodiscard]] jobs::Dispatcher::Options DispatcherOptions(const ServerConfig& config, const Ports& ports);
+  [[nodiscard]] std::vector<std::string> SecretsOf(const TenantId& tenant) const;
   /// What runs jobs, by kind.
   [[nodiscard]] std::map<std::string, jobs::JobHandler*, std::less<>> handlers();
 
+  const WebhookSecrets webhook_secrets_;
   api::platform::InferenceJobs inference_;
   jobs::JobMetrics metrics_;
   jobs::JobStore store_;

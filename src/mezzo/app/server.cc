@@ -196,7 +196,8 @@ std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
 class Server::Parts {
  public:
   /// `kept` is null when nothing is to be kept on disk.
-  Parts(ServerConfig server_config, tenancy::Directory tenants, std::unique_ptr<DataStore> kept)
+  Parts(ServerConfig server_config, tenancy::Directory tenants, WebhookSecrets secrets,
+        std::unique_ptr<DataStore> kept)
       : config(std::move(server_config)),
         directory(std::move(tenants)),
         store(std::move(kept)),
@@ -241,7 +242,7 @@ class Server::Parts {
                                                     .clock = clock,
                                                     .pool = &codec_pool}),
         artifacts(OpenArtifacts()),
-        jobs(MakeJobs()),
+        jobs(MakeJobs(std::move(secrets))),
         front(Protocols(),
               /*guard_browsers=*/!directory.has_keys()) {
     for (const auto& tenant : directory.tenants()) {
@@ -375,7 +376,7 @@ class Server::Parts {
                                {.clock = clock, .log = log, .registry = registry});
   }
 
-  std::unique_ptr<JobQueue> MakeJobs() {
+  std::unique_ptr<JobQueue> MakeJobs(WebhookSecrets secrets) {
     if (store == nullptr || !artifacts.ok()) return nullptr;
     return std::make_unique<JobQueue>(config, JobQueue::Ports{.store = *store,
                                                               .artifacts = **artifacts,
@@ -386,7 +387,8 @@ class Server::Parts {
                                                               .directory = directory,
                                                               .loop = loops.loop(0),
                                                               .log = log,
-                                                              .registry = registry});
+                                                              .registry = registry,
+                                                              .webhook_secrets = std::move(secrets)});
   }
 
   std::vector<MountedProtocol> Protocols() {
@@ -446,11 +448,12 @@ Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   MEZZO_TRY(tenancy::Directory directory, MakeDirectory(config));
+  MEZZO_TRY(WebhookSecrets secrets, MakeWebhookSecrets(config));
   std::unique_ptr<DataStore> store;
   if (config.jobs.enabled) {
     MEZZO_TRY(store, DataStore::Open(config.data_dir, config.database));
   }
-  auto parts = std::make_unique<Parts>(config, std::move(directory), std::move(store));
+  auto parts = std::make_unique<Parts>(config, std::move(directory), std::move(secrets), std::move(store));
   MEZZO_TRY_VOID(parts->Start());
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }

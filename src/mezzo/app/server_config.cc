@@ -4,6 +4,7 @@
 #include <set>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/jobs/webhook_signer.h"
 
 namespace mezzo::app {
 namespace {
@@ -78,6 +79,19 @@ Result<tenancy::Directory> MakeDirectory(const ServerConfig& config) {
   }
   if (tenants.empty()) tenants.push_back(Anonymous());
   return tenancy::Directory(std::move(tenants), std::move(keys), config.insecure);
+}
+
+Result<WebhookSecrets> MakeWebhookSecrets(const ServerConfig& config) {
+  WebhookSecrets all;
+  for (const TenantConfig& tenant : config.tenants) {
+    if (tenant.webhook_secrets.empty()) continue;
+    std::vector<std::string>& secrets = all[TenantId(tenant.id)];
+    for (const config::Secret& secret : tenant.webhook_secrets) secrets.push_back(secret.Reveal());
+    if (const auto signer = jobs::WebhookSigner::Create(secrets); !signer.ok()) {
+      return Invalid(tenant.id, "webhook_secrets: " + signer.error().message());
+    }
+  }
+  return all;
 }
 
 Result<void> CheckExposure(const ServerConfig& config) {

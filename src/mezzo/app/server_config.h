@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -90,6 +91,7 @@ struct TenantConfig {
   std::vector<std::string> classes = {"interactive", "standard", "bulk"};
   std::vector<std::string> scopes = {"infer"};
   std::vector<std::string> key_sha256;
+  std::vector<config::Secret> webhook_secrets;
 };
 
 struct TracingConfig {
@@ -157,6 +159,12 @@ namespace mezzo::app {
 /// Who may call, from `tenants`; the first tenant of an empty list is anonymous with every scope and class.
 /// Fails with kInvalidArgument "config_invalid_value" naming the tenant and the value.
 Result<tenancy::Directory> MakeDirectory(const ServerConfig& config);
+
+/// What webhooks of each tenant are signed with, unless a job has a secret of its own; several while they are
+/// rotated.
+using WebhookSecrets = std::map<TenantId, std::vector<std::string>>;
+/// Fails with kInvalidArgument "config_invalid_value" naming the tenant.
+Result<WebhookSecrets> MakeWebhookSecrets(const ServerConfig& config);
 
 /// Fails with kFailedPrecondition "insecure_listener" when an address that is not loopback would be served
 /// without keys and without `insecure`.

@@ -45,6 +45,22 @@ TEST(ServerConfig, UnknownKeysAreNamedWithTheNearestOne) {
   EXPECT_THAT(failed.error().message(), HasSubstr("did you mean 'repositories'?"));
 }
 
+TEST(MakeWebhookSecrets, AreThoseOfEachTenantAndChecked) {
+  ServerConfig config;
+  const config::Secret good("env:A", "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX");
+  config.tenants = {{.id = "a", .webhook_secrets = {good, good}}, {.id = "b"}};
+  const auto secrets = MakeWebhookSecrets(config);
+  ASSERT_TRUE(secrets.ok());
+  EXPECT_EQ(*secrets, (WebhookSecrets{{TenantId("a"), {good.Reveal(), good.Reveal()}}}));
+
+  config.tenants[1].webhook_secrets = {{"env:B", "very-secret"}};
+  const auto refused = MakeWebhookSecrets(config);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason(), "config_invalid_value");
+  EXPECT_THAT(refused.error().message(), HasSubstr("'b'"));
+  EXPECT_THAT(refused.error().message(), ::testing::Not(HasSubstr("very-secret")));
+}
+
 TEST(MakeDirectory, GivesTenantsTheirClassesAndScopes) {
   const ServerConfig config =
       Parse(

@@ -176,7 +176,12 @@ struct Schema<app::TenantConfig> {
         Field("weight", &C::weight, "Share of the device relative to other tenants.", Range(0.001, 1000.0)),
         Field("classes", &C::classes, "Classes its requests may run in: interactive, standard, bulk."),
         Field("scopes", &C::scopes, "What its keys may do: infer, observe, admin."),
-        Field("key_sha256", &C::key_sha256, "SHA-256 of each API key, as 64 hex digits.")};
+        Field("key_sha256", &C::key_sha256, "SHA-256 of each API key, as 64 hex digits."),
+        Field("webhook_secrets", &C::webhook_secrets,
+              "Where the secrets lie (env:NAME or file:PATH) that sign webhooks of jobs without one of their "
+              "own: whsec_ and 24 to "
+              "64 bytes in base64. While they are rotated each gives a signature.",
+              Length(0, 8))};
   }
 };
 template <>

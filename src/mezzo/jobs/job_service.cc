@@ -14,7 +14,7 @@ constexpr Duration kComeBack = std::chrono::seconds(30);
 }  // namespace
 
 JobService::JobService(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers)
-    : options_(options), ports_(ports), handlers_(std::move(handlers)) {}
+    : options_(options), ports_(std::move(ports)), handlers_(std::move(handlers)) {}
 
 std::string JobService::KindNames() const {
   std::string names;
@@ -54,6 +54,12 @@ runtime::Task<Result<JobStore::Submitted>> JobService::Submit(runtime::Context c
   const auto handler = handlers_.find(job.kind);
   if (handler == handlers_.end()) {
     co_return InvalidArgument("job_kind_unknown", "job kind '" + job.kind + "' is not one of " + KindNames());
+  }
+  const bool unsigned_webhook = job.webhook && job.webhook->secret.empty();
+  if (unsigned_webhook && (!ports_.signs_webhooks || !ports_.signs_webhooks(job.tenant))) {
+    co_return InvalidArgument(
+        "job_request", "'webhook.secret' is missing (whsec_ and 24 to 64 bytes in base64), and tenant '" +
+                           job.tenant.str() + "' has no webhook_secrets");
   }
   const TimePoint deadline = Limit(ctx);
   const auto enqueue = [this, deadline, &job, &handler]() -> Result<JobStore::Submitted> {

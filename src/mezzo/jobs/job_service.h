@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -32,12 +33,14 @@ class JobService {
     JobWatch& watch;
     runtime::BlockingPool& pool;
     const Clock& clock;
+    /// Whether webhooks without a secret of their own can be signed; null: for nobody.
+    std::function<bool(const TenantId&)> signs_webhooks;
   };
   JobService(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers);
 
   /// Asks the kind's handler, then queues. `job.model` and `job.cost` are the handler's. Errors:
-  /// kInvalidArgument "job_kind_unknown" and the handler's; kResourceExhausted "jobs_queue_full";
-  /// JobStore::Enqueue()'s.
+  /// kInvalidArgument "job_kind_unknown", "job_request" (a webhook nobody could sign) and the handler's;
+  /// kResourceExhausted "jobs_queue_full"; JobStore::Enqueue()'s.
   runtime::Task<Result<JobStore::Submitted>> Submit(runtime::Context ctx, NewJob job);
   runtime::Task<Result<Job>> Get(runtime::Context ctx, TenantId tenant, JobId id);
   /// The job as soon as its version is beyond `after` (terminal: `until_end`), or at `until`, whichever is

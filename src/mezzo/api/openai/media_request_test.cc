@@ -30,7 +30,7 @@ TEST(MediaMembers, OfAFormNumbersAreTexts) {
                                             {.name = "g", .content = "1.5"},
                                             {.name = "s", .content = "true"},
                                             {.name = "f", .file_name = "a.png", .content = "x"},
-                                            {.name = "webhook[url]", .content = "https://example.org"}};
+                                            {.name = "webhook[url]", .content = "ftp://example.org"}};
   auto members = *MediaMembers::FromForm(parts);
   EXPECT_EQ(*members.Integer("n", 1, 10), 3U) << "the first counts";
   EXPECT_EQ(*members.Number("g", 0, 2), 1.5);

@@ -53,7 +53,7 @@ Result<std::string> Upload(const V2Client& client, const std::string& path) {
   if (path.empty()) return std::string();
   MEZZO_TRY(const std::string file, ReadFile(path));
   const auto format = media::FormatOf(AsBytes(file));
-  if (!format) return InvalidArgument("no_picture", "'" + path + "' is neither PNG, JPEG nor WebP");
+  if (!format) return InvalidArgument("picture_invalid", "'" + path + "' is neither PNG, JPEG nor WebP");
   MEZZO_TRY(const HttpReply reply,
             client.CallOk("POST", "/v1/uploads", file, {{"Content-Type", std::string(MediaType(*format))}}));
   MEZZO_TRY(const Json kept, ParseObject(reply.body));
