@@ -137,7 +137,7 @@ void DeviceExecutor::DrainOnLoop(Donor& donor) {
   {
     MutexLock lock(mu_);
     dispatched = TryDispatch(donor.batch, options_.inline_limit, donor.slot, now, donor.failed);
-    if (dispatched == Dispatched::kTooLong || scheduler_.waits_until() < kNever) WakeSlot();
+    if (dispatched == Dispatched::kTooLong || waits_until_ < kNever) WakeSlot();
     if (dispatched == Dispatched::kBatch) {
       ++inline_batches_;
       if (scheduler_.queued_items() > 0 && scheduler_.free_slots() > 0 &&
@@ -158,8 +158,10 @@ void DeviceExecutor::DrainOnLoop(Donor& donor) {
 
 Dispatched DeviceExecutor::TryDispatch(Batch& batch, Duration longest, std::uint32_t slot, TimePoint now,
                                        std::vector<Failed>& failed) {
+  waits_until_ = kNever;
   if (scheduler_.queued_items() == 0 || holds_ > 0) return Dispatched::kNothing;
   const Dispatched dispatched = scheduler_.Dispatch(now, batch, longest);
+  waits_until_ = scheduler_.waits_until();
   if (scheduler_.has_refused()) TakeRefused(now, failed);
   if (dispatched == Dispatched::kBatch) {
     const auto model = static_cast<std::size_t>(batch.model);
@@ -229,10 +231,10 @@ void DeviceExecutor::WorkSlot(std::uint32_t slot) {
         if (dispatched == Dispatched::kBatch || !failed.empty()) break;
         if (stopping_) return;
         ++sleeping_;
-        if (scheduler_.waits_until() == kNever) {
+        if (waits_until_ == kNever) {
           work_.Wait(mu_);
         } else {
-          (void)work_.WaitUntil(mu_, scheduler_.waits_until());
+          (void)work_.WaitUntil(mu_, waits_until_);
         }
         --sleeping_;
       }

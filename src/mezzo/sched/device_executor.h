@@ -154,7 +154,8 @@ class DeviceExecutor {
   std::uint32_t sleeping_ GUARDED_BY(mu_) = 0;     // Slot threads that wait for work.
   std::uint32_t extra_slots_ GUARDED_BY(mu_) = 0;  // Standing in for hung ones.
   std::uint32_t next_slot_ GUARDED_BY(mu_) = 0;
-  std::uint32_t holds_ GUARDED_BY(mu_) = 0;  // Batches whose items submit their successors just now.
+  TimePoint waits_until_ GUARDED_BY(mu_) = kNever;  // Of the last TryDispatch(): for a chain's next step.
+  std::uint32_t holds_ GUARDED_BY(mu_) = 0;         // Batches whose items submit their successors just now.
   std::uint64_t inline_batches_ GUARDED_BY(mu_) = 0;
   std::uint64_t slot_batches_ GUARDED_BY(mu_) = 0;
   bool stopping_ GUARDED_BY(mu_) = false;

@@ -1,6 +1,7 @@
 #include "mezzo/sched/device_executor.h"
 
 #include <atomic>
+#include <ctime>
 #include <future>
 #include <memory>
 #include <thread>
@@ -169,6 +170,43 @@ TEST_F(DeviceExecutorTest, ItemsThatContinueMeetAgainInTheNextBatch) {
   for (auto& item : items) EXPECT_TRUE(item->finished.get_future().get());
   EXPECT_THAT(chained.batches(), ::testing::ElementsAre(4, 4, 4, 4, 4));
   executor_.reset();
+}
+
+TEST_F(DeviceExecutorTest, ASlotThatWaitsForAChainGoesOnWhenItIsLateAndRestsWhenNothingIsLeft) {
+  Start({.scheduler = {.slots = 2}, .inline_limit = Duration::zero()},
+        {.max_batch_rows = 8, .max_concurrent = 2, .prior_cost = milliseconds(100)});
+  runner_.Close();
+  Item chained;
+  Prepare(chained);
+  chained.rows = 2;
+  chained.cls = Class::kInteractive;
+  chained.chain = &chained;
+  chained.chain_rows = 2;
+  ASSERT_TRUE(executor_->Submit(chained).ok());  // Predicted: 200 ms, so it is waited for until 300 ms.
+  runner_.AwaitBatches(1);
+  const auto bulk = [this](Item& item) {
+    Prepare(item);
+    item.cls = Class::kBulk;
+    item.rows = 8;
+    ASSERT_TRUE(executor_->Submit(item).ok());
+  };
+  Item cancelled;
+  bulk(cancelled);
+  std::this_thread::sleep_for(milliseconds(50));  // The other slot has looked, and waits.
+  executor_->Cancel(cancelled);
+  EXPECT_EQ(cancelled.Await(), "cancelled");
+  std::this_thread::sleep_for(milliseconds(350));
+  const std::clock_t before = std::clock();
+  std::this_thread::sleep_for(milliseconds(200));
+  EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 10) << "nobody spins";
+  EXPECT_THAT(runner_.batches(), ::testing::ElementsAre(1));
+
+  Item late;
+  bulk(late);
+  runner_.AwaitBatches(2);  // While the chain's step runs on: it is late.
+  runner_.Open();
+  EXPECT_EQ(late.Await(), "ran");
+  EXPECT_EQ(chained.Await(), "ran");
 }
 
 TEST_F(DeviceExecutorTest, ShortBatchesRunOnTheLoopAtTheEndOfItsTurn) {
