@@ -173,8 +173,8 @@ TEST_F(DeviceExecutorTest, ItemsThatContinueMeetAgainInTheNextBatch) {
 }
 
 TEST_F(DeviceExecutorTest, ASlotThatWaitsForAChainGoesOnWhenItIsLateAndRestsWhenNothingIsLeft) {
-  Start({.scheduler = {.slots = 2}, .inline_limit = Duration::zero()},
-        {.max_batch_rows = 8, .max_concurrent = 2, .prior_cost = milliseconds(100)});
+  Start({.scheduler = {.slots = 2, .burst_window = seconds(5)}, .inline_limit = Duration::zero()},
+        {.max_batch_rows = 8, .max_concurrent = 2, .prior_cost = milliseconds(400)});
   runner_.Close();
   Item chained;
   Prepare(chained);
@@ -182,7 +182,7 @@ TEST_F(DeviceExecutorTest, ASlotThatWaitsForAChainGoesOnWhenItIsLateAndRestsWhen
   chained.cls = Class::kInteractive;
   chained.chain = &chained;
   chained.chain_rows = 2;
-  ASSERT_TRUE(executor_->Submit(chained).ok());  // Predicted: 200 ms, so it is waited for until 300 ms.
+  ASSERT_TRUE(executor_->Submit(chained).ok());  // Predicted: 800 ms; waited for: 1.2 s.
   runner_.AwaitBatches(1);
   const auto bulk = [this](Item& item) {
     Prepare(item);
@@ -195,7 +195,7 @@ TEST_F(DeviceExecutorTest, ASlotThatWaitsForAChainGoesOnWhenItIsLateAndRestsWhen
   std::this_thread::sleep_for(milliseconds(50));  // The other slot has looked, and waits.
   executor_->Cancel(cancelled);
   EXPECT_EQ(cancelled.Await(), "cancelled");
-  std::this_thread::sleep_for(milliseconds(350));
+  std::this_thread::sleep_for(milliseconds(1250));
   const std::clock_t before = std::clock();
   std::this_thread::sleep_for(milliseconds(200));
   EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 10) << "nobody spins";
