@@ -16,7 +16,7 @@ def git_files(*patterns):
 
 
 def changed_sources():
-    out = subprocess.run(["git", "diff", "--name-only", "HEAD"], cwd=ROOT, check=False, capture_output=True, text=True)
+    out = subprocess.run(["git", "diff", "--name-only", "--diff-filter=d", "HEAD"], cwd=ROOT, check=False, capture_output=True, text=True)
     return [name for name in out.stdout.split() if name.startswith("src/") and name.endswith(".cc")]
 
 

@@ -70,6 +70,20 @@ OTHER_ROUTES = (
     "POST /v1/uploads",
     "GET /v1/artifacts/{t}/{j}/{a}/{n}",
     "HEAD /v1/artifacts/{t}/{j}/{a}/{n}",
+    "GET /v1/whoami",
+    "GET /v1/tenants",
+    "POST /v1/tenants",
+    "GET /v1/tenants/{t}",
+    "PATCH /v1/tenants/{t}",
+    "GET /v1/tenants/{t}/projects",
+    "POST /v1/tenants/{t}/projects",
+    "GET /v1/tenants/{t}/users",
+    "POST /v1/tenants/{t}/users",
+    "DELETE /v1/tenants/{t}/users",
+    "GET /v1/tenants/{t}/keys",
+    "POST /v1/tenants/{t}/keys",
+    "POST /v1/tenants/{t}/keys/{k}/rotate",
+    "DELETE /v1/tenants/{t}/keys/{k}",
 )
 
 RPCS = (

@@ -213,8 +213,9 @@ def test_keys(guarded):
     with pytest.raises(openai.AuthenticationError) as error:
         embed(with_key("bad-key"), "a")
     assert error.value.code == "invalid_api_key"
+    assert with_key("watch-key").models.list().data
     with pytest.raises(openai.PermissionDeniedError):
-        with_key("watch-key").models.list()
+        embed(with_key("watch-key"), "a")
 
 
 def test_unknown_routes_and_methods(server):

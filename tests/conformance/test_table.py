@@ -30,8 +30,8 @@ def test_the_lists_are_those_of_the_server():
     for folder in ("openai", "platform"):
         for file in sorted((mezzo_server.ROOT / "src/mezzo/api" / folder).glob("*_handler.cc")):
             sources += file.read_text()
-    routes = re.findall(r'k(Get|Post|Put|Delete|Head), "(/v[12][^"]*)"', sources)
-    assert len(routes) >= 64
+    routes = re.findall(r'k(Get|Post|Put|Delete|Head|Patch), "(/v[12][^"]*)"', sources)
+    assert len(routes) >= 78
     patterns = {f"{method.upper()} {re.sub('[*#]', '{}', path)}" for method, path in routes}
     assert patterns == {re.sub(r"\{\w\}", "{}", name) for name in surface.V2_ROUTES + surface.OTHER_ROUTES
                         if name != "GET /metrics"}

@@ -96,7 +96,7 @@ class ImageJobsTest : public PipelineFixture {
   RawUploads uploads_;
   storage::testing::MemoryBlobStore store_{clock_};
   FileFetcher files_{{}, clock_};
-  tenancy::Directory directory_{{tenant_}, {}, false};
+  tenancy::Directory directory_{{.tenants = {tenant_}, .keys = {}, .anonymous = nullptr}, clock_};
   ImageJobs jobs_{{}, {service_, codec_, uploads_, store_, files_, directory_, loops_.loop(0), clock_}};
 };
 

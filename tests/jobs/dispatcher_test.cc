@@ -71,6 +71,11 @@ class DispatcherTest : public QueueTest {
   bool Reaches(const JobId& id, JobState state) {
     return Within(seconds(20), [&] { return Get(id).state == state; });
   }
+  /// Whether `count` jobs come to be in `state`.
+  bool CountReaches(const std::string& state, const std::string& count, seconds limit) {
+    return Within(
+        limit, [&] { return Query("SELECT COUNT(*) FROM jobs WHERE state = '" + state + "'")[0] == count; });
+  }
 
   observe::Logger log_;
   observe::Registry registry_;
@@ -191,14 +196,13 @@ TEST_P(DispatcherTest, AnUrgentJobGoesBeforeWhatWasLeasedAhead) {
   free.tier = Tier::kFree;
   free.model = "free";
   for (int i = 0; i < 3; ++i) Add(free);
-  ASSERT_TRUE(Within(
-      seconds(10), [this] { return Query("SELECT COUNT(*) FROM jobs WHERE state = 'running'")[0] == "3"; }));
+  ASSERT_TRUE(CountReaches("running", "3", seconds(10)));
   NewJob paid = New();
   paid.tier = Tier::kPaid;
   paid.model = "paid";
   Add(paid);
-  ASSERT_TRUE(Within(
-      seconds(10), [this] { return Query("SELECT COUNT(*) FROM jobs WHERE state = 'running'")[0] == "4"; }));
+  // The database has a job running before the host has put it in its place.
+  ASSERT_TRUE(Within(seconds(10), [&] { return metrics_.prefetched.value() == 3; }));
 
   open = true;
 
@@ -257,17 +261,14 @@ TEST_P(DispatcherTest, NewsWhileEverySlotIsTakenIsNotForgotten) {
   options.poll = std::chrono::hours(1);
   const auto host = Host(handler, options);
   for (int i = 0; i < 2; ++i) Add(New());
-  ASSERT_TRUE(Within(
-      seconds(10), [this] { return Query("SELECT COUNT(*) FROM jobs WHERE state = 'running'")[0] == "2"; }));
+  ASSERT_TRUE(CountReaches("running", "2", seconds(10)));
 
   // There is room for urgent jobs only: the look for those must not be the only one.
   for (int i = 0; i < 3; ++i) Add(New());
   std::this_thread::sleep_for(milliseconds(200));
   open = true;
 
-  EXPECT_TRUE(Within(seconds(10), [this] {
-    return Query("SELECT COUNT(*) FROM jobs WHERE state = 'succeeded'")[0] == "5";
-  }));
+  EXPECT_TRUE(CountReaches("succeeded", "5", seconds(10)));
 }
 
 TEST_P(DispatcherTest, UrgentJobsFollowOneAnotherWhileOthersHoldTheSlots) {
@@ -283,16 +284,13 @@ TEST_P(DispatcherTest, UrgentJobsFollowOneAnotherWhileOthersHoldTheSlots) {
   free.model = "free";
   free.tier = Tier::kFree;
   for (int i = 0; i < 2; ++i) Add(free);
-  ASSERT_TRUE(Within(
-      seconds(10), [this] { return Query("SELECT COUNT(*) FROM jobs WHERE state = 'running'")[0] == "2"; }));
+  ASSERT_TRUE(CountReaches("running", "2", seconds(10)));
   NewJob paid = New();
   paid.tier = Tier::kPaid;
 
   ASSERT_TRUE(store_->Enqueue(std::vector<NewJob>(5, paid), Soon()).ok());
 
-  EXPECT_TRUE(Within(seconds(10), [this] {
-    return Query("SELECT COUNT(*) FROM jobs WHERE state = 'succeeded'")[0] == "5";
-  }));
+  EXPECT_TRUE(CountReaches("succeeded", "5", seconds(10)));
 }
 
 TEST_P(DispatcherTest, ManyHostsRunEveryJobOnce) {
@@ -306,9 +304,7 @@ TEST_P(DispatcherTest, ManyHostsRunEveryJobOnce) {
   std::vector<NewJob> jobs(300, New());
   ASSERT_TRUE(store_->Enqueue(jobs, Soon()).ok());
 
-  EXPECT_TRUE(Within(seconds(30), [this] {
-    return Query("SELECT COUNT(*) FROM jobs WHERE state = 'succeeded'")[0] == "300";
-  }));
+  EXPECT_TRUE(CountReaches("succeeded", "300", seconds(30)));
   EXPECT_EQ(total, 300);
 }
 

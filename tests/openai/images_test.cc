@@ -23,9 +23,8 @@ class ImagesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     queue_.Run({{"image", &painter_}});
-    handler_ = std::make_unique<ImagesHandler>(
-        options_, ImagesHandler::Ports{.media = queue_.media(), .directory = directory_});
-    queue_.Serve(*handler_);
+    handler_ = std::make_unique<ImagesHandler>(options_, ImagesHandler::Ports{.media = queue_.media()});
+    queue_.Serve({{.protocol = handler_.get(), .prefixes = {ImagesHandler::kRoot}}});
   }
   RawResponse Generate(const Json& body) {
     return queue_.Send("POST", "/v1/images/generations", body.dump());
@@ -58,7 +57,6 @@ class ImagesTest : public ::testing::Test {
   }();
   QueueServer queue_;
   FakePainter painter_{queue_.artifacts(), queue_.clock()};
-  const tenancy::Directory directory_ = Anybody();
   std::unique_ptr<ImagesHandler> handler_;
 };
 

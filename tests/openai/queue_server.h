@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include "mezzo/api/gate.h"
 #include "mezzo/api/openai/media_jobs.h"
 #include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/dispatcher.h"
@@ -26,11 +27,11 @@
 #include "mezzo/storage/migrations.h"
 #include "mezzo/storage/testing/signed_blob_store.h"
 #include "mezzo/storage/testing/temp_dir.h"
-#include "mezzo/tenancy/directory.h"
+#include "mezzo/tenancy/testing/directories.h"
 
 namespace mezzo::api::openai {
 
-/// A queue on SQLite that runs, and a server with one handler over it.
+/// A queue on SQLite that runs, and a server over it that lets anybody in.
 class QueueServer {
  public:
   QueueServer()
@@ -62,8 +63,9 @@ class QueueServer {
         MediaJobs::Ports{.jobs = *service_, .artifacts = artifacts_, .pool = pool_, .clock = clock_});
   }
   /// On a free port of the loopback.
-  void Serve(net::HttpHandler& handler) {
-    server_ = std::make_unique<net::HttpServer>(net::HttpServer::Options{}, handler, loops_, registry_);
+  void Serve(std::vector<MountedProtocol> protocols) {
+    gate_ = std::make_unique<Gate>(std::move(protocols), directory_);
+    server_ = std::make_unique<net::HttpServer>(net::HttpServer::Options{}, *gate_, loops_, registry_);
     ASSERT_TRUE(server_->Listen("127.0.0.1", 0).ok());
   }
 
@@ -134,15 +136,11 @@ class QueueServer {
   std::unique_ptr<jobs::JobService> service_;
   std::unique_ptr<jobs::Dispatcher> dispatcher_;
   std::unique_ptr<MediaJobs> media_;
+  const tenancy::Directory directory_{tenancy::testing::Anybody(), clock_};
   runtime::IoThreads loops_{1};
+  std::unique_ptr<Gate> gate_;
   std::unique_ptr<net::HttpServer> server_;  // Last: it ends before what it calls.
 };
-
-inline tenancy::Directory Anybody() {
-  tenancy::Tenant tenant;
-  tenant.id = TenantId("anonymous");
-  return tenancy::Directory({std::make_shared<const tenancy::Tenant>(std::move(tenant))}, {}, false);
-}
 
 inline std::string HeaderOf(const net::testing::RawResponse& response, const std::string& name) {
   const std::size_t at = response.head.find("\r\n" + name + ": ");

@@ -24,8 +24,8 @@ class VideosTest : public ::testing::Test {
     queue_.Run({{"storyboard", &filmer_}});
     handler_ = std::make_unique<VideosHandler>(
         VideosHandler::Options{.max_body = 1 << 20, .max_picture = 1000, .retention = std::chrono::hours(24)},
-        VideosHandler::Ports{.media = queue_.media(), .blobs = blobs_, .directory = directory_});
-    queue_.Serve(*handler_);
+        VideosHandler::Ports{.media = queue_.media(), .blobs = blobs_});
+    queue_.Serve({{.protocol = handler_.get(), .prefixes = {VideosHandler::kRoot}}});
   }
   void TearDown() override { queue_.Stop(); }
 
@@ -53,7 +53,6 @@ class VideosTest : public ::testing::Test {
   runtime::BlockingPool pool_{{.name = "blobs", .threads = 1}};
   BlobServer blobs_{
       {}, {.store = queue_.artifacts(), .pool = pool_, .clock = queue_.clock(), .registry = registry_}};
-  const tenancy::Directory directory_ = Anybody();
   std::unique_ptr<VideosHandler> handler_;
 };
 

@@ -50,7 +50,7 @@ class ArtifactStore {
   /// For protocols that answer with objects themselves.
   [[nodiscard]] api::BlobServer& blobs() { return *blobs_; }
   /// Serves ArtifactsHandler::kRoot.
-  [[nodiscard]] net::HttpHandler& handler() { return *handler_; }
+  [[nodiscard]] api::Protocol& handler() { return *handler_; }
   /// For JobsHandler.
   [[nodiscard]] const api::platform::JobArtifacts& list() const { return *list_; }
 

@@ -36,7 +36,7 @@ Result<ServerConfig> ReadConfig(const ConfigSource& source, bool resolve_secrets
     if (provenance != nullptr) (*provenance)["models.repositories"] = "--models";
   }
   MEZZO_TRY_VOID(CheckExposure(config));
-  MEZZO_TRY_VOID(MakeDirectory(config));
+  MEZZO_TRY_VOID(CallersOf(config));
   return config;
 }
 

@@ -13,6 +13,7 @@
 #include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/schema.h"
 #include "mezzo/storage/migrations.h"
+#include "mezzo/tenancy/identity_schema.h"
 
 namespace mezzo::app {
 namespace {
@@ -55,6 +56,8 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
   }
   const TimePoint deadline = store->real_.Now() + kOpenTime;
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "jobs", jobs::Migrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "tenancy", tenancy::IdentityMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(store->clock_.Synchronise(*store->db_, deadline));
   return store;
 }

@@ -55,10 +55,10 @@ class JobQueue {
   };
   JobQueue(const ServerConfig& config, Ports ports);
 
-  [[nodiscard]] net::HttpHandler& handler() { return handler_; }
-  [[nodiscard]] net::HttpHandler& images() { return images_; }
-  [[nodiscard]] net::HttpHandler& videos() { return videos_; }
-  [[nodiscard]] net::HttpHandler& uploads() { return uploads_; }
+  [[nodiscard]] api::Protocol& handler() { return handler_; }
+  [[nodiscard]] api::Protocol& images() { return images_; }
+  [[nodiscard]] api::Protocol& videos() { return videos_; }
+  [[nodiscard]] api::Protocol& uploads() { return uploads_; }
   void Start();
   /// See Dispatcher::Stop() and WebhookSender::Stop().
   void Stop(Duration grace);

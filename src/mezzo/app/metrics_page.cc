@@ -1,35 +1,29 @@
 #include "mezzo/app/metrics_page.h"
 
-#include <memory>
+#include <array>
 
 #include "mezzo/api/http_error.h"
 #include "mezzo/observe/exposition.h"
 
 namespace mezzo::app {
+namespace {
 
-net::BodyPlan MetricsPage::PlanBody(const net::HttpRequest& head) const {
-  net::BodyPlan plan;
-  plan.max_body = 0;
-  if (head.path() != "/metrics") {
-    plan.refusal = std::make_unique<net::HttpResponse>(net::HttpResponse::ErrorJson(404, "Not Found"));
-    return plan;
-  }
-  if (head.method() != net::Method::kGet && head.method() != net::Method::kHead) {
-    plan.refusal =
-        std::make_unique<net::HttpResponse>(net::HttpResponse::ErrorJson(405, "Method Not Allowed"));
-    plan.refusal->headers.emplace_back("Allow", "GET, HEAD");
-    return plan;
-  }
-  const std::string_view credential =
-      head.Header("Authorization").value_or(head.Header("X-Api-Key").value_or(std::string_view()));
-  const auto admitted = tenancy::Admit(directory_, credential, head.is_loopback(), tenancy::Scope::kObserve);
-  if (!admitted.ok())
-    plan.refusal = std::make_unique<net::HttpResponse>(api::ErrorResponse(admitted.error()));
-  return plan;
+constexpr std::array<api::Route, 2> kRoutes = {
+    api::Route{net::Method::kGet, "/metrics", tenancy::Scope::kObserve, 0, 0},
+    api::Route{net::Method::kHead, "/metrics", tenancy::Scope::kObserve, 0, 0}};
+
+}  // namespace
+
+std::span<const api::Route> MetricsPage::routes() const { return kRoutes; }
+
+net::HttpResponse MetricsPage::Refuse(const Error& error) const { return api::ErrorResponse(error); }
+
+net::HttpResponse MetricsPage::RefuseRoute(const net::HttpRequest& head, const api::RouteMatch& match) const {
+  return api::NoRouteResponse(kRoutes, head.path(), match);
 }
 
-runtime::Task<net::HttpResponse> MetricsPage::Handle(runtime::Context /*ctx*/, net::HttpRequest* request) {
-  const auto format = observe::ChooseFormat(request->Header("Accept").value_or(std::string_view()));
+runtime::Task<net::HttpResponse> MetricsPage::Handle(runtime::Context /*ctx*/, api::RoutedCall call) {
+  const auto format = observe::ChooseFormat(call.request->Header("Accept").value_or(std::string_view()));
   net::HttpResponse response;
   response.content_type = observe::ContentType(format);
   response.text = observe::Render(registry_, format);

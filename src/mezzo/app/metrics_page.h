@@ -1,24 +1,24 @@
 #pragma once
 
-#include "mezzo/net/http_types.h"
+#include "mezzo/api/protocol.h"
 #include "mezzo/observe/metrics.h"
-#include "mezzo/tenancy/directory.h"
 
 namespace mezzo::app {
 
-/// GET /metrics for keys with the `observe` scope. Thread-safe.
-class MetricsPage final : public net::HttpHandler {
+/// GET /metrics for callers with the scope `observe`. Thread-safe.
+class MetricsPage final : public api::Protocol {
  public:
-  /// Both outlive the page.
-  MetricsPage(const observe::Registry& registry, const tenancy::Directory& directory)
-      : registry_(registry), directory_(directory) {}
+  /// `registry` outlives the page.
+  explicit MetricsPage(const observe::Registry& registry) : registry_(registry) {}
 
-  [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
-  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
+  [[nodiscard]] std::span<const api::Route> routes() const override;
+  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, api::RoutedCall call) override;
+  [[nodiscard]] net::HttpResponse Refuse(const Error& error) const override;
+  [[nodiscard]] net::HttpResponse RefuseRoute(const net::HttpRequest& head,
+                                              const api::RouteMatch& match) const override;
 
  private:
   const observe::Registry& registry_;
-  const tenancy::Directory& directory_;
 };
 
 }  // namespace mezzo::app

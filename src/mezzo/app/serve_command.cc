@@ -49,6 +49,9 @@ int Serve(const ConfigSource& source) {
   if (!config.ok()) return Report(config.error(), kBadUsage);
   auto server = Server::Start(*config);
   if (!server.ok()) return Report(server.error(), kFailed);
+  if (const auto key = (*server)->first_admin_key()) {
+    std::fprintf(stderr, "mezzo: first start: the admin key is %s (it is not shown again)\n", key->c_str());
+  }
 
   while (true) {
     int number = 0;

@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "mezzo/api/gate.h"
 #include "mezzo/api/grpc/grpc_server.h"
 #include "mezzo/api/openai/folder_tokenizers.h"
 #include "mezzo/api/openai/openai_handler.h"
@@ -12,13 +13,15 @@
 #include "mezzo/api/shared_memory.h"
 #include "mezzo/api/v2http/v2_handler.h"
 #include "mezzo/app/artifact_store.h"
+#include "mezzo/app/browser_guard.h"
 #include "mezzo/app/data_store.h"
-#include "mezzo/app/http_front.h"
+#include "mezzo/app/identities.h"
 #include "mezzo/app/job_queue.h"
 #include "mezzo/app/memory.h"
 #include "mezzo/app/metrics_page.h"
 #include "mezzo/app/model_engines.h"
 #include "mezzo/app/server_schema.h"
+#include "mezzo/app/tenant_counts.h"
 #include "mezzo/app/trace_export.h"
 #include "mezzo/app/version.h"
 #include "mezzo/config/report.h"
@@ -133,9 +136,7 @@ observe::LogLevel LevelOf(const api::LogSetting& setting) {
 /// The executor's and the process's counts, read when a scrape asks.
 std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
                                               const sched::DeviceExecutor& executor,
-                                              const runtime::IoThreads& loops,
-                                              const tenancy::Directory& directory,
-                                              const observe::Logger& log) {
+                                              const runtime::IoThreads& loops, const observe::Logger& log) {
   std::vector<observe::Callback> callbacks;
   const auto gauge = [&](std::string_view name, std::string_view help,
                          observe::CallbackFamily::Function read) {
@@ -165,26 +166,12 @@ std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
   auto& refused =
       registry.NewCallbackFamily("mezzo_sched_refused_total", "Work that the scheduler refused, by reason.",
                                  observe::MetricType::kCounter, {"class", "reason"});
-  auto& charged =
-      registry.NewCallbackFamily("mezzo_sched_charged_seconds_total", "Device time charged to tenants.",
-                                 observe::MetricType::kCounter, {"tenant", "class"});
-  auto& queued = registry.NewCallbackFamily("mezzo_sched_tenant_queued_items", "Work of a tenant that waits.",
-                                            observe::MetricType::kGauge, {"tenant", "class"});
   for (std::size_t c = 0; c < sched::kClassCount; ++c) {
     const auto cls = static_cast<sched::Class>(c);
     for (std::size_t r = 0; r < sched::kRefusalCount; ++r) {
       callbacks.push_back(refused.Add(
           {sched::ClassName(cls), sched::RefusalName(static_cast<sched::Refusal>(r))},
           [&executor, cls, r] { return static_cast<double>(executor.StatisticsOf(cls).refused.at(r)); }));
-    }
-    for (const auto& tenant : directory.tenants()) {
-      const sched::TenantIndex index{tenant->index};
-      callbacks.push_back(charged.Add({tenant->id.str(), sched::ClassName(cls)}, [&executor, index, cls] {
-        return Seconds(executor.StatisticsOf(index, cls).charged);
-      }));
-      callbacks.push_back(queued.Add({tenant->id.str(), sched::ClassName(cls)}, [&executor, index, cls] {
-        return static_cast<double>(executor.StatisticsOf(index, cls).queued_items);
-      }));
     }
   }
   return callbacks;
@@ -196,10 +183,11 @@ std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
 class Server::Parts {
  public:
   /// `kept` is null when nothing is to be kept on disk.
-  Parts(ServerConfig server_config, tenancy::Directory tenants, WebhookSecrets secrets,
+  Parts(ServerConfig server_config, tenancy::Directory::Contents callers, WebhookSecrets secrets,
         std::unique_ptr<DataStore> kept)
       : config(std::move(server_config)),
-        directory(std::move(tenants)),
+        declared(std::move(callers)),
+        directory(kept == nullptr ? declared : tenancy::Directory::Contents(), clock),
         store(std::move(kept)),
         log({.level = config.log.level, .format = config.log.format}, clock),
         process_metrics(
@@ -226,31 +214,24 @@ class Server::Parts {
             [this](std::string_view model, const api::TraceSetting& setting) { SetTracing(model, setting); }),
         log_settings({}, [this](const api::LogSetting& setting) { log.set_level(LevelOf(setting)); }),
         loops(OrCores(config.io_threads)),
-        counts(RegisterCounts(registry, executor, loops, directory, log)),
-        metrics_page(registry, directory),
+        counts(RegisterCounts(registry, executor, loops, log)),
+        tenant_counts(registry, executor),
+        identities(OpenIdentities()),
+        metrics_page(registry),
         v2(V2Options(), {.service = service,
-                         .directory = directory,
                          .regions = regions,
                          .traces = trace_settings,
                          .logs = log_settings,
                          .pool = &codec_pool,
                          .clock = &clock}),
         tokenizers(codec_pool),
-        openai({.max_body = config.http.max_body}, {.service = service,
-                                                    .directory = directory,
-                                                    .tokenizers = tokenizers,
-                                                    .clock = clock,
-                                                    .pool = &codec_pool}),
+        openai({.max_body = config.http.max_body},
+               {.service = service, .tokenizers = tokenizers, .clock = clock, .pool = &codec_pool}),
         artifacts(OpenArtifacts()),
         jobs(MakeJobs(std::move(secrets))),
-        front(Protocols(),
-              /*guard_browsers=*/!directory.has_keys()) {
-    for (const auto& tenant : directory.tenants()) {
-      const auto index = executor.AddTenant({.name = tenant->id.str(), .weight = tenant->weight});
-      MEZZO_CHECK(static_cast<std::uint32_t>(index) == tenant->index);
-    }
+        gate(Protocols(), directory, RefuseForeignPage) {
     if (config.http.enabled) {
-      http = std::make_unique<net::HttpServer>(HttpOptions(config.http, codec_pool), front, loops, registry);
+      http = std::make_unique<net::HttpServer>(HttpOptions(config.http, codec_pool), gate, loops, registry);
     }
     if (config.grpc.enabled) {
       grpc = std::make_unique<api::rpc::GrpcServer>(
@@ -270,7 +251,9 @@ class Server::Parts {
   ~Parts() { End(); }
 
   Result<void> Start() {
+    if (!identities.ok()) return identities.error();
     if (!artifacts.ok()) return artifacts.error();
+    if (*identities != nullptr) (*identities)->Start();
     MEZZO_TRY_VOID(catalog.Start(&binder));
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
@@ -328,7 +311,8 @@ class Server::Parts {
 
   RealClock clock;
   ServerConfig config;
-  tenancy::Directory directory;
+  const tenancy::Directory::Contents declared;  // By the configuration.
+  tenancy::Directory directory;                 // With a database: what that has, too.
   std::unique_ptr<DataStore> store;
   observe::Logger log;
   observe::Registry registry;
@@ -352,6 +336,8 @@ class Server::Parts {
   api::LogSettings log_settings;
   runtime::IoThreads loops;
   std::vector<observe::Callback> counts;
+  TenantCounts tenant_counts;
+  Result<std::unique_ptr<Identities>> identities;  // Null without a database. Start() tells a failure.
   MetricsPage metrics_page;
   api::v2http::V2Handler v2;
   api::openai::FolderTokenizers tokenizers;
@@ -359,12 +345,30 @@ class Server::Parts {
   drivers::VipsPictureCodec codec;
   Result<std::unique_ptr<ArtifactStore>> artifacts;  // Null without jobs. Start() tells a failure.
   std::unique_ptr<JobQueue> jobs;
-  HttpFront front;
+  api::Gate gate;
   std::unique_ptr<net::HttpServer> http;
   std::unique_ptr<api::rpc::GrpcServer> grpc;
   runtime::Scope scope;  // Last: its tasks use everything above.
 
  private:
+  /// Without a database the directory and the scheduler have what the configuration declares.
+  Result<std::unique_ptr<Identities>> OpenIdentities() {
+    if (store != nullptr) {
+      return Identities::Open(config, declared,
+                              {.store = *store,
+                               .directory = directory,
+                               .executor = executor,
+                               .counts = tenant_counts,
+                               .log = log});
+    }
+    for (const auto& tenant : declared.tenants) {
+      const auto index = executor.AddTenant({.name = tenant->id.str(), .weight = tenant->weight});
+      MEZZO_CHECK(static_cast<std::uint32_t>(index) == tenant->index);
+      tenant_counts.Add(*tenant);
+    }
+    return std::unique_ptr<Identities>();
+  }
+
   static std::unique_ptr<OtlpExporter> MakeExporter(const TracingConfig& config, const Clock& clock) {
     if (config.endpoint.empty()) return nullptr;
     return std::make_unique<OtlpExporter>(config.endpoint, config.authorization.Reveal(), clock);
@@ -391,18 +395,21 @@ class Server::Parts {
                                                               .webhook_secrets = std::move(secrets)});
   }
 
-  std::vector<MountedProtocol> Protocols() {
-    std::vector<MountedProtocol> protocols = {{.handler = &v2, .prefixes = {"/v2"}},
-                                              {.handler = &metrics_page, .prefixes = {"/metrics"}}};
-    if (jobs != nullptr) {
-      protocols.push_back({.handler = &jobs->handler(), .prefixes = {"/v1/jobs"}});
-      protocols.push_back({.handler = &jobs->images(), .prefixes = {api::openai::ImagesHandler::kRoot}});
-      protocols.push_back({.handler = &jobs->videos(), .prefixes = {api::openai::VideosHandler::kRoot}});
-      protocols.push_back({.handler = &jobs->uploads(), .prefixes = {api::platform::UploadsHandler::kRoot}});
-      protocols.push_back(
-          {.handler = &(*artifacts)->handler(), .prefixes = {api::platform::ArtifactsHandler::kRoot}});
+  std::vector<api::MountedProtocol> Protocols() {
+    std::vector<api::MountedProtocol> protocols = {{.protocol = &v2, .prefixes = {"/v2"}},
+                                                   {.protocol = &metrics_page, .prefixes = {"/metrics"}}};
+    if (identities.ok() && *identities != nullptr) {
+      protocols.push_back({.protocol = &(*identities)->handler(), .prefixes = {"/v1/tenants", "/v1/whoami"}});
     }
-    protocols.push_back({.handler = &openai, .prefixes = {"/v1"}});
+    if (jobs != nullptr) {
+      protocols.push_back({.protocol = &jobs->handler(), .prefixes = {"/v1/jobs"}});
+      protocols.push_back({.protocol = &jobs->images(), .prefixes = {api::openai::ImagesHandler::kRoot}});
+      protocols.push_back({.protocol = &jobs->videos(), .prefixes = {api::openai::VideosHandler::kRoot}});
+      protocols.push_back({.protocol = &jobs->uploads(), .prefixes = {api::platform::UploadsHandler::kRoot}});
+      protocols.push_back(
+          {.protocol = &(*artifacts)->handler(), .prefixes = {api::platform::ArtifactsHandler::kRoot}});
+    }
+    protocols.push_back({.protocol = &openai, .prefixes = {"/v1"}});
     return protocols;
   }
 
@@ -436,8 +443,10 @@ class Server::Parts {
     if (grpc != nullptr) grpc->Stop();
     if (http != nullptr) http->Stop();
     if (artifacts.ok() && *artifacts != nullptr) (*artifacts)->Stop();
+    if (identities.ok() && *identities != nullptr) (*identities)->Stop();
     catalog.Stop();
     counts.clear();
+    tenant_counts.Clear();
     loops.Stop();
     sink.Stop(std::chrono::seconds(2));
   }
@@ -447,19 +456,23 @@ Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
-  MEZZO_TRY(tenancy::Directory directory, MakeDirectory(config));
+  MEZZO_TRY(tenancy::Directory::Contents callers, CallersOf(config));
   MEZZO_TRY(WebhookSecrets secrets, MakeWebhookSecrets(config));
   std::unique_ptr<DataStore> store;
   if (config.jobs.enabled) {
     MEZZO_TRY(store, DataStore::Open(config.data_dir, config.database));
   }
-  auto parts = std::make_unique<Parts>(config, std::move(directory), std::move(secrets), std::move(store));
+  auto parts = std::make_unique<Parts>(config, std::move(callers), std::move(secrets), std::move(store));
   MEZZO_TRY_VOID(parts->Start());
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }
 
 std::uint16_t Server::http_port() const { return parts_->http != nullptr ? parts_->http->port() : 0; }
 std::uint16_t Server::grpc_port() const { return parts_->grpc != nullptr ? parts_->grpc->port() : 0; }
+std::optional<std::string> Server::first_admin_key() const {
+  const auto& identities = parts_->identities;
+  return identities.ok() && *identities != nullptr ? (*identities)->first_admin_key() : std::nullopt;
+}
 bool Server::Shutdown() { return parts_->Shutdown(); }
 void Server::Reload(const ServerConfig& config) { parts_->Reload(config); }
 

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "mezzo/app/server_config.h"
 #include "mezzo/base/result.h"
@@ -22,6 +24,9 @@ class Server {
   /// 0 when the protocol is off.
   [[nodiscard]] std::uint16_t http_port() const;
   [[nodiscard]] std::uint16_t grpc_port() const;
+
+  /// The admin's key, when this was the first start on its database: to be shown once.
+  [[nodiscard]] std::optional<std::string> first_admin_key() const;
 
   /// Not ready at once; running requests finish, for at most the grace time; then everything ends. False when
   /// something had to be cut.

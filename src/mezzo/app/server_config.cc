@@ -13,13 +13,6 @@ Error Invalid(const std::string& tenant, const std::string& what) {
   return InvalidArgument("config_invalid_value", "tenant '" + tenant + "': " + what);
 }
 
-Result<tenancy::Scope> ParseScope(const std::string& tenant, const std::string& name) {
-  for (const auto scope : {tenancy::Scope::kInfer, tenancy::Scope::kObserve, tenancy::Scope::kAdmin}) {
-    if (tenancy::ScopeName(scope) == name) return scope;
-  }
-  return Invalid(tenant, "scope must be infer, observe or admin, not '" + Printable(name) + "'");
-}
-
 Result<std::size_t> ParseClass(const std::string& tenant, const std::string& name) {
   for (std::size_t i = 0; i < sched::kClassCount; ++i) {
     if (sched::ClassName(static_cast<sched::Class>(i)) == name) return i;
@@ -27,58 +20,72 @@ Result<std::size_t> ParseClass(const std::string& tenant, const std::string& nam
   return Invalid(tenant, "class must be interactive, standard or bulk, not '" + Printable(name) + "'");
 }
 
-bool IsDigest(const std::string& text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
-}
-
 bool IsLoopback(std::string_view address) {
   return address == "localhost" || address == "::1" || address == "[::1]" || address.starts_with("127.");
 }
 
-tenancy::TenantRef Anonymous() {
+tenancy::Directory::Contents Anonymous(bool from_anywhere) {
   tenancy::Tenant tenant;
   tenant.id = TenantId("anonymous");
-  tenant.scopes = {tenancy::Scope::kAdmin};
-  return std::make_shared<const tenancy::Tenant>(std::move(tenant));
+  tenant.platform = true;
+  tenancy::Directory::Contents contents;
+  contents.tenants = {std::make_shared<const tenancy::Tenant>(std::move(tenant))};
+  contents.anonymous = std::make_shared<const tenancy::Caller>(
+      tenancy::Caller{.tenant = contents.tenants[0], .scopes = {tenancy::Scope::kAdmin}});
+  contents.anonymous_from_anywhere = from_anywhere;
+  return contents;
+}
+
+/// A tenant as declared, without its keys.
+Result<tenancy::Caller> CallerOf(const TenantConfig& entry, std::size_t index) {
+  tenancy::Tenant tenant;
+  tenant.id = TenantId(entry.id);
+  tenant.index = static_cast<std::uint32_t>(index);
+  tenant.weight = entry.weight;
+  tenant.classes = {false, false, false};
+  for (const auto& name : entry.classes) {
+    MEZZO_TRY(const std::size_t cls, ParseClass(entry.id, name));
+    tenant.classes.at(cls) = true;
+  }
+  tenancy::Caller caller;
+  caller.scopes = {};
+  for (const auto& name : entry.scopes) {
+    const auto scope = tenancy::ParseScope(name);
+    if (!scope.ok()) return Invalid(entry.id, scope.error().message());
+    caller.scopes.Add(*scope);
+  }
+  tenant.platform = caller.scopes.reaches_others();
+  caller.tenant = std::make_shared<const tenancy::Tenant>(std::move(tenant));
+  return caller;
 }
 
 }  // namespace
 
-Result<tenancy::Directory> MakeDirectory(const ServerConfig& config) {
-  std::vector<tenancy::TenantRef> tenants;
-  std::vector<tenancy::Directory::KeyEntry> keys;
+Result<tenancy::Directory::Contents> CallersOf(const ServerConfig& config) {
+  if (config.tenants.empty()) return Anonymous(config.insecure);
+  tenancy::Directory::Contents contents;
   std::set<std::string> ids;
-  std::set<std::string> digests;
+  std::set<Sha256Digest> digests;
   for (const TenantConfig& entry : config.tenants) {
     if (!ids.insert(entry.id).second) return Invalid(entry.id, "is declared twice");
-    tenancy::Tenant tenant;
-    tenant.id = TenantId(entry.id);
-    tenant.index = static_cast<std::uint32_t>(tenants.size());
-    tenant.weight = entry.weight;
-    tenant.classes = {false, false, false};
-    for (const auto& name : entry.classes) {
-      MEZZO_TRY(const std::size_t cls, ParseClass(entry.id, name));
-      tenant.classes.at(cls) = true;
-    }
-    tenant.scopes.clear();
-    for (const auto& name : entry.scopes) {
-      MEZZO_TRY(const tenancy::Scope scope, ParseScope(entry.id, name));
-      tenant.scopes.push_back(scope);
-    }
-    tenants.push_back(std::make_shared<const tenancy::Tenant>(std::move(tenant)));
-    for (const auto& digest : entry.key_sha256) {
-      if (!IsDigest(digest)) return Invalid(entry.id, "key_sha256 must be 64 lower-case hex digits");
-      if (!digests.insert(digest).second) return Invalid(entry.id, "key_sha256 is used by two tenants");
-      keys.push_back({.sha256 = digest, .tenant = tenants.back()});
+    MEZZO_TRY(const tenancy::Caller declared, CallerOf(entry, contents.tenants.size()));
+    contents.tenants.push_back(declared.tenant);
+    for (const auto& text : entry.key_sha256) {
+      const auto digest = ParseSha256(text);
+      if (!digest) return Invalid(entry.id, "key_sha256 must be 64 lower-case hex digits");
+      if (!digests.insert(*digest).second) return Invalid(entry.id, "key_sha256 is used by two tenants");
+      tenancy::Caller caller = declared;
+      caller.key_index = static_cast<std::uint32_t>(contents.keys.size() + 1);
+      caller.key = KeyId(entry.id + "-" + text.substr(0, 8));
+      contents.keys.push_back({.digest = *digest,
+                               .caller = std::make_shared<const tenancy::Caller>(std::move(caller)),
+                               .expires = {}});
     }
   }
-  if (!tenants.empty() && keys.empty()) {
+  if (contents.keys.empty()) {
     return InvalidArgument("config_invalid_value", "tenants are declared, but none of them has a key_sha256");
   }
-  if (tenants.empty()) tenants.push_back(Anonymous());
-  return tenancy::Directory(std::move(tenants), std::move(keys), config.insecure);
+  return contents;
 }
 
 Result<WebhookSecrets> MakeWebhookSecrets(const ServerConfig& config) {
@@ -94,10 +101,16 @@ Result<WebhookSecrets> MakeWebhookSecrets(const ServerConfig& config) {
   return all;
 }
 
+bool ListensOnLoopbackOnly(const ServerConfig& config) {
+  return (!config.http.enabled || IsLoopback(config.http.address)) &&
+         (!config.grpc.enabled || IsLoopback(config.grpc.address));
+}
+
 Result<void> CheckExposure(const ServerConfig& config) {
   const bool has_keys = std::any_of(config.tenants.begin(), config.tenants.end(),
                                     [](const TenantConfig& tenant) { return !tenant.key_sha256.empty(); });
-  if (has_keys || config.insecure) return {};
+  // With a database there is always a key: the first start makes one.
+  if (has_keys || config.insecure || config.jobs.enabled) return {};
   const auto check = [](std::string_view key, bool enabled, const std::string& address) -> Result<void> {
     if (!enabled || IsLoopback(address)) return {};
     return FailedPrecondition("insecure_listener",

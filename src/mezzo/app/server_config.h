@@ -156,9 +156,10 @@ struct ServerConfig {
 
 namespace mezzo::app {
 
-/// Who may call, from `tenants`; the first tenant of an empty list is anonymous with every scope and class.
-/// Fails with kInvalidArgument "config_invalid_value" naming the tenant and the value.
-Result<tenancy::Directory> MakeDirectory(const ServerConfig& config);
+/// Who may call, from `tenants`. Of an empty list: anybody on this host (or anywhere, when `insecure`), as a
+/// platform tenant "anonymous" with every scope and class. Fails with kInvalidArgument "config_invalid_value"
+/// naming the tenant and the value.
+Result<tenancy::Directory::Contents> CallersOf(const ServerConfig& config);
 
 /// What webhooks of each tenant are signed with, unless a job has a secret of its own; several while they are
 /// rotated.
@@ -166,8 +167,11 @@ using WebhookSecrets = std::map<TenantId, std::vector<std::string>>;
 /// Fails with kInvalidArgument "config_invalid_value" naming the tenant.
 Result<WebhookSecrets> MakeWebhookSecrets(const ServerConfig& config);
 
+/// Whether other hosts can't reach any port.
+bool ListensOnLoopbackOnly(const ServerConfig& config);
+
 /// Fails with kFailedPrecondition "insecure_listener" when an address that is not loopback would be served
-/// without keys and without `insecure`.
+/// without keys (declared, or in a database) and without `insecure`.
 Result<void> CheckExposure(const ServerConfig& config);
 
 }  // namespace mezzo::app

@@ -24,7 +24,8 @@ TEST(ServerConfig, DefaultsListenOnLoopbackOnly) {
 }
 
 TEST(ServerConfig, OtherAddressesNeedKeysOrInsecure) {
-  ServerConfig config = Parse("http: {address: 0.0.0.0}").value();
+  ServerConfig config = Parse("{http: {address: 0.0.0.0}, jobs: {enabled: false}}").value();
+  EXPECT_FALSE(ListensOnLoopbackOnly(config));
 
   const auto refused = CheckExposure(config);
   ASSERT_FALSE(refused.ok());
@@ -34,6 +35,12 @@ TEST(ServerConfig, OtherAddressesNeedKeysOrInsecure) {
   EXPECT_TRUE(CheckExposure(config).ok());
   config.insecure = false;
   config.tenants.push_back({.id = "a", .key_sha256 = {std::string(64, 'a')}});
+  EXPECT_TRUE(CheckExposure(config).ok());
+}
+
+TEST(ServerConfig, WithADatabaseOtherAddressesNeedNoDeclaredKeys) {
+  const ServerConfig config = Parse("http: {address: 0.0.0.0}").value();
+
   EXPECT_TRUE(CheckExposure(config).ok());
 }
 
@@ -61,7 +68,7 @@ TEST(MakeWebhookSecrets, AreThoseOfEachTenantAndChecked) {
   EXPECT_THAT(refused.error().message(), ::testing::Not(HasSubstr("very-secret")));
 }
 
-TEST(MakeDirectory, GivesTenantsTheirClassesAndScopes) {
+TEST(CallersOf, GivesTenantsTheirClassesAndScopes) {
   const ServerConfig config =
       Parse(
           "tenants:\n"
@@ -69,28 +76,31 @@ TEST(MakeDirectory, GivesTenantsTheirClassesAndScopes) {
           std::string(64, 'b') + "]}\n")
           .value();
 
-  const auto directory = MakeDirectory(config).value();
+  const auto callers = CallersOf(config).value();
 
-  ASSERT_EQ(directory.tenants().size(), 1u);
-  const tenancy::Tenant& web = *directory.tenants()[0];
+  EXPECT_EQ(callers.anonymous, nullptr);
+  ASSERT_EQ(callers.tenants.size(), 1u);
+  const tenancy::Tenant& web = *callers.tenants[0];
   EXPECT_EQ(web.weight, 4.0);
   EXPECT_TRUE(web.classes[0]);
   EXPECT_FALSE(web.classes[1]);
-  EXPECT_TRUE(web.Has(tenancy::Scope::kObserve));
-  EXPECT_FALSE(web.Has(tenancy::Scope::kAdmin));
+  EXPECT_TRUE(web.platform);  // As it may observe what all tenants do.
+  ASSERT_EQ(callers.keys.size(), 1u);
+  EXPECT_TRUE(callers.keys[0].caller->Has(tenancy::Scope::kObserve));
+  EXPECT_FALSE(callers.keys[0].caller->Has(tenancy::Scope::kAdmin));
 }
 
-TEST(MakeDirectory, RefusesWhatCannotBeMeant) {
+TEST(CallersOf, RefusesWhatCannotBeMeant) {
   ServerConfig config;
   config.tenants = {{.id = "a", .scopes = {"root"}, .key_sha256 = {}}};
-  EXPECT_THAT(MakeDirectory(config).error().message(),
-              HasSubstr("scope must be infer, observe or admin, not 'root'"));
+  EXPECT_THAT(CallersOf(config).error().message(),
+              HasSubstr("scope must be read, infer, keys, manage, observe, operate or admin, not 'root'"));
   config.tenants = {{.id = "a", .key_sha256 = {"secret"}}};
-  EXPECT_THAT(MakeDirectory(config).error().message(), HasSubstr("64 lower-case hex digits"));
+  EXPECT_THAT(CallersOf(config).error().message(), HasSubstr("64 lower-case hex digits"));
   config.tenants = {{.id = "a"}};
-  EXPECT_THAT(MakeDirectory(config).error().message(), HasSubstr("none of them has a key_sha256"));
+  EXPECT_THAT(CallersOf(config).error().message(), HasSubstr("none of them has a key_sha256"));
   config.tenants = {{.id = "a", .key_sha256 = {std::string(64, 'a')}}, {.id = "a"}};
-  EXPECT_THAT(MakeDirectory(config).error().message(), HasSubstr("is declared twice"));
+  EXPECT_THAT(CallersOf(config).error().message(), HasSubstr("is declared twice"));
 }
 
 }  // namespace

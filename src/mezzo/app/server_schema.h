@@ -175,7 +175,9 @@ struct Schema<app::TenantConfig> {
         Field("id", &C::id, "Name of the tenant, as metrics show it.", Required{}, Length(1, 64)),
         Field("weight", &C::weight, "Share of the device relative to other tenants.", Range(0.001, 1000.0)),
         Field("classes", &C::classes, "Classes its requests may run in: interactive, standard, bulk."),
-        Field("scopes", &C::scopes, "What its keys may do: infer, observe, admin."),
+        Field("scopes", &C::scopes,
+              "What its keys may do: read, infer, keys, manage; and, for every tenant: observe, operate, "
+              "admin."),
         Field("key_sha256", &C::key_sha256, "SHA-256 of each API key, as 64 hex digits."),
         Field("webhook_secrets", &C::webhook_secrets,
               "Where the secrets lie (env:NAME or file:PATH) that sign webhooks of jobs without one of their "
@@ -270,7 +272,9 @@ struct Schema<app::ServerConfig> {
         Field("workers", &C::workers, "The processes of Python models."),
         Field("device", &C::device, "The scheduler of the device's work."),
         Field("tenants", &C::tenants,
-              "Who may call. Empty: one anonymous tenant with all scopes, on loopback only."),
+              "Who may call, besides the tenants and keys that the database has. While there are none at "
+              "all, anybody on "
+              "this host may, if no port is reachable from others."),
         Field("insecure", &C::insecure, "Allow callers without keys from other hosts."),
         Field("io_threads", &C::io_threads, "Threads for network I/O; 0: one per core.", Range(0, 256)),
         Field("tracing", &C::tracing, "Traces by OTLP/HTTP."),
@@ -279,7 +283,7 @@ struct Schema<app::ServerConfig> {
         Field("data_dir", &C::data_dir,
               "Folder for what must survive a restart; made when there is none, and locked against a second "
               "server."),
-        Field("database", &C::database, "Where jobs are kept."),
+        Field("database", &C::database, "Where jobs, tenants and keys are kept."),
         Field("jobs", &C::jobs, "Durable jobs."),
         Field("artifacts", &C::artifacts, "Where jobs put what they make."),
         Field("shutdown", &C::shutdown, "How the server ends.")};

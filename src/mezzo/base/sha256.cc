@@ -47,4 +47,20 @@ Sha256Digest HmacSha256(std::string_view key, std::string_view text) {
   return digest;
 }
 
+std::optional<Sha256Digest> ParseSha256(std::string_view hex) {
+  Sha256Digest digest{};
+  if (hex.size() != 2 * digest.size()) return std::nullopt;
+  const auto value = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
+  for (std::size_t i = 0; i < digest.size(); ++i) {
+    const int high = value(hex[2 * i]);
+    const int low = value(hex[2 * i + 1]);
+    if (high < 0 || low < 0) return std::nullopt;
+    digest.at(i) = static_cast<std::uint8_t>(high * 16 + low);
+  }
+  return digest;
+}
+
 }  // namespace mezzo

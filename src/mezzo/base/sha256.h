@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,9 @@ class Sha256 {
 Sha256Digest Sha256Of(BytesView bytes);
 /// HMAC-SHA256 (RFC 2104). Keys of any length.
 Sha256Digest HmacSha256(std::string_view key, std::string_view text);
+
+/// A digest from 64 lower-case hex digits; nothing when `hex` is anything else.
+std::optional<Sha256Digest> ParseSha256(std::string_view hex);
 
 /// A digest as bytes in a string, as keys of the next HMAC need it.
 inline std::string_view AsText(const Sha256Digest& digest) {

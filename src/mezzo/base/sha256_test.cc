@@ -48,5 +48,13 @@ TEST(HmacSha256, GivesThePublishedDigests) {
             "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
+TEST(ParseSha256, TakesWhatSha256HexGivesAndNothingElse) {
+  const std::string hex = Sha256Hex("abc");
+  EXPECT_EQ(ParseSha256(hex), Sha256Of(AsBytes("abc")));
+  EXPECT_EQ(ParseSha256(hex.substr(1)), std::nullopt);
+  EXPECT_EQ(ParseSha256(std::string(63, 'a') + "G"), std::nullopt);
+  EXPECT_EQ(ParseSha256(std::string(63, 'a') + "A"), std::nullopt);
+}
+
 }  // namespace
 }  // namespace mezzo

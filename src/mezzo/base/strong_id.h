@@ -24,6 +24,8 @@ class StrongId {
 };
 
 using TenantId = StrongId<struct TenantIdTag>;
+using ProjectId = StrongId<struct ProjectIdTag>;  ///< Within its tenant.
+using KeyId = StrongId<struct KeyIdTag>;          ///< Of an API key; no secret.
 using ModelName = StrongId<struct ModelNameTag>;
 
 }  // namespace mezzo

@@ -13,6 +13,7 @@
 namespace mezzo::generation {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -137,6 +138,7 @@ TEST_F(ImageServiceTest, RequestsAtOtherStepsShareBatchesAndGetThePicturesThatTh
   requests[1].guidance = 1;
   requests[2].guidance = 3;
   std::vector<std::vector<float>> alone;
+  alone.reserve(requests.size());
   for (const ImageRequest& request : requests) alone.push_back(Picture(Send(request).get()));
   const std::size_t before = fake_.unet.runs().size();
 
@@ -242,7 +244,7 @@ TEST_F(ImageServiceTest, AStepCacheSparesRunsOfTheNetworkAndSaysHowMany) {
   EXPECT_EQ(cached->steps, 20U);
   EXPECT_EQ(watcher.steps().size(), runs);
   EXPECT_EQ(watcher.steps().back(), 20U);
-  EXPECT_FALSE(watcher.previews().empty()) << "one may fall into steps that were spared";
+  EXPECT_THAT(watcher.previews(), AnyOf(SizeIs(2), SizeIs(1))) << "one may fall into steps that were spared";
   EXPECT_NE(Picture(cached), Picture(full));
 }
 
@@ -261,7 +263,7 @@ TEST_F(ImageServiceTest, TellsEveryStepAndShowsPreviews) {
 TEST_F(ImageServiceTest, WithOneTimestepForTheBatchOnlyRequestsAtTheSameStepShareIt) {
   testing::FakePipeline numbered(binder_, {.timestep_list = false});
   const auto list = Picture(Send(Request("a", 1, 3)).get());
-  const auto send = [&](ImageRequest request) {
+  const auto send = [&](const ImageRequest& request) {
     auto promise = std::make_shared<std::promise<Result<ImageResult>>>();
     loops_.loop(0).Post([this, &numbered, request, promise] {
       runtime::Start(
@@ -285,6 +287,7 @@ TEST_F(ImageServiceTest, WithOneTimestepForTheBatchOnlyRequestsAtTheSameStepShar
 TEST_F(ImageServiceTest, RefusesMoreRequestsThanItsLimit) {
   fake_.unet.Close();
   std::vector<Answer> answers;
+  answers.reserve(8);
   for (int i = 0; i < 8; ++i) answers.push_back(Send(Request("a", 1, 1)));
   while (service_.requests() < 8) std::this_thread::yield();
 

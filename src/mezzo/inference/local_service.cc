@@ -24,9 +24,10 @@ Result<std::unique_ptr<models::VersionExtension>> RuntimeBinder::Bind(const mode
       std::make_unique<VersionRuntime>(version, executor_, metrics_, clock_, default_max_queued_));
 }
 
-runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx, tenancy::TenantRef tenant,
+runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx, tenancy::CallerRef caller,
                                                            InferenceCall call) {
   const TimePoint started = clock_.Now();
+  const tenancy::TenantRef& tenant = caller->tenant;
   const observe::TraceContext* parent = ctx.trace().trace_id.empty() ? nullptr : &ctx.trace();
   auto span = tracer_.Start("inference", observe::SpanKind::kServer, parent, call.model.str());
   MEZZO_CO_TRY(models::VersionRef version, co_await FindVersion(ctx, call.model, call.version));

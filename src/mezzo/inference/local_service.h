@@ -38,7 +38,7 @@ class LocalService final : public Service {
                const Clock& clock)
       : catalog_(catalog), executor_(executor), tracer_(tracer), clock_(clock) {}
 
-  runtime::Task<Result<InferenceAnswer>> Infer(runtime::Context ctx, tenancy::TenantRef tenant,
+  runtime::Task<Result<InferenceAnswer>> Infer(runtime::Context ctx, tenancy::CallerRef caller,
                                                InferenceCall call) override;
   Result<std::vector<ModelStatistics>> Statistics(std::string_view model, std::string_view version) override;
   void RecordEdges(const InferenceAnswer& answer, Duration admit, Duration encode) override;

@@ -10,6 +10,7 @@
 #include "mezzo/inference/testing/fake_models.h"
 #include "mezzo/observe/exposition.h"
 #include "mezzo/observe/span_sink.h"
+#include "mezzo/tenancy/testing/directories.h"
 
 namespace mezzo::inference {
 namespace {
@@ -86,11 +87,12 @@ class LocalServiceTest : public ::testing::Test {
     catalog_.Add(version);
   }
 
-  std::future<Result<InferenceAnswer>> Send(InferenceCall call, runtime::Context ctx = runtime::Context()) {
+  std::future<Result<InferenceAnswer>> Send(InferenceCall call,
+                                            const runtime::Context& ctx = runtime::Context()) {
     auto promise = std::make_shared<std::promise<Result<InferenceAnswer>>>();
     auto future = promise->get_future();
     loops_.loop(0).Post([this, ctx, call = std::move(call), promise]() mutable {
-      runtime::Start(service_.Infer(ctx, tenant_, std::move(call)),
+      runtime::Start(service_.Infer(ctx, caller_, std::move(call)),
                      [promise](Result<InferenceAnswer> answer) { promise->set_value(std::move(answer)); });
     });
     return future;
@@ -108,12 +110,8 @@ class LocalServiceTest : public ::testing::Test {
   sched::DeviceExecutor executor_{{.scheduler = {.slots = 1}, .inline_limit = Duration::zero()}, clock_};
   RuntimeBinder binder_{executor_, metrics_, clock_, 1024};
   LocalService service_{catalog_, executor_, tracer_, clock_};
-  tenancy::TenantRef tenant_ = [this] {
-    tenancy::Tenant tenant;
-    tenant.id = TenantId("t");
-    tenant.index = static_cast<std::uint32_t>(executor_.AddTenant({.name = "t"}));
-    return std::make_shared<const tenancy::Tenant>(std::move(tenant));
-  }();
+  tenancy::CallerRef caller_ = tenancy::testing::MakeCaller(
+      tenancy::testing::MakeTenant("t", static_cast<std::uint32_t>(executor_.AddTenant({.name = "t"}))));
   runtime::IoThreads loops_{1};
 };
 
@@ -251,6 +249,7 @@ TEST_F(LocalServiceTest, UnknownModelsAreNamed) {
 TEST_F(LocalServiceTest, ManyCallsFromManyThreadsAllEnd) {
   std::atomic<int> answered{0};
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 200; ++i) {

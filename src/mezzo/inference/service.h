@@ -44,7 +44,7 @@ class Service {
 
   /// One inference: route, load if need be, schedule, run. The context's deadline and cancellation hold all
   /// the way.
-  virtual runtime::Task<Result<InferenceAnswer>> Infer(runtime::Context ctx, tenancy::TenantRef tenant,
+  virtual runtime::Task<Result<InferenceAnswer>> Infer(runtime::Context ctx, tenancy::CallerRef caller,
                                                        InferenceCall call) = 0;
   /// Statistics of one version, all versions of a model (empty version), or of everything (both empty).
   virtual Result<std::vector<ModelStatistics>> Statistics(std::string_view model,

@@ -76,10 +76,6 @@ bool Dispatcher::MayStart() const {
   return waiting_.front()->job().lane <= kFirstLane || others < options_.slots;
 }
 
-Dispatcher::Look& Dispatcher::LookFor(const Room& room) {
-  return room.first_lane_only ? express_look_ : look_;
-}
-
 std::optional<Dispatcher::Room> Dispatcher::AwaitRoom() {
   MutexLock lock(mu_);
   while (claiming_) {
@@ -88,7 +84,7 @@ std::optional<Dispatcher::Room> Dispatcher::AwaitRoom() {
       claim_.Wait(mu_);
       continue;
     }
-    const Look& look = LookFor(room);
+    const Look& look = room.first_lane_only ? express_look_ : look_;
     if (look.poked || SteadyClock::now() >= look.next) {
       // A look for urgent jobs alone says nothing about the others.
       express_look_.poked = false;

@@ -90,7 +90,6 @@ class Dispatcher {
     std::chrono::steady_clock::time_point next{};  ///< There may be more, or nobody told.
   };
   [[nodiscard]] Room RoomNow() const REQUIRES(mu_);
-  [[nodiscard]] Look& LookFor(const Room& room) REQUIRES(mu_);
   /// Waits until there is room and a reason to look; nothing when the host takes no more.
   std::optional<Room> AwaitRoom() EXCLUDES(mu_);
   /// Whether a slot may take the job that waits in front.

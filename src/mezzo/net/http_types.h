@@ -58,6 +58,8 @@ class HttpRequest {
   [[nodiscard]] const SharedBytes& body() const { return body_; }
   /// When the head was complete.
   [[nodiscard]] TimePoint received_at() const { return received_at_; }
+  /// What the handler's plan found out of the head (BodyPlan::finding); null before and without.
+  [[nodiscard]] const std::shared_ptr<const void>& finding() const { return finding_; }
 
  private:
   friend class RequestAssembler;
@@ -74,6 +76,7 @@ class HttpRequest {
   std::vector<HeaderView> headers_;
   SharedBytes body_;
   TimePoint received_at_{};
+  std::shared_ptr<const void> finding_;
 };
 
 /// Where a streamed body goes. One Write at a time.
@@ -130,6 +133,8 @@ struct BodyPlan {
   std::size_t align_offset = 0;              ///< This byte of the body gets an address divisible by 64.
   bool require_length = false;               ///< Chunked bodies are answered 411.
   std::unique_ptr<HttpResponse> refusal;     ///< Answer at once, without reading the body.
+  /// What Handle() need not find out again, such as who calls: HttpRequest::finding().
+  std::shared_ptr<const void> finding;
 };
 
 /// The application behind a server. Called on many loops at once: thread-safe.

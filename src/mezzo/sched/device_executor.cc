@@ -80,6 +80,11 @@ void DeviceExecutor::RemoveModel(ModelIndex model) {
   runners_[static_cast<std::size_t>(model)] = nullptr;
 }
 
+void DeviceExecutor::SetTenant(TenantIndex tenant, Scheduler::TenantOptions options) {
+  MutexLock lock(mu_);
+  scheduler_.SetTenant(tenant, std::move(options));
+}
+
 TenantIndex DeviceExecutor::AddTenant(Scheduler::TenantOptions options) {
   MutexLock lock(mu_);
   return scheduler_.AddTenant(std::move(options));

@@ -76,6 +76,8 @@ class DeviceExecutor {
   /// or a loop's thread.
   void RemoveModel(ModelIndex model) EXCLUDES(mu_);
   TenantIndex AddTenant(Scheduler::TenantOptions options) EXCLUDES(mu_);
+  /// From the next batch on.
+  void SetTenant(TenantIndex tenant, Scheduler::TenantOptions options) EXCLUDES(mu_);
   void ChargeLoad(TenantIndex tenant, ModelIndex model, Class cls, Duration spent) EXCLUDES(mu_);
 
   /// Queues the item, or refuses it with the scheduler's error; Finish() is then not called.

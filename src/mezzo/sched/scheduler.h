@@ -63,9 +63,9 @@ struct RefusedItem {
 /// so:
 ///   deadlines are promises, checked by earliest-deadline-first demand. To keep them, a pressing item goes
 ///   ahead of the fair order, as long as its tenant's lead over its share stays within `burst_window`.
-/// - While a step of a more urgent chain runs and will be back sooner than the next batch would end, as many
+/// - While a step of a more urgent chain runs and will be back sooner than the next batch would end, the
 /// slots
-///   as the chain's rows can use are left free for it ("anticipatory scheduling", Iyer and Druschel, SOSP
+///   that the chain's rows can use are left free for it ("anticipatory scheduling", Iyer and Druschel, SOSP
 ///   2001: the next request of a chain comes just after the choice was made). At most half as long again as
 ///   the step was predicted to take, and never against a deadline.
 /// - A tenant may hold a queue's free space times share/(1-share) (dynamic thresholds: Choudhury and Hahne,

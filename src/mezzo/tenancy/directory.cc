@@ -1,6 +1,8 @@
 #include "mezzo/tenancy/directory.h"
 
-#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
 
 #include "mezzo/base/strings.h"
 
@@ -8,65 +10,100 @@ namespace mezzo::tenancy {
 namespace {
 
 constexpr std::string_view kBearer = "bearer ";
+constexpr std::string_view kKeyPrefix = "mz_";
 constexpr std::size_t kMaxCredential = 512;
 
-}  // namespace
-
-Directory::Directory(std::vector<TenantRef> tenants, std::vector<KeyEntry> keys, bool insecure)
-    : tenants_(std::move(tenants)), insecure_(insecure) {
-  MEZZO_CHECK(!tenants_.empty());
-  for (auto& key : keys) keys_.emplace(std::move(key.sha256), std::move(key.tenant));
-}
-
-Result<TenantRef> Directory::Authenticate(std::string_view credential, bool from_loopback) const {
-  if (keys_.empty()) {
-    if (from_loopback || insecure_) return tenants_.front();
-    return Unauthenticated("key_missing", "callers from other hosts need an API key, and none is configured");
-  }
+std::string_view WithoutScheme(std::string_view credential) {
   if (credential.size() >= kBearer.size() &&
       EqualsIgnoreCase(credential.substr(0, kBearer.size()), kBearer)) {
     credential.remove_prefix(kBearer.size());
   }
-  credential = Trim(credential);
-  if (credential.empty()) {
-    return Unauthenticated("key_missing", "an API key is needed: send 'Authorization: Bearer <key>'");
+  return Trim(credential);
+}
+
+}  // namespace
+
+std::size_t Directory::DigestHash::operator()(const Sha256Digest& digest) const noexcept {
+  std::size_t value = 0;  // Any part of a digest is as good as a hash of it.
+  std::memcpy(&value, digest.data(), sizeof(value));
+  return value;
+}
+
+Directory::Directory(Contents contents, const Clock& clock)
+    : clock_(clock), index_(MakeIndex(std::move(contents))) {}
+
+Directory::IndexRef Directory::MakeIndex(Contents contents) {
+  auto index = std::make_shared<Index>();
+  index->contents = std::move(contents);
+  index->by_digest.reserve(index->contents.keys.size());
+  for (const KeyEntry& key : index->contents.keys) index->by_digest.emplace(key.digest, &key);
+  for (const TenantRef& tenant : index->contents.tenants) index->by_id.emplace(tenant->id, tenant);
+  return index;
+}
+
+Directory::IndexRef Directory::Now() const {
+  MutexLock lock(mu_);
+  return index_;
+}
+
+void Directory::Replace(Contents contents) {
+  IndexRef index = MakeIndex(std::move(contents));
+  MutexLock lock(mu_);
+  index_.swap(index);  // The old one dies after the lock.
+}
+
+Result<CallerRef> Directory::Authenticate(std::string_view credential, bool from_loopback) const {
+  const IndexRef index = Now();
+  const Contents& contents = index->contents;
+  credential = WithoutScheme(credential);
+  const bool anonymous_here =
+      contents.anonymous != nullptr && (from_loopback || contents.anonymous_from_anywhere);
+  if (credential.size() <= kMaxCredential && !credential.empty()) {
+    const auto found = index->by_digest.find(Sha256Of(AsBytes(credential)));
+    if (found != index->by_digest.end()) {
+      const KeyEntry& key = *found->second;
+      const WallTime now = clock_.WallNow();
+      if (!key.expires || now < *key.expires) {
+        if (key.caller->use != nullptr) {
+          const auto since_epoch = std::chrono::floor<std::chrono::microseconds>(now.time_since_epoch());
+          key.caller->use->last_us.store(since_epoch.count(), std::memory_order_relaxed);
+        }
+        return key.caller;
+      }
+      return Unauthenticated("key_expired", "the API key '" + key.caller->key.str() + "' has expired");
+    }
   }
-  if (credential.size() > kMaxCredential) return Unauthenticated("key_unknown", "the API key is not known");
-  const auto found = keys_.find(Sha256Hex(credential));
-  if (found == keys_.end()) return Unauthenticated("key_unknown", "the API key is not known");
-  return found->second;
+  if (anonymous_here && !credential.starts_with(kKeyPrefix)) return contents.anonymous;
+  if (!credential.empty()) return Unauthenticated("key_unknown", "the API key is not known");
+  if (contents.keys.empty()) {
+    return Unauthenticated("key_missing", "callers from other hosts need an API key, and none is configured");
+  }
+  return Unauthenticated("key_missing", "an API key is needed: send 'Authorization: Bearer <key>'");
 }
 
 Result<TenantRef> Directory::Find(const TenantId& id) const {
-  const auto found = std::find_if(tenants_.begin(), tenants_.end(),
-                                  [&id](const TenantRef& tenant) { return tenant->id == id; });
-  if (found != tenants_.end()) return *found;
+  const IndexRef index = Now();
+  const auto found = index->by_id.find(id);
+  if (found != index->by_id.end()) return found->second;
   return FailedPrecondition("tenant_unknown", "tenant '" + id.str() + "' does not exist any more");
 }
 
-Result<TenantRef> Admit(const Directory& directory, std::string_view credential, bool from_loopback,
+std::vector<TenantRef> Directory::tenants() const { return Now()->contents.tenants; }
+
+bool Directory::admits_anonymous() const { return Now()->contents.anonymous != nullptr; }
+
+Result<CallerRef> Admit(const Directory& directory, std::string_view credential, bool from_loopback,
                         Scope scope) {
-  MEZZO_TRY(TenantRef tenant, directory.Authenticate(credential, from_loopback));
-  MEZZO_TRY_VOID(Demand(*tenant, scope));
-  return tenant;
+  MEZZO_TRY(CallerRef caller, directory.Authenticate(credential, from_loopback));
+  MEZZO_TRY_VOID(Demand(*caller, scope));
+  return caller;
 }
 
-Result<void> Demand(const Tenant& tenant, Scope scope) {
-  if (tenant.Has(scope)) return {};
-  return PermissionDenied("scope_missing", "the API key of tenant '" + tenant.id.str() + "' has no scope '" +
-                                               std::string(ScopeName(scope)) + "'");
-}
-
-std::string_view ScopeName(Scope scope) {
-  switch (scope) {
-    case Scope::kInfer:
-      return "infer";
-    case Scope::kObserve:
-      return "observe";
-    case Scope::kAdmin:
-      return "admin";
-  }
-  return "infer";
+Result<void> Demand(const Caller& caller, Scope scope) {
+  if (caller.Has(scope)) return {};
+  return PermissionDenied("scope_missing", (caller.user.empty() ? "the API key" : "the user") +
+                                               std::string(" of tenant '") + caller.tenant->id.str() +
+                                               "' has no scope '" + std::string(ScopeName(scope)) + "'");
 }
 
 }  // namespace mezzo::tenancy

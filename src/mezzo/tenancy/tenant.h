@@ -1,21 +1,15 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "mezzo/base/strong_id.h"
+#include "mezzo/tenancy/scope.h"
 
 namespace mezzo::tenancy {
-
-/// What a key may do. `admin` includes the others.
-enum class Scope : std::uint8_t {
-  kInfer,    ///< Inference, metadata, readiness.
-  kObserve,  ///< Metrics, statistics.
-  kAdmin,    ///< Loading, unloading, settings, shared memory.
-};
 
 /// Whom work is done for and charged to. Immutable; shared by the calls of the tenant.
 struct Tenant {
@@ -23,16 +17,28 @@ struct Tenant {
   std::uint32_t index = 0;  ///< Dense, stable while the process runs; the scheduler's handle.
   double weight = 1.0;
   std::array<bool, 3> classes = {true, true, true};  ///< Allowed: interactive, standard, bulk.
-  std::vector<Scope> scopes = {Scope::kInfer};
+  bool platform = false;                             ///< Its callers may have scopes that reach all tenants.
+};
+using TenantRef = std::shared_ptr<const Tenant>;
 
-  [[nodiscard]] bool Has(Scope scope) const {
-    for (const Scope own : scopes) {
-      if (own == scope || own == Scope::kAdmin) return true;
-    }
-    return false;
-  }
+/// When a key was last used. Thread-safe.
+struct KeyUse {
+  std::atomic<std::int64_t> last_us{0};  ///< Unix time; no partner.
 };
 
-using TenantRef = std::shared_ptr<const Tenant>;
+/// Who calls, and what they may do: an API key, a person, or anybody on this host. Immutable; shared by the
+/// calls of the key.
+struct Caller {
+  TenantRef tenant;
+  ScopeSet scopes = {Scope::kInfer};
+  ProjectId project;            ///< Empty: the tenant's own.
+  std::uint32_t key_index = 0;  ///< Dense, stable while the process runs; 0: no key.
+  KeyId key;                    ///< Empty: no key.
+  std::string user;             ///< A person's subject; empty: a key.
+  std::shared_ptr<KeyUse> use;  ///< Null: nobody keeps it.
+
+  [[nodiscard]] bool Has(Scope scope) const { return scopes.Has(scope); }
+};
+using CallerRef = std::shared_ptr<const Caller>;
 
 }  // namespace mezzo::tenancy

@@ -66,7 +66,7 @@ grpc::ByteBuffer ToBuffer(const std::string& bytes) {
 
 class InstantService final : public inference::Service {
  public:
-  runtime::Task<Result<inference::InferenceAnswer>> Infer(runtime::Context, tenancy::TenantRef,
+  runtime::Task<Result<inference::InferenceAnswer>> Infer(runtime::Context, tenancy::CallerRef,
                                                           inference::InferenceCall) override {
     co_return Answer();
   }
@@ -132,10 +132,7 @@ class BareServer {
 
 class FrontServer {
  public:
-  FrontServer()
-      : directory_({testing::MakeTenant("everyone", {tenancy::Scope::kInfer})}, {}, false),
-        logger_({}, clock_),
-        loops_(2) {
+  FrontServer() : directory_(tenancy::testing::Anybody("everyone"), clock_), logger_({}, clock_), loops_(2) {
     GrpcServer::Options options;
     options.port = 0;
     server_ = std::make_unique<GrpcServer>(options, GrpcServer::Services{.service = service_,

@@ -23,7 +23,6 @@ using ::testing::ElementsAre;
 using testing::GrpcServerTest;
 using ::testing::HasSubstr;
 using testing::MakeRequest;
-using testing::MakeTenant;
 using testing::ServedFakes;
 using testing::Trailer;
 
@@ -502,11 +501,9 @@ TEST_F(GrpcServerTest, CudaSharedMemoryIsUnsupportedAndEmpty) {
 
 // Who may call.
 
-std::vector<tenancy::Directory::KeyEntry> Keys() {
-  std::vector<tenancy::Directory::KeyEntry> keys;
-  keys.push_back({.sha256 = Sha256Hex("k-infer"), .tenant = MakeTenant("caller", {tenancy::Scope::kInfer})});
-  keys.push_back({.sha256 = Sha256Hex("k-admin"), .tenant = MakeTenant("boss", {tenancy::Scope::kAdmin})});
-  return keys;
+tenancy::Directory::Contents Keys() {
+  return tenancy::testing::OnlyKeys(
+      {{"k-infer", "caller", {tenancy::Scope::kInfer}}, {"k-admin", "boss", {tenancy::Scope::kAdmin}}});
 }
 
 TEST_F(GrpcServerTest, WithKeysOnlyTheyAreAdmittedAndOnlyWithinTheirScopes) {
@@ -544,7 +541,7 @@ TEST_F(GrpcServerTest, WithKeysOnlyTheyAreAdmittedAndOnlyWithinTheirScopes) {
   (*change.mutable_settings())["log_info"].set_bool_param(false);
   const grpc::Status denied = stub_->LogSettings(&change_settings, change, &settings);
   EXPECT_EQ(denied.error_code(), grpc::StatusCode::PERMISSION_DENIED);
-  EXPECT_THAT(denied.error_message(), HasSubstr("has no scope 'admin'"));
+  EXPECT_THAT(denied.error_message(), HasSubstr("has no scope 'operate'"));
   grpc::ClientContext statistics;
   statistics.AddMetadata("x-api-key", "k-infer");
   ::inference::ModelStatisticsResponse counted;

@@ -62,24 +62,24 @@ inference::NamedTensor MakeInput(const char* name, const std::shared_ptr<const t
 }  // namespace
 
 runtime::Task<OpenAiHandler::Answer> OpenAiHandler::Embed(runtime::Context ctx, net::HttpRequest* request,
-                                                          tenancy::TenantRef tenant) const {
+                                                          tenancy::CallerRef caller) const {
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *request));
   const std::string_view body = request->body().text();
   auto decode = [this, body] { return DecodeEmbeddingRequest(body, options_.limits); };
   MEZZO_CO_TRY(const EmbeddingRequest decoded,
                co_await RunSized(ports_.pool, body.size() > kInlineBodyBytes, std::move(decode)));
-  Answer answer = co_await EmbedOnce(timed, request, tenant, &decoded);
+  Answer answer = co_await EmbedOnce(timed, request, caller, &decoded);
   // Calls name the version whose tokenizer was used; when it has just been replaced, its successor answers.
   if (!answer.ok() && answer.error().reason() == "version_unknown") {
-    answer = co_await EmbedOnce(std::move(timed), request, std::move(tenant), &decoded);
+    answer = co_await EmbedOnce(std::move(timed), request, std::move(caller), &decoded);
   }
   co_return answer;
 }
 
 runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(runtime::Context ctx, net::HttpRequest* request,
-                                                              tenancy::TenantRef tenant,
+                                                              tenancy::CallerRef caller,
                                                               const EmbeddingRequest* decoded) const {
-  Work work{.ctx = ctx, .tenant = std::move(tenant)};
+  Work work{.ctx = ctx, .caller = std::move(caller)};
   ModelName name(decoded->model);
   MEZZO_CO_TRY(work.version, co_await FindVersion(ctx, std::move(name)));
   MEZZO_CO_TRY(work.model, EmbeddingModel::Of(*work.version->config));
@@ -182,7 +182,7 @@ runtime::Task<Result<void>> OpenAiHandler::RunGroup(Work* work, std::size_t grou
   const RowGroup& rows = work->groups[group];
   inference::InferenceCall call = MakeCall(*work, rows);
   MEZZO_CO_TRY(inference::InferenceAnswer answer,
-               co_await ports_.service.Infer(work->ctx, work->tenant, std::move(call)));
+               co_await ports_.service.Infer(work->ctx, work->caller, std::move(call)));
   co_return TakeAnswer(work, rows, std::move(answer));
 }
 

@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/api/absolute_url.h"
-#include "mezzo/api/caller.h"
 #include "mezzo/api/json_text.h"
 #include "mezzo/api/openai/openai_error.h"
 #include "mezzo/api/openai/openai_handler.h"
@@ -32,42 +31,20 @@ Error BadResult(const jobs::Job& job) {
 
 }  // namespace
 
-net::BodyPlan ImagesHandler::PlanBody(const net::HttpRequest& head) const {
-  net::BodyPlan plan;
-  const auto refuse = [&plan](net::HttpResponse response) {
-    plan.refusal = std::make_unique<net::HttpResponse>(std::move(response));
-  };
-  const RouteMatch match = MatchRoute(kRoutes, head.method(), head.path());
-  if (match.route == nullptr) {
-    refuse(NoRouteResponse(kRoutes, head, match));
-    return plan;
-  }
-  if (const auto tenant = AdmitCaller(ports_.directory, head, tenancy::Scope::kInfer); !tenant.ok()) {
-    refuse(ErrorResponse(tenant.error()));
-    return plan;
-  }
-  plan.max_body = match.route->id == kEdits ? options_.max_form : options_.max_json;
-  if (auto refusal = RefuseSize(head, plan.max_body)) refuse(*std::move(refusal));
-  return plan;
+std::span<const Route> ImagesHandler::routes() const { return kRoutes; }
+
+net::BodyPlan ImagesHandler::Plan(const net::HttpRequest& head, const RouteMatch& match) const {
+  return PlanUpTo(match.route->id == kEdits ? options_.max_form : options_.max_json, head);
 }
 
-runtime::Task<net::HttpResponse> ImagesHandler::Handle(runtime::Context ctx, net::HttpRequest* request) {
-  const RouteMatch match = MatchRoute(kRoutes, request->method(), request->path());
-  if (match.route == nullptr) co_return NoRouteResponse(kRoutes, *request, match);
-  auto tenant = AdmitCaller(ports_.directory, *request, tenancy::Scope::kInfer);
+runtime::Task<net::HttpResponse> ImagesHandler::Handle(runtime::Context ctx, RoutedCall call) {
   const auto work = std::make_shared<Work>();
-  work->edit = match.route->id == kEdits;
-  Answer answer = net::HttpResponse();
-  if (!tenant.ok()) {
-    answer = std::move(tenant).error();
-  } else {
-    work->tenant = std::move(*tenant);
-    answer = co_await Serve(ctx, request, work);
-  }
+  work->edit = call.route == kEdits;
+  work->tenant = call.caller->tenant;
+  Answer answer = co_await Serve(std::move(ctx), call.request, work);
   net::HttpResponse response =
       answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error(), work->param);
   if (!work->job.empty()) response.headers.emplace_back("X-Mezzo-Job", work->job.str());
-  if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
   co_return response;
 }
 

@@ -5,13 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "mezzo/api/openai/dialect.h"
 #include "mezzo/api/openai/image_request.h"
 #include "mezzo/api/openai/media_jobs.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/jobs/job.h"
 #include "mezzo/net/http_types.h"
 #include "mezzo/net/multipart.h"
-#include "mezzo/tenancy/directory.h"
+#include "mezzo/tenancy/tenant.h"
 
 namespace mezzo::api::openai {
 
@@ -23,7 +24,7 @@ namespace mezzo::api::openai {
 /// The answer waits for the job; with `stream` it is server-sent events, partial pictures among them. A
 /// caller that leaves cancels its job. What differs from OpenAI is listed in docs/protocol-openai.md.
 /// Thread-safe.
-class ImagesHandler final : public net::HttpHandler {
+class ImagesHandler final : public Dialect {
  public:
   static constexpr std::string_view kRoot = "/v1/images";
 
@@ -39,12 +40,12 @@ class ImagesHandler final : public net::HttpHandler {
   /// All outlive the handler.
   struct Ports {
     const MediaJobs& media;
-    const tenancy::Directory& directory;
   };
   ImagesHandler(Options options, Ports ports) : options_(std::move(options)), ports_(ports) {}
 
-  [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
-  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
+  [[nodiscard]] std::span<const Route> routes() const override;
+  [[nodiscard]] net::BodyPlan Plan(const net::HttpRequest& head, const RouteMatch& match) const override;
+  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall call) override;
 
  private:
   using Answer = Result<net::HttpResponse>;

@@ -5,7 +5,6 @@
 #include <set>
 #include <utility>
 
-#include "mezzo/api/caller.h"
 #include "mezzo/api/json_text.h"
 #include "mezzo/api/openai/openai_error.h"
 #include "mezzo/base/strings.h"
@@ -19,8 +18,8 @@ constexpr ByteCount kIgnoredBody = 1024;  // Clients may send a few bytes with a
 
 constexpr std::array<Route, 3> kRoutes = {
     Route{net::Method::kPost, "/v1/embeddings", tenancy::Scope::kInfer, 0, kEmbeddings},
-    Route{net::Method::kGet, "/v1/models", tenancy::Scope::kInfer, kIgnoredBody, kModels},
-    Route{net::Method::kGet, "/v1/models/*", tenancy::Scope::kInfer, kIgnoredBody, kModel}};
+    Route{net::Method::kGet, "/v1/models", tenancy::Scope::kRead, kIgnoredBody, kModels},
+    Route{net::Method::kGet, "/v1/models/*", tenancy::Scope::kRead, kIgnoredBody, kModel}};
 
 void AppendModel(std::string_view name, std::int64_t created, std::string* out) {
   out->append(R"({"id":)");
@@ -51,45 +50,20 @@ OpenAiHandler::OpenAiHandler(Options options, Ports ports)
           std::chrono::duration_cast<std::chrono::seconds>(ports.clock.WallNow().time_since_epoch())
               .count()) {}
 
-bool OpenAiHandler::Owns(std::string_view path) {
-  constexpr std::string_view kRoot = "/v1";
-  return path.starts_with(kRoot) && (path.size() == kRoot.size() || path[kRoot.size()] == '/');
+std::span<const Route> OpenAiHandler::routes() const { return kRoutes; }
+
+net::BodyPlan OpenAiHandler::Plan(const net::HttpRequest& head, const RouteMatch& match) const {
+  return PlanUpTo(match.route->id == kEmbeddings ? options_.max_body : match.route->max_body, head);
 }
 
-net::BodyPlan OpenAiHandler::PlanBody(const net::HttpRequest& head) const {
-  net::BodyPlan plan;
-  const auto refuse = [&plan](net::HttpResponse response) {
-    plan.refusal = std::make_unique<net::HttpResponse>(std::move(response));
-  };
-  const RouteMatch match = MatchRoute(kRoutes, head.method(), head.path());
-  if (match.route == nullptr) {
-    refuse(NoRouteResponse(kRoutes, head, match));
-    return plan;
-  }
-  if (const auto tenant = AdmitCaller(ports_.directory, head, tenancy::Scope::kInfer); !tenant.ok()) {
-    refuse(ErrorResponse(tenant.error()));
-    return plan;
-  }
-  plan.max_body = match.route->id == kEmbeddings ? options_.max_body : match.route->max_body;
-  if (auto refusal = RefuseSize(head, plan.max_body)) refuse(*std::move(refusal));
-  return plan;
-}
-
-runtime::Task<net::HttpResponse> OpenAiHandler::Handle(runtime::Context ctx, net::HttpRequest* request) {
-  const RouteMatch match = MatchRoute(kRoutes, request->method(), request->path());
-  if (match.route == nullptr) co_return NoRouteResponse(kRoutes, *request, match);
-  auto tenant = AdmitCaller(ports_.directory, *request, tenancy::Scope::kInfer);
+runtime::Task<net::HttpResponse> OpenAiHandler::Handle(runtime::Context ctx, RoutedCall call) {
   Answer answer = net::HttpResponse();
-  if (!tenant.ok()) {
-    answer = std::move(tenant).error();
-  } else if (match.route->id == kEmbeddings) {
-    answer = co_await Embed(ctx, request, std::move(*tenant));
+  if (call.route == kEmbeddings) {
+    answer = co_await Embed(std::move(ctx), call.request, std::move(call.caller));
   } else {
-    answer = match.route->id == kModels ? ListModels() : DescribeModel(match.captures[0]);
+    answer = call.route == kModels ? ListModels() : DescribeModel(call.captures[0]);
   }
-  net::HttpResponse response = answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error());
-  if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
-  co_return response;
+  co_return answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error());
 }
 
 OpenAiHandler::Answer OpenAiHandler::ListModels() const {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mezzo/api/openai/dialect.h"
 #include "mezzo/api/openai/embedding_model.h"
 #include "mezzo/api/openai/embedding_request.h"
 #include "mezzo/api/openai/embedding_response.h"
@@ -16,7 +17,7 @@
 #include "mezzo/inference/service.h"
 #include "mezzo/net/http_types.h"
 #include "mezzo/runtime/pool.h"
-#include "mezzo/tenancy/directory.h"
+#include "mezzo/tenancy/tenant.h"
 
 namespace mezzo::api::openai {
 
@@ -25,9 +26,8 @@ namespace mezzo::api::openai {
 /// docs/protocol-openai.md.
 ///
 /// The inputs of a request are sorted by length and go to the scheduler in small calls of equal padded
-/// length, so they share batches with each other and with other requests. Who calls is checked when a
-/// request's head is there, before its body is read. Thread-safe; immutable.
-class OpenAiHandler final : public net::HttpHandler {
+/// length, so they share batches with each other and with other requests. Thread-safe; immutable.
+class OpenAiHandler final : public Dialect {
  public:
   struct Options {
     ByteCount max_body = ByteCount{16} << 20;
@@ -40,7 +40,6 @@ class OpenAiHandler final : public net::HttpHandler {
   /// All outlive the handler. `pool` decodes, tokenizes and encodes large requests; null: the loop does.
   struct Ports {
     inference::Service& service;
-    const tenancy::Directory& directory;
     TokenizerSource& tokenizers;
     const Clock& clock;
     runtime::BlockingPool* pool = nullptr;
@@ -48,11 +47,9 @@ class OpenAiHandler final : public net::HttpHandler {
 
   OpenAiHandler(Options options, Ports ports);
 
-  /// True for the paths that this protocol answers, unknown ones below its root included.
-  [[nodiscard]] static bool Owns(std::string_view path);
-
-  [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
-  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
+  [[nodiscard]] std::span<const Route> routes() const override;
+  [[nodiscard]] net::BodyPlan Plan(const net::HttpRequest& head, const RouteMatch& match) const override;
+  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall call) override;
 
  private:
   using Answer = Result<net::HttpResponse>;
@@ -67,7 +64,7 @@ class OpenAiHandler final : public net::HttpHandler {
   /// One request on its way. Lives in the frame of EmbedOnce().
   struct Work {
     runtime::Context ctx;
-    tenancy::TenantRef tenant;
+    tenancy::CallerRef caller;
     models::VersionRef version;
     EmbeddingModel model;
     Tokenizer tokenizer;
@@ -83,8 +80,8 @@ class OpenAiHandler final : public net::HttpHandler {
 
   // embedding_path.cc
   runtime::Task<Answer> Embed(runtime::Context ctx, net::HttpRequest* request,
-                              tenancy::TenantRef tenant) const;
-  runtime::Task<Answer> EmbedOnce(runtime::Context ctx, net::HttpRequest* request, tenancy::TenantRef tenant,
+                              tenancy::CallerRef caller) const;
+  runtime::Task<Answer> EmbedOnce(runtime::Context ctx, net::HttpRequest* request, tenancy::CallerRef caller,
                                   const EmbeddingRequest* decoded) const;
   runtime::Task<Result<models::VersionRef>> FindVersion(runtime::Context ctx, ModelName model) const;
   runtime::Task<Result<void>> RunGroup(Work* work, std::size_t group) const;

@@ -6,9 +6,11 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/api/gate.h"
 #include "mezzo/api/openai/internal/fake_service.h"
 #include "mezzo/base/strings.h"
-#include "mezzo/net/testing/made_request.h"
+#include "mezzo/net/testing/exchange.h"
+#include "mezzo/tenancy/testing/directories.h"
 #include "mezzo/testing/manual_clock.h"
 
 namespace mezzo::api::openai {
@@ -69,19 +71,18 @@ class OpenAiHandlerTest : public ::testing::Test {
   /// Through PlanBody and Handle, as a server does.
   net::HttpResponse Send(std::string_view method, std::string_view target, const std::string& body = "",
                          const Headers& headers = {}, OpenAiHandler::Options options = {}) {
-    const tenancy::Directory directory(tenants_, keys_, false);
+    const tenancy::Directory directory(callers_, clock_);
     OpenAiHandler handler(options, {.service = service_,
-                                    .directory = directory,
                                     .tokenizers = tokenizers_,
                                     .clock = clock_,
                                     .pool = with_pool_ ? &pool_ : nullptr});
+    Gate gate({{.protocol = &handler, .prefixes = {"/v1"}}}, directory);
     MadeRequest request(method, target, headers, body);
-    net::BodyPlan plan = handler.PlanBody(*request);
-    if (plan.refusal) return std::move(*plan.refusal);
+    if (auto refusal = net::testing::PlanOf(gate, request)) return std::move(*refusal);
     std::promise<net::HttpResponse> promise;
     loops_.loop(0).Post([&] {
       runtime::Start(
-          handler.Handle(runtime::Context({.tenant = {}, .request_id = "req-1", .trace = {}}), request.get()),
+          gate.Handle(runtime::Context({.tenant = {}, .request_id = "req-1", .trace = {}}), request.get()),
           [&](net::HttpResponse response) { promise.set_value(std::move(response)); });
     });
     return promise.get_future().get();
@@ -96,25 +97,14 @@ class OpenAiHandlerTest : public ::testing::Test {
   }
 
   void UseKeys() {
-    tenancy::Tenant tenant;
-    tenant.id = TenantId("acme");
-    tenants_ = {std::make_shared<const tenancy::Tenant>(tenant)};
-    tenancy::Tenant watcher;
-    watcher.id = TenantId("watcher");
-    watcher.scopes = {tenancy::Scope::kObserve};
-    tenants_.push_back(std::make_shared<const tenancy::Tenant>(watcher));
-    keys_ = {{Sha256Hex("secret"), tenants_[0]}, {Sha256Hex("watch"), tenants_[1]}};
+    callers_ = tenancy::testing::OnlyKeys(
+        {{"secret", "acme", {tenancy::Scope::kInfer}}, {"watch", "watcher", {tenancy::Scope::kObserve}}});
   }
 
   testing::ManualClock clock_;
   FakeService service_;
   FakeTokenizers tokenizers_;
-  std::vector<tenancy::TenantRef> tenants_ = {[] {
-    tenancy::Tenant tenant;
-    tenant.id = TenantId("anonymous");
-    return std::make_shared<const tenancy::Tenant>(tenant);
-  }()};
-  std::vector<tenancy::Directory::KeyEntry> keys_;
+  tenancy::Directory::Contents callers_ = tenancy::testing::Anybody();
   bool with_pool_ = false;
   runtime::BlockingPool pool_{{.name = "test", .threads = 1}};
   runtime::IoThreads loops_{1};
@@ -161,6 +151,7 @@ TEST_F(OpenAiHandlerTest, GroupsInputsOfEqualPaddedLengthAndBoundsWhatRuns) {
 
   ASSERT_EQ(response.status, 200);
   std::vector<std::pair<std::int64_t, std::int64_t>> calls;
+  calls.reserve(service_.seen.size());
   for (const auto& seen : service_.seen) calls.emplace_back(seen.length, seen.rows);
   EXPECT_THAT(calls, ElementsAre(std::pair(24, 8), std::pair(24, 8), std::pair(24, 4), std::pair(8, 8),
                                  std::pair(8, 8), std::pair(8, 4)));
@@ -408,13 +399,6 @@ TEST_F(OpenAiHandlerTest, RefusesWhatItDoesNotServe) {
   EXPECT_EQ(HeaderOf(method, "Allow"), "POST");
   EXPECT_EQ(large.status, 413);
   EXPECT_EQ(ErrorOf(large).at("message"), "the body has 99999999 bytes; the limit is 16777216");
-}
-
-TEST(OpenAiPaths, OwnsItsRootOnly) {
-  EXPECT_TRUE(OpenAiHandler::Owns("/v1"));
-  EXPECT_TRUE(OpenAiHandler::Owns("/v1/nothing"));
-  EXPECT_FALSE(OpenAiHandler::Owns("/v10"));
-  EXPECT_FALSE(OpenAiHandler::Owns("/v2/models"));
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "mezzo/api/caller.h"
 #include "mezzo/api/idempotency_key.h"
 #include "mezzo/api/openai/image_request.h"
 #include "mezzo/api/openai/openai_error.h"
@@ -27,9 +26,9 @@ constexpr ByteCount kIgnoredBody = 1024;
 constexpr ByteCount kRemixBody = 256 << 10;
 constexpr std::array<Route, 6> kRoutes = {
     Route{net::Method::kPost, "/v1/videos", tenancy::Scope::kInfer, 0, kCreate},
-    Route{net::Method::kGet, "/v1/videos", tenancy::Scope::kInfer, kIgnoredBody, kList},
-    Route{net::Method::kGet, "/v1/videos/*", tenancy::Scope::kInfer, kIgnoredBody, kGet},
-    Route{net::Method::kGet, "/v1/videos/*/content", tenancy::Scope::kInfer, kIgnoredBody, kContent},
+    Route{net::Method::kGet, "/v1/videos", tenancy::Scope::kRead, kIgnoredBody, kList},
+    Route{net::Method::kGet, "/v1/videos/*", tenancy::Scope::kRead, kIgnoredBody, kGet},
+    Route{net::Method::kGet, "/v1/videos/*/content", tenancy::Scope::kRead, kIgnoredBody, kContent},
     Route{net::Method::kPost, "/v1/videos/*/remix", tenancy::Scope::kInfer, kRemixBody, kRemix},
     Route{net::Method::kDelete, "/v1/videos/*", tenancy::Scope::kInfer, kIgnoredBody, kDelete}};
 
@@ -76,43 +75,19 @@ Result<std::string> DecodeDataUrl(std::string_view url, MediaMembers& members) {
 
 }  // namespace
 
-net::BodyPlan VideosHandler::PlanBody(const net::HttpRequest& head) const {
-  net::BodyPlan plan;
-  const auto refuse = [&plan](net::HttpResponse response) {
-    plan.refusal = std::make_unique<net::HttpResponse>(std::move(response));
-  };
-  const RouteMatch match = MatchRoute(kRoutes, head.method(), head.path());
-  if (match.route == nullptr) {
-    refuse(NoRouteResponse(kRoutes, head, match));
-    return plan;
-  }
-  if (const auto tenant = AdmitCaller(ports_.directory, head, tenancy::Scope::kInfer); !tenant.ok()) {
-    refuse(ErrorResponse(tenant.error()));
-    return plan;
-  }
-  plan.max_body = match.route->id == kCreate ? options_.max_body : match.route->max_body;
-  if (auto refusal = RefuseSize(head, plan.max_body)) refuse(*std::move(refusal));
-  return plan;
+std::span<const Route> VideosHandler::routes() const { return kRoutes; }
+
+net::BodyPlan VideosHandler::Plan(const net::HttpRequest& head, const RouteMatch& match) const {
+  return PlanUpTo(match.route->id == kCreate ? options_.max_body : match.route->max_body, head);
 }
 
-runtime::Task<net::HttpResponse> VideosHandler::Handle(runtime::Context ctx, net::HttpRequest* request) {
-  const RouteMatch match = MatchRoute(kRoutes, request->method(), request->path());
-  if (match.route == nullptr) co_return NoRouteResponse(kRoutes, *request, match);
-  auto tenant = AdmitCaller(ports_.directory, *request, tenancy::Scope::kInfer);
+runtime::Task<net::HttpResponse> VideosHandler::Handle(runtime::Context ctx, RoutedCall routed) {
   const auto call = std::make_shared<Call>();
-  call->request = request;
-  call->id = match.captures[0];
-  Answer answer = net::HttpResponse();
-  if (!tenant.ok()) {
-    answer = std::move(tenant).error();
-  } else {
-    call->tenant = std::move(*tenant);
-    answer = co_await Dispatch(ctx, match.route->id, call);
-  }
-  net::HttpResponse response =
-      answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error(), call->param);
-  if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
-  co_return response;
+  call->request = routed.request;
+  call->tenant = routed.caller->tenant;
+  call->id = routed.captures[0];
+  Answer answer = co_await Dispatch(std::move(ctx), routed.route, call);
+  co_return answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error(), call->param);
 }
 
 runtime::Task<VideosHandler::Answer> VideosHandler::Dispatch(runtime::Context ctx, int route,

@@ -7,12 +7,13 @@
 #include <vector>
 
 #include "mezzo/api/blob_server.h"
+#include "mezzo/api/openai/dialect.h"
 #include "mezzo/api/openai/media_jobs.h"
 #include "mezzo/api/openai/video_request.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/jobs/job.h"
 #include "mezzo/net/http_types.h"
-#include "mezzo/tenancy/directory.h"
+#include "mezzo/tenancy/tenant.h"
 
 namespace mezzo::api::openai {
 
@@ -27,7 +28,7 @@ namespace mezzo::api::openai {
 ///
 /// A video's id is "video_" and its job's. What differs from OpenAI is listed in docs/protocol-openai.md.
 /// Thread-safe.
-class VideosHandler final : public net::HttpHandler {
+class VideosHandler final : public Dialect {
  public:
   static constexpr std::string_view kRoot = "/v1/videos";
 
@@ -43,12 +44,12 @@ class VideosHandler final : public net::HttpHandler {
   struct Ports {
     const MediaJobs& media;
     BlobServer& blobs;
-    const tenancy::Directory& directory;
   };
   VideosHandler(Options options, Ports ports) : options_(std::move(options)), ports_(ports) {}
 
-  [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
-  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
+  [[nodiscard]] std::span<const Route> routes() const override;
+  [[nodiscard]] net::BodyPlan Plan(const net::HttpRequest& head, const RouteMatch& match) const override;
+  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall routed) override;
 
  private:
   using Answer = Result<net::HttpResponse>;

@@ -6,8 +6,6 @@
 #include <string>
 #include <utility>
 
-#include "mezzo/api/platform/problem.h"
-#include "mezzo/api/router.h"
 #include "mezzo/base/strings.h"
 
 namespace mezzo::api::platform {
@@ -20,36 +18,27 @@ constexpr std::array<Route, 2> kRoutes = {
     Route{net::Method::kGet, "/v1/artifacts/*/*/#/*", std::nullopt, kIgnoredBody, 0},
     Route{net::Method::kHead, "/v1/artifacts/*/*/#/*", std::nullopt, kIgnoredBody, 0}};
 
-net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& match) {
-  return NoRouteProblem(kRoutes, request, match, "artifacts are read by GET and HEAD");
-}
-
 }  // namespace
 
 Result<UrlSigner::Grant> ArtifactsHandler::Check(const net::HttpRequest& request) const {
-  if (MatchRoute(kRoutes, request.method(), request.path()).route == nullptr)
-    return NotFound("unknown_url", "there is no such artifact");
   const std::string_view key = request.path().substr(kRoot.size() + 1);
   return ports_.signer.Verify(net::Method::kGet, key, request.query(), ports_.clock.WallNow());
 }
 
-net::BodyPlan ArtifactsHandler::PlanBody(const net::HttpRequest& head) const {
+std::span<const Route> ArtifactsHandler::routes() const { return kRoutes; }
+
+net::BodyPlan ArtifactsHandler::Plan(const net::HttpRequest& head, const RouteMatch& match) const {
   net::BodyPlan plan;
-  plan.max_body = kIgnoredBody;
-  const RouteMatch match = MatchRoute(kRoutes, head.method(), head.path());
-  if (match.route == nullptr) {
-    plan.refusal = std::make_unique<net::HttpResponse>(NoRoute(head, match));
-  } else if (const auto grant = Check(head); !grant.ok()) {
+  plan.max_body = match.route->max_body;
+  if (const auto grant = Check(head); !grant.ok()) {
     plan.refusal = std::make_unique<net::HttpResponse>(ProblemResponse(grant.error()));
   }
   return plan;
 }
 
-runtime::Task<net::HttpResponse> ArtifactsHandler::Handle(runtime::Context ctx, net::HttpRequest* request) {
-  Result<net::HttpResponse> answer = co_await Serve(ctx, request);
-  net::HttpResponse response = answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
-  if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
-  co_return response;
+runtime::Task<net::HttpResponse> ArtifactsHandler::Handle(runtime::Context ctx, RoutedCall call) {
+  Result<net::HttpResponse> answer = co_await Serve(std::move(ctx), call.request);
+  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
 }
 
 runtime::Task<Result<net::HttpResponse>> ArtifactsHandler::Serve(runtime::Context ctx,

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "mezzo/api/blob_server.h"
+#include "mezzo/api/platform/problem.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/net/http_types.h"
 #include "mezzo/storage/url_signer.h"
@@ -15,7 +16,7 @@ namespace mezzo::api::platform {
 ///
 /// The signature alone allows it, no API key. How objects are answered: BlobServer. Errors are problem
 /// details: 403 "blob_url_expired" or "blob_url_invalid". Thread-safe.
-class ArtifactsHandler final : public net::HttpHandler {
+class ArtifactsHandler final : public ProblemProtocol {
  public:
   static constexpr std::string_view kRoot = "/v1/artifacts";
 
@@ -27,8 +28,9 @@ class ArtifactsHandler final : public net::HttpHandler {
   };
   explicit ArtifactsHandler(Ports ports) : ports_(ports) {}
 
-  [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
-  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
+  [[nodiscard]] std::span<const Route> routes() const override;
+  [[nodiscard]] net::BodyPlan Plan(const net::HttpRequest& head, const RouteMatch& match) const override;
+  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall call) override;
 
  private:
   [[nodiscard]] Result<storage::UrlSigner::Grant> Check(const net::HttpRequest& request) const;

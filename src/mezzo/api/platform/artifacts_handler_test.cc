@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/api/gate.h"
 #include "mezzo/api/platform/job_artifacts.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/net/http_server.h"
@@ -33,14 +34,16 @@ using ::testing::Not;
 class ArtifactsHandlerTest : public ::testing::Test {
  protected:
   void SetUp() override { Start({}); }
-  void Start(BlobServer::Options options) {
+  void Start(const BlobServer::Options& options) {
     server_.reset();
     blobs_ = std::make_unique<BlobServer>(
         options, BlobServer::Ports{.store = store_, .pool = pool_, .clock = clock_, .registry = registry_});
     handler_ = std::make_unique<ArtifactsHandler>(
         ArtifactsHandler::Ports{.blobs = *blobs_, .signer = *signer_, .clock = clock_});
-    server_ =
-        std::make_unique<net::HttpServer>(net::HttpServer::Options{}, *handler_, loops_, server_registry_);
+    gate_ = std::make_unique<Gate>(
+        std::vector<MountedProtocol>{{.protocol = handler_.get(), .prefixes = {ArtifactsHandler::kRoot}}},
+        nobody_);
+    server_ = std::make_unique<net::HttpServer>(net::HttpServer::Options{}, *gate_, loops_, server_registry_);
     ASSERT_TRUE(server_->Listen("127.0.0.1", 0).ok());
   }
 
@@ -72,6 +75,8 @@ class ArtifactsHandlerTest : public ::testing::Test {
   runtime::BlockingPool pool_{{.name = "test", .threads = 2}};
   std::unique_ptr<BlobServer> blobs_;
   std::unique_ptr<ArtifactsHandler> handler_;
+  const tenancy::Directory nobody_{{}, clock_};  // The URL's signature is what counts.
+  std::unique_ptr<Gate> gate_;
   runtime::IoThreads loops_{1};
   std::unique_ptr<net::HttpServer> server_;  // Last: it ends before what it calls.
 };

@@ -53,13 +53,13 @@ std::uint32_t RowsOf(const inference::InferenceCall& call) {
 
 /// Runs a call on a loop and blocks this thread, which is no loop's, until it has ended.
 Result<inference::InferenceAnswer> Infer(runtime::Loop& loop, inference::Service& service,
-                                         runtime::Context ctx, tenancy::TenantRef tenant,
+                                         runtime::Context ctx, tenancy::CallerRef caller,
                                          inference::InferenceCall call) {
   Mutex mu;
   CondVar done;
   std::optional<Result<inference::InferenceAnswer>> answer;
   loop.Post([&] {
-    runtime::Start(service.Infer(std::move(ctx), std::move(tenant), std::move(call)),
+    runtime::Start(service.Infer(std::move(ctx), std::move(caller), std::move(call)),
                    [&](Result<inference::InferenceAnswer> result) {
                      MutexLock lock(mu);
                      answer.emplace(std::move(result));
@@ -95,9 +95,10 @@ Result<std::string> InferenceJobs::Run(jobs::JobRun& run) {
   MEZZO_TRY(const tenancy::TenantRef tenant, ports_.directory.Find(run.job().tenant));
   MEZZO_TRY(InferenceJob job, Decode(tenant->id, run.job().request));
   const std::uint32_t rows = RowsOf(job.decoded.call);
+  auto caller = std::make_shared<const tenancy::Caller>(tenancy::Caller{.tenant = tenant});
   MEZZO_TRY_VOID(run.Report(0, "inference"));
   MEZZO_TRY(const inference::InferenceAnswer answer,
-            Infer(ports_.loop, ports_.service, run.ctx(), tenant, std::move(job.decoded.call)));
+            Infer(ports_.loop, ports_.service, run.ctx(), std::move(caller), std::move(job.decoded.call)));
   if (answer.batch_rows > 0) {
     run.AddDeviceTime(answer.times.run * std::min(rows, answer.batch_rows) / answer.batch_rows);
   }

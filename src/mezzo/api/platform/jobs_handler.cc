@@ -4,9 +4,7 @@
 #include <array>
 #include <utility>
 
-#include "mezzo/api/caller.h"
 #include "mezzo/api/idempotency_key.h"
-#include "mezzo/api/platform/problem.h"
 #include "mezzo/base/strings.h"
 
 namespace mezzo::api::platform {
@@ -19,20 +17,13 @@ constexpr ByteCount kMaxBody = ByteCount{5} << 20;
 constexpr ByteCount kRedoBody = ByteCount{256} << 10;
 constexpr std::array<Route, 8> kRoutes = {
     Route{net::Method::kPost, "/v1/jobs", tenancy::Scope::kInfer, kMaxBody, kSubmit},
-    Route{net::Method::kGet, "/v1/jobs", tenancy::Scope::kInfer, kIgnoredBody, kList},
-    Route{net::Method::kGet, "/v1/jobs/*", tenancy::Scope::kInfer, kIgnoredBody, kGet},
-    Route{net::Method::kGet, "/v1/jobs/*/events", tenancy::Scope::kInfer, kIgnoredBody, kEvents},
-    Route{net::Method::kGet, "/v1/jobs/*/artifacts", tenancy::Scope::kInfer, kIgnoredBody, kArtifacts},
+    Route{net::Method::kGet, "/v1/jobs", tenancy::Scope::kRead, kIgnoredBody, kList},
+    Route{net::Method::kGet, "/v1/jobs/*", tenancy::Scope::kRead, kIgnoredBody, kGet},
+    Route{net::Method::kGet, "/v1/jobs/*/events", tenancy::Scope::kRead, kIgnoredBody, kEvents},
+    Route{net::Method::kGet, "/v1/jobs/*/artifacts", tenancy::Scope::kRead, kIgnoredBody, kArtifacts},
     Route{net::Method::kPost, "/v1/jobs/*/cancel", tenancy::Scope::kInfer, kIgnoredBody, kCancel},
     Route{net::Method::kPost, "/v1/jobs/*/retry", tenancy::Scope::kInfer, kIgnoredBody, kRetry},
     Route{net::Method::kPost, "/v1/jobs/*/shots/#/redo", tenancy::Scope::kInfer, kRedoBody, kRedo}};
-
-net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& match) {
-  return NoRouteProblem(kRoutes, request, match,
-                        "there is no " + std::string(request.method_text()) + " " +
-                            Printable(request.path()) + "; the path serves " +
-                            AllowedMethods(kRoutes, request.path()));
-}
 
 /// A version of a job's row as one server-sent event; its id is the version, by which a stream is resumed.
 std::string EventText(const jobs::Job& job) {
@@ -42,35 +33,15 @@ std::string EventText(const jobs::Job& job) {
 
 }  // namespace
 
-net::BodyPlan JobsHandler::PlanBody(const net::HttpRequest& head) const {
-  net::BodyPlan plan;
-  const RouteMatch match = MatchRoute(kRoutes, head.method(), head.path());
-  if (match.route == nullptr) {
-    plan.refusal = std::make_unique<net::HttpResponse>(NoRoute(head, match));
-  } else if (const auto tenant = AdmitCaller(ports_.directory, head, tenancy::Scope::kInfer); !tenant.ok()) {
-    plan.refusal = std::make_unique<net::HttpResponse>(ProblemResponse(tenant.error()));
-  } else {
-    plan.max_body = match.route->max_body;
-  }
-  return plan;
-}
+std::span<const Route> JobsHandler::routes() const { return kRoutes; }
 
-runtime::Task<net::HttpResponse> JobsHandler::Handle(runtime::Context ctx, net::HttpRequest* request) {
-  const RouteMatch match = MatchRoute(kRoutes, request->method(), request->path());
-  if (match.route == nullptr) co_return NoRoute(*request, match);
-  auto tenant = AdmitCaller(ports_.directory, *request, tenancy::Scope::kInfer);
-  Answer answer = net::HttpResponse();
-  if (!tenant.ok()) {
-    answer = std::move(tenant).error();
-  } else {
-    Call call{
-        .request = request, .tenant = std::move(*tenant), .id = jobs::JobId(std::string(match.captures[0]))};
-    call.shot = std::string(match.captures[1]);
-    answer = co_await Dispatch(ctx, match.route->id, std::move(call));
-  }
-  net::HttpResponse response = answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
-  if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
-  co_return response;
+runtime::Task<net::HttpResponse> JobsHandler::Handle(runtime::Context ctx, RoutedCall routed) {
+  Call call{.request = routed.request,
+            .tenant = routed.caller->tenant,
+            .id = jobs::JobId(std::string(routed.captures[0]))};
+  call.shot = std::string(routed.captures[1]);
+  Answer answer = co_await Dispatch(std::move(ctx), routed.route, std::move(call));
+  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
 }
 
 runtime::Task<JobsHandler::Answer> JobsHandler::Dispatch(runtime::Context ctx, int route, Call call) const {

@@ -6,11 +6,11 @@
 
 #include "mezzo/api/platform/job_artifacts.h"
 #include "mezzo/api/platform/job_json.h"
-#include "mezzo/api/router.h"
+#include "mezzo/api/platform/problem.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/jobs/job_service.h"
 #include "mezzo/net/http_types.h"
-#include "mezzo/tenancy/directory.h"
+#include "mezzo/tenancy/tenant.h"
 
 namespace mezzo::api::platform {
 
@@ -25,8 +25,8 @@ namespace mezzo::api::platform {
 ///     POST   /v1/jobs/{id}/retry     a new job from a failed or cancelled one
 ///     POST   /v1/jobs/{id}/shots/{n}/redo   a new version of a video, with another shot n
 ///
-/// Who calls is checked when a request's head is there. Errors are problem details (problem.h). Thread-safe.
-class JobsHandler final : public net::HttpHandler {
+/// Errors are problem details (problem.h). Thread-safe.
+class JobsHandler final : public ProblemProtocol {
  public:
   struct Options {
     JobLimits limits;
@@ -37,14 +37,13 @@ class JobsHandler final : public net::HttpHandler {
   /// All outlive the handler. Without `artifacts` there is no list of them.
   struct Ports {
     jobs::JobService& service;
-    const tenancy::Directory& directory;
     const Clock& clock;
     const JobArtifacts* artifacts = nullptr;
   };
   JobsHandler(Options options, Ports ports) : options_(options), ports_(ports) {}
 
-  [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
-  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
+  [[nodiscard]] std::span<const Route> routes() const override;
+  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall routed) override;
 
  private:
   using Answer = Result<net::HttpResponse>;

@@ -37,16 +37,15 @@ net::HttpResponse ProblemResponse(int status, const Error& error) {
   return response;
 }
 
-net::HttpResponse NoRouteProblem(std::span<const Route> table, const net::HttpRequest& request,
-                                 const RouteMatch& match, std::string wrong_method) {
-  if (!match.path_known) {
-    return ProblemResponse(NotFound("unknown_url", "there is no " + std::string(request.method_text()) + " " +
-                                                       Printable(request.path())));
-  }
+net::HttpResponse ProblemProtocol::RefuseRoute(const net::HttpRequest& head, const RouteMatch& match) const {
+  const std::string what = std::string(head.method_text()) + " " + Printable(head.path());
+  if (!match.path_known) return ProblemResponse(NotFound("unknown_url", "there is no " + what));
   constexpr int kMethodNotAllowed = 405;
-  net::HttpResponse response =
-      ProblemResponse(kMethodNotAllowed, InvalidArgument("method_not_supported", std::move(wrong_method)));
-  response.headers.emplace_back("Allow", AllowedMethods(table, request.path()));
+  const std::string allowed = AllowedMethods(routes(), head.path());
+  net::HttpResponse response = ProblemResponse(
+      kMethodNotAllowed,
+      InvalidArgument("method_not_supported", "there is no " + what + "; the path serves " + allowed));
+  response.headers.emplace_back("Allow", allowed);
   return response;
 }
 

@@ -1,9 +1,6 @@
 #pragma once
 
-#include <span>
-#include <string>
-
-#include "mezzo/api/router.h"
+#include "mezzo/api/protocol.h"
 #include "mezzo/base/result.h"
 #include "mezzo/net/http_types.h"
 
@@ -17,8 +14,13 @@ net::HttpResponse ProblemResponse(const Error& error);
 /// The same with a status that the table does not give (405, 413).
 net::HttpResponse ProblemResponse(int status, const Error& error);
 
-/// Of a request that no line of `table` serves: 404, or 405 with Allow and `wrong_method` as its message.
-net::HttpResponse NoRouteProblem(std::span<const Route> table, const net::HttpRequest& request,
-                                 const RouteMatch& match, std::string wrong_method);
+/// A protocol that refuses by problem details.
+class ProblemProtocol : public Protocol {
+ public:
+  [[nodiscard]] net::HttpResponse Refuse(const Error& error) const override { return ProblemResponse(error); }
+  /// 404, or 405 with Allow.
+  [[nodiscard]] net::HttpResponse RefuseRoute(const net::HttpRequest& head,
+                                              const RouteMatch& match) const override;
+};
 
 }  // namespace mezzo::api::platform

@@ -7,10 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "mezzo/api/caller.h"
 #include "mezzo/api/platform/job_json.h"
-#include "mezzo/api/platform/problem.h"
-#include "mezzo/api/router.h"
 #include "mezzo/base/strings.h"
 
 namespace mezzo::api::platform {
@@ -46,46 +43,32 @@ Result<FileType> TypeOf(const net::HttpRequest& head) {
                          "Content-Type is '" + Printable(header, 64) + "'; uploads are " + known);
 }
 
-net::HttpResponse NoRoute(const net::HttpRequest& request, const RouteMatch& match) {
-  return NoRouteProblem(kRoutes, request, match, "files are uploaded by POST");
-}
-
 }  // namespace
 
-net::BodyPlan UploadsHandler::PlanBody(const net::HttpRequest& head) const {
+std::span<const Route> UploadsHandler::routes() const { return kRoutes; }
+
+net::BodyPlan UploadsHandler::Plan(const net::HttpRequest& head, const RouteMatch& /*match*/) const {
   net::BodyPlan plan;
   plan.max_body = options_.max_body;
-  const RouteMatch match = MatchRoute(kRoutes, head.method(), head.path());
-  if (match.route == nullptr) {
-    plan.refusal = std::make_unique<net::HttpResponse>(NoRoute(head, match));
-  } else if (const auto tenant = AdmitCaller(ports_.directory, head, tenancy::Scope::kInfer); !tenant.ok()) {
-    plan.refusal = std::make_unique<net::HttpResponse>(ProblemResponse(tenant.error()));
-  } else if (const auto type = TypeOf(head); !type.ok()) {
+  if (const auto type = TypeOf(head); !type.ok()) {
     plan.refusal = std::make_unique<net::HttpResponse>(ProblemResponse(type.error()));
   }
   return plan;
 }
 
-runtime::Task<net::HttpResponse> UploadsHandler::Handle(runtime::Context ctx, net::HttpRequest* request) {
-  const RouteMatch match = MatchRoute(kRoutes, request->method(), request->path());
-  if (match.route == nullptr) co_return NoRoute(*request, match);
-  Result<net::HttpResponse> answer = co_await Keep(ctx, request);
-  net::HttpResponse response = answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
-  if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
-  co_return response;
+runtime::Task<net::HttpResponse> UploadsHandler::Handle(runtime::Context ctx, RoutedCall call) {
+  Result<net::HttpResponse> answer = co_await Keep(std::move(ctx), std::move(call));
+  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
 }
 
-runtime::Task<Result<net::HttpResponse>> UploadsHandler::Keep(runtime::Context ctx,
-                                                              net::HttpRequest* request) const {
-  MEZZO_CO_TRY(const tenancy::TenantRef tenant,
-               AdmitCaller(ports_.directory, *request, tenancy::Scope::kInfer));
-  MEZZO_CO_TRY(const FileType type, TypeOf(*request));
-  const std::string_view content = request->body().text();
+runtime::Task<Result<net::HttpResponse>> UploadsHandler::Keep(runtime::Context ctx, RoutedCall call) const {
+  MEZZO_CO_TRY(const FileType type, TypeOf(*call.request));
+  const std::string_view content = call.request->body().text();
   if (content.empty()) co_return InvalidArgument("upload_empty", "the body is empty: it has to be the file");
   std::vector<UploadKeeper::Upload> uploads = {
       {.name = std::string(type.name), .content_type = std::string(type.content_type), .content = content}};
   MEZZO_CO_TRY(const UploadKeeper::Kept kept,
-               co_await ports_.keeper.Keep(std::move(ctx), tenant->id, std::move(uploads)));
+               co_await ports_.keeper.Keep(std::move(ctx), call.caller->tenant->id, std::move(uploads)));
   const nlohmann::ordered_json json = {{"object", "upload"},
                                        {"artifact", kept.keys[0]},
                                        {"content_type", type.content_type},

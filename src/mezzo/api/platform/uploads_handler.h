@@ -2,10 +2,10 @@
 
 #include <string_view>
 
+#include "mezzo/api/platform/problem.h"
 #include "mezzo/api/upload_keeper.h"
 #include "mezzo/base/bytes.h"
 #include "mezzo/net/http_types.h"
-#include "mezzo/tenancy/directory.h"
 
 namespace mezzo::api::platform {
 
@@ -16,7 +16,7 @@ namespace mezzo::api::platform {
 /// answered 201 {"object": "upload", "artifact", "content_type", "bytes", "expires_at"}; `artifact` is what a
 /// job names. What is in the file is looked at when a job uses it. Errors are problem details (problem.h):
 /// kInvalidArgument "upload_type", "upload_empty"; the store's. Thread-safe.
-class UploadsHandler final : public net::HttpHandler {
+class UploadsHandler final : public ProblemProtocol {
  public:
   static constexpr std::string_view kRoot = "/v1/uploads";
 
@@ -26,15 +26,15 @@ class UploadsHandler final : public net::HttpHandler {
   /// All outlive the handler.
   struct Ports {
     const UploadKeeper& keeper;
-    const tenancy::Directory& directory;
   };
   UploadsHandler(Options options, Ports ports) : options_(options), ports_(ports) {}
 
-  [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
-  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
+  [[nodiscard]] std::span<const Route> routes() const override;
+  [[nodiscard]] net::BodyPlan Plan(const net::HttpRequest& head, const RouteMatch& match) const override;
+  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall call) override;
 
  private:
-  runtime::Task<Result<net::HttpResponse>> Keep(runtime::Context ctx, net::HttpRequest* request) const;
+  runtime::Task<Result<net::HttpResponse>> Keep(runtime::Context ctx, RoutedCall call) const;
 
   const Options options_;
   const Ports ports_;

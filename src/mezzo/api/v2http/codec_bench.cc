@@ -10,11 +10,13 @@
 
 #include <benchmark/benchmark.h>
 
+#include "mezzo/api/gate.h"
 #include "mezzo/api/v2http/json_request.h"
 #include "mezzo/api/v2http/json_response.h"
 #include "mezzo/api/v2http/testing/fakes.h"
 #include "mezzo/api/v2http/v2_handler.h"
-#include "mezzo/net/testing/made_request.h"
+#include "mezzo/net/testing/exchange.h"
+#include "mezzo/tenancy/testing/directories.h"
 
 namespace mezzo::api::v2http {
 namespace {
@@ -138,17 +140,18 @@ void BM_Handle(benchmark::State& state) {
                                     {{"Inference-Header-Content-Length", header}}, body);
 
   testing::FakeService service;
-  const tenancy::Directory directory({std::make_shared<const tenancy::Tenant>()}, {}, false);
+  const RealClock clock;
+  const tenancy::Directory directory(tenancy::testing::Anybody(), clock);
   SharedMemoryRegions regions{{}};
   TraceSettings traces;
   LogSettings logs;
-  V2Handler handler(
-      {}, {.service = service, .directory = directory, .regions = regions, .traces = traces, .logs = logs});
+  V2Handler handler({}, {.service = service, .regions = regions, .traces = traces, .logs = logs});
+  Gate gate({{.protocol = &handler, .prefixes = {"/v2"}}}, directory);
   const runtime::Context ctx(
       {.tenant = {}, .request_id = "0190b0c0-0000-7000-8000-000000000000", .trace = {}});
   for (auto _ : state) {
-    if (handler.PlanBody(*request.get()).refusal != nullptr) state.SkipWithError("refused");
-    runtime::Start(handler.Handle(ctx, request.get()),
+    if (net::testing::PlanOf(gate, request) != nullptr) state.SkipWithError("refused");
+    runtime::Start(gate.Handle(ctx, request.get()),
                    [](const net::HttpResponse& response) { benchmark::DoNotOptimize(response.status); });
   }
 }

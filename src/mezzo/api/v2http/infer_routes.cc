@@ -55,7 +55,7 @@ Result<DecodedRequest> V2Handler::DecodeInfer(const Call& call, std::string_view
       return DecodeRawRequest(body, call.captures[0], version, *config);
     }
   }
-  const DecodeSources sources{.regions = &ports_.regions, .tenant = call.tenant->id};
+  const DecodeSources sources{.regions = &ports_.regions, .tenant = call.caller->tenant->id};
   return DecodeRequest(body, header_length, call.captures[0], version, sources, options_.decode);
 }
 
@@ -66,7 +66,7 @@ runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call cal
   const TimePoint admitted = Now();
   MEZZO_CO_TRY(
       const inference::InferenceAnswer answer,
-      co_await ports_.service.Infer(std::move(timed), std::move(call.tenant), std::move(decoded.call)));
+      co_await ports_.service.Infer(std::move(timed), std::move(call.caller), std::move(decoded.call)));
   const TimePoint answered = Now();
   const models::ModelConfig* config = answer.served_by == nullptr ? nullptr : answer.served_by->config.get();
   MEZZO_CO_TRY(EncodedResponse encoded, EncodeResponse(answer, decoded.plan, config));
@@ -104,7 +104,7 @@ runtime::Task<V2Handler::Answer> V2Handler::Generate(runtime::Context ctx, Call 
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, std::nullopt));
   const TimePoint admitted = Now();
   MEZZO_CO_TRY(const inference::InferenceAnswer answer,
-               co_await ports_.service.Infer(std::move(timed), std::move(call.tenant), std::move(inference)));
+               co_await ports_.service.Infer(std::move(timed), std::move(call.caller), std::move(inference)));
   const TimePoint answered = Now();
   MEZZO_CO_TRY(std::string json, EncodeGenerate(answer));
   if (ports_.clock != nullptr) ports_.service.RecordEdges(answer, admitted - started, Now() - answered);

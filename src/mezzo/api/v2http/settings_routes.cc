@@ -60,7 +60,7 @@ std::string LogJson(const LogSetting& setting) {
 
 V2Handler::Answer V2Handler::RegisterSystemMemory(const Call& call) const {
   MEZZO_TRY(RegisterRequest request, ReadRegisterRequest(call.request->body().text()));
-  MEZZO_TRY_VOID(ports_.regions.Register(call.tenant->id, std::string(call.captures[0]),
+  MEZZO_TRY_VOID(ports_.regions.Register(call.caller->tenant->id, std::string(call.captures[0]),
                                          std::move(request.key), request.offset, request.byte_size));
   return Done();
 }
@@ -74,12 +74,12 @@ V2Handler::Answer V2Handler::SystemMemory(const Call& call) const {
                              "'region name' is necessary to register system shared memory region");
     case kSystemUnregister:
     case kSystemUnregisterAll:
-      MEZZO_TRY_VOID(ports_.regions.Unregister(call.tenant->id, call.captures[0]));
+      MEZZO_TRY_VOID(ports_.regions.Unregister(call.caller->tenant->id, call.captures[0]));
       return Done();
     default:
       break;
   }
-  MEZZO_TRY(const auto regions, ports_.regions.Status(call.tenant->id, call.captures[0]));
+  MEZZO_TRY(const auto regions, ports_.regions.Status(call.caller->tenant->id, call.captures[0]));
   return net::HttpResponse::Json(200, RegionsJson(regions));
 }
 

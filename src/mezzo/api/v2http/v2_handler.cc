@@ -30,92 +30,61 @@ ByteCount MaxBody(const V2Handler::Options& options, ByteCount body_class) {
 
 V2Handler::V2Handler(Options options, Ports ports) : options_(std::move(options)), ports_(ports) {}
 
-bool V2Handler::Owns(std::string_view path) {
-  constexpr std::string_view kRoot = "/v2";
-  return path.substr(0, kRoot.size()) == kRoot && (path.size() == kRoot.size() || path[kRoot.size()] == '/');
+std::span<const Route> V2Handler::routes() const { return Routes(); }
+
+net::HttpResponse V2Handler::Refuse(const Error& error) const { return ErrorResponse(error); }
+
+net::HttpResponse V2Handler::RefuseRoute(const net::HttpRequest& head, const RouteMatch& match) const {
+  return NoRouteResponse(Routes(), head.path(), match);
 }
 
-Result<tenancy::TenantRef> V2Handler::Admit(const net::HttpRequest& request, const Route& route) const {
-  if (!route.scope) return tenancy::TenantRef();
-  std::optional<std::string_view> credential;
-  if (ports_.directory.has_keys()) {
-    credential = request.Header("Authorization");
-    if (!credential) credential = request.Header("X-Api-Key");
-  }
-  return tenancy::Admit(ports_.directory, credential.value_or(""), request.is_loopback(), *route.scope);
-}
-
-net::BodyPlan V2Handler::PlanBody(const net::HttpRequest& head) const {
+net::BodyPlan V2Handler::Plan(const net::HttpRequest& head, const RouteMatch& match) const {
   net::BodyPlan plan;
-  const RouteMatch match = MatchRoute(Routes(), head.method(), head.path());
-  const auto refuse = [&plan](net::HttpResponse response) {
-    plan.refusal = std::make_unique<net::HttpResponse>(std::move(response));
-  };
-  if (match.route == nullptr) {
-    refuse(NoRouteResponse(Routes(), head.path(), match));
-    return plan;
-  }
-  if (const auto tenant = Admit(head, *match.route); !tenant.ok()) {
-    refuse(ErrorResponse(tenant.error()));
-    return plan;
-  }
   plan.max_body = MaxBody(options_, match.route->max_body);
-  if (match.route->max_body == kInferBody) {
-    if (const auto header = head.Header("Inference-Header-Content-Length")) {
-      auto length = ParseHeaderLength(*header);
-      if (!length.ok()) {
-        refuse(ErrorResponse(length.error()));
-        return plan;
-      }
+  if (match.route->max_body != kInferBody) return plan;
+  if (const auto header = head.Header("Inference-Header-Content-Length")) {
+    const auto length = ParseHeaderLength(*header);
+    if (length.ok()) {
       plan.align_offset = *length;
+    } else {
+      plan.refusal = std::make_unique<net::HttpResponse>(ErrorResponse(length.error()));
     }
   }
   return plan;
 }
 
-runtime::Task<net::HttpResponse> V2Handler::Handle(runtime::Context ctx, net::HttpRequest* request) {
-  const RouteMatch match = MatchRoute(Routes(), request->method(), request->path());
-  if (match.route == nullptr) co_return NoRouteResponse(Routes(), request->path(), match);
-  auto tenant = Admit(*request, *match.route);
+runtime::Task<net::HttpResponse> V2Handler::Handle(runtime::Context ctx, RoutedCall call) {
   Answer answer = Internal("route_unhandled", "this route has no handler");
-  if (!tenant.ok()) {
-    answer = std::move(tenant).error();
-  } else {
-    Call call{.request = request,
-              .tenant = std::move(*tenant),
-              .route = match.route->id,
-              .captures = match.captures};
-    switch (match.route->id) {
-      case kInfer:
-      case kInferVersion:
-        answer = co_await Infer(ctx, std::move(call), match.route->id == kInferVersion);
-        break;
-      case kGenerate:
-        answer = co_await Generate(ctx, std::move(call), false, false);
-        break;
-      case kGenerateVersion:
-        answer = co_await Generate(ctx, std::move(call), true, false);
-        break;
-      case kGenerateStream:
-        answer = co_await Generate(ctx, std::move(call), false, true);
-        break;
-      case kGenerateStreamVersion:
-        answer = co_await Generate(ctx, std::move(call), true, true);
-        break;
-      case kLoad:
-        answer = co_await Load(ctx, std::move(call));
-        break;
-      case kUnload:
-        answer = co_await Unload(ctx, std::move(call));
-        break;
-      default:
-        answer = AnswerNow(call);
-        break;
+  switch (call.route) {
+    case kInfer:
+    case kInferVersion: {
+      const bool versioned = call.route == kInferVersion;
+      answer = co_await Infer(std::move(ctx), std::move(call), versioned);
+      break;
     }
+    case kGenerate:
+      answer = co_await Generate(std::move(ctx), std::move(call), false, false);
+      break;
+    case kGenerateVersion:
+      answer = co_await Generate(std::move(ctx), std::move(call), true, false);
+      break;
+    case kGenerateStream:
+      answer = co_await Generate(std::move(ctx), std::move(call), false, true);
+      break;
+    case kGenerateStreamVersion:
+      answer = co_await Generate(std::move(ctx), std::move(call), true, true);
+      break;
+    case kLoad:
+      answer = co_await Load(std::move(ctx), std::move(call));
+      break;
+    case kUnload:
+      answer = co_await Unload(std::move(ctx), std::move(call));
+      break;
+    default:
+      answer = AnswerNow(call);
+      break;
   }
-  net::HttpResponse response = answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error());
-  if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
-  co_return response;
+  co_return answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error());
 }
 
 V2Handler::Answer V2Handler::AnswerNow(const Call& call) const {

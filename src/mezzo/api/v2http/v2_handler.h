@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "mezzo/api/router.h"
+#include "mezzo/api/protocol.h"
 #include "mezzo/api/settings.h"
 #include "mezzo/api/shared_memory.h"
 #include "mezzo/api/v2http/json_request.h"
@@ -16,15 +16,14 @@
 #include "mezzo/inference/service.h"
 #include "mezzo/net/http_types.h"
 #include "mezzo/runtime/pool.h"
-#include "mezzo/tenancy/directory.h"
 
 namespace mezzo::api::v2http {
 
 /// The Open Inference Protocol v2 over HTTP, in Triton's dialect: routes, bodies, status codes and error
 /// texts. What differs is listed in docs/protocol-http.md.
 ///
-/// Who calls is checked when a request's head is there, before its body is read. Thread-safe; immutable.
-class V2Handler final : public net::HttpHandler {
+/// Thread-safe; immutable.
+class V2Handler final : public Protocol {
  public:
   struct Options {
     std::string server_name = "mezzo";
@@ -40,7 +39,6 @@ class V2Handler final : public net::HttpHandler {
   /// times of decoding and encoding are recorded.
   struct Ports {
     inference::Service& service;
-    const tenancy::Directory& directory;
     SharedMemoryRegions& regions;
     TraceSettings& traces;
     LogSettings& logs;
@@ -50,23 +48,17 @@ class V2Handler final : public net::HttpHandler {
 
   V2Handler(Options options, Ports ports);
 
-  /// True for the paths that this protocol answers, unknown ones below its root included.
-  [[nodiscard]] static bool Owns(std::string_view path);
-
-  [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
-  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
+  [[nodiscard]] std::span<const Route> routes() const override;
+  [[nodiscard]] net::BodyPlan Plan(const net::HttpRequest& head, const RouteMatch& match) const override;
+  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall call) override;
+  [[nodiscard]] net::HttpResponse Refuse(const Error& error) const override;
+  [[nodiscard]] net::HttpResponse RefuseRoute(const net::HttpRequest& head,
+                                              const RouteMatch& match) const override;
 
  private:
-  /// What a route's function gets. The request outlives it.
-  struct Call {
-    net::HttpRequest* request = nullptr;
-    tenancy::TenantRef tenant;
-    int route = 0;
-    std::array<std::string_view, RouteMatch::kMaxCaptures> captures;
-  };
+  using Call = RoutedCall;
   using Answer = Result<net::HttpResponse>;
 
-  [[nodiscard]] Result<tenancy::TenantRef> Admit(const net::HttpRequest& request, const Route& route) const;
   /// The routes that wait for nothing.
   [[nodiscard]] Answer AnswerNow(const Call& call) const;
 

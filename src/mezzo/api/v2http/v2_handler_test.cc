@@ -4,9 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "mezzo/api/gate.h"
 #include "mezzo/api/v2http/testing/fakes.h"
-#include "mezzo/base/strings.h"
-#include "mezzo/net/testing/made_request.h"
+#include "mezzo/net/testing/exchange.h"
+#include "mezzo/tenancy/testing/directories.h"
 #include "mezzo/testing/manual_clock.h"
 
 namespace mezzo::api::v2http {
@@ -18,13 +19,6 @@ using testing::FakeService;
 
 constexpr std::string_view kJsonInfer =
     R"({"id":"7","inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,2.5]}]})";
-
-tenancy::TenantRef Tenant(std::string name, std::vector<tenancy::Scope> scopes) {
-  tenancy::Tenant tenant;
-  tenant.id = TenantId(std::move(name));
-  tenant.scopes = std::move(scopes);
-  return std::make_shared<const tenancy::Tenant>(std::move(tenant));
-}
 
 std::string BodyOf(const net::HttpResponse& response) {
   std::string body = response.text;
@@ -42,11 +36,9 @@ std::string HeaderOf(const net::HttpResponse& response, std::string_view name) {
 class V2HandlerTest : public ::testing::Test {
  protected:
   /// Through both halves, as the server does it: the plan first, then the handler.
-  net::HttpResponse Send(MadeRequest&& request) {
-    const net::BodyPlan plan = handler_.PlanBody(*request.get());
-    if (plan.refusal != nullptr) return *plan.refusal;
-    const runtime::Context ctx({.tenant = {}, .request_id = "rid-1", .trace = {}});
-    return runtime::SyncWait(handler_.Handle(ctx, request.get()));
+  net::HttpResponse Send(MadeRequest&& request) { return net::testing::Exchange(gate_, request, Ctx()); }
+  static runtime::Context Ctx() {
+    return runtime::Context({.tenant = {}, .request_id = "rid-1", .trace = {}});
   }
   net::HttpResponse Get(std::string_view target) { return Send({"GET", target}); }
   net::HttpResponse Post(std::string_view target, std::string_view body) {
@@ -58,21 +50,17 @@ class V2HandlerTest : public ::testing::Test {
   }
 
   FakeService service_;
-  tenancy::Directory open_{{Tenant("anonymous", {tenancy::Scope::kAdmin})}, {}, false};
+  mezzo::testing::ManualClock clock_;
+  tenancy::Directory open_{tenancy::testing::Anybody(), clock_};
   SharedMemoryRegions regions_{{.enabled = true}};
   TraceSettings traces_;
   LogSettings logs_;
-  V2Handler handler_{
-      {.server_version = "1.2"},
-      {.service = service_, .directory = open_, .regions = regions_, .traces = traces_, .logs = logs_}};
-  mezzo::testing::ManualClock clock_;
-  V2Handler timed_{{},
-                   {.service = service_,
-                    .directory = open_,
-                    .regions = regions_,
-                    .traces = traces_,
-                    .logs = logs_,
-                    .clock = &clock_}};
+  V2Handler handler_{{.server_version = "1.2"},
+                     {.service = service_, .regions = regions_, .traces = traces_, .logs = logs_}};
+  Gate gate_{{{.protocol = &handler_, .prefixes = {"/v2"}}}, open_};
+  V2Handler timed_{
+      {}, {.service = service_, .regions = regions_, .traces = traces_, .logs = logs_, .clock = &clock_}};
+  Gate timed_gate_{{{.protocol = &timed_, .prefixes = {"/v2"}}}, open_};
 };
 
 TEST_F(V2HandlerTest, InfersFromJson) {
@@ -90,8 +78,7 @@ TEST_F(V2HandlerTest, InfersFromJson) {
 TEST_F(V2HandlerTest, SaysWhereTheTimeWentWhenAsked) {
   clock_.Advance(1500us);
   const auto timing = [&](MadeRequest request) {
-    const runtime::Context ctx({.tenant = {}, .request_id = "rid-1", .trace = {}});
-    return HeaderOf(runtime::SyncWait(timed_.Handle(ctx, request.get())), "Server-Timing");
+    return HeaderOf(net::testing::Exchange(timed_gate_, request, Ctx()), "Server-Timing");
   };
   EXPECT_EQ(timing({"POST", "/v2/models/m/infer", {}, std::string(kJsonInfer)}), "");
   const std::string asked =
@@ -107,7 +94,7 @@ TEST_F(V2HandlerTest, InfersFromBinaryAlignedAndWithoutCopies) {
   MadeRequest request("POST", "/v2/models/m/versions/2/infer",
                       {{"Inference-Header-Content-Length", std::to_string(json.size())}}, json + tail);
 
-  EXPECT_EQ(handler_.PlanBody(*request.get()).align_offset, json.size());
+  EXPECT_EQ(gate_.PlanBody(*request).align_offset, json.size());
   const auto response = Send(std::move(request));
 
   const std::string head =
@@ -146,7 +133,7 @@ TEST_F(V2HandlerTest, RecordsWhatItSpentAroundAnAnsweredCall) {
   EXPECT_EQ(service_.recorded, 0) << "without a clock there is nothing to record";
 
   MadeRequest request("POST", "/v2/models/m/infer", {}, std::string(kJsonInfer));
-  EXPECT_EQ(runtime::SyncWait(timed_.Handle(runtime::Context(), request.get())).status, 200);
+  EXPECT_EQ(net::testing::Exchange(timed_gate_, request).status, 200);
   EXPECT_EQ(service_.recorded, 1);
   EXPECT_EQ(service_.admit_time, Duration::zero());
 }
@@ -186,8 +173,6 @@ TEST_F(V2HandlerTest, DeniesUnknownPathsAndMethods) {
   EXPECT_EQ(Line(response), R"(405 {"error":"Method Not Allowed"})");
   EXPECT_EQ(HeaderOf(response, "Allow"), "POST");
   EXPECT_EQ(Post("/v2/health/live", "").status, 405);
-  EXPECT_TRUE(V2Handler::Owns("/v2") && V2Handler::Owns("/v2/x"));
-  EXPECT_FALSE(V2Handler::Owns("/v2x") || V2Handler::Owns("/") || V2Handler::Owns("/v1/embeddings"));
 }
 
 TEST_F(V2HandlerTest, TellsHealth) {
@@ -291,26 +276,20 @@ TEST_F(V2HandlerTest, Generates) {
 
 class KeyedHandlerTest : public V2HandlerTest {
  protected:
-  static tenancy::Directory MakeDirectory() {
-    const auto user = Tenant("user", {tenancy::Scope::kInfer});
-    const auto watcher = Tenant("watcher", {tenancy::Scope::kObserve});
-    const auto admin = Tenant("admin", {tenancy::Scope::kAdmin});
-    return {{user, watcher, admin},
-            {{.sha256 = Sha256Hex("user-key"), .tenant = user},
-             {.sha256 = Sha256Hex("watch-key"), .tenant = watcher},
-             {.sha256 = Sha256Hex("admin-key"), .tenant = admin}},
-            false};
-  }
   int Status(std::string_view method, std::string_view target, std::string_view key) {
     MadeRequest request(method, target, {{"Authorization", "Bearer " + std::string(key)}});
-    const net::BodyPlan plan = keyed_.PlanBody(*request.get());
-    return plan.refusal == nullptr ? 0 : plan.refusal->status;
+    const auto refusal = net::testing::PlanOf(keyed_gate_, request);
+    return refusal == nullptr ? 0 : refusal->status;
   }
 
-  const tenancy::Directory directory_ = MakeDirectory();
-  V2Handler keyed_{
-      {.max_infer_body = 77},
-      {.service = service_, .directory = directory_, .regions = regions_, .traces = traces_, .logs = logs_}};
+  const tenancy::Directory directory_{
+      tenancy::testing::OnlyKeys({{"user-key", "user", {tenancy::Scope::kInfer}},
+                                  {"watch-key", "watcher", {tenancy::Scope::kObserve}},
+                                  {"admin-key", "admin", {tenancy::Scope::kAdmin}}}),
+      clock_};
+  V2Handler keyed_{{.max_infer_body = 77},
+                   {.service = service_, .regions = regions_, .traces = traces_, .logs = logs_}};
+  Gate keyed_gate_{{{.protocol = &keyed_, .prefixes = {"/v2"}}}, directory_};
 };
 
 TEST_F(KeyedHandlerTest, RefusesBeforeTheBodyWithoutTheScope) {
@@ -331,20 +310,19 @@ TEST_F(KeyedHandlerTest, RefusesBeforeTheBodyWithoutTheScope) {
 
 TEST_F(KeyedHandlerTest, TakesTheKeyFromEitherHeader) {
   MadeRequest request("POST", "/v2/models/m/infer", {{"X-Api-Key", "user-key"}}, std::string(kJsonInfer));
-  const auto plan = keyed_.PlanBody(*request.get());
+  const auto plan = keyed_gate_.PlanBody(*request);
   EXPECT_EQ(plan.refusal, nullptr);
   EXPECT_EQ(plan.max_body, 77U);
-  EXPECT_EQ(runtime::SyncWait(keyed_.Handle(runtime::Context(), request.get())).status, 200);
+  EXPECT_EQ(net::testing::Exchange(keyed_gate_, request).status, 200);
   EXPECT_EQ(service_.tenant_name, "user");
 }
 
 TEST_F(KeyedHandlerTest, AsksForAKey) {
   MadeRequest request("GET", "/v2");
-  const auto plan = keyed_.PlanBody(*request.get());
+  const auto plan = keyed_gate_.PlanBody(*request);
   ASSERT_NE(plan.refusal, nullptr);
   EXPECT_EQ(plan.refusal->text, R"({"error":"an API key is needed: send 'Authorization: Bearer <key>'"})");
   EXPECT_EQ(HeaderOf(*plan.refusal, "WWW-Authenticate"), "Bearer realm=\"mezzo\"");
-  EXPECT_EQ(runtime::SyncWait(keyed_.Handle(runtime::Context(), request.get())).status, 401);
 }
 
 }  // namespace

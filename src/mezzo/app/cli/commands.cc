@@ -10,6 +10,7 @@
 #include "mezzo/app/cli/infer_command.h"
 #include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/models_command.h"
+#include "mezzo/app/cli/tenant_command.h"
 #include "mezzo/app/cli/top_command.h"
 
 namespace mezzo::app::cli {
@@ -28,6 +29,8 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<BenchOptions>(app, exit_code, AddBenchCommand, RunBenchCommand);
   Add<TopOptions>(app, exit_code, AddTopCommand, RunTopCommand);
   Add<JobOptions>(app, exit_code, AddJobCommand, RunJobCommand);
+  Add<TenantOptions>(app, exit_code, AddTenantCommand, RunTenantCommand);
+  Add<TenantOptions>(app, exit_code, AddKeyCommand, RunKeyCommand);
   Add<GenerateOptions>(app, exit_code, AddGenerateCommand, RunGenerateCommand);
   Add<ModelsOptions>(app, exit_code, AddModelsCommand, RunModelsCommand);
   Add<InferOptions>(app, exit_code, AddInferCommand, RunInferCommand);

@@ -112,6 +112,7 @@ runtime::Task<bool> Connection::ServeOne() {
   if (!co_await ReadHead()) co_return error_ ? co_await RefuseError() : false;
   BodyPlan plan = core_.handler.PlanBody(request_);
   if (plan.refusal != nullptr) co_return co_await Refuse(std::move(*plan.refusal));
+  RequestAssembler::SetFinding(&request_, std::move(plan.finding));
   if (!co_await ReadBody(&plan)) co_return error_ ? co_await RefuseError() : false;
   core_.metrics.read_seconds.Observe(body_received_ == 0 ? request_.received_at() - first_byte_at_
                                                          : core_.clock.Now() - first_byte_at_);

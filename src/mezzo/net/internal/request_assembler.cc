@@ -178,6 +178,7 @@ void RequestAssembler::Clear(HttpRequest* request) {
   request->query_.clear();
   request->headers_.clear();
   request->body_ = {};
+  request->finding_.reset();
 }
 
 void RequestAssembler::Reset() {

@@ -57,6 +57,9 @@ class RequestAssembler {
   static void Clear(HttpRequest* request);
   static void SetPeer(HttpRequest* request, std::string_view peer, bool is_loopback, bool tls);
   static void SetBody(HttpRequest* request, SharedBytes body) { request->body_ = std::move(body); }
+  static void SetFinding(HttpRequest* request, std::shared_ptr<const void> finding) {
+    request->finding_ = std::move(finding);
+  }
   static void SetReceivedAt(HttpRequest* request, TimePoint at) { request->received_at_ = at; }
 
  private:

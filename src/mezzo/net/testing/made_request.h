@@ -21,7 +21,7 @@ class MadeRequest {
     bool has_host = false;
     for (const auto& [name, value] : headers) {
       has_host = has_host || name == "Host";
-      head_ += name + ": " + value + "\r\n";
+      head_.append(name).append(": ").append(value).append("\r\n");
     }
     if (!has_host) head_ += "Host: test\r\n";
     head_ += "\r\n";

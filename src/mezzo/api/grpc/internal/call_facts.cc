@@ -50,17 +50,18 @@ std::string_view MetadataValue(const grpc::ServerContextBase& call, const char* 
   return {found->second.data(), found->second.size()};
 }
 
-Result<tenancy::TenantRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call,
-                                     tenancy::Scope scope) {
+Result<tenancy::CallerRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call, Method method) {
   const tenancy::Directory& directory = front.services.directory;
-  if (directory.has_keys()) return tenancy::Admit(directory, Credential(call), false, scope);
-  const bool loopback = front.listens_on_loopback || IsLoopbackPeer(call.peer());
-  return tenancy::Admit(directory, {}, loopback, scope);
+  // The peer's name costs an allocation, which calls with keys need not pay.
+  const bool loopback =
+      directory.admits_anonymous() && (front.listens_on_loopback || IsLoopbackPeer(call.peer()));
+  return tenancy::Admit(directory, Credential(call), loopback, ScopeOf(method));
 }
 
 runtime::Context MakeContext(const Front& front, const grpc::ServerContextBase& call,
-                             const tenancy::Tenant& tenant) {
-  runtime::Context::Facts facts{.tenant = tenant.id, .request_id = RequestId(front, call), .trace = {}};
+                             const tenancy::Caller& caller) {
+  runtime::Context::Facts facts{
+      .tenant = caller.tenant->id, .request_id = RequestId(front, call), .trace = {}};
   if (const std::string_view parent = MetadataValue(call, "traceparent"); !parent.empty()) {
     if (auto trace = observe::ParseTraceParent(parent); trace.ok()) {
       facts.trace = std::move(trace).value();

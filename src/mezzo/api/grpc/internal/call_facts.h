@@ -18,14 +18,13 @@ namespace mezzo::api::rpc {
 /// The value of a metadata key; empty when there is none. Of several, the first.
 std::string_view MetadataValue(const grpc::ServerContextBase& call, const char* key);
 
-/// Who calls, and whether they may: authorization or x-api-key, and the address.
-Result<tenancy::TenantRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call,
-                                     tenancy::Scope scope);
+/// Who calls, and whether they may call `method`: by authorization or x-api-key, and the address.
+Result<tenancy::CallerRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call, Method method);
 
 /// The call's context: tenant, request id (x-request-id or a new one), trace, and grpc-timeout as its
 /// deadline.
 runtime::Context MakeContext(const Front& front, const grpc::ServerContextBase& call,
-                             const tenancy::Tenant& tenant);
+                             const tenancy::Caller& caller);
 
 /// The earlier of the context's deadline and `timeout` from now.
 runtime::Context WithTimeout(const Front& front, const runtime::Context& ctx,

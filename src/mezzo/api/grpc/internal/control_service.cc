@@ -14,8 +14,8 @@
 namespace mezzo::api::rpc {
 namespace {
 
+using tenancy::Caller;
 using tenancy::Scope;
-using tenancy::Tenant;
 
 constexpr std::string_view kExtensions[] = {
     "classification",
@@ -99,7 +99,7 @@ InferenceRpcService::Unary* InferenceRpcService::ServerReady(Call* call, const B
 InferenceRpcService::Unary* InferenceRpcService::ModelReady(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kModelReady};
   return AnswerUnary<::inference::ModelReadyRequest, ::inference::ModelReadyResponse>(
-      unary, Scope::kInfer, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+      unary, [&](const auto& request, const Caller&, auto* response) -> Result<void> {
         response->set_ready(front_.services.service.catalog().IsReady(request.name(), request.version()));
         return {};
       });
@@ -108,7 +108,7 @@ InferenceRpcService::Unary* InferenceRpcService::ModelReady(Call* call, const By
 InferenceRpcService::Unary* InferenceRpcService::ServerMetadata(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kServerMetadata};
   return AnswerUnary<::inference::ServerMetadataRequest, ::inference::ServerMetadataResponse>(
-      unary, Scope::kInfer, [&](const auto&, const Tenant&, auto* response) -> Result<void> {
+      unary, [&](const auto&, const Caller&, auto* response) -> Result<void> {
         response->set_name(front_.options.name);
         response->set_version(front_.options.version);
         for (const std::string& extension : front_.options.extensions) response->add_extensions(extension);
@@ -124,7 +124,7 @@ InferenceRpcService::Unary* InferenceRpcService::ServerMetadata(Call* call, cons
 InferenceRpcService::Unary* InferenceRpcService::ModelMetadata(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kModelMetadata};
   return AnswerUnary<::inference::ModelMetadataRequest, ::inference::ModelMetadataResponse>(
-      unary, Scope::kInfer, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+      unary, [&](const auto& request, const Caller&, auto* response) -> Result<void> {
         models::Catalog& catalog = front_.services.service.catalog();
         MEZZO_TRY(const auto config, catalog.ConfigOf(request.name(), request.version()));
         MEZZO_TRY(const auto versions, catalog.VersionsOf(request.name()));
@@ -143,7 +143,7 @@ InferenceRpcService::Unary* InferenceRpcService::ModelMetadata(Call* call, const
 InferenceRpcService::Unary* InferenceRpcService::ModelConfig(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kModelConfig};
   return AnswerUnary<::inference::ModelConfigRequest, ::inference::ModelConfigResponse>(
-      unary, Scope::kInfer, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+      unary, [&](const auto& request, const Caller&, auto* response) -> Result<void> {
         MEZZO_TRY(const auto config,
                   front_.services.service.catalog().ConfigOf(request.name(), request.version()));
         FillConfig(*config, response->mutable_config());
@@ -154,7 +154,7 @@ InferenceRpcService::Unary* InferenceRpcService::ModelConfig(Call* call, const B
 InferenceRpcService::Unary* InferenceRpcService::ModelStatistics(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kModelStatistics};
   return AnswerUnary<::inference::ModelStatisticsRequest, ::inference::ModelStatisticsResponse>(
-      unary, Scope::kObserve, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+      unary, [&](const auto& request, const Caller&, auto* response) -> Result<void> {
         MEZZO_TRY(const auto all, front_.services.service.Statistics(request.name(), request.version()));
         for (const inference::ModelStatistics& one : all) SetStatistics(one, response->add_model_stats());
         return {};

@@ -11,30 +11,38 @@ namespace {
 
 constexpr Duration kRetryAfter = std::chrono::seconds(1);
 
-constexpr std::array<std::string_view, static_cast<std::size_t>(Method::kCount)> kMethodNames = {
-    "ServerLive",
-    "ServerReady",
-    "ModelReady",
-    "ServerMetadata",
-    "ModelMetadata",
-    "ModelInfer",
-    "ModelStreamInfer",
-    "ModelConfig",
-    "ModelStatistics",
-    "RepositoryIndex",
-    "RepositoryModelLoad",
-    "RepositoryModelUnload",
-    "SystemSharedMemoryStatus",
-    "SystemSharedMemoryRegister",
-    "SystemSharedMemoryUnregister",
-    "CudaSharedMemoryStatus",
-    "CudaSharedMemoryRegister",
-    "CudaSharedMemoryUnregister",
-    "TraceSetting",
-    "LogSettings",
-    "Health.Check",
-    "Health.Watch",
+using tenancy::Scope;
+
+struct MethodRow {
+  std::string_view name;
+  Scope scope;
 };
+
+/// In the order of Method. Writing a setting takes more than reading it: its handler asks for that.
+constexpr std::array<MethodRow, static_cast<std::size_t>(Method::kCount)> kMethods = {{
+    {"ServerLive", Scope::kRead},
+    {"ServerReady", Scope::kRead},
+    {"ModelReady", Scope::kRead},
+    {"ServerMetadata", Scope::kRead},
+    {"ModelMetadata", Scope::kRead},
+    {"ModelInfer", Scope::kInfer},
+    {"ModelStreamInfer", Scope::kInfer},
+    {"ModelConfig", Scope::kRead},
+    {"ModelStatistics", Scope::kObserve},
+    {"RepositoryIndex", Scope::kRead},
+    {"RepositoryModelLoad", Scope::kOperate},
+    {"RepositoryModelUnload", Scope::kOperate},
+    {"SystemSharedMemoryStatus", Scope::kOperate},
+    {"SystemSharedMemoryRegister", Scope::kOperate},
+    {"SystemSharedMemoryUnregister", Scope::kOperate},
+    {"CudaSharedMemoryStatus", Scope::kOperate},
+    {"CudaSharedMemoryRegister", Scope::kOperate},
+    {"CudaSharedMemoryUnregister", Scope::kOperate},
+    {"TraceSetting", Scope::kRead},
+    {"LogSettings", Scope::kRead},
+    {"Health.Check", Scope::kRead},
+    {"Health.Watch", Scope::kRead},
+}};
 
 bool IsLoopbackAddress(std::string_view address) {
   return address.starts_with("127.") || address == "::1" || address == "localhost";
@@ -42,7 +50,9 @@ bool IsLoopbackAddress(std::string_view address) {
 
 }  // namespace
 
-std::string_view MethodName(Method method) { return kMethodNames.at(static_cast<std::size_t>(method)); }
+std::string_view MethodName(Method method) { return kMethods.at(static_cast<std::size_t>(method)).name; }
+
+Scope ScopeOf(Method method) { return kMethods.at(static_cast<std::size_t>(method)).scope; }
 
 FrontMetrics::FrontMetrics(observe::Registry& registry)
     : stream_requests_ok(registry.NewCounter("mezzo_grpc_stream_requests_total",

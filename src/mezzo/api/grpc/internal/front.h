@@ -17,6 +17,7 @@
 #include "mezzo/observe/metrics.h"
 #include "mezzo/runtime/callback.h"
 #include "mezzo/runtime/loop.h"
+#include "mezzo/tenancy/scope.h"
 
 namespace mezzo::api::rpc {
 
@@ -46,6 +47,8 @@ enum class Method : std::uint8_t {
   kCount,
 };
 std::string_view MethodName(Method method);
+/// What a caller of the method must be allowed to do. Probes ask nobody.
+tenancy::Scope ScopeOf(Method method);
 
 /// Counts of the front end. Thread-safe.
 class FrontMetrics {

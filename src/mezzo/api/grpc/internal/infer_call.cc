@@ -31,12 +31,12 @@ grpc::Slice RefTo(const SharedBytes& bytes, const models::VersionRef& version) {
 class InferCall final : public grpc::ServerUnaryReactor {
  public:
   InferCall(Front& front, grpc::CallbackServerContext& call, grpc::ByteBuffer& response, RunningPlace place,
-            tenancy::TenantRef tenant, runtime::Context ctx, DecodedInfer decoded, TimePoint started)
+            tenancy::CallerRef caller, runtime::Context ctx, DecodedInfer decoded, TimePoint started)
       : front_(front),
         call_(call),
         response_(response),
         place_(std::move(place)),
-        tenant_(std::move(tenant)),
+        caller_(std::move(caller)),
         ctx_(std::move(ctx)),
         decoded_(std::move(decoded)),
         started_(started) {}
@@ -54,7 +54,7 @@ class InferCall final : public grpc::ServerUnaryReactor {
 
   void Run() {
     admitted_ = front_.services.clock.Now();
-    runtime::Start(front_.services.service.Infer(ctx_, tenant_, std::move(decoded_.call)),
+    runtime::Start(front_.services.service.Infer(ctx_, caller_, std::move(decoded_.call)),
                    [this](Result<inference::InferenceAnswer> answer) { Complete(std::move(answer)); });
   }
 
@@ -88,7 +88,7 @@ class InferCall final : public grpc::ServerUnaryReactor {
   grpc::CallbackServerContext& call_;
   grpc::ByteBuffer& response_;
   const RunningPlace place_;
-  const tenancy::TenantRef tenant_;
+  const tenancy::CallerRef caller_;
   const runtime::Context ctx_;
   DecodedInfer decoded_;
   const TimePoint started_;
@@ -118,12 +118,12 @@ Result<std::unique_ptr<InferCall>> PrepareCall(Front& front, grpc::CallbackServe
                                                const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   const TimePoint started = front.services.clock.Now();
   MEZZO_TRY(RunningPlace place, front.Enter());
-  MEZZO_TRY(tenancy::TenantRef tenant, AdmitCall(front, *call, tenancy::Scope::kInfer));
-  MEZZO_TRY(DecodedInfer decoded, DecodeMessage(front, *request, *tenant));
+  MEZZO_TRY(tenancy::CallerRef caller, AdmitCall(front, *call, Method::kModelInfer));
+  MEZZO_TRY(DecodedInfer decoded, DecodeMessage(front, *request, *caller->tenant));
   const_cast<grpc::ByteBuffer*>(request)->Clear();  // gRPC's own, which it would keep to the end of the call.
   MEZZO_TRY_VOID(place.AddBytes(decoded.tensor_bytes));
-  runtime::Context ctx = WithTimeout(front, MakeContext(front, *call, *tenant), decoded.timeout);
-  return std::make_unique<InferCall>(front, *call, *response, std::move(place), std::move(tenant),
+  runtime::Context ctx = WithTimeout(front, MakeContext(front, *call, *caller), decoded.timeout);
+  return std::make_unique<InferCall>(front, *call, *response, std::move(place), std::move(caller),
                                      std::move(ctx), std::move(decoded), started);
 }
 

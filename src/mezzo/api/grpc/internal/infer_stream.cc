@@ -47,11 +47,11 @@ class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
                          public Drainable,
                          public std::enable_shared_from_this<StreamCall> {
  public:
-  StreamCall(Front& front, grpc::CallbackServerContext& call, tenancy::TenantRef tenant)
+  StreamCall(Front& front, grpc::CallbackServerContext& call, tenancy::CallerRef caller)
       : front_(front),
         call_(call),
-        tenant_(std::move(tenant)),
-        ctx_(MakeContext(front, call, *tenant_)),
+        caller_(std::move(caller)),
+        ctx_(MakeContext(front, call, *caller_)),
         grpc_errors_(MetadataValue(call, "triton_grpc_error") == "true"),
         loop_(front.NextLoop()) {}
 
@@ -150,7 +150,7 @@ class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
   Result<void> Prepare(Request& request) {
     MessageBytes message;
     MEZZO_TRY_VOID(message.Read(input_, front_.options.max_message_bytes));
-    const DecodeSources sources{.regions = &front_.services.shared_memory, .tenant = tenant_->id};
+    const DecodeSources sources{.regions = &front_.services.shared_memory, .tenant = caller_->tenant->id};
     MEZZO_TRY_VOID(DecodeInferRequest(message.segments(), sources, front_.decode_limits, &request.decoded));
     MEZZO_TRY(request.place, front_.Enter());
     MEZZO_TRY_VOID(request.place.AddBytes(request.decoded.tensor_bytes));
@@ -166,7 +166,7 @@ class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
   /// On the loop.
   void Run(const std::shared_ptr<Request>& request) {
     const TimePoint admitted = front_.services.clock.Now();
-    runtime::Start(front_.services.service.Infer(*request->ctx, tenant_, std::move(request->decoded.call)),
+    runtime::Start(front_.services.service.Infer(*request->ctx, caller_, std::move(request->decoded.call)),
                    [self = shared_from_this(), request, admitted](Result<inference::InferenceAnswer> answer) {
                      self->Complete(*request, admitted, std::move(answer));
                    });
@@ -268,7 +268,7 @@ class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
 
   Front& front_;
   grpc::CallbackServerContext& call_;
-  const tenancy::TenantRef tenant_;
+  const tenancy::CallerRef caller_;
   const runtime::Context ctx_;  // Facts and deadline for the requests; never cancelled itself.
   const bool grpc_errors_;      // The client wants the first error as the call's status.
   runtime::Loop& loop_;
@@ -296,8 +296,8 @@ class RefusedStream final : public grpc::ServerBidiReactor<Bytes, Bytes> {
 };
 
 Result<std::shared_ptr<StreamCall>> OpenStream(Front& front, grpc::CallbackServerContext* call) {
-  MEZZO_TRY(tenancy::TenantRef tenant, AdmitCall(front, *call, tenancy::Scope::kInfer));
-  auto stream = std::make_shared<StreamCall>(front, *call, std::move(tenant));
+  MEZZO_TRY(tenancy::CallerRef caller, AdmitCall(front, *call, Method::kModelStreamInfer));
+  auto stream = std::make_shared<StreamCall>(front, *call, std::move(caller));
   MEZZO_TRY_VOID(front.AddStream(stream.get(), stream));
   return stream;
 }

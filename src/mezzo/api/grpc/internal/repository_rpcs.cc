@@ -12,8 +12,8 @@
 namespace mezzo::api::rpc {
 namespace {
 
+using tenancy::Caller;
 using tenancy::Scope;
-using tenancy::Tenant;
 using Parameter = ::inference::ModelRepositoryParameter;
 using TaskMaker = std::function<runtime::Task<Result<void>>(runtime::Context)>;
 
@@ -90,7 +90,7 @@ class TaskCall final : public grpc::ServerUnaryReactor {
 
   void Start(TaskMaker make) {
     front_.NextLoop().Post([this, make = std::move(make)] {
-      runtime::Start(make(ctx_), [this](Result<void> result) { Complete(result); });
+      runtime::Start(make(ctx_), [this](const Result<void>& result) { Complete(result); });
     });
   }
 
@@ -120,11 +120,11 @@ grpc::ServerUnaryReactor* RunTask(const UnaryCall& call, Plan plan) {
   TaskMaker maker;
   auto prepare = [&]() -> Result<void> {
     MEZZO_TRY(RunningPlace place, front.Enter());
-    MEZZO_TRY(const tenancy::TenantRef tenant, AdmitCall(front, *call.context, Scope::kAdmin));
+    MEZZO_TRY(const tenancy::CallerRef caller, AdmitCall(front, *call.context, call.method));
     MEZZO_TRY(const Request request, ParseMessage<Request>(front, *call.request));
     MEZZO_TRY_VOID(CheckRepositoryName(request.repository_name()));
     MEZZO_TRY(TaskMaker make, plan(request));
-    runtime::Context ctx = MakeContext(front, *call.context, *tenant);
+    runtime::Context ctx = MakeContext(front, *call.context, *caller);
     started = std::make_unique<TaskCall>(front, *call.context, call.method, std::move(place), std::move(ctx));
     maker = std::move(make);
     return {};
@@ -142,7 +142,7 @@ grpc::ServerUnaryReactor* RunTask(const UnaryCall& call, Plan plan) {
 InferenceRpcService::Unary* InferenceRpcService::RepositoryIndex(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kRepositoryIndex};
   return AnswerUnary<::inference::RepositoryIndexRequest, ::inference::RepositoryIndexResponse>(
-      unary, Scope::kInfer, [&](const auto& request, const Tenant&, auto* response) -> Result<void> {
+      unary, [&](const auto& request, const Caller&, auto* response) -> Result<void> {
         MEZZO_TRY_VOID(CheckRepositoryName(request.repository_name()));
         for (const models::IndexEntry& entry : front_.services.service.catalog().Index(request.ready())) {
           auto* out = response->add_models();

@@ -12,8 +12,8 @@
 namespace mezzo::api::rpc {
 namespace {
 
+using tenancy::Caller;
 using tenancy::Scope;
-using tenancy::Tenant;
 
 Error NoCudaSharedMemory() {
   return Unimplemented("cuda_shared_memory_unsupported", "CUDA shared memory is not supported");
@@ -31,8 +31,9 @@ InferenceRpcService::Unary* InferenceRpcService::SystemSharedMemoryStatus(Call* 
   const UnaryCall unary{front_, call, in, out, Method::kSystemSharedMemoryStatus};
   return AnswerUnary<::inference::SystemSharedMemoryStatusRequest,
                      ::inference::SystemSharedMemoryStatusResponse>(
-      unary, Scope::kAdmin, [&](const auto& request, const Tenant& tenant, auto* response) -> Result<void> {
-        MEZZO_TRY(const auto regions, front_.services.shared_memory.Status(tenant.id, request.name()));
+      unary, [&](const auto& request, const Caller& caller, auto* response) -> Result<void> {
+        MEZZO_TRY(const auto regions,
+                  front_.services.shared_memory.Status(caller.tenant->id, request.name()));
         for (const auto& region : regions) {
           auto& out = (*response->mutable_regions())[region.name];
           out.set_name(region.name);
@@ -49,8 +50,8 @@ InferenceRpcService::Unary* InferenceRpcService::SystemSharedMemoryRegister(Call
   const UnaryCall unary{front_, call, in, out, Method::kSystemSharedMemoryRegister};
   return AnswerUnary<::inference::SystemSharedMemoryRegisterRequest,
                      ::inference::SystemSharedMemoryRegisterResponse>(
-      unary, Scope::kAdmin, [&](const auto& request, const Tenant& tenant, auto*) -> Result<void> {
-        return front_.services.shared_memory.Register(tenant.id, request.name(), request.key(),
+      unary, [&](const auto& request, const Caller& caller, auto*) -> Result<void> {
+        return front_.services.shared_memory.Register(caller.tenant->id, request.name(), request.key(),
                                                       request.offset(), request.byte_size());
       });
 }
@@ -60,8 +61,8 @@ InferenceRpcService::Unary* InferenceRpcService::SystemSharedMemoryUnregister(Ca
   const UnaryCall unary{front_, call, in, out, Method::kSystemSharedMemoryUnregister};
   return AnswerUnary<::inference::SystemSharedMemoryUnregisterRequest,
                      ::inference::SystemSharedMemoryUnregisterResponse>(
-      unary, Scope::kAdmin, [&](const auto& request, const Tenant& tenant, auto*) -> Result<void> {
-        return front_.services.shared_memory.Unregister(tenant.id, request.name());
+      unary, [&](const auto& request, const Caller& caller, auto*) -> Result<void> {
+        return front_.services.shared_memory.Unregister(caller.tenant->id, request.name());
       });
 }
 
@@ -71,7 +72,7 @@ InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryStatus(Call* ca
                                                                         Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kCudaSharedMemoryStatus};
   return AnswerUnary<::inference::CudaSharedMemoryStatusRequest, ::inference::CudaSharedMemoryStatusResponse>(
-      unary, Scope::kAdmin, [](const auto& request, const Tenant&, auto*) -> Result<void> {
+      unary, [](const auto& request, const Caller&, auto*) -> Result<void> {
         if (request.name().empty()) return {};
         return NoCudaSharedMemory();
       });
@@ -82,8 +83,7 @@ InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryRegister(Call* 
   const UnaryCall unary{front_, call, in, out, Method::kCudaSharedMemoryRegister};
   return AnswerUnary<::inference::CudaSharedMemoryRegisterRequest,
                      ::inference::CudaSharedMemoryRegisterResponse>(
-      unary, Scope::kAdmin,
-      [](const auto&, const Tenant&, auto*) -> Result<void> { return NoCudaSharedMemory(); });
+      unary, [](const auto&, const Caller&, auto*) -> Result<void> { return NoCudaSharedMemory(); });
 }
 
 InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryUnregister(Call* call, const Bytes* in,
@@ -91,14 +91,14 @@ InferenceRpcService::Unary* InferenceRpcService::CudaSharedMemoryUnregister(Call
   const UnaryCall unary{front_, call, in, out, Method::kCudaSharedMemoryUnregister};
   return AnswerUnary<::inference::CudaSharedMemoryUnregisterRequest,
                      ::inference::CudaSharedMemoryUnregisterResponse>(
-      unary, Scope::kAdmin, [](const auto&, const Tenant&, auto*) -> Result<void> { return {}; });
+      unary, [](const auto&, const Caller&, auto*) -> Result<void> { return {}; });
 }
 
 InferenceRpcService::Unary* InferenceRpcService::TraceSetting(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kTraceSetting};
   return AnswerUnary<::inference::TraceSettingRequest, ::inference::TraceSettingResponse>(
-      unary, Scope::kInfer, [&](const auto& request, const Tenant& tenant, auto* response) -> Result<void> {
-        if (!request.settings().empty()) MEZZO_TRY_VOID(tenancy::Demand(tenant, Scope::kAdmin));
+      unary, [&](const auto& request, const Caller& caller, auto* response) -> Result<void> {
+        if (!request.settings().empty()) MEZZO_TRY_VOID(tenancy::Demand(caller, Scope::kOperate));
         const std::string& model = request.model_name();
         if (!model.empty()) {
           MEZZO_TRY([[maybe_unused]] const auto config,
@@ -124,8 +124,8 @@ InferenceRpcService::Unary* InferenceRpcService::TraceSetting(Call* call, const 
 InferenceRpcService::Unary* InferenceRpcService::LogSettings(Call* call, const Bytes* in, Bytes* out) {
   const UnaryCall unary{front_, call, in, out, Method::kLogSettings};
   return AnswerUnary<::inference::LogSettingsRequest, ::inference::LogSettingsResponse>(
-      unary, Scope::kInfer, [&](const auto& request, const Tenant& tenant, auto* response) -> Result<void> {
-        if (!request.settings().empty()) MEZZO_TRY_VOID(tenancy::Demand(tenant, Scope::kAdmin));
+      unary, [&](const auto& request, const Caller& caller, auto* response) -> Result<void> {
+        if (!request.settings().empty()) MEZZO_TRY_VOID(tenancy::Demand(caller, Scope::kOperate));
         using Value = ::inference::LogSettingsRequest::SettingValue;
         std::vector<LogChange> changes;
         for (const auto& [name, setting] : request.settings()) {

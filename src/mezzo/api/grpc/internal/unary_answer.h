@@ -49,16 +49,15 @@ struct UnaryCall {
   Method method;
 };
 
-/// Answers a call that waits for nothing: `fn(request, tenant, &response)` gives a Result<void>. `scope`:
-/// what the caller must be allowed to do.
+/// Answers a call that waits for nothing: `fn(request, caller, &response)` gives a Result<void>.
 template <typename Request, typename Response, typename Fn>
-grpc::ServerUnaryReactor* AnswerUnary(const UnaryCall& call, tenancy::Scope scope, Fn fn) {
+grpc::ServerUnaryReactor* AnswerUnary(const UnaryCall& call, Fn fn) {
   auto answer = [&]() -> Result<void> {
     MEZZO_TRY([[maybe_unused]] const RunningPlace place, call.front.Enter());
-    MEZZO_TRY(const tenancy::TenantRef tenant, AdmitCall(call.front, *call.context, scope));
+    MEZZO_TRY(const tenancy::CallerRef caller, AdmitCall(call.front, *call.context, call.method));
     MEZZO_TRY(const Request request, ParseMessage<Request>(call.front, *call.request));
     Response response;
-    MEZZO_TRY_VOID(fn(request, *tenant, &response));
+    MEZZO_TRY_VOID(fn(request, *caller, &response));
     SetMessage(response, call.response);
     return {};
   };

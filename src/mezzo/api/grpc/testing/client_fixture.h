@@ -39,8 +39,9 @@ inline std::string Trailer(const grpc::ClientContext& context, const char* key) 
 /// A client of a server over fakes.
 class GrpcServerTest : public ::testing::Test {
  protected:
-  void Serve(GrpcServer::Options options = {}, std::vector<tenancy::Directory::KeyEntry> keys = {}) {
-    fakes_ = std::make_unique<ServedFakes>(std::move(options), std::move(keys));
+  void Serve(GrpcServer::Options options = {},
+             tenancy::Directory::Contents callers = tenancy::testing::Anybody("everyone")) {
+    fakes_ = std::make_unique<ServedFakes>(std::move(options), std::move(callers));
     auto started = fakes_->server->Start();
     ASSERT_TRUE(started.ok()) << started.error().ToString();
     Connect(grpc::InsecureChannelCredentials());

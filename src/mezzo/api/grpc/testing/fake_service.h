@@ -179,10 +179,10 @@ class Gate {
 /// "big" answers 1 MB.
 class FakeService final : public inference::Service {
  public:
-  runtime::Task<Result<inference::InferenceAnswer>> Infer(runtime::Context ctx, tenancy::TenantRef tenant,
+  runtime::Task<Result<inference::InferenceAnswer>> Infer(runtime::Context ctx, tenancy::CallerRef caller,
                                                           inference::InferenceCall call) override {
     MEZZO_CHECK(runtime::Loop::Current() != nullptr);
-    Record(ctx, *tenant, call);
+    Record(ctx, *caller->tenant, call);
     const std::string model = call.model.str();
     if (!FakeCatalog::Knows(model)) co_return FakeCatalog::Unknown(model);
     if (model == "fail") {

@@ -14,23 +14,17 @@
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/tenancy/directory.h"
+#include "mezzo/tenancy/testing/directories.h"
 
 namespace mezzo::api::rpc::testing {
-
-inline tenancy::TenantRef MakeTenant(const std::string& id, std::vector<tenancy::Scope> scopes) {
-  return std::make_shared<const tenancy::Tenant>(tenancy::Tenant{.id = TenantId(id),
-                                                                 .index = 0,
-                                                                 .weight = 1.0,
-                                                                 .classes = {true, true, true},
-                                                                 .scopes = std::move(scopes)});
-}
 
 /// A server on a free loopback port over fakes, with everything a front end needs.
 class ServedFakes {
  public:
-  explicit ServedFakes(GrpcServer::Options options = {}, std::vector<tenancy::Directory::KeyEntry> keys = {},
+  explicit ServedFakes(GrpcServer::Options options = {},
+                       tenancy::Directory::Contents callers = tenancy::testing::Anybody("everyone"),
                        std::size_t loop_count = 2)
-      : directory({MakeTenant("everyone", {tenancy::Scope::kAdmin})}, std::move(keys), false),
+      : directory(std::move(callers), clock),
         ready(health.NewCheck("startup", observe::HealthKind::kReadiness)),
         logger({.level = observe::LogLevel::kWarn}, clock),
         loops(loop_count) {

@@ -101,7 +101,7 @@ class FakeService final : public inference::Service {
     std::string output;
   };
 
-  runtime::Task<Result<inference::InferenceAnswer>> Infer(runtime::Context ctx, tenancy::TenantRef tenant,
+  runtime::Task<Result<inference::InferenceAnswer>> Infer(runtime::Context ctx, tenancy::CallerRef caller,
                                                           inference::InferenceCall call) override {
     const tensor::Tensor& ids = call.inputs.at(0).tensor;
     const tensor::Tensor& mask = call.inputs.at(1).tensor;
@@ -109,7 +109,7 @@ class FakeService final : public inference::Service {
                     .length = ids.shape[1],
                     .inputs = call.inputs.size(),
                     .deadline = ctx.deadline(),
-                    .tenant = tenant->id.str(),
+                    .tenant = caller->tenant->id.str(),
                     .output = call.outputs.at(0).name});
     most_running = std::max(most_running, ++running_);
     co_await NextTurn{};

@@ -79,10 +79,10 @@ class FakeCatalog final : public models::Catalog {
 /// Answers with the first input's tensor under the name "y", or with `failure`.
 class FakeService final : public inference::Service {
  public:
-  runtime::Task<Result<inference::InferenceAnswer>> Infer(runtime::Context ctx, tenancy::TenantRef tenant,
+  runtime::Task<Result<inference::InferenceAnswer>> Infer(runtime::Context ctx, tenancy::CallerRef caller,
                                                           inference::InferenceCall call) override {
     deadline = ctx.deadline();
-    tenant_name = tenant->id.str();
+    tenant_name = caller->tenant->id.str();
     last = call;
     if (failure) co_return *failure;
     inference::InferenceAnswer answer;

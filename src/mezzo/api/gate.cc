@@ -1,0 +1,65 @@
+#include "mezzo/api/gate.h"
+
+#include <utility>
+
+namespace mezzo::api {
+namespace {
+
+net::BodyPlan Refusal(net::HttpResponse response) {
+  net::BodyPlan plan;
+  plan.refusal = std::make_unique<net::HttpResponse>(std::move(response));
+  return plan;
+}
+
+/// Authorization, or X-Api-Key.
+std::string_view CredentialOf(const net::HttpRequest& head) {
+  if (const auto authorization = head.Header("Authorization")) return *authorization;
+  return head.Header("X-Api-Key").value_or("");
+}
+
+}  // namespace
+
+Protocol* Gate::Find(std::string_view path) const {
+  for (const auto& mounted : protocols_) {
+    for (const auto prefix : mounted.prefixes) {
+      if (path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/')) {
+        return mounted.protocol;
+      }
+    }
+  }
+  return nullptr;
+}
+
+net::BodyPlan Gate::PlanBody(const net::HttpRequest& head) const {
+  if (guard_ != nullptr && directory_.admits_anonymous()) {
+    if (auto refusal = guard_(head)) return Refusal(std::move(*refusal));
+  }
+  const Protocol* protocol = Find(head.path());
+  if (protocol == nullptr) return Refusal(net::HttpResponse::ErrorJson(404, "Not Found"));
+  const RouteMatch match = MatchRoute(protocol->routes(), head.method(), head.path());
+  if (match.route == nullptr) return Refusal(protocol->RefuseRoute(head, match));
+  if (!match.route->scope) return protocol->Plan(head, match);
+
+  auto caller = tenancy::Admit(directory_, CredentialOf(head), head.is_loopback(), *match.route->scope);
+  if (!caller.ok()) return Refusal(protocol->Refuse(caller.error()));
+  net::BodyPlan plan = protocol->Plan(head, match);
+  plan.finding = *std::move(caller);
+  return plan;
+}
+
+runtime::Task<net::HttpResponse> Gate::Handle(runtime::Context ctx, net::HttpRequest* request) {
+  Protocol* protocol = Find(request->path());
+  MEZZO_CHECK(protocol != nullptr);  // PlanBody() refused everything else.
+  const RouteMatch match = MatchRoute(protocol->routes(), request->method(), request->path());
+  MEZZO_CHECK(match.route != nullptr);
+  RoutedCall call{.request = request,
+                  .caller = std::static_pointer_cast<const tenancy::Caller>(request->finding()),
+                  .route = match.route->id,
+                  .captures = match.captures};
+  MEZZO_CHECK(!match.route->scope || call.caller != nullptr);
+  net::HttpResponse response = co_await protocol->Handle(ctx, std::move(call));
+  if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
+  co_return response;
+}
+
+}  // namespace mezzo::api

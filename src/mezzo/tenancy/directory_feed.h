@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/base/result.h"
+#include "mezzo/observe/log.h"
+#include "mezzo/storage/sql_db.h"
+#include "mezzo/tenancy/directory.h"
+#include "mezzo/tenancy/identity_store.h"
+
+namespace mezzo::tenancy {
+
+/// Keeps a directory as the database has it: reads everything when the revision has changed, which a
+/// notification tells within milliseconds and a poll finds in any case. While the database can't be read the
+/// directory stays as it was. Also writes down when keys were last used.
+///
+/// A thread of its own. Thread-safe.
+class DirectoryFeed {
+ public:
+  struct Options {
+    Duration poll = std::chrono::seconds(5);
+    Duration touch = std::chrono::minutes(1);  ///< How often the last uses are written.
+    Duration database_timeout = std::chrono::seconds(30);
+    /// Callers without a key are let in, from this host, as long as nobody has been given an account: there
+    /// are no declared keys, no users, and no tenants and keys but those of the first start.
+    bool anonymous = true;
+    bool anonymous_from_anywhere = false;
+  };
+  /// Who is declared elsewhere (the configuration): let in besides what the database has. A declared tenant
+  /// is in the database too; its keys are not.
+  struct Declared {
+    std::vector<TenantId> tenants;
+    struct Key {
+      Sha256Digest digest{};
+      TenantId tenant;
+      ScopeSet scopes;
+    };
+    std::vector<Key> keys;
+  };
+  /// All outlive the feed.
+  struct Ports {
+    IdentityStore& store;
+    storage::SqlDb& db;
+    Directory& directory;
+    const Clock& clock;
+    observe::Logger& log;
+    /// Every tenant, by index, before the directory lets any of them in. From the feed's thread.
+    std::function<void(const std::vector<TenantRef>&)> on_tenants;
+  };
+  DirectoryFeed(Options options, Ports ports, Declared declared);
+  ~DirectoryFeed();
+  DirectoryFeed(const DirectoryFeed&) = delete;
+  DirectoryFeed& operator=(const DirectoryFeed&) = delete;
+
+  /// Reads for the first time. Fails with the database's errors.
+  Result<void> Load() EXCLUDES(mu_);
+  /// Keeps up from now on, until Stop(). After Load().
+  void Start() EXCLUDES(mu_);
+  /// Waits until the directory has whatever the database had when this was called, at most for `limit`.
+  /// Blocks; after Start().
+  void CatchUp(Duration limit) EXCLUDES(mu_);
+  void Stop() EXCLUDES(mu_);
+
+ private:
+  void Follow() EXCLUDES(mu_);
+  Result<void> Refresh(std::int64_t known) EXCLUDES(mu_);
+  Result<void> WriteUses();
+  [[nodiscard]] Directory::Contents ContentsOf(const IdentityStore::Everything& all);
+  [[nodiscard]] TenantRef MakeTenant(TenantId id, const TenantSettings& settings);
+  [[nodiscard]] std::uint32_t TenantIndex(const TenantId& id);
+  void AddKey(Directory::Contents& contents, const KeyRecord& key, const Sha256Digest& digest,
+              const TenantRef& tenant);
+
+  const Options options_;
+  const Ports ports_;
+  const Declared declared_;
+
+  // The feed's thread only, and Load() before it.
+  std::int64_t revision_ = 0;
+  std::map<TenantId, std::uint32_t> tenant_indices_;  // Never forgotten: the scheduler keeps them.
+  std::vector<TenantRef> tenants_;                    // By index, as last seen.
+  struct KnownKey {
+    std::uint32_t index = 0;
+    std::shared_ptr<KeyUse> use;
+    std::int64_t written_us = 0;
+  };
+  std::map<KeyId, KnownKey> keys_;
+  std::uint32_t last_key_index_ = 0;
+
+  Mutex mu_;
+  CondVar changed_;
+  bool told_ GUARDED_BY(mu_) = false;
+  std::uint64_t asked_ GUARDED_BY(mu_) = 0;      // Calls of CatchUp(),
+  std::uint64_t caught_up_ GUARDED_BY(mu_) = 0;  // and those that a reading has come after.
+  bool stopping_ GUARDED_BY(mu_) = false;
+  std::shared_ptr<void> subscription_;
+  std::thread thread_;  // Last: it uses everything above.
+};
+
+}  // namespace mezzo::tenancy

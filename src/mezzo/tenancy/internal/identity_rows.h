@@ -1,0 +1,41 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/storage/sql_db.h"
+#include "mezzo/tenancy/identity.h"
+
+namespace mezzo::tenancy::internal {
+
+inline std::int64_t ToMicros(WallTime time) {
+  return std::chrono::floor<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
+inline WallTime FromMicros(std::int64_t micros) { return WallTime(std::chrono::microseconds(micros)); }
+inline storage::SqlValue MaybeMicros(const std::optional<WallTime>& time) {
+  return time ? storage::SqlValue(ToMicros(*time)) : storage::SqlValue();
+}
+
+/// "interactive,bulk" and back; an unknown word means nothing.
+std::string ClassesText(const std::array<bool, 3>& classes);
+std::array<bool, 3> ParseClasses(std::string_view text);
+/// "infer,observe" and back.
+std::string ScopesText(const ScopeSet& scopes);
+ScopeSet ParseScopes(std::string_view text);
+
+inline constexpr std::string_view kTenantColumns =
+    "id, name, weight, classes, platform, suspended, created_us";
+TenantRecord TenantAt(const storage::SqlRows& rows, std::size_t row);
+
+inline constexpr std::string_view kUserColumns = "tenant, issuer, subject, name, role, created_us";
+UserRecord UserAt(const storage::SqlRows& rows, std::size_t row);
+
+inline constexpr std::string_view kKeyColumns =
+    "id, tenant, project, name, scopes, created_us, created_by, expires_us, revoked_us, last_used_us";
+KeyRecord KeyAt(const storage::SqlRows& rows, std::size_t row);
+
+}  // namespace mezzo::tenancy::internal
