@@ -26,7 +26,7 @@ std::string Health::WhyNotReady() const {
   if (draining()) return "draining";
   const MutexLock lock(mu_);
   for (const auto& [name, entry] : checks_) {
-    if (!entry.state.ok) return name + ": " + entry.state.reason;
+    if (!entry.state.ok && entry.state.kind != HealthKind::kDegraded) return name + ": " + entry.state.reason;
   }
   return {};
 }
@@ -50,7 +50,7 @@ void Health::Recount() {
   std::uint32_t failing = 0;
   std::uint32_t failing_liveness = 0;
   for (const auto& [name, entry] : checks_) {
-    if (entry.state.ok) continue;
+    if (entry.state.ok || entry.state.kind == HealthKind::kDegraded) continue;
     ++failing;
     if (entry.state.kind == HealthKind::kLiveness && entry.reported) ++failing_liveness;
   }

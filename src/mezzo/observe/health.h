@@ -12,8 +12,9 @@
 
 namespace mezzo::observe {
 
-/// What a failing check means: the process should be restarted, or it should get no traffic.
-enum class HealthKind : std::uint8_t { kLiveness, kReadiness };
+/// What a failing check means: the process should be restarted, it should get no traffic, or it serves with
+/// less than it should have.
+enum class HealthKind : std::uint8_t { kLiveness, kReadiness, kDegraded };
 
 /// One check as a report shows it.
 struct HealthState {
@@ -27,8 +28,8 @@ class HealthCheck;
 
 /// Named checks and their states. Components push states; nothing is probed when someone asks.
 ///
-/// Live: no liveness check fails. Ready: live, no check fails at all, and not draining. Thread-safe; live()
-/// and ready() are atomic loads.
+/// Live: no liveness check fails. Ready: live, no check fails but of kind kDegraded, and not draining.
+/// Thread-safe; live() and ready() are atomic loads.
 class Health {
  public:
   /// Registers a check, failing with the reason "starting" until its first Ok(). Names are written in code: a

@@ -91,5 +91,18 @@ TEST(HealthDeathTest, ANameInUseAborts) {
   EXPECT_DEATH(static_cast<void>(health.NewCheck("models", HealthKind::kReadiness)), "added");
 }
 
+TEST(Health, ADegradedCheckShowsAndLeavesTheServerReady) {
+  Health health;
+  HealthCheck redis = health.NewCheck("redis", HealthKind::kDegraded);
+  redis.Fail("Redis is away");
+
+  EXPECT_TRUE(health.live());
+  EXPECT_TRUE(health.ready());
+  EXPECT_EQ(health.WhyNotReady(), "");
+  ASSERT_EQ(health.Report().size(), 1U);
+  EXPECT_FALSE(health.Report()[0].ok);
+  EXPECT_EQ(health.Report()[0].reason, "Redis is away");
+}
+
 }  // namespace
 }  // namespace mezzo::observe

@@ -10,12 +10,12 @@
 #include <gtest/gtest.h>
 
 #include "mezzo/observe/exposition.h"
+#include "mezzo/storage/listeners.h"
 #include "mezzo/storage/lru_map.h"
 #include "mezzo/storage/metered_sql_db.h"
 #include "mezzo/storage/migrations.h"
 #include "mezzo/storage/sql_checks.h"
 #include "mezzo/storage/sql_failure.h"
-#include "mezzo/storage/sql_listeners.h"
 #include "mezzo/storage/sql_retry.h"
 
 namespace mezzo::storage {
@@ -122,9 +122,9 @@ TEST(RetrySql, DoesNotTryAgainWhatCannotSucceed) {
   EXPECT_EQ(tries, 1);
 }
 
-TEST(SqlListeners, GreetsOnceAndAgainAfterALoss) {
+TEST(Listeners, GreetsOnceAndAgainAfterALoss) {
   std::vector<std::string> heard;
-  SqlListeners listeners([] {});
+  Listeners listeners([] {});
   const auto subscription =
       listeners.Add("a", [&](std::string_view payload) { heard.emplace_back(payload); });
   listeners.Greet({"b"});
@@ -139,21 +139,16 @@ TEST(SqlListeners, GreetsOnceAndAgainAfterALoss) {
   EXPECT_THAT(heard, ElementsAre("", "1", ""));
 }
 
-TEST(SqlListeners, SubscriptionsMayOutliveThem) {
+TEST(Listeners, SubscriptionsMayOutliveThem) {
   int wakes = 0;
   std::shared_ptr<void> subscription;
   {
-    SqlListeners listeners([&] { ++wakes; });
+    Listeners listeners([&] { ++wakes; });
     subscription = listeners.Add("a", [](std::string_view) {});
     EXPECT_THAT(listeners.channels(), ElementsAre("a"));
   }
   subscription.reset();
   EXPECT_EQ(wakes, 1);
-}
-
-TEST(SqlListenersDeathTest, AbortsOnABadChannel) {
-  SqlListeners listeners([] {});
-  EXPECT_DEATH((void)listeners.Add("No", [](std::string_view) {}), "MEZZO_CHECK");
 }
 
 /// Fails or succeeds as it is told to.

@@ -4,11 +4,13 @@
 #include <functional>
 #include <utility>
 
+#include "mezzo/base/check.h"
 #include "mezzo/drivers/postgres/internal/pg_connection.h"
 #include "mezzo/drivers/postgres/internal/pg_listener.h"
 #include "mezzo/drivers/postgres/internal/pg_pool.h"
 #include "mezzo/drivers/postgres/internal/pg_session.h"
 #include "mezzo/drivers/postgres/internal/pg_target.h"
+#include "mezzo/storage/sql_checks.h"
 #include "mezzo/storage/sql_retry.h"
 
 namespace mezzo::drivers {
@@ -105,6 +107,7 @@ Result<void> PostgresDb::Read(const Work& work, TimePoint deadline) {
 }
 
 std::shared_ptr<void> PostgresDb::Listen(std::string channel, Listener listener) {
+  MEZZO_CHECK(storage::IsSqlChannel(channel));  // Names of channels stand in code.
   return listener_->Listen(std::move(channel), std::move(listener));
 }
 

@@ -6,11 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include "mezzo/base/check.h"
 #include "mezzo/drivers/sqlite/internal/group_writer.h"
-#include "mezzo/drivers/sqlite/internal/notifier.h"
 #include "mezzo/drivers/sqlite/internal/reader_pool.h"
 #include "mezzo/drivers/sqlite/internal/sqlite_connection.h"
 #include "mezzo/drivers/sqlite/internal/sqlite_session.h"
+#include "mezzo/storage/sql_checks.h"
 #include "mezzo/storage/sql_retry.h"
 
 namespace mezzo::drivers {
@@ -51,13 +52,13 @@ Result<void> SqliteDb::Start() {
   for (std::size_t i = 0; i < options_.readers; ++i) {
     MEZZO_TRY(reading.emplace_back(), SqliteConnection::Open(connection, clock_));
   }
-  notifier_ = std::make_unique<internal::Notifier>(options_.max_notifications);
+  notifier_ = std::make_unique<storage::LocalNotifier>(options_.max_notifications, "sqlite-notify");
   readers_ = std::make_unique<internal::ReaderPool>(std::move(reading));
   writer_ = std::make_unique<internal::GroupWriter>(
       std::move(writing),
       internal::GroupWriter::Options{.max_group = options_.max_group,
                                      .max_group_time = options_.max_group_time},
-      clock_, [this](std::vector<internal::Notification> all) { notifier_->Publish(std::move(all)); });
+      clock_, [this](std::vector<storage::Notification> all) { notifier_->Publish(std::move(all)); });
   return {};
 }
 
@@ -89,6 +90,7 @@ Result<void> SqliteDb::Read(const Work& work, TimePoint deadline) {
 }
 
 std::shared_ptr<void> SqliteDb::Listen(std::string channel, Listener listener) {
+  MEZZO_CHECK(storage::IsSqlChannel(channel));  // Names of channels stand in code.
   return notifier_->Listen(std::move(channel), std::move(listener));
 }
 

@@ -7,13 +7,13 @@
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
+#include "mezzo/storage/local_notifier.h"
 #include "mezzo/storage/sql_db.h"
 
 namespace mezzo::drivers {
 
 namespace internal {
 class GroupWriter;
-class Notifier;
 class ReaderPool;
 }  // namespace internal
 
@@ -59,7 +59,7 @@ class SqliteDb final : public storage::SqlDb {
 
   const Options options_;
   const Clock& clock_;
-  std::unique_ptr<internal::Notifier> notifier_;
+  std::unique_ptr<storage::LocalNotifier> notifier_;
   std::unique_ptr<internal::ReaderPool> readers_;
   std::unique_ptr<internal::GroupWriter> writer_;  // Last: its thread uses the notifier.
 };

@@ -6,10 +6,11 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <string>
-#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "mezzo/base/check.h"
 #include "mezzo/base/clock.h"
@@ -17,8 +18,8 @@
 
 namespace mezzo::storage::testing {
 
-/// A network between a client and a loopback server that can be slow, stuck or cut. Listens on port() of
-/// 127.0.0.1. Thread-safe.
+/// A network between a client and a loopback server that can be slow, stuck, cut or lying. Listens on port()
+/// of 127.0.0.1. Thread-safe.
 class TcpProxy {
  public:
   explicit TcpProxy(std::uint16_t server_port) : server_port_(server_port), listener_(Socket()) {
@@ -67,6 +68,12 @@ class TcpProxy {
   void Cut() {
     MutexLock lock(mu_);
     for (const Link& link : links_) CutLink(link);
+  }
+  /// From now on `change` may change what the server answers, piece by piece; null ends that. It is called by
+  /// several threads, one at a time.
+  void Garble(std::function<void(std::string& piece)> change) {
+    MutexLock lock(mu_);
+    change_ = std::move(change);
   }
   /// The next request that contains `text` still reaches the server, which has 100 ms for it; its answer is
   /// lost with its connection.
@@ -128,7 +135,7 @@ class TcpProxy {
     while (true) {
       const ssize_t size = ::recv(from, buffer.data(), buffer.size(), 0);
       if (size <= 0) break;
-      const std::string_view piece(buffer.data(), static_cast<std::size_t>(size));
+      std::string piece(buffer.data(), static_cast<std::size_t>(size));
       bool cut = false;
       Duration delay{};
       {
@@ -136,7 +143,8 @@ class TcpProxy {
         while (held_) changed_.Wait(mu_);
         delay = delay_;
         if (!up && link.mute) continue;
-        if (up && !lost_.empty() && piece.find(lost_) != std::string_view::npos) {
+        if (!up && change_) change_(piece);
+        if (up && !lost_.empty() && piece.find(lost_) != std::string::npos) {
           lost_.clear();
           link.mute = cut = true;
         }
@@ -158,6 +166,7 @@ class TcpProxy {
   CondVar changed_;
   std::list<Link> links_ GUARDED_BY(mu_);
   std::string lost_ GUARDED_BY(mu_);
+  std::function<void(std::string& piece)> change_ GUARDED_BY(mu_);
   Duration delay_ GUARDED_BY(mu_){};
   bool held_ GUARDED_BY(mu_) = false;
   bool stopping_ GUARDED_BY(mu_) = false;

@@ -8,7 +8,7 @@
 
 #include "mezzo/base/fd.h"
 #include "mezzo/drivers/postgres/internal/pg_connection.h"
-#include "mezzo/storage/sql_listeners.h"
+#include "mezzo/storage/listeners.h"
 
 namespace mezzo::drivers::internal {
 
@@ -39,7 +39,7 @@ class PgListener {
   std::atomic<bool> stopping_{false};         // Partner: wake_, written after it.
   std::unique_ptr<PgConnection> connection_;  // With active_ of the thread's own.
   std::set<std::string> active_;
-  storage::SqlListeners listeners_;
+  storage::Listeners listeners_;
   std::thread thread_;  // Last: uses everything above.
 };
 

@@ -12,7 +12,7 @@ namespace mezzo::drivers::internal {
 using Control = SqliteConnection::Control;
 
 GroupWriter::GroupWriter(std::unique_ptr<SqliteConnection> connection, Options options, const Clock& clock,
-                         std::function<void(std::vector<Notification>)> committed)
+                         std::function<void(std::vector<storage::Notification>)> committed)
     : connection_(std::move(connection)),
       options_(options),
       clock_(clock),
@@ -144,7 +144,7 @@ void GroupWriter::Commit(const Group& group) {
     }
   } else {
     commits_.fetch_add(1, std::memory_order_relaxed);
-    std::vector<Notification> notifications;
+    std::vector<storage::Notification> notifications;
     for (const PendingPtr& pending : group) {
       std::move(pending->notifications.begin(), pending->notifications.end(),
                 std::back_inserter(notifications));

@@ -13,8 +13,8 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
-#include "mezzo/drivers/sqlite/internal/notifier.h"
 #include "mezzo/drivers/sqlite/internal/sqlite_connection.h"
+#include "mezzo/storage/local_notifier.h"
 #include "mezzo/storage/sql_db.h"
 
 namespace mezzo::drivers::internal {
@@ -40,7 +40,7 @@ class GroupWriter {
   };
   /// `committed` gets the notifications of each commit, on the writer's thread.
   GroupWriter(std::unique_ptr<SqliteConnection> connection, Options options, const Clock& clock,
-              std::function<void(std::vector<Notification>)> committed);
+              std::function<void(std::vector<storage::Notification>)> committed);
   /// Finishes what is queued.
   ~GroupWriter();
 
@@ -58,7 +58,7 @@ class GroupWriter {
     const storage::SqlDb::Work* work = nullptr;
     TimePoint deadline = kNever;
     bool alone = false;  // Only the writer's thread reads and writes this and `notifications`.
-    std::vector<Notification> notifications;
+    std::vector<storage::Notification> notifications;
     // Under mu_:
     Stage stage = Stage::kQueued;
     bool overdue = false;  // The deadline passed while it ran: its caller waits to see it run no more.
@@ -83,7 +83,7 @@ class GroupWriter {
   const std::unique_ptr<SqliteConnection> connection_;
   const Options options_;
   const Clock& clock_;
-  const std::function<void(std::vector<Notification>)> committed_;
+  const std::function<void(std::vector<storage::Notification>)> committed_;
   std::atomic<std::uint64_t> commits_{0};  // Counter for metrics; no partner.
   mutable Mutex mu_;
   CondVar arrived_;

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "mezzo/base/result.h"
-#include "mezzo/drivers/sqlite/internal/notifier.h"
 #include "mezzo/drivers/sqlite/internal/sqlite_connection.h"
+#include "mezzo/storage/local_notifier.h"
 #include "mezzo/storage/sql_db.h"
 #include "mezzo/storage/sql_failure.h"
 
@@ -17,7 +17,7 @@ namespace mezzo::drivers::internal {
 class SqliteSession final : public storage::SqlSession {
  public:
   /// A null `notifications` is one that reads.
-  SqliteSession(SqliteConnection& connection, std::vector<Notification>* notifications)
+  SqliteSession(SqliteConnection& connection, std::vector<storage::Notification>* notifications)
       : connection_(connection), notifications_(notifications) {}
 
   Result<storage::SqlRows> Run(std::string_view sql, std::vector<storage::SqlValue> params) override;
@@ -32,7 +32,7 @@ class SqliteSession final : public storage::SqlSession {
   Result<void> AddNotification(const storage::SqlNotification& notification);
 
   SqliteConnection& connection_;
-  std::vector<Notification>* const notifications_;
+  std::vector<storage::Notification>* const notifications_;
   storage::SqlFailure failure_;
 };
 

@@ -1,16 +1,19 @@
-#include "mezzo/drivers/sqlite/internal/notifier.h"
+#include "mezzo/storage/local_notifier.h"
 
 #include <iterator>
 #include <utility>
 
 #include "mezzo/runtime/loop.h"
 
-namespace mezzo::drivers::internal {
+namespace mezzo::storage {
 
-Notifier::Notifier(std::size_t max_queued)
-    : max_queued_(max_queued), listeners_([this] { Wake(); }), thread_([this] { Work(); }) {}
+LocalNotifier::LocalNotifier(std::size_t max_queued, std::string thread_name)
+    : max_queued_(max_queued),
+      thread_name_(std::move(thread_name)),
+      listeners_([this] { Wake(); }),
+      thread_([this] { Work(); }) {}
 
-Notifier::~Notifier() {
+LocalNotifier::~LocalNotifier() {
   {
     MutexLock lock(mu_);
     stopping_ = true;
@@ -19,7 +22,7 @@ Notifier::~Notifier() {
   thread_.join();
 }
 
-void Notifier::Wake() {
+void LocalNotifier::Wake() {
   {
     MutexLock lock(mu_);
     woken_ = true;
@@ -27,7 +30,7 @@ void Notifier::Wake() {
   changed_.NotifyOne();
 }
 
-void Notifier::Publish(std::vector<Notification> notifications) {
+void LocalNotifier::Publish(std::vector<Notification> notifications) {
   if (notifications.empty()) return;
   {
     MutexLock lock(mu_);
@@ -41,8 +44,8 @@ void Notifier::Publish(std::vector<Notification> notifications) {
   changed_.NotifyOne();
 }
 
-void Notifier::Work() {
-  runtime::SetThreadName("sqlite-notify");
+void LocalNotifier::Work() {
+  runtime::SetThreadName(thread_name_);
   while (true) {
     std::deque<Notification> taken;
     bool lost = false;
@@ -62,4 +65,4 @@ void Notifier::Work() {
   }
 }
 
-}  // namespace mezzo::drivers::internal
+}  // namespace mezzo::storage

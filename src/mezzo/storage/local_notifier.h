@@ -8,26 +8,26 @@
 #include <vector>
 
 #include "mezzo/base/mutex.h"
-#include "mezzo/storage/sql_db.h"
-#include "mezzo/storage/sql_listeners.h"
+#include "mezzo/storage/listeners.h"
 
-namespace mezzo::drivers::internal {
+namespace mezzo::storage {
 
 struct Notification {
   std::string channel;
   std::string payload;
 };
 
-/// Calls the listeners of this process, from its own thread, in the order of the commits. Thread-safe.
-class Notifier {
+/// Calls the listeners of this process from its own thread, in the order of Publish(), for drivers whose
+/// store is this process's alone. Thread-safe.
+class LocalNotifier {
  public:
   /// Beyond `max_queued` notifications are dropped, and every listener is called with an empty payload
-  /// instead.
-  explicit Notifier(std::size_t max_queued);
+  /// instead. `thread_name` has 15 characters at most.
+  LocalNotifier(std::size_t max_queued, std::string thread_name);
   /// Drops what is queued; waits for a running listener.
-  ~Notifier();
+  ~LocalNotifier();
 
-  [[nodiscard]] std::shared_ptr<void> Listen(std::string channel, storage::SqlDb::Listener listener) {
+  [[nodiscard]] std::shared_ptr<void> Listen(std::string channel, Listeners::Listener listener) {
     return listeners_.Add(std::move(channel), std::move(listener));
   }
   void Publish(std::vector<Notification> notifications) EXCLUDES(mu_);
@@ -37,14 +37,15 @@ class Notifier {
   void Wake() EXCLUDES(mu_);
 
   const std::size_t max_queued_;
+  const std::string thread_name_;
   Mutex mu_;
   CondVar changed_;
   std::deque<Notification> queue_ GUARDED_BY(mu_);
   bool lost_ GUARDED_BY(mu_) = false;
   bool woken_ GUARDED_BY(mu_) = false;  // Somebody new may wait for a greeting.
   bool stopping_ GUARDED_BY(mu_) = false;
-  storage::SqlListeners listeners_;
+  Listeners listeners_;
   std::thread thread_;  // Last: uses everything above.
 };
 
-}  // namespace mezzo::drivers::internal
+}  // namespace mezzo::storage

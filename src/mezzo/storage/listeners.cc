@@ -1,17 +1,14 @@
-#include "mezzo/storage/sql_listeners.h"
+#include "mezzo/storage/listeners.h"
 
 #include <thread>
 #include <utility>
 
-#include "mezzo/base/check.h"
-#include "mezzo/storage/sql_checks.h"
-
 namespace mezzo::storage {
 
 /// One subscription's listener, and whether it runs.
-class SqlListeners::Entry {
+class Listeners::Entry {
  public:
-  explicit Entry(SqlDb::Listener listener) : listener_(std::move(listener)) {}
+  explicit Entry(Listener listener) : listener_(std::move(listener)) {}
 
   void Call(std::string_view payload) EXCLUDES(mu_) {
     {
@@ -39,14 +36,14 @@ class SqlListeners::Entry {
   bool greeted = false;
 
  private:
-  SqlDb::Listener listener_;  // Used by the one thread that dispatches; cleared when none can any more.
+  Listener listener_;  // Used by the one thread that dispatches; cleared when none can any more.
   Mutex mu_;
   CondVar idle_;
   bool ended_ GUARDED_BY(mu_) = false;
   std::thread::id runner_ GUARDED_BY(mu_);
 };
 
-class SqlListeners::Subscription {
+class Listeners::Subscription {
  public:
   Subscription(std::shared_ptr<State> state, std::shared_ptr<Entry> entry)
       : state_(std::move(state)), entry_(std::move(entry)) {}
@@ -66,18 +63,17 @@ class SqlListeners::Subscription {
   const std::shared_ptr<Entry> entry_;
 };
 
-SqlListeners::SqlListeners(runtime::Callback wake) : state_(std::make_shared<State>()) {
+Listeners::Listeners(runtime::Callback wake) : state_(std::make_shared<State>()) {
   MutexLock lock(state_->mu);
   state_->wake = std::move(wake);
 }
 
-SqlListeners::~SqlListeners() {
+Listeners::~Listeners() {
   MutexLock lock(state_->mu);
   state_->wake = {};
 }
 
-std::shared_ptr<void> SqlListeners::Add(std::string channel, SqlDb::Listener listener) {
-  MEZZO_CHECK(IsSqlChannel(channel));
+std::shared_ptr<void> Listeners::Add(std::string channel, Listener listener) {
   auto entry = std::make_shared<Entry>(std::move(listener));
   MutexLock lock(state_->mu);
   state_->entries.emplace(std::move(channel), entry);
@@ -85,14 +81,14 @@ std::shared_ptr<void> SqlListeners::Add(std::string channel, SqlDb::Listener lis
   return std::make_shared<Subscription>(state_, std::move(entry));
 }
 
-std::set<std::string> SqlListeners::channels() const {
+std::set<std::string> Listeners::channels() const {
   std::set<std::string> names;
   MutexLock lock(state_->mu);
   for (const auto& [channel, entry] : state_->entries) names.insert(channel);
   return names;
 }
 
-void SqlListeners::Dispatch(std::string_view channel, std::string_view payload) {
+void Listeners::Dispatch(std::string_view channel, std::string_view payload) {
   std::vector<std::shared_ptr<Entry>> called;
   {
     MutexLock lock(state_->mu);
@@ -102,7 +98,7 @@ void SqlListeners::Dispatch(std::string_view channel, std::string_view payload) 
   for (const auto& entry : called) entry->Call(payload);
 }
 
-void SqlListeners::Greet(const std::set<std::string>& channels) {
+void Listeners::Greet(const std::set<std::string>& channels) {
   std::vector<std::shared_ptr<Entry>> called;
   {
     MutexLock lock(state_->mu);
@@ -115,7 +111,7 @@ void SqlListeners::Greet(const std::set<std::string>& channels) {
   for (const auto& entry : called) entry->Call({});
 }
 
-void SqlListeners::Forget() {
+void Listeners::Forget() {
   MutexLock lock(state_->mu);
   for (const auto& [channel, entry] : state_->entries) entry->greeted = false;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -9,23 +10,25 @@
 
 #include "mezzo/base/mutex.h"
 #include "mezzo/runtime/callback.h"
-#include "mezzo/storage/sql_db.h"
 
 namespace mezzo::storage {
 
-/// Who listens to what, for drivers that implement SqlDb::Listen(). Thread-safe; Dispatch() and Greet() are
-/// called by one thread of the driver, on which the listeners run. Subscriptions may outlive this object.
-class SqlListeners {
+/// Who listens to what, for drivers that implement SqlDb::Listen() or KvStore::Subscribe(). Thread-safe;
+/// Dispatch() and Greet() are called by one thread of the driver, on which the listeners run. Subscriptions
+/// may outlive this object.
+class Listeners {
  public:
+  using Listener = std::function<void(std::string_view payload)>;
+
   /// `wake` is called after a subscription began or ended, under this object's lock: it only wakes the
   /// driver's thread. Not called once this object has died.
-  explicit SqlListeners(runtime::Callback wake);
-  ~SqlListeners();
-  SqlListeners(const SqlListeners&) = delete;
-  SqlListeners& operator=(const SqlListeners&) = delete;
+  explicit Listeners(runtime::Callback wake);
+  ~Listeners();
+  Listeners(const Listeners&) = delete;
+  Listeners& operator=(const Listeners&) = delete;
 
-  /// SqlDb::Listen(). Aborts when `channel` is not IsSqlChannel(): names of channels stand in code.
-  [[nodiscard]] std::shared_ptr<void> Add(std::string channel, SqlDb::Listener listener);
+  /// As SqlDb::Listen() and KvStore::Subscribe() promise. The names of channels are the driver's to check.
+  [[nodiscard]] std::shared_ptr<void> Add(std::string channel, Listener listener);
 
   [[nodiscard]] std::set<std::string> channels() const;
 
