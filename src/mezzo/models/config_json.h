@@ -15,6 +15,6 @@ namespace mezzo::models {
 std::string ConfigToJson(const ModelConfig& config);
 
 /// The same as a message, for ModelConfig over gRPC. `out` is cleared first.
-void ConfigToProto(const ModelConfig& config, inference::ModelConfig& out);
+void ConfigToProto(const ModelConfig& config, ::inference::ModelConfig& out);
 
 }  // namespace mezzo::models

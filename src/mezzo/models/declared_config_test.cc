@@ -374,6 +374,48 @@ TEST(ModelYaml, HostingBelongsToItsPlatform) {
   EXPECT_THAT(YamlError("worker: {hang_timeout: 1ms}"), HasSubstr("hang_timeout"));
 }
 
+TEST(ModelYaml, SaysWhetherEqualCallsShareResults) {
+  const CacheConfig none = Yaml("weight: 2").config.cache;
+  EXPECT_EQ(none.mode, CacheMode::kOff);
+  EXPECT_EQ(none.scope, CacheScope::kTenant);
+  EXPECT_EQ(Yaml("cache: {mode: off}").config.cache.mode, CacheMode::kOff);
+  EXPECT_EQ(Yaml("cache: {mode: single-flight}").config.cache.mode, CacheMode::kSingleFlight);
+
+  const CacheConfig c = Yaml(R"(
+cache:
+  mode: exact
+  ttl: 10m
+  stale_while_revalidate: 30s
+  max_entry: 4MiB
+  scope: public
+)")
+                            .config.cache;
+  EXPECT_EQ(c.mode, CacheMode::kExact);
+  EXPECT_EQ(c.ttl, std::chrono::minutes(10));
+  EXPECT_EQ(c.stale_while_revalidate, std::chrono::seconds(30));
+  EXPECT_EQ(c.max_entry, ByteCount{4} << 20);
+  EXPECT_EQ(c.scope, CacheScope::kPublic);
+  EXPECT_FALSE(c.shared);
+  EXPECT_EQ(Yaml("cache: {mode: exact, ttl: 1s}").config.cache.max_entry, ByteCount{1} << 20);
+}
+
+TEST(ModelYaml, RefusesACacheThatMakesNoSense) {
+  EXPECT_THAT(YamlError("cache: {mode: exact}"), HasSubstr("cache needs a 'ttl' with the mode 'exact'"));
+  EXPECT_THAT(YamlError("cache: {mode: exact, ttl: 0s}"), HasSubstr("cache.ttl"));
+  EXPECT_THAT(YamlError("cache: {mode: exact, ttl: 721h}"), HasSubstr("cache.ttl"));
+  EXPECT_THAT(YamlError("cache: {mode: sometimes}"), HasSubstr("single-flight"));
+  EXPECT_THAT(YamlError("cache: {ttl: 1s}"), HasSubstr("has a 'ttl', which needs the mode 'exact'"));
+  EXPECT_THAT(YamlError("cache: {mode: single-flight, stale_while_revalidate: 1s}"),
+              HasSubstr("has 'stale_while_revalidate'"));
+  EXPECT_THAT(YamlError("cache: {mode: single-flight, max_entry: 1KiB}"), HasSubstr("has 'max_entry'"));
+  EXPECT_THAT(YamlError("cache: {mode: single-flight, shared: true}"), HasSubstr("has 'shared'"));
+  EXPECT_THAT(YamlError("cache: {scope: public}"), HasSubstr("has the scope 'public'"));
+  EXPECT_THAT(
+      YamlError("{cache: {mode: single-flight}, upstream: {protocol: openai_images, url: 'http://h', "
+                "model: m}}"),
+      HasSubstr("cache.mode is 'single-flight', which the upstream protocol 'openai_images' can't have"));
+}
+
 TEST(ModelYaml, NamesWhatIsWrong) {
   EXPECT_THAT(YamlError("batching:\n  max_batchsize: 3"), HasSubstr("model.yaml:2:3"));
   EXPECT_THAT(YamlError("batching:\n  max_batchsize: 3"), HasSubstr("max_batch_size"));

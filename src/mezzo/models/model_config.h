@@ -60,6 +60,29 @@ struct VersionPolicy {
   std::vector<std::int64_t> versions;
 };
 
+/// Whether equal calls share results. Equal: the same version, inputs, parameters and requested outputs.
+enum class CacheMode : std::uint8_t {
+  kOff,
+  kExact,         ///< A result is kept and answers equal calls.
+  kSingleFlight,  ///< Equal calls at the same time share one execution; nothing is kept.
+};
+
+/// Who shares them.
+enum class CacheScope : std::uint8_t {
+  kTenant,  ///< The calls of one tenant.
+  kPublic,  ///< Those of all tenants: a caller can tell by the time whether others asked the same.
+};
+
+/// `cache` of model.yaml.
+struct CacheConfig {
+  CacheMode mode = CacheMode::kOff;
+  Duration ttl{};                            ///< Above zero with kExact, zero otherwise.
+  Duration stale_while_revalidate{};         ///< After `ttl`, while one caller computes anew.
+  ByteCount max_entry = ByteCount{1} << 20;  ///< Larger results are not kept.
+  CacheScope scope = CacheScope::kTenant;
+  bool shared = false;  ///< Also between hosts.
+};
+
 /// How one model is served: from model.yaml, or config.pbtxt, completed by what the model itself declares.
 struct ModelConfig {
   std::string name;
@@ -99,6 +122,7 @@ struct ModelConfig {
   bool automatic_warmup = true;
   bool pinned = false;  ///< Loaded at start, never evicted.
   bool evictable = true;
+  CacheConfig cache;
   ByteCount memory_hint{};  ///< Expected memory before the first load is measured; 0: from file sizes.
   std::map<std::string, std::string> parameters;
 };

@@ -77,6 +77,14 @@ struct Worker {
   Duration hang_timeout = engine::WorkerSettings().hang_timeout;
   Duration cancel_grace = engine::WorkerSettings().cancel_grace;
 };
+struct Cache {
+  CacheMode mode = CacheMode::kOff;
+  std::optional<Duration> ttl;
+  std::optional<Duration> stale_while_revalidate;
+  std::optional<config::ByteSize> max_entry;
+  CacheScope scope = CacheScope::kTenant;
+  bool shared = false;
+};
 struct File {
   std::string name;
   std::string platform;
@@ -93,6 +101,7 @@ struct File {
   std::int64_t optimization_level = 2;
   std::map<std::string, std::int64_t> fixed_dims;
   Warmup warmup;
+  Cache cache;
   bool pinned = false;
   bool evictable = true;
   config::ByteSize memory;
@@ -130,6 +139,18 @@ struct EnumNames<models::ServiceClass> {
       {models::ServiceClass::kBulk, "bulk"}};
 };
 
+template <>
+struct EnumNames<models::CacheMode> {
+  static constexpr EnumName<models::CacheMode> kNames[] = {
+      {models::CacheMode::kOff, "off"},
+      {models::CacheMode::kExact, "exact"},
+      {models::CacheMode::kSingleFlight, "single-flight"}};
+};
+template <>
+struct EnumNames<models::CacheScope> {
+  static constexpr EnumName<models::CacheScope> kNames[] = {{models::CacheScope::kTenant, "tenant"},
+                                                            {models::CacheScope::kPublic, "public"}};
+};
 template <>
 struct EnumNames<engine::UpstreamProtocol> {
   static constexpr EnumName<engine::UpstreamProtocol> kNames[] = {
@@ -247,6 +268,40 @@ struct Schema<yaml::Warmup> {
   }
 };
 template <>
+struct Schema<yaml::Cache> {
+  static auto Fields() {
+    using C = yaml::Cache;
+    const auto longest = std::chrono::nanoseconds(hours(30 * 24));
+    return std::tuple{
+        Field("mode", &C::mode,
+              "off; exact: results answer equal calls; single-flight: equal calls at the same time share one "
+              "run."),
+        Field("ttl", &C::ttl, "How long a result answers; required with 'exact'.",
+              Range(std::chrono::nanoseconds(std::chrono::milliseconds(1)), longest)),
+        Field("stale_while_revalidate", &C::stale_while_revalidate,
+              "How long after 'ttl' it still answers while one caller computes it anew.",
+              Range(std::chrono::nanoseconds(0), longest)),
+        Field("max_entry", &C::max_entry, "Larger results are not kept; 1MiB by default.",
+              Range(config::ByteSize(1), config::ByteSize(ByteCount{1} << 30))),
+        Field("scope", &C::scope, "Whose calls share results: those of one tenant, or everybody's (public)."),
+        Field("shared", &C::shared, "Whether hosts share results; not available yet.")};
+  }
+  static std::optional<std::string> Validate(const yaml::Cache& c) {
+    const bool exact = c.mode == models::CacheMode::kExact;
+    if (exact && !c.ttl.has_value()) return "needs a 'ttl' with the mode 'exact'";
+    if (!exact && c.ttl.has_value()) return "has a 'ttl', which needs the mode 'exact'";
+    if (!exact && c.stale_while_revalidate.has_value()) {
+      return "has 'stale_while_revalidate', which needs the mode 'exact' and a 'ttl'";
+    }
+    if (!exact && c.max_entry.has_value()) return "has 'max_entry', which needs the mode 'exact'";
+    if (c.shared) return "has 'shared', but hosts do not share results yet: each keeps its own";
+    if (c.mode == models::CacheMode::kOff && c.scope != models::CacheScope::kTenant) {
+      return "has the scope 'public', which needs another mode than 'off'";
+    }
+    return std::nullopt;
+  }
+};
+template <>
 struct Schema<yaml::Worker> {
   static auto Fields() {
     using C = yaml::Worker;
@@ -305,6 +360,7 @@ struct Schema<yaml::File> {
               Range(0, 2)),
         Field("fixed_dims", &C::fixed_dims, "Symbolic dimensions of the model fixed at load.", Length(0, 64)),
         Field("warmup", &C::warmup, "What runs before the model is ready."),
+        Field("cache", &C::cache, "Whether equal calls share results."),
         Field("pinned", &C::pinned, "Loaded at start, never evicted."),
         Field("evictable", &C::evictable, "Whether the loader may take it out of memory for others."),
         Field("memory", &C::memory, "Expected memory of a loaded version; 0: by the size of its files."),
@@ -395,6 +451,28 @@ void TranslateLoading(const yaml::File& file, ModelConfig& out) {
   out.parameters = file.parameters;
 }
 
+Result<void> TranslateCache(const yaml::File& file, std::string_view source, ModelConfig& out) {
+  const yaml::Cache& cache = file.cache;
+  // Who asks for a picture again wants another one. (Sequences, state between calls and decoupled answers,
+  // which can't be kept either, are nothing that a model can declare here.)
+  if (cache.mode != CacheMode::kOff && file.upstream.has_value() &&
+      file.upstream->protocol == engine::UpstreamProtocol::kOpenAiImages) {
+    const char* mode = cache.mode == CacheMode::kExact ? "exact" : "single-flight";
+    return Bad(source,
+               std::string("cache.mode is '") + mode +
+                   "', which the upstream protocol 'openai_images' can't have: its answers to equal calls "
+                   "differ");
+  }
+  out.cache = {
+      .mode = cache.mode,
+      .ttl = cache.ttl.value_or(Duration()),
+      .stale_while_revalidate = cache.stale_while_revalidate.value_or(Duration()),
+      .max_entry = cache.max_entry.has_value() ? ByteCount{*cache.max_entry} : CacheConfig().max_entry,
+      .scope = cache.scope,
+      .shared = cache.shared};
+  return {};
+}
+
 Result<void> TranslateHosting(const yaml::File& file, std::string_view source, ModelConfig& out) {
   out.platform = file.platform;
   if (!out.platform.empty() && out.platform != kOnnxPlatform && out.platform != kPythonPlatform &&
@@ -447,6 +525,7 @@ Result<DeclaredConfig> ParseModelYaml(std::string_view text, std::string_view so
   TranslateScheduling(file, out);
   TranslateLoading(file, out);
   MEZZO_TRY_VOID(TranslateHosting(file, source, out));
+  MEZZO_TRY_VOID(TranslateCache(file, source, out));
   MEZZO_TRY_VOID(CheckConfig(out, source));
   return declared;
 }

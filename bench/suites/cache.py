@@ -1,0 +1,177 @@
+"""Hit ratios of the memory tier beside LRU, S3-FIFO and W-TinyLFU, written here from their papers, on the same traces."""
+
+import bisect
+import collections
+import itertools
+import json
+import random
+import subprocess
+
+import harness
+from harness import Measure
+
+REPLAY = harness.BUILD / "bench" / "mezzo_bench_cache"
+PLACES = 1000
+LENGTH = 150_000
+
+
+def zipf(alpha, count, length, seed):
+    """Keys below `count` with probabilities as 1 / rank^alpha, ranks shuffled."""
+    draw = random.Random(seed)
+    names = list(range(count))
+    draw.shuffle(names)
+    sums = list(itertools.accumulate(1 / (rank + 1) ** alpha for rank in range(count)))
+    return [names[min(bisect.bisect_left(sums, draw.random() * sums[-1]), count - 1)] for _ in range(length)]
+
+
+def scans():
+    """Zipf 0.9, every 3,000 requests interrupted by 1,500 keys that never come again."""
+    hot, fresh, trace = zipf(0.9, 5000, 100_000, 2), itertools.count(10_000), []
+    for begin in range(0, len(hot), 3000):
+        trace += hot[begin:begin + 3000] + list(itertools.islice(fresh, 1500))
+    return trace
+
+
+def shifts():
+    """What is popular changes every 25,000 requests."""
+    return [key + phase * 2000 for phase in range(6) for key in zipf(0.9, 4000, 25_000, 10 + phase)]
+
+
+TRACES = {
+    "zipf 0.7": lambda: zipf(0.7, 20_000, LENGTH, 1),
+    "zipf 0.9": lambda: zipf(0.9, 20_000, LENGTH, 1),
+    "zipf 1.0": lambda: zipf(1.0, 20_000, LENGTH, 1),
+    "zipf 1.2": lambda: zipf(1.2, 20_000, LENGTH, 1),
+    "scans": scans,
+    "loop x 1.5": lambda: [i % (PLACES * 3 // 2) for i in range(LENGTH)],
+    "loop x 4": lambda: [i % (PLACES * 4) for i in range(LENGTH)],
+    "shifts": shifts,
+}
+# Points above LRU, and above the better of the other two. The sketch remembers what was popular for nine requests a
+# place, so a new set every 25 is where admission by frequency loses; the bars there only say how much.
+BARS = collections.defaultdict(lambda: (0, -1), {"shifts": (-2, -4)})
+
+
+def lru(trace):
+    held, hits = collections.OrderedDict(), 0
+    for key in trace:
+        if key in held:
+            hits += 1
+            held.move_to_end(key)
+            continue
+        held[key] = None
+        if len(held) > PLACES:
+            held.popitem(last=False)
+    return hits / len(trace)
+
+
+def s3fifo(trace):
+    """SOSP'23, algorithm 1: small queue of a tenth, ghosts as many as the main queue has places."""
+    small, main, ghost, reads, hits = collections.deque(), collections.deque(), collections.OrderedDict(), {}, 0
+    few = PLACES // 10
+
+    def evict_main():
+        while main:
+            key = main.popleft()
+            if reads[key] > 0:
+                reads[key] -= 1
+                main.append(key)
+            else:
+                del reads[key]
+                return
+
+    def evict_small():
+        while small:
+            key = small.popleft()
+            if reads[key] > 1:
+                reads[key] = 0
+                main.append(key)
+                if len(main) > PLACES - few:
+                    evict_main()
+            else:
+                del reads[key]
+                ghost[key] = None
+                if len(ghost) > PLACES - few:
+                    ghost.popitem(last=False)
+                return
+
+    for key in trace:
+        if key in reads:
+            hits += 1
+            reads[key] = min(reads[key] + 1, 3)
+            continue
+        while len(reads) >= PLACES:
+            if len(small) >= few or not main:
+                evict_small()
+            else:
+                evict_main()
+        reads[key] = 0
+        if key in ghost:
+            del ghost[key]
+            main.append(key)
+        else:
+            small.append(key)
+    return hits / len(trace)
+
+
+def wtinylfu(trace):
+    """ToS'17: window LRU of 1 %, segmented LRU (80 % protected), counts up to 15 halved every ten requests a place; the
+    sketch is exact here."""
+    window, probation, protected = (collections.OrderedDict() for _ in range(3))
+    counts, hits, since = collections.Counter(), 0, 0
+    first, kept = max(PLACES // 100, 1), (PLACES - max(PLACES // 100, 1)) * 8 // 10
+    for key in trace:
+        counts[key] = min(counts[key] + 1, 15)
+        since += 1
+        if since >= 10 * PLACES:
+            counts, since = collections.Counter({k: n // 2 for k, n in counts.items() if n > 1}), 0
+        if key in window:
+            hits += 1
+            window.move_to_end(key)
+        elif key in protected:
+            hits += 1
+            protected.move_to_end(key)
+        elif key in probation:
+            hits += 1
+            del probation[key]
+            protected[key] = None
+            if len(protected) > kept:
+                probation[protected.popitem(last=False)[0]] = None
+        else:
+            window[key] = None
+            if len(window) <= first:
+                continue
+            newcomer = window.popitem(last=False)[0]
+            if len(probation) + len(protected) < PLACES - first:
+                probation[newcomer] = None
+                continue
+            victim = next(iter(probation)) if probation else next(iter(protected))
+            if counts[newcomer] > counts[victim]:
+                (probation if probation else protected).pop(victim)
+                probation[newcomer] = None
+    return hits / len(trace)
+
+
+def tier(trace):
+    done = subprocess.run([REPLAY, "--places", str(PLACES)], input="\n".join(map(str, trace)), capture_output=True,
+                          text=True, check=True, timeout=120)
+    result = json.loads(done.stdout)
+    return result["hits"] / result["asked"]
+
+
+def ratios(_count):
+    """The traces are the same each time, so once is enough."""
+    measures = []
+    for name, make in TRACES.items():
+        trace = make()
+        ours, peers = tier(trace), {policy.__name__: policy(trace) for policy in (lru, s3fifo, wtinylfu)}
+        series = {"mezzo, %": [100 * ours]} | {f"{peer}, %": [100 * ratio] for peer, ratio in peers.items()}
+        measures.append(Measure(f"hit ratio on {name}, points above LRU", [100 * (ours - peers["lru"])], BARS[name][0], ">=",
+                                note=f"{PLACES:,} places, {len(trace):,} requests.", series=series))
+        better = max(peers["s3fifo"], peers["wtinylfu"])
+        measures.append(Measure(f"hit ratio on {name}, points above the better of S3-FIFO and W-TinyLFU",
+                                [100 * (ours - better)], BARS[name][1], ">=", series=series))
+    return measures
+
+
+BENCHMARKS = {"ratios": ratios}
