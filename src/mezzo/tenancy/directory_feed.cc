@@ -97,6 +97,7 @@ Result<void> DirectoryFeed::Refresh(std::int64_t known) {
   if (!all) return {};
   Directory::Contents contents = ContentsOf(*all);
   if (ports_.on_tenants) ports_.on_tenants(tenants_);
+  if (ports_.on_limits) ports_.on_limits(all->limits);
   ports_.directory.Replace(std::move(contents));
   revision_ = all->revision;
   return {};
@@ -113,6 +114,7 @@ TenantRef DirectoryFeed::MakeTenant(TenantId id, const TenantSettings& settings)
   tenant.id = std::move(id);
   tenant.weight = settings.weight;
   tenant.classes = settings.classes;
+  tenant.tiers = settings.platform ? std::array<bool, 3>{true, true, true} : settings.tiers;
   tenant.platform = settings.platform;
   auto made = std::make_shared<const Tenant>(std::move(tenant));
   if (tenants_.size() <= made->index) tenants_.resize(made->index + 1);

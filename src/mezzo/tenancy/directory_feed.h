@@ -55,6 +55,8 @@ class DirectoryFeed {
     observe::Logger& log;
     /// Every tenant, by index, before the directory lets any of them in. From the feed's thread.
     std::function<void(const std::vector<TenantRef>&)> on_tenants;
+    /// The database's limits, after every change. From the feed's thread; null: nobody asks.
+    std::function<void(const std::vector<Limit>&)> on_limits;
   };
   DirectoryFeed(Options options, Ports ports, Declared declared);
   ~DirectoryFeed();

@@ -18,8 +18,10 @@ struct TenantSettings {
   std::string name;                                  ///< For people; empty: the id.
   double weight = 1;                                 ///< Of its share, (0, 1000].
   std::array<bool, 3> classes = {true, true, true};  ///< Allowed: interactive, standard, bulk.
-  bool platform = false;                             ///< See Tenant::platform.
-  bool suspended = false;                            ///< None of its keys and users is let in.
+  /// Allowed for jobs: paid, urgent, free. A platform tenant may use all of them, whatever stands here.
+  std::array<bool, 3> tiers = {false, false, true};
+  bool platform = false;   ///< See Tenant::platform.
+  bool suspended = false;  ///< None of its keys and users is let in.
 };
 struct TenantRecord {
   TenantId id;

@@ -58,8 +58,28 @@ CREATE TABLE tenancy_revision (
 INSERT INTO tenancy_revision (one, revision) VALUES (1, 1);
 )sql";
 
-constexpr std::array<storage::Migration, 1> kMigrations = {
-    {{.version = 1, .name = "identities", .sql = kTables, .sqlite = "", .postgres = ""}}};
+// Tenants from before may use the tier that everybody may.
+constexpr std::string_view kLimits = R"sql(
+ALTER TABLE tenants ADD COLUMN tiers TEXT NOT NULL DEFAULT 'free';
+
+CREATE TABLE tenant_limits (
+  name TEXT NOT NULL PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  project TEXT NOT NULL,
+  api_key TEXT NOT NULL,
+  model TEXT NOT NULL,
+  per TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  rate DOUBLE PRECISION NOT NULL,
+  burst DOUBLE PRECISION NOT NULL,
+  amount DOUBLE PRECISION NOT NULL,
+  created_us BIGINT NOT NULL
+);
+)sql";
+
+constexpr std::array<storage::Migration, 2> kMigrations = {
+    {{.version = 1, .name = "identities", .sql = kTables, .sqlite = "", .postgres = ""},
+     {.version = 2, .name = "limits", .sql = kLimits, .sqlite = "", .postgres = ""}}};
 
 }  // namespace
 

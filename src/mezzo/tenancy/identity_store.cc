@@ -10,12 +10,14 @@ namespace mezzo::tenancy {
 namespace {
 
 using internal::ClassesText;
+using internal::CountUp;
 using internal::FromMicros;
 using internal::kKeyColumns;
 using internal::kTenantColumns;
 using internal::kUserColumns;
 using internal::MaybeMicros;
 using internal::ScopesText;
+using internal::TiersText;
 using internal::ToMicros;
 using storage::SqlRows;
 using storage::SqlSession;
@@ -47,12 +49,6 @@ Error NoTenant(const TenantId& id) {
 }
 Error NoKey(const KeyId& id) {
   return NotFound("key_not_found", "the tenant has no key '" + Printable(id.str(), 64) + "'");
-}
-
-/// First in every transaction that changes something: the row also keeps two changes from crossing.
-Result<void> CountUp(SqlSession& session) {
-  MEZZO_TRY_VOID(session.Run("UPDATE tenancy_revision SET revision = revision + 1 WHERE one = 1", {}));
-  return session.Notify({.channel = kIdentitiesChannel, .payload = ""});
 }
 
 Result<TenantRecord> ReadTenant(SqlSession& session, const TenantId& id) {
@@ -94,11 +90,13 @@ Result<TenantRecord> IdentityStore::CreateTenant(const TenantId& id, const Tenan
   std::optional<TenantRecord> made;
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY_VOID(CountUp(session));
-    MEZZO_TRY(const SqlRows rows,
-              session.Run("INSERT INTO tenants (id, name, weight, classes, platform, suspended, created_us) "
-                          "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING",
-                          {id.str(), settings.name, settings.weight, ClassesText(settings.classes),
-                           Flag(settings.platform), Flag(settings.suspended), ToMicros(clock_.WallNow())}));
+    MEZZO_TRY(
+        const SqlRows rows,
+        session.Run(
+            "INSERT INTO tenants (id, name, weight, classes, platform, suspended, created_us, tiers) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING",
+            {id.str(), settings.name, settings.weight, ClassesText(settings.classes), Flag(settings.platform),
+             Flag(settings.suspended), ToMicros(clock_.WallNow()), TiersText(settings.tiers)}));
     if (rows.affected() == 0) {
       return AlreadyExists("tenant_exists", "there is a tenant '" + id.str() + "' already");
     }
@@ -114,18 +112,19 @@ Result<void> IdentityStore::DeclareTenant(const TenantId& id, const TenantSettin
   MEZZO_TRY_VOID(CheckSettings(settings));
   const auto work = [&](SqlSession& session) -> Result<void> {
     const std::string classes = ClassesText(settings.classes);
+    const std::string tiers = TiersText(settings.tiers);
     MEZZO_TRY(const SqlRows same,
               session.Run("SELECT 1 FROM tenants WHERE id = $1 AND weight = $2 AND classes = $3 AND "
-                          "platform = $4 AND suspended = 0",
-                          {id.str(), settings.weight, classes, Flag(settings.platform)}));
+                          "platform = $4 AND suspended = 0 AND tiers = $5",
+                          {id.str(), settings.weight, classes, Flag(settings.platform), tiers}));
     if (!same.empty()) return {};
     MEZZO_TRY_VOID(CountUp(session));
     MEZZO_TRY_VOID(session.Run(
-        "INSERT INTO tenants (id, name, weight, classes, platform, suspended, created_us) "
-        "VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT (id) DO UPDATE SET weight = excluded.weight, "
-        "classes = excluded.classes, platform = excluded.platform, suspended = 0",
+        "INSERT INTO tenants (id, name, weight, classes, platform, suspended, created_us, tiers) "
+        "VALUES ($1, $2, $3, $4, $5, 0, $6, $7) ON CONFLICT (id) DO UPDATE SET weight = excluded.weight, "
+        "classes = excluded.classes, platform = excluded.platform, suspended = 0, tiers = excluded.tiers",
         {id.str(), settings.name, settings.weight, classes, Flag(settings.platform),
-         ToMicros(clock_.WallNow())}));
+         ToMicros(clock_.WallNow()), tiers}));
     return {};
   };
   return db_.Transact(work, deadline);
@@ -139,9 +138,9 @@ Result<TenantRecord> IdentityStore::ChangeTenant(const TenantId& id, const Tenan
     MEZZO_TRY_VOID(CountUp(session));
     MEZZO_TRY_VOID(
         session.Run("UPDATE tenants SET name = $2, weight = $3, classes = $4, platform = $5, "
-                    "suspended = $6 WHERE id = $1",
+                    "suspended = $6, tiers = $7 WHERE id = $1",
                     {id.str(), settings.name, settings.weight, ClassesText(settings.classes),
-                     Flag(settings.platform), Flag(settings.suspended)}));
+                     Flag(settings.platform), Flag(settings.suspended), TiersText(settings.tiers)}));
     MEZZO_TRY(changed, ReadTenant(session, id));
     return {};
   };
@@ -438,7 +437,7 @@ Result<std::optional<IdentityStore::Everything>> IdentityStore::Load(std::int64_
     all.reset();
     MEZZO_TRY(const SqlRows now, session.Run("SELECT revision FROM tenancy_revision WHERE one = 1", {}));
     if (now.Int(0, 0) == known) return {};
-    Everything found{.revision = now.Int(0, 0), .tenants = {}, .users = {}, .keys = {}};
+    Everything found{.revision = now.Int(0, 0), .tenants = {}, .users = {}, .keys = {}, .limits = {}};
     MEZZO_TRY(const SqlRows tenant_rows, session.Run(tenants, {}));
     for (std::size_t i = 0; i < tenant_rows.size(); ++i)
       found.tenants.push_back(internal::TenantAt(tenant_rows, i));
@@ -450,6 +449,7 @@ Result<std::optional<IdentityStore::Everything>> IdentityStore::Load(std::int64_
       const auto digest = ParseSha256(key_rows.Text(i, digest_column));
       if (digest) found.keys.push_back({.record = internal::KeyAt(key_rows, i), .digest = *digest});
     }
+    MEZZO_TRY(found.limits, internal::ReadLimits(session));
     all = std::move(found);
     return {};
   };

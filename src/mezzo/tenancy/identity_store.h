@@ -13,6 +13,7 @@
 #include "mezzo/base/sha256.h"
 #include "mezzo/storage/sql_db.h"
 #include "mezzo/tenancy/identity.h"
+#include "mezzo/tenancy/limit.h"
 
 namespace mezzo::tenancy {
 
@@ -84,6 +85,7 @@ class IdentityStore {
       Sha256Digest digest{};
     };
     std::vector<Key> keys;  ///< Without those that have been revoked or have expired.
+    std::vector<Limit> limits;
   };
   /// Nothing when the revision is still `known`.
   Result<std::optional<Everything>> Load(std::int64_t known, TimePoint deadline);

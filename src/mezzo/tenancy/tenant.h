@@ -17,6 +17,7 @@ struct Tenant {
   std::uint32_t index = 0;  ///< Dense, stable while the process runs; the scheduler's handle.
   double weight = 1.0;
   std::array<bool, 3> classes = {true, true, true};  ///< Allowed: interactive, standard, bulk.
+  std::array<bool, 3> tiers = {true, true, true};    ///< Allowed for jobs: paid, urgent, free.
   bool platform = false;                             ///< Its callers may have scopes that reach all tenants.
 };
 using TenantRef = std::shared_ptr<const Tenant>;

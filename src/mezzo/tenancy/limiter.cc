@@ -1,0 +1,564 @@
+#include "mezzo/tenancy/limiter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace mezzo::tenancy {
+namespace {
+
+constexpr double kNanosPerSecond = 1e9;
+/// About 30 years: what arithmetic on arrival times saturates at.
+constexpr double kLongestNanos = 1e18;
+
+std::int64_t NanosOf(TimePoint time) { return time.time_since_epoch().count(); }
+
+/// How long `units` take at the limit's rate.
+std::int64_t Emission(const Limit& limit, double units) {
+  return std::llround(std::clamp(units / limit.rate * kNanosPerSecond, -kLongestNanos, kLongestNanos));
+}
+
+/// A day or month of UTC: its number, and where it lies.
+struct Period {
+  std::int64_t number = 0;
+  WallTime begins;
+  WallTime ends;
+};
+
+Period PeriodOf(LimitKind kind, WallTime now) {
+  using std::chrono::days;
+  const auto today = std::chrono::floor<days>(now);
+  if (!IsMonthly(kind)) return {today.time_since_epoch().count(), WallTime(today), WallTime(today + days(1))};
+  const std::chrono::year_month_day date(today);
+  const auto month = date.year() / date.month();
+  constexpr int kMonths = 12;
+  return {
+      .number = std::int64_t{static_cast<int>(date.year())} * kMonths + static_cast<unsigned>(date.month()),
+      .begins = WallTime(std::chrono::sys_days(month / 1)),
+      .ends = WallTime(std::chrono::sys_days((month + std::chrono::months(1)) / 1))};
+}
+
+bool CountsRequests(LimitKind kind) {
+  return kind == LimitKind::kRequests || kind == LimitKind::kDailyRequests ||
+         kind == LimitKind::kMonthlyRequests;
+}
+bool CountsCost(LimitKind kind) {
+  return kind == LimitKind::kCost || kind == LimitKind::kDailyCost || kind == LimitKind::kMonthlyCost;
+}
+
+/// What of a call a limit counts.
+double UnitsOf(LimitKind kind, double requests, double cost_ms, double running) {
+  if (CountsRequests(kind)) return requests;
+  if (CountsCost(kind)) return cost_ms;
+  return kind == LimitKind::kConcurrency ? running : 0;
+}
+
+std::size_t Mix(std::size_t hash, std::size_t value) {
+  constexpr std::size_t kGolden = 0x9e3779b97f4a7c15ULL;
+  hash ^= value + kGolden + (hash << 6U) + (hash >> 2U);
+  hash *= kGolden;
+  return hash ^ (hash >> 32U);  // The low bits choose the shard: bring what the high ones know down.
+}
+
+std::string_view UnitName(LimitKind kind) {
+  if (CountsRequests(kind)) return "requests";
+  if (CountsCost(kind)) return "ms of device time";
+  return kind == LimitKind::kConcurrency ? "calls at once" : "of the budget";
+}
+
+}  // namespace
+
+struct Limiter::Rule {
+  Limit limit;
+  std::uint32_t id = 0;        // Of its buckets; stays while name, kind and `per` stay.
+  std::int64_t tolerance = 0;  // Of rates: the burst, as time.
+
+  [[nodiscard]] bool Matches(const Caller& caller, std::string_view model) const {
+    return (limit.tenant.empty() || limit.tenant == caller.tenant->id) &&
+           (limit.project.empty() || limit.project == caller.project) &&
+           (limit.key.empty() || limit.key == caller.key) &&
+           (limit.model.empty() || limit.model.str() == model);
+  }
+};
+
+struct Limiter::Rules {
+  std::vector<Rule> all;
+  std::map<std::string, const Rule*, std::less<>> by_name;
+  // Each rule stands in one of these, so that a call looks only at those that can match.
+  std::unordered_map<KeyId, std::vector<const Rule*>> by_key;
+  std::unordered_map<TenantId, std::vector<const Rule*>> by_tenant;
+  std::map<std::string, std::vector<const Rule*>, std::less<>> by_model;
+  std::vector<const Rule*> any;
+  bool has_quotas = false;
+};
+
+struct Limiter::BucketKey {
+  std::uint32_t rule = 0;
+  std::uint32_t tenant = 0;  // Indices, plus one; 0: not told apart.
+  std::uint32_t key = 0;
+  // Names by a 64-bit hash: two names of one hash would share a bucket, which harms nobody but themselves.
+  std::size_t project = 0;
+  std::size_t model = 0;
+
+  friend bool operator==(const BucketKey&, const BucketKey&) = default;
+};
+
+struct Limiter::BucketKeyHash {
+  std::size_t operator()(const BucketKey& key) const noexcept {
+    std::size_t hash = Mix(key.rule, (std::size_t{key.tenant} << 32U) | key.key);
+    if ((key.project | key.model) != 0) hash = Mix(Mix(hash, key.project), key.model);
+    return hash;
+  }
+};
+
+struct Limiter::Bucket {
+  std::int64_t tat = 0;      // Rates: theoretical arrival time. At most now: full.
+  double count = 0;          // Concurrency: calls that run; quotas: used in `period`.
+  std::int64_t period = -1;  // Quotas.
+  LimitKind kind = LimitKind::kRequests;
+  /// Tickets that point here. Rises under the shard's lock only; a ticket lets go of it last of all.
+  std::atomic<std::uint32_t> pins{0};
+
+  /// Whether a new bucket would be the same.
+  [[nodiscard]] bool IsIdle(std::int64_t now, std::int64_t day, std::int64_t month) const {
+    if (pins.load(std::memory_order_acquire) > 0) return false;
+    if (IsRate(kind)) return tat <= now;
+    if (kind == LimitKind::kConcurrency) return true;
+    return count == 0 || period != (IsMonthly(kind) ? month : day);
+  }
+};
+
+struct Limiter::Shard {
+  mutable Mutex mu;
+  std::unordered_map<BucketKey, Bucket, BucketKeyHash> buckets GUARDED_BY(mu);
+  std::size_t next_sweep GUARDED_BY(mu) = 64;  // Of buckets.
+};
+
+struct Limiter::Match {
+  const Rule* rule = nullptr;
+  BucketKey key;
+  std::uint32_t shard = 0;
+  Bucket* bucket = nullptr;
+};
+
+namespace {
+
+/// Locks are held for a fraction of a microsecond: to wait a little is cheaper than to sleep.
+void LockSoon(Mutex& mu) NO_THREAD_SAFETY_ANALYSIS {
+  constexpr int kTries = 200;
+  for (int i = 0; i < kTries; ++i) {
+    if (mu.TryLock()) return;
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+  mu.Lock();
+}
+
+}  // namespace
+
+/// Locks the shards of sorted entries, each once, in order, so that two calls never wait for each other.
+class Limiter::ShardLocks {
+ public:
+  template <typename Entries, typename Wanted>
+  ShardLocks(std::array<Shard, kShards>& shards, const Entries& entries,
+             Wanted wanted) NO_THREAD_SAFETY_ANALYSIS : shards_(shards) {
+    for (const auto& entry : entries) {
+      const std::uint64_t bit = std::uint64_t{1} << entry.shard;
+      if ((locked_ & bit) != 0 || !wanted(entry)) continue;
+      locked_ |= bit;
+      LockSoon(shards_.at(entry.shard).mu);
+    }
+  }
+  ~ShardLocks() NO_THREAD_SAFETY_ANALYSIS {
+    for (std::size_t i = 0; locked_ != 0; ++i, locked_ >>= 1U) {
+      if ((locked_ & 1U) != 0) shards_.at(i).mu.Unlock();
+    }
+  }
+  ShardLocks(const ShardLocks&) = delete;
+  ShardLocks& operator=(const ShardLocks&) = delete;
+
+ private:
+  std::array<Shard, kShards>& shards_;
+  std::uint64_t locked_ = 0;
+};
+
+Limiter::Limiter(Options options, const Clock& clock)
+    : options_(options),
+      clock_(clock),
+      shards_(std::make_unique<std::array<Shard, kShards>>()),
+      rules_(std::make_shared<const Rules>()) {}
+
+Limiter::~Limiter() = default;
+
+void Limiter::Replace(const std::vector<Limit>& limits) {
+  auto rules = std::make_shared<Rules>();
+  std::map<std::string_view, const Limit*> last;
+  for (const Limit& limit : limits) last[limit.name] = &limit;
+  bool counts_cost = false;
+  MutexLock lock(mu_);
+  rules->all.reserve(last.size());
+  for (const auto& [name, limit] : last) {
+    Rule rule{.limit = *limit};
+    const auto before = rules_->by_name.find(name);
+    const bool goes_on = before != rules_->by_name.end() && before->second->limit.kind == limit->kind &&
+                         before->second->limit.per == limit->per;
+    rule.id = goes_on ? before->second->id : ++last_id_;
+    if (IsRate(limit->kind)) rule.tolerance = Emission(*limit, limit->burst);
+    counts_cost = counts_cost || CountsCost(limit->kind);
+    rules->has_quotas = rules->has_quotas || IsQuota(limit->kind);
+    rules->all.push_back(std::move(rule));
+  }
+  for (const Rule& rule : rules->all) {
+    rules->by_name.emplace(rule.limit.name, &rule);
+    if (!rule.limit.key.empty()) {
+      rules->by_key[rule.limit.key].push_back(&rule);
+    } else if (!rule.limit.tenant.empty()) {
+      rules->by_tenant[rule.limit.tenant].push_back(&rule);
+    } else if (!rule.limit.model.empty()) {
+      rules->by_model[rule.limit.model.str()].push_back(&rule);
+    } else {
+      rules->any.push_back(&rule);
+    }
+  }
+  any_.store(!rules->all.empty(), std::memory_order_relaxed);
+  counts_cost_.store(counts_cost, std::memory_order_relaxed);
+  rules_ = std::move(rules);
+}
+
+std::vector<Limit> Limiter::limits() const {
+  std::vector<Limit> limits;
+  const RulesRef rules = Now();
+  for (const Rule& rule : rules->all) limits.push_back(rule.limit);
+  return limits;
+}
+
+Limiter::RulesRef Limiter::Now() const NO_THREAD_SAFETY_ANALYSIS {
+  LockSoon(mu_);
+  RulesRef now = rules_;
+  mu_.Unlock();
+  return now;
+}
+
+std::size_t Limiter::buckets() const {
+  std::size_t count = 0;
+  for (const Shard& shard : *shards_) {
+    MutexLock lock(shard.mu);
+    count += shard.buckets.size();
+  }
+  return count;
+}
+
+std::array<std::uint64_t, 3> Limiter::refusals() const {
+  std::array<std::uint64_t, 3> counts{};
+  for (std::size_t i = 0; i < counts.size(); ++i)
+    counts.at(i) = refused_.at(i).load(std::memory_order_relaxed);
+  return counts;
+}
+
+Limiter::BucketKey Limiter::KeyFor(const Rule& rule, const Caller& caller, std::string_view model) {
+  const std::uint8_t per = rule.limit.per;
+  BucketKey key{.rule = rule.id};
+  if ((per & (kPerTenant | kPerProject)) != 0) key.tenant = caller.tenant->index + 1;
+  if ((per & kPerProject) != 0) key.project = std::hash<ProjectId>{}(caller.project);
+  if ((per & kPerKey) != 0) key.key = caller.key_index + 1;
+  if ((per & kPerModel) != 0) key.model = std::hash<std::string_view>{}(model);
+  return key;
+}
+
+void Limiter::Sweep(Shard& shard, TimePoint now) {
+  const WallTime wall = clock_.WallNow();
+  const std::int64_t day = PeriodOf(LimitKind::kDailyRequests, wall).number;
+  const std::int64_t month = PeriodOf(LimitKind::kMonthlyRequests, wall).number;
+  std::erase_if(shard.buckets,
+                [&](const auto& entry) { return entry.second.IsIdle(NanosOf(now), day, month); });
+  constexpr std::size_t kFewest = 64;
+  shard.next_sweep = std::max(kFewest, shard.buckets.size() * 2);
+}
+
+Limiter::Bucket* Limiter::FindBucket(Shard& shard, const BucketKey& key, TimePoint now) {
+  const auto found = shard.buckets.find(key);
+  if (found != shard.buckets.end()) return &found->second;
+  const std::size_t most = std::max<std::size_t>(1, options_.max_buckets / kShards);
+  if (shard.buckets.size() >= std::min(shard.next_sweep, most)) {
+    Sweep(shard, now);
+    shard.next_sweep = std::min(shard.next_sweep, most);
+    if (shard.buckets.size() >= most) return nullptr;
+  }
+  return &shard.buckets[key];
+}
+
+namespace {
+
+/// Whether a rate lets `units` through, and what it looks like then.
+struct RateCheck {
+  bool refused = false;
+  std::int64_t tat = 0;
+};
+RateCheck CheckRate(const Limit& limit, std::int64_t tolerance, std::int64_t tat, double units,
+                    std::int64_t now) {
+  const std::int64_t from = std::max(now, tat);
+  RateCheck check{.tat = from + Emission(limit, units)};
+  // What is larger than the burst passes when the bucket is full.
+  check.refused = check.tat - now > tolerance && from > now;
+  if (units <= limit.burst) check.refused = check.tat - now > tolerance;
+  return check;
+}
+
+}  // namespace
+
+Error Limiter::RefusalOf(const LimitState& state, const Limit& limit) {
+  const auto count = [this](std::size_t slug) { refused_.at(slug).fetch_add(1, std::memory_order_relaxed); };
+  const std::string name = "limit '" + limit.name + "'";
+  const std::string units(UnitName(limit.kind));
+  if (IsRate(limit.kind)) {
+    count(0);
+    return ResourceExhausted("rate_limited",
+                             fmt::format("{} is used up: {:g} {} a second, {:g} at once; come "
+                                         "back in {:.3g} s",
+                                         name, limit.rate, units, limit.burst, Seconds(state.reset)))
+        .WithRetryAfter(state.reset);
+  }
+  if (limit.kind == LimitKind::kConcurrency) {
+    count(1);
+    return ResourceExhausted("concurrency_limited",
+                             fmt::format("{} is used up: {:g} {}", name, limit.amount, units))
+        .WithRetryAfter(state.reset);
+  }
+  count(2);
+  return ResourceExhausted(
+             "quota_exceeded",
+             fmt::format("{} is used up: {:g} {} a {}; it starts anew in {:.0f} s", name, limit.amount, units,
+                         IsMonthly(limit.kind) ? "month" : "day", std::ceil(Seconds(state.reset))))
+      .WithRetryAfter(state.reset);
+}
+
+Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO_THREAD_SAFETY_ANALYSIS {
+  if (!any_.load(std::memory_order_relaxed)) return LimitTicket();
+  const RulesRef rules = Now();
+  constexpr std::size_t kUsual = 8;
+  std::vector<Match> matches;
+  const auto look = [&](const std::vector<const Rule*>& candidates) {
+    for (const Rule* rule : candidates) {
+      if (!rule->Matches(facts.caller, facts.model)) continue;
+      if (rule->limit.kind == LimitKind::kConcurrency && !facts.counts_concurrency) continue;
+      if (matches.empty()) matches.reserve(kUsual);
+      Match match{.rule = rule, .key = KeyFor(*rule, facts.caller, facts.model)};
+      match.shard = static_cast<std::uint32_t>(BucketKeyHash{}(match.key) % kShards);
+      matches.push_back(match);
+    }
+  };
+  look(rules->any);
+  if (const auto own = rules->by_tenant.find(facts.caller.tenant->id); own != rules->by_tenant.end()) {
+    look(own->second);
+  }
+  if (!rules->by_key.empty() && !facts.caller.key.empty()) {
+    if (const auto own = rules->by_key.find(facts.caller.key); own != rules->by_key.end()) look(own->second);
+  }
+  if (!rules->by_model.empty()) {
+    if (const auto own = rules->by_model.find(facts.model); own != rules->by_model.end()) look(own->second);
+  }
+  if (matches.empty()) return LimitTicket();
+  std::sort(matches.begin(), matches.end(), [](const Match& a, const Match& b) { return a.shard < b.shard; });
+
+  const TimePoint now = clock_.Now();
+  const std::int64_t nanos = NanosOf(now);
+  const WallTime wall = rules->has_quotas ? clock_.WallNow() : WallTime();
+  const double requests = facts.counts_request ? 1 : 0;
+  const double running = facts.counts_concurrency ? 1 : 0;
+  const double cost = std::isfinite(facts.cost_ms) ? std::max(0.0, facts.cost_ms) : 0;
+
+  LimitState worst;
+  const Rule* hit = nullptr;       // The one that refuses, for longest.
+  const Rule* tightest = nullptr;  // If none does.
+  double least_left = 2;
+  const auto note = [&](const Rule& rule, LimitState now_state) {
+    if (now_state.refused) {
+      if (hit == nullptr || now_state.reset > worst.reset) {
+        hit = &rule;
+        worst = std::move(now_state);
+      }
+      return;
+    }
+    if (hit != nullptr || rule.limit.kind == LimitKind::kConcurrency) return;
+    const double left = now_state.amount > 0 ? now_state.remaining / now_state.amount : 0;
+    if (left >= least_left) return;
+    least_left = left;
+    tightest = &rule;
+    worst = std::move(now_state);
+  };
+
+  const ShardLocks locks(*shards_, matches, [](const Match&) { return true; });
+  std::size_t pinned = 0;
+  bool full = false;
+  for (Match& match : matches) {
+    match.bucket = FindBucket((*shards_)[match.shard], match.key, now);
+    if (match.bucket == nullptr) {
+      full = facts.refusable;
+      break;
+    }
+    match.bucket->pins.fetch_add(1, std::memory_order_relaxed);
+    ++pinned;
+    Bucket& bucket = *match.bucket;
+    const Rule& rule = *match.rule;
+    const Limit& limit = rule.limit;
+    bucket.kind = limit.kind;
+    const double units = UnitsOf(limit.kind, requests, cost, running);
+    LimitState found{.kind = limit.kind};
+    if (IsRate(limit.kind)) {
+      const RateCheck check = CheckRate(limit, rule.tolerance, bucket.tat, units, nanos);
+      found.amount = limit.burst;
+      found.window = Duration(rule.tolerance);
+      found.refused = check.refused;
+      const std::int64_t wait =
+          units <= limit.burst ? check.tat - nanos - rule.tolerance : bucket.tat - nanos;
+      found.reset = Duration(check.refused ? wait : check.tat - nanos);
+      found.remaining = std::max(
+          0.0, static_cast<double>(rule.tolerance - (check.tat - nanos)) / kNanosPerSecond * limit.rate);
+    } else if (limit.kind == LimitKind::kConcurrency) {
+      found.amount = limit.amount;
+      found.refused = bucket.count + units > limit.amount;
+      found.reset = options_.concurrency_retry;
+      found.remaining = std::max(0.0, limit.amount - bucket.count - units);
+    } else {
+      const Period period = PeriodOf(limit.kind, wall);
+      if (bucket.period != period.number) {
+        bucket.period = period.number;
+        bucket.count = 0;
+      }
+      found.amount = limit.amount;
+      found.window = period.ends - period.begins;
+      found.reset = period.ends - wall;
+      // What is measured only later (cost, money) may go over once; the next call then waits.
+      found.refused =
+          CountsRequests(limit.kind) ? bucket.count + units > limit.amount : bucket.count >= limit.amount;
+      found.remaining = std::max(0.0, limit.amount - bucket.count - units);
+    }
+    found.refused = found.refused && facts.refusable;
+    if (found.refused) found.remaining = 0;
+    note(rule, std::move(found));
+  }
+
+  if (hit != nullptr || full) {
+    for (std::size_t i = 0; i < pinned; ++i) matches[i].bucket->pins.fetch_sub(1, std::memory_order_relaxed);
+    if (full) {
+      return ResourceExhausted("limits_full", "this host counts for " + std::to_string(options_.max_buckets) +
+                                                  " limits, keys and models already")
+          .WithRetryAfter(options_.concurrency_retry);
+    }
+    Error refusal = RefusalOf(worst, hit->limit);
+    if (state != nullptr) {
+      *state = std::move(worst);
+      state->name = hit->limit.name;
+    }
+    return refusal;
+  }
+
+  LimitTicket ticket;
+  ticket.limiter_ = this;
+  ticket.rules_ = rules;
+  ticket.requests_ = requests;
+  ticket.cost_ms_ = cost;
+  ticket.running_ = running;
+  ticket.held_.reserve(pinned);
+  for (std::size_t i = 0; i < pinned; ++i) {
+    const Match& match = matches[i];
+    Bucket& bucket = *match.bucket;
+    const Limit& limit = match.rule->limit;
+    const double units = UnitsOf(limit.kind, requests, cost, running);
+    if (IsRate(limit.kind)) {
+      bucket.tat = CheckRate(limit, match.rule->tolerance, bucket.tat, units, nanos).tat;
+    } else {
+      bucket.count += units;
+    }
+    ticket.held_.push_back(
+        {.bucket = &bucket, .limit = &limit, .shard = match.shard, .period = bucket.period});
+  }
+  if (state != nullptr && tightest != nullptr) {
+    *state = std::move(worst);
+    state->name = tightest->limit.name;
+  }
+  return ticket;
+}
+
+void Limiter::Adjust(const LimitTicket& ticket, double requests, double cost_ms, double running, bool unpin) {
+  const auto units_of = [&](const LimitTicket::Held& held) {
+    return UnitsOf(held.limit->kind, requests, cost_ms, running);
+  };
+  // Shards where nothing changes stay unlocked.
+  const ShardLocks locks(*shards_, ticket.held_,
+                         [&](const LimitTicket::Held& held) { return units_of(held) != 0; });
+  for (const LimitTicket::Held& held : ticket.held_) {
+    Bucket& bucket = *static_cast<Bucket*>(held.bucket);
+    const LimitKind kind = held.limit->kind;
+    const double units = units_of(held);
+    if (units == 0) continue;
+    if (IsRate(kind)) {
+      // What comes late adds to a bucket that has filled up meanwhile; what comes back only takes away from
+      // what is still owed: before `now` means full.
+      if (units > 0) bucket.tat = std::max(bucket.tat, NanosOf(clock_.Now()));
+      bucket.tat += Emission(*held.limit, units);
+    } else if (kind == LimitKind::kConcurrency || bucket.period == held.period) {
+      bucket.count = std::max(0.0, bucket.count + units);
+    }
+  }
+  if (!unpin) return;
+  for (const LimitTicket::Held& held : ticket.held_) {
+    static_cast<Bucket*>(held.bucket)->pins.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+Result<void> Limiter::SetUsed(std::string_view name, const Caller& caller, std::string_view model,
+                              double used) NO_THREAD_SAFETY_ANALYSIS {
+  const RulesRef rules = Now();
+  const auto found = rules->by_name.find(name);
+  if (found == rules->by_name.end()) {
+    return NotFound("limit_unknown", "there is no limit '" + std::string(name.substr(0, 64)) + "'");
+  }
+  const Rule& rule = *found->second;
+  if (!IsQuota(rule.limit.kind) || !std::isfinite(used) || used < 0) {
+    return InvalidArgument("limit_invalid",
+                           "limit '" + rule.limit.name + "' is no quota, or what is used is no amount");
+  }
+  const BucketKey key = KeyFor(rule, caller, model);
+  Shard& shard = shards_->at(BucketKeyHash{}(key) % kShards);
+  const MutexLock lock(shard.mu);
+  Bucket* bucket = FindBucket(shard, key, clock_.Now());
+  if (bucket == nullptr) return ResourceExhausted("limits_full", "no room to count more");
+  bucket->kind = rule.limit.kind;
+  bucket->period = PeriodOf(rule.limit.kind, clock_.WallNow()).number;
+  bucket->count = used;
+  return {};
+}
+
+void LimitTicket::Swap(LimitTicket& other) noexcept {
+  std::swap(limiter_, other.limiter_);
+  rules_.swap(other.rules_);
+  held_.swap(other.held_);
+  std::swap(requests_, other.requests_);
+  std::swap(cost_ms_, other.cost_ms_);
+  std::swap(running_, other.running_);
+}
+
+void LimitTicket::Settle(double measured_ms) {
+  if (held_.empty() || !std::isfinite(measured_ms) || measured_ms < 0) return;
+  limiter_->Adjust(*this, 0, measured_ms - cost_ms_, 0, /*unpin=*/false);
+  cost_ms_ = measured_ms;
+}
+
+void LimitTicket::Refund() {
+  if (held_.empty()) return;
+  limiter_->Adjust(*this, -requests_, -cost_ms_, 0, /*unpin=*/false);
+  requests_ = 0;
+  cost_ms_ = 0;
+}
+
+void LimitTicket::Release() {
+  if (held_.empty()) return;
+  limiter_->Adjust(*this, 0, 0, -running_, /*unpin=*/true);
+  held_.clear();
+}
+
+}  // namespace mezzo::tenancy

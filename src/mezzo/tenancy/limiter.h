@@ -1,0 +1,155 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/base/result.h"
+#include "mezzo/tenancy/limit.h"
+#include "mezzo/tenancy/tenant.h"
+
+namespace mezzo::tenancy {
+
+class Limiter;
+
+/// What is asked of the limits. Everything it refers to outlives the question.
+struct CallFacts {
+  const Caller& caller;
+  std::string_view model;          ///< Empty: none.
+  double cost_ms = 0;              ///< Predicted device time; 0: not known yet.
+  bool counts_request = true;      ///< Of requests.
+  bool counts_concurrency = true;  ///< Of calls that run now.
+  bool refusable = true;           ///< Otherwise it is only counted, over the limit if need be.
+};
+
+/// What an admitted call has taken from its limits. Gives its place among the running calls back when it
+/// dies; the rest is spent, unless Refund() is called. Not thread-safe; the limiter outlives it.
+class [[nodiscard]] LimitTicket {
+ public:
+  LimitTicket() = default;
+  LimitTicket(LimitTicket&& other) noexcept { Swap(other); }
+  LimitTicket& operator=(LimitTicket&& other) noexcept {
+    LimitTicket old(std::move(*this));
+    Swap(other);
+    return *this;
+  }
+  LimitTicket(const LimitTicket&) = delete;
+  LimitTicket& operator=(const LimitTicket&) = delete;
+  ~LimitTicket() { Release(); }
+
+  /// Replaces the cost counted so far by the measured one. May leave a debt, which later calls wait for.
+  void Settle(double measured_ms);
+  /// Nothing was done: gives everything back.
+  void Refund();
+  [[nodiscard]] bool empty() const { return held_.empty(); }
+
+ private:
+  friend class Limiter;
+  struct Held {
+    void* bucket = nullptr;        // A Limiter::Bucket, pinned.
+    const Limit* limit = nullptr;  // Of rules_.
+    std::uint32_t shard = 0;
+    std::int64_t period = 0;  // Of quotas: when it was taken.
+  };
+
+  void Swap(LimitTicket& other) noexcept;
+  void Release();
+
+  Limiter* limiter_ = nullptr;
+  std::shared_ptr<const void> rules_;
+  std::vector<Held> held_;
+  double requests_ = 0;
+  double cost_ms_ = 0;
+  double running_ = 0;
+};
+
+/// Admits calls by limits on rates (GCRA), concurrency and quotas. A call takes from all limits that match
+/// it, or from none.
+///
+/// GCRA (ITU-T I.371) keeps one number for a bucket, the theoretical arrival time: of a limit with rate r and
+/// burst b, n units at the time t are let through when max(t, tat) + n/r <= t + b/r, and that sum is the new
+/// tat. In any window of w seconds at most r·w + b units pass. A call that costs more than b passes a full
+/// bucket and leaves a debt.
+///
+/// Thread-safe. Buckets lie in shards by hash, each with a mutex that is held for well under a microsecond; a
+/// call locks the shards of its buckets in their order. Quotas are this process's count since its start
+/// unless SetUsed() says more.
+class Limiter {
+ public:
+  struct Options {
+    std::size_t max_buckets = 1'000'000;  ///< A call that would need more is refused with "limits_full".
+    Duration concurrency_retry = std::chrono::seconds(1);  ///< Told to who meets a limit on concurrency.
+  };
+  /// `clock` outlives the limiter.
+  Limiter(Options options, const Clock& clock);
+  ~Limiter();
+  Limiter(const Limiter&) = delete;
+  Limiter& operator=(const Limiter&) = delete;
+
+  /// From the next call on. All have passed CheckLimit(); of one name the last holds. What has been counted
+  /// stays with a limit whose name, kind and `per` stay.
+  void Replace(const std::vector<Limit>& limits) EXCLUDES(mu_);
+  [[nodiscard]] std::vector<Limit> limits() const EXCLUDES(mu_);
+
+  /// Takes from every limit that matches. kResourceExhausted "rate_limited", "concurrency_limited" or
+  /// "quota_exceeded", naming the limit that makes the caller wait longest, with when to come back; then
+  /// nothing has been taken. "limits_full" when there is no room to count. Leaves in `state`, if not null,
+  /// what was met.
+  Result<LimitTicket> Admit(const CallFacts& facts, LimitState* state = nullptr) EXCLUDES(mu_);
+
+  /// What has been used of a quota in the current day or month, by whoever keeps the books: replaces the
+  /// bucket's count for this caller and model. kNotFound "limit_unknown"; kInvalidArgument "limit_invalid" of
+  /// a limit that is no quota.
+  Result<void> SetUsed(std::string_view name, const Caller& caller, std::string_view model, double used)
+      EXCLUDES(mu_);
+
+  /// Whether a prediction of the cost would be used. Cheap.
+  [[nodiscard]] bool counts_cost() const { return counts_cost_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::size_t buckets() const;
+  /// Refusals so far by slug: rate_limited, concurrency_limited, quota_exceeded.
+  [[nodiscard]] std::array<std::uint64_t, 3> refusals() const;
+
+ private:
+  friend class LimitTicket;
+  struct Rule;
+  struct Rules;
+  struct Bucket;
+  struct BucketKey;
+  struct BucketKeyHash;
+  struct Shard;
+  struct Match;
+  class ShardLocks;
+  using RulesRef = std::shared_ptr<const Rules>;
+  static constexpr std::size_t kShards = 64;
+
+  [[nodiscard]] RulesRef Now() const EXCLUDES(mu_);
+  [[nodiscard]] static BucketKey KeyFor(const Rule& rule, const Caller& caller, std::string_view model);
+  /// With the shard locked; null when it is full.
+  Bucket* FindBucket(Shard& shard, const BucketKey& key, TimePoint now) NO_THREAD_SAFETY_ANALYSIS;
+  void Sweep(Shard& shard, TimePoint now) NO_THREAD_SAFETY_ANALYSIS;
+  [[nodiscard]] Error RefusalOf(const LimitState& state, const Limit& limit);
+  /// Adds units to what the ticket has taken; negative ones come back.
+  void Adjust(const LimitTicket& ticket, double requests, double cost_ms, double running,
+              bool unpin) NO_THREAD_SAFETY_ANALYSIS;
+
+  const Options options_;
+  const Clock& clock_;
+  const std::unique_ptr<std::array<Shard, kShards>> shards_;
+  std::atomic<bool> any_{false};                         // Partner: rules_; a call may see either.
+  std::atomic<bool> counts_cost_{false};                 // The same.
+  std::array<std::atomic<std::uint64_t>, 3> refused_{};  // No partner.
+  mutable Mutex mu_;
+  RulesRef rules_ GUARDED_BY(mu_);
+  std::uint32_t last_id_ GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace mezzo::tenancy
