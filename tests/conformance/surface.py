@@ -84,6 +84,15 @@ OTHER_ROUTES = (
     "POST /v1/tenants/{t}/keys",
     "POST /v1/tenants/{t}/keys/{k}/rotate",
     "DELETE /v1/tenants/{t}/keys/{k}",
+    "GET /v1/limits",
+    "GET /v1/limits/{l}",
+    "PUT /v1/limits/{l}",
+    "DELETE /v1/limits/{l}",
+    "GET /v1/cache",
+    "POST /v1/cache/purge",
+    "GET /v1/usage",
+    "GET /v1/prices",
+    "PUT /v1/prices",
 )
 
 RPCS = (

@@ -10,6 +10,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/storage/testing/temp_dir.h"
+#include "mezzo/tenancy/ledger/ledger.h"
+#include "mezzo/tenancy/ledger/usage_schema.h"
+
 namespace mezzo::jobs {
 namespace {
 
@@ -61,10 +65,15 @@ class DispatcherTest : public QueueTest {
   std::unique_ptr<Dispatcher> Host(FakeHandler& handler, Dispatcher::Options options = {}) {
     if (options.poll == Dispatcher::Options{}.poll) options.poll = milliseconds(50);
     options.sweep = milliseconds(20);
-    auto host = std::make_unique<Dispatcher>(
-        std::move(options),
-        Dispatcher::Ports{.store = *store_, .db = *db_, .clock = real_, .log = log_, .metrics = metrics_},
-        std::map<std::string, JobHandler*, std::less<>>{{"test", &handler}});
+    auto host =
+        std::make_unique<Dispatcher>(std::move(options),
+                                     Dispatcher::Ports{.store = *store_,
+                                                       .db = *db_,
+                                                       .clock = real_,
+                                                       .log = log_,
+                                                       .metrics = metrics_,
+                                                       .ledger = ledger_.get()},
+                                     std::map<std::string, JobHandler*, std::less<>>{{"test", &handler}});
     host->Start();
     return host;
   }
@@ -77,9 +86,24 @@ class DispatcherTest : public QueueTest {
         limit, [&] { return Query("SELECT COUNT(*) FROM jobs WHERE state = '" + state + "'")[0] == count; });
   }
 
+  void OpenLedger() {
+    ASSERT_TRUE(storage::Migrate(*db_, "usage", tenancy::UsageMigrations(), Soon(), real_).ok());
+    auto opened = tenancy::Ledger::Open({}, {.db = *db_,
+                                             .disk = disk_,
+                                             .folder = journal_.path(),
+                                             .clock = real_,
+                                             .registry = registry_,
+                                             .log = log_});
+    ASSERT_TRUE(opened.ok()) << opened.error().ToString();
+    ledger_ = *std::move(opened);
+  }
+
   observe::Logger log_;
   observe::Registry registry_;
   JobMetrics metrics_{registry_};
+  storage::testing::TempDir journal_;
+  tenancy::JournalDisk disk_;
+  std::unique_ptr<tenancy::Ledger> ledger_;  // Null unless a test opens it.
 };
 
 TEST_P(DispatcherTest, RunsWhatIsQueuedBeforeAndAfterItStarts) {
@@ -110,6 +134,32 @@ TEST_P(DispatcherTest, FaultsThatPassAreRetriedThreeTimesAndOthersNot) {
   const JobId id = Add(New());
   EXPECT_TRUE(Reaches(id, JobState::kFailed));
   EXPECT_EQ(lasting.runs, 1);
+}
+
+TEST_P(DispatcherTest, AJobIsChargedOnceByTheAttemptThatCounts) {
+  OpenLedger();
+  std::atomic<int> attempts = 0;
+  FakeHandler handler([&attempts](JobRun& run) -> Result<std::string> {
+    run.Made("sdxl", "2", {.images = 3, .bytes_out = 100});
+    if (++attempts < 3) return Unavailable("engine_busy", "busy");
+    return std::string("{}");
+  });
+  FakeHandler failing([](JobRun& run) -> Result<std::string> {
+    run.Made("sdxl", "2", {.images = 3, .bytes_out = 100});
+    return InvalidArgument("prompt_empty", "no prompt");
+  });
+  {
+    const auto host = Host(handler);
+    EXPECT_TRUE(Reaches(Add(New()), JobState::kSucceeded));
+  }
+  {
+    const auto host = Host(failing);
+    EXPECT_TRUE(Reaches(Add(New()), JobState::kFailed));
+  }
+  EXPECT_EQ(attempts, 3);
+  EXPECT_EQ(ledger_->AccountFor({.tenant = "a", .model = "sdxl", .version = "2", .kind = "job"}).Total(),
+            (tenancy::Usage{.requests = 2, .failed = 1, .images = 3, .bytes_out = 100}));
+  EXPECT_EQ(ledger_->state().accounts, 1U);
 }
 
 TEST_P(DispatcherTest, CancellingReachesARunningHandlerAtOnce) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "mezzo/api/limit_headers.h"
+
 namespace mezzo::api {
 namespace {
 
@@ -52,12 +54,15 @@ runtime::Task<net::HttpResponse> Gate::Handle(runtime::Context ctx, net::HttpReq
   MEZZO_CHECK(protocol != nullptr);  // PlanBody() refused everything else.
   const RouteMatch match = MatchRoute(protocol->routes(), request->method(), request->path());
   MEZZO_CHECK(match.route != nullptr);
+  tenancy::LimitState limit;
   RoutedCall call{.request = request,
                   .caller = std::static_pointer_cast<const tenancy::Caller>(request->finding()),
                   .route = match.route->id,
-                  .captures = match.captures};
+                  .captures = match.captures,
+                  .limit = &limit};
   MEZZO_CHECK(!match.route->scope || call.caller != nullptr);
   net::HttpResponse response = co_await protocol->Handle(ctx, std::move(call));
+  AddLimitHeaders(limit, &response);
   if (!ctx.request_id().empty()) response.headers.emplace_back("X-Request-Id", ctx.request_id());
   co_return response;
 }

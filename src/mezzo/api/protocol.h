@@ -9,6 +9,7 @@
 #include "mezzo/net/http_types.h"
 #include "mezzo/runtime/context.h"
 #include "mezzo/runtime/task.h"
+#include "mezzo/tenancy/limit.h"
 #include "mezzo/tenancy/tenant.h"
 
 namespace mezzo::api {
@@ -19,6 +20,9 @@ struct RoutedCall {
   tenancy::CallerRef caller;  ///< Null on routes that are open to everybody.
   int route = 0;              ///< Route::id.
   std::array<std::string_view, RouteMatch::kMaxCaptures> captures;
+  /// Where a handler leaves what limit the call has met, which the gate says in headers. Outlives the call;
+  /// null: nobody asks.
+  tenancy::LimitState* limit = nullptr;
 };
 
 /// One protocol over HTTP: what it serves, and how it speaks. Who may call what is the gate's business alone.

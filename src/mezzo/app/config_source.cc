@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "mezzo/app/server_schema.h"
+#include "mezzo/app/shared_state.h"
 
 namespace mezzo::app {
 
@@ -37,6 +38,7 @@ Result<ServerConfig> ReadConfig(const ConfigSource& source, bool resolve_secrets
   }
   MEZZO_TRY_VOID(CheckExposure(config));
   MEZZO_TRY_VOID(CallersOf(config));
+  MEZZO_TRY_VOID(CheckRedis(config.redis));
   return config;
 }
 

@@ -9,11 +9,13 @@
 #include <cstring>
 #include <filesystem>
 
+#include "mezzo/cache/epoch_store.h"
 #include "mezzo/drivers/postgres/postgres_db.h"
 #include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/schema.h"
 #include "mezzo/storage/migrations.h"
 #include "mezzo/tenancy/identity_schema.h"
+#include "mezzo/tenancy/ledger/usage_schema.h"
 
 namespace mezzo::app {
 namespace {
@@ -58,6 +60,8 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "jobs", jobs::Migrations(), deadline, store->real_));
   MEZZO_TRY_VOID(
       storage::Migrate(*store->db_, "tenancy", tenancy::IdentityMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(storage::Migrate(*store->db_, "cache", cache::EpochMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(storage::Migrate(*store->db_, "usage", tenancy::UsageMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(store->clock_.Synchronise(*store->db_, deadline));
   return store;
 }

@@ -43,6 +43,7 @@ class GenerationJobs {
     storage::BlobStore& artifacts;
     jobs::JobReader& reader;
     const Clock& clock;
+    tenancy::Ledger* ledger = nullptr;
   };
   /// `temp_dir` has room for the largest video.
   GenerationJobs(const std::string& temp_dir, const JobsConfig& config, Ports ports);

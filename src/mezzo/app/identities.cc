@@ -28,27 +28,37 @@ tenancy::DirectoryFeed::Declared Declared(const tenancy::Directory::Contents& co
 
 }  // namespace
 
-Identities::Identities(const ServerConfig& config, const tenancy::Directory::Contents& declared, Ports ports)
+Identities::Identities(const ServerConfig& config, const tenancy::Directory::Contents& declared,
+                       const std::vector<tenancy::Limit>& limits, Ports ports)
     : ports_(ports),
+      declared_limits_(limits),
       store_({}, ports.store.db(), ports.store.clock()),
+      limit_store_({}, ports.store.db(), ports.store.clock()),
       pool_({.name = "identities", .threads = 2, .max_queued = 256}),
       handler_({}, {.store = store_,
                     .pool = pool_,
                     .clock = ports.store.clock(),
                     .catch_up = [this] { feed_.CatchUp(kCatchUpTime); }}),
+      limits_handler_({},
+                      {.store = limit_store_,
+                       .pool = pool_,
+                       .clock = ports.store.clock(),
+                       .catch_up = [this] { feed_.CatchUp(kCatchUpTime); }},
+                      limits),
       feed_(FeedOptions(config),
             {.store = store_,
              .db = ports.store.db(),
              .directory = ports.directory,
              .clock = ports.store.clock(),
              .log = ports.log,
-             .on_tenants = [this](const auto& tenants) { TakeTenants(tenants); }},
+             .on_tenants = [this](const auto& tenants) { TakeTenants(tenants); },
+             .on_limits = [this](const auto& from_database) { TakeLimits(from_database); }},
             Declared(declared)) {}
 
 Result<std::unique_ptr<Identities>> Identities::Open(const ServerConfig& config,
                                                      const tenancy::Directory::Contents& declared,
-                                                     Ports ports) {
-  std::unique_ptr<Identities> identities(new Identities(config, declared, ports));
+                                                     const std::vector<tenancy::Limit>& limits, Ports ports) {
+  std::unique_ptr<Identities> identities(new Identities(config, declared, limits, ports));
   MEZZO_TRY_VOID(identities->Seed(declared));
   MEZZO_TRY_VOID(identities->feed_.Load());
   return identities;
@@ -61,6 +71,7 @@ Result<void> Identities::Seed(const tenancy::Directory::Contents& declared) {
       const tenancy::TenantSettings settings{.name = "",
                                              .weight = tenant->weight,
                                              .classes = tenant->classes,
+                                             .tiers = tenant->tiers,
                                              .platform = tenant->platform,
                                              .suspended = false};
       MEZZO_TRY_VOID(store_.DeclareTenant(tenant->id, settings, deadline));
@@ -69,6 +80,11 @@ Result<void> Identities::Seed(const tenancy::Directory::Contents& declared) {
   MEZZO_TRY(const auto first, store_.MakeFirstAdmin(deadline));
   if (first) first_admin_key_ = first->text;
   return {};
+}
+
+void Identities::TakeLimits(std::vector<tenancy::Limit> limits) {
+  limits.insert(limits.end(), declared_limits_.begin(), declared_limits_.end());
+  ports_.limiter.Replace(limits);
 }
 
 void Identities::TakeTenants(const std::vector<tenancy::TenantRef>& tenants) {

@@ -48,10 +48,12 @@ class JobQueue {
     runtime::BlockingPool& codec_pool;
     media::PictureCodec& codec;
     const tenancy::Directory& directory;
+    tenancy::Limiter& limiter;
     runtime::Loop& loop;
     observe::Logger& log;
     observe::Registry& registry;
     WebhookSecrets webhook_secrets;
+    tenancy::Ledger* ledger = nullptr;
   };
   JobQueue(const ServerConfig& config, Ports ports);
 

@@ -71,6 +71,11 @@ int Serve(const ConfigSource& source) {
 int CheckConfig(const ConfigSource& source) {
   const auto config = ReadConfig(source, /*resolve_secrets=*/false, nullptr);
   if (!config.ok()) return Report(config.error(), kBadUsage);
+  // Where the secrets can be read as well, so can be what they must look like.
+  const auto resolved = ReadConfig(source, /*resolve_secrets=*/true, nullptr);
+  if (!resolved.ok() && resolved.error().message().starts_with("redis: ")) {
+    return Report(resolved.error(), kBadUsage);
+  }
   std::puts("the configuration is valid");
   return kOk;
 }

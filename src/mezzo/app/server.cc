@@ -1,6 +1,7 @@
 #include "mezzo/app/server.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <thread>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "mezzo/api/settings.h"
 #include "mezzo/api/shared_memory.h"
 #include "mezzo/api/v2http/v2_handler.h"
+#include "mezzo/app/answer_caching.h"
 #include "mezzo/app/artifact_store.h"
 #include "mezzo/app/browser_guard.h"
 #include "mezzo/app/data_store.h"
@@ -21,8 +23,10 @@
 #include "mezzo/app/metrics_page.h"
 #include "mezzo/app/model_engines.h"
 #include "mezzo/app/server_schema.h"
+#include "mezzo/app/shared_state.h"
 #include "mezzo/app/tenant_counts.h"
 #include "mezzo/app/trace_export.h"
+#include "mezzo/app/usage_accounts.h"
 #include "mezzo/app/version.h"
 #include "mezzo/config/report.h"
 #include "mezzo/drivers/ffmpeg/vips_picture_codec.h"
@@ -36,6 +40,9 @@
 
 namespace mezzo::app {
 namespace {
+
+/// What is left of the usage then waits in the journal for the next start.
+constexpr Duration kUsageGrace = std::chrono::seconds(5);
 
 std::size_t Cores() { return std::max(1U, std::thread::hardware_concurrency()); }
 
@@ -136,7 +143,8 @@ observe::LogLevel LevelOf(const api::LogSetting& setting) {
 /// The executor's and the process's counts, read when a scrape asks.
 std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
                                               const sched::DeviceExecutor& executor,
-                                              const runtime::IoThreads& loops, const observe::Logger& log) {
+                                              const runtime::IoThreads& loops, const observe::Logger& log,
+                                              const tenancy::Limiter& limiter) {
   std::vector<observe::Callback> callbacks;
   const auto gauge = [&](std::string_view name, std::string_view help,
                          observe::CallbackFamily::Function read) {
@@ -163,6 +171,17 @@ std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
   counter("mezzo_observe_log_lost_total", "Log lines that could not be written.",
           [&] { return static_cast<double>(log.lost_lines()); });
 
+  gauge("mezzo_tenancy_limit_buckets", "Tenants, keys, projects and models that limits count apart just now.",
+        [&] { return static_cast<double>(limiter.buckets()); });
+  auto& limited = registry.NewCallbackFamily("mezzo_tenancy_limited_total", "Calls that a limit refused.",
+                                             observe::MetricType::kCounter, {"reason"});
+  constexpr std::array<std::string_view, 3> kReasons = {"rate_limited", "concurrency_limited",
+                                                        "quota_exceeded"};
+  for (std::size_t i = 0; i < kReasons.size(); ++i) {
+    callbacks.push_back(limited.Add({std::string(kReasons.at(i))},
+                                    [&limiter, i] { return static_cast<double>(limiter.refusals().at(i)); }));
+  }
+
   auto& refused =
       registry.NewCallbackFamily("mezzo_sched_refused_total", "Work that the scheduler refused, by reason.",
                                  observe::MetricType::kCounter, {"class", "reason"});
@@ -183,10 +202,11 @@ std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
 class Server::Parts {
  public:
   /// `kept` is null when nothing is to be kept on disk.
-  Parts(ServerConfig server_config, tenancy::Directory::Contents callers, WebhookSecrets secrets,
-        std::unique_ptr<DataStore> kept)
+  Parts(ServerConfig server_config, tenancy::Directory::Contents callers, std::vector<tenancy::Limit> limits,
+        WebhookSecrets secrets, std::unique_ptr<DataStore> kept)
       : config(std::move(server_config)),
         declared(std::move(callers)),
+        declared_limits(std::move(limits)),
         directory(kept == nullptr ? declared : tenancy::Directory::Contents(), clock),
         store(std::move(kept)),
         log({.level = config.log.level, .format = config.log.format}, clock),
@@ -198,24 +218,30 @@ class Server::Parts {
         sink({.service_version = std::string(kVersion)}, clock, exporter.get(), registry),
         tracer(clock, sampler, sink),
         engines(config.engine, config.workers, clock, registry, log),
+        usage(OpenUsage()),
         executor(DeviceOptions(config.device), clock),
         inference_metrics(registry),
-        binder(executor, inference_metrics, clock, config.models.default_max_queued),
+        caching(config.cache, {.store = store.get(), .clock = clock, .registry = registry, .log = log}),
+        binder(executor, inference_metrics, clock, config.models.default_max_queued,
+               {.answers = &caching.answers(), .ledger = ledger()}),
         load_pool(
             {.name = "load", .threads = config.models.load_threads, .max_queued = 4096, .background = true}),
         codec_pool({.name = "codec", .threads = Cores(), .max_queued = 256}),
         catalog(
             CatalogOptions(config.models, config.device),
             {.engine = engines.all(), .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
-        service(catalog, executor, tracer, clock),
+        service(catalog, executor, tracer, clock,
+                {.limiter = &limiter, .answers = &caching.answers(), .background = &scope}),
         regions({.enabled = config.shared_memory.enabled}),
         trace_settings(
             TraceDefaults(config.tracing),
             [this](std::string_view model, const api::TraceSetting& setting) { SetTracing(model, setting); }),
         log_settings({}, [this](const api::LogSetting& setting) { log.set_level(LevelOf(setting)); }),
         loops(OrCores(config.io_threads)),
-        counts(RegisterCounts(registry, executor, loops, log)),
+        counts(RegisterCounts(registry, executor, loops, log, limiter)),
         tenant_counts(registry, executor),
+        shared(SharedState::Open(config.redis,
+                                 {.clock = clock, .log = log, .registry = registry, .health = health})),
         identities(OpenIdentities()),
         metrics_page(registry),
         v2(V2Options(), {.service = service,
@@ -251,9 +277,13 @@ class Server::Parts {
   ~Parts() { End(); }
 
   Result<void> Start() {
+    if (!usage.ok()) return usage.error();
+    if (*usage != nullptr) (*usage)->Start();
+    if (!shared.ok()) return shared.error();
     if (!identities.ok()) return identities.error();
     if (!artifacts.ok()) return artifacts.error();
     if (*identities != nullptr) (*identities)->Start();
+    caching.Start();
     MEZZO_TRY_VOID(catalog.Start(&binder));
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
@@ -312,7 +342,8 @@ class Server::Parts {
   RealClock clock;
   ServerConfig config;
   const tenancy::Directory::Contents declared;  // By the configuration.
-  tenancy::Directory directory;                 // With a database: what that has, too.
+  const std::vector<tenancy::Limit> declared_limits;
+  tenancy::Directory directory;  // With a database: what that has, too.
   std::unique_ptr<DataStore> store;
   observe::Logger log;
   observe::Registry registry;
@@ -324,12 +355,15 @@ class Server::Parts {
   observe::SpanSink sink;
   observe::Tracer tracer;
   ModelEngines engines;
+  Result<std::unique_ptr<UsageAccounts>> usage;  // Null without a database. Start() tells a failure.
   sched::DeviceExecutor executor;
   inference::InferenceMetrics inference_metrics;
+  AnswerCaching caching;
   inference::RuntimeBinder binder;
   runtime::BlockingPool load_pool;
   runtime::BlockingPool codec_pool;
   models::RepositoryCatalog catalog;
+  tenancy::Limiter limiter{{}, clock};
   inference::LocalService service;
   api::SharedMemoryRegions regions;
   api::TraceSettings trace_settings;
@@ -337,6 +371,7 @@ class Server::Parts {
   runtime::IoThreads loops;
   std::vector<observe::Callback> counts;
   TenantCounts tenant_counts;
+  Result<std::unique_ptr<SharedState>> shared;     // Start() tells a failure.
   Result<std::unique_ptr<Identities>> identities;  // Null without a database. Start() tells a failure.
   MetricsPage metrics_page;
   api::v2http::V2Handler v2;
@@ -354,19 +389,31 @@ class Server::Parts {
   /// Without a database the directory and the scheduler have what the configuration declares.
   Result<std::unique_ptr<Identities>> OpenIdentities() {
     if (store != nullptr) {
-      return Identities::Open(config, declared,
+      return Identities::Open(config, declared, declared_limits,
                               {.store = *store,
                                .directory = directory,
                                .executor = executor,
                                .counts = tenant_counts,
+                               .limiter = limiter,
                                .log = log});
     }
+    limiter.Replace(declared_limits);
     for (const auto& tenant : declared.tenants) {
       const auto index = executor.AddTenant({.name = tenant->id.str(), .weight = tenant->weight});
       MEZZO_CHECK(static_cast<std::uint32_t>(index) == tenant->index);
       tenant_counts.Add(*tenant);
     }
     return std::unique_ptr<Identities>();
+  }
+
+  Result<std::unique_ptr<UsageAccounts>> OpenUsage() {
+    if (store == nullptr) return std::unique_ptr<UsageAccounts>();
+    return UsageAccounts::Open(config.data_dir, {.store = *store, .registry = registry, .log = log});
+  }
+
+  /// Null without a database.
+  [[nodiscard]] tenancy::Ledger* ledger() {
+    return usage.ok() && *usage != nullptr ? &(*usage)->ledger() : nullptr;
   }
 
   static std::unique_ptr<OtlpExporter> MakeExporter(const TracingConfig& config, const Clock& clock) {
@@ -389,10 +436,12 @@ class Server::Parts {
                                                               .codec_pool = codec_pool,
                                                               .codec = codec,
                                                               .directory = directory,
+                                                              .limiter = limiter,
                                                               .loop = loops.loop(0),
                                                               .log = log,
                                                               .registry = registry,
-                                                              .webhook_secrets = std::move(secrets)});
+                                                              .webhook_secrets = std::move(secrets),
+                                                              .ledger = ledger()});
   }
 
   std::vector<api::MountedProtocol> Protocols() {
@@ -400,6 +449,10 @@ class Server::Parts {
                                                    {.protocol = &metrics_page, .prefixes = {"/metrics"}}};
     if (identities.ok() && *identities != nullptr) {
       protocols.push_back({.protocol = &(*identities)->handler(), .prefixes = {"/v1/tenants", "/v1/whoami"}});
+      protocols.push_back({.protocol = &(*identities)->limits(), .prefixes = {"/v1/limits"}});
+    }
+    if (usage.ok() && *usage != nullptr) {
+      protocols.push_back({.protocol = &(*usage)->handler(), .prefixes = {"/v1/usage", "/v1/prices"}});
     }
     if (jobs != nullptr) {
       protocols.push_back({.protocol = &jobs->handler(), .prefixes = {"/v1/jobs"}});
@@ -409,6 +462,7 @@ class Server::Parts {
       protocols.push_back(
           {.protocol = &(*artifacts)->handler(), .prefixes = {api::platform::ArtifactsHandler::kRoot}});
     }
+    protocols.push_back({.protocol = &caching.handler(), .prefixes = {api::platform::CacheHandler::kRoot}});
     protocols.push_back({.protocol = &openai, .prefixes = {"/v1"}});
     return protocols;
   }
@@ -445,6 +499,8 @@ class Server::Parts {
     if (artifacts.ok() && *artifacts != nullptr) (*artifacts)->Stop();
     if (identities.ok() && *identities != nullptr) (*identities)->Stop();
     catalog.Stop();
+    caching.Stop();
+    if (usage.ok() && *usage != nullptr) (*usage)->Stop(kUsageGrace);
     counts.clear();
     tenant_counts.Clear();
     loops.Stop();
@@ -457,12 +513,14 @@ Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   MEZZO_TRY(tenancy::Directory::Contents callers, CallersOf(config));
+  MEZZO_TRY(std::vector<tenancy::Limit> limits, LimitsOf(config));
   MEZZO_TRY(WebhookSecrets secrets, MakeWebhookSecrets(config));
   std::unique_ptr<DataStore> store;
   if (config.jobs.enabled) {
     MEZZO_TRY(store, DataStore::Open(config.data_dir, config.database));
   }
-  auto parts = std::make_unique<Parts>(config, std::move(callers), std::move(secrets), std::move(store));
+  auto parts = std::make_unique<Parts>(config, std::move(callers), std::move(limits), std::move(secrets),
+                                       std::move(store));
   MEZZO_TRY_VOID(parts->Start());
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/jobs/job.h"
 #include "mezzo/jobs/webhook_signer.h"
 
 namespace mezzo::app {
@@ -47,6 +48,12 @@ Result<tenancy::Caller> CallerOf(const TenantConfig& entry, std::size_t index) {
     MEZZO_TRY(const std::size_t cls, ParseClass(entry.id, name));
     tenant.classes.at(cls) = true;
   }
+  tenant.tiers = {false, false, false};
+  for (const auto& name : entry.tiers) {
+    const auto tier = jobs::ParseTier(name);
+    if (!tier.ok()) return Invalid(entry.id, tier.error().message());
+    tenant.tiers.at(static_cast<std::size_t>(*tier) - 1) = true;
+  }
   tenancy::Caller caller;
   caller.scopes = {};
   for (const auto& name : entry.scopes) {
@@ -55,6 +62,7 @@ Result<tenancy::Caller> CallerOf(const TenantConfig& entry, std::size_t index) {
     caller.scopes.Add(*scope);
   }
   tenant.platform = caller.scopes.reaches_others();
+  if (tenant.platform) tenant.tiers = {true, true, true};
   caller.tenant = std::make_shared<const tenancy::Tenant>(std::move(tenant));
   return caller;
 }
@@ -86,6 +94,35 @@ Result<tenancy::Directory::Contents> CallersOf(const ServerConfig& config) {
     return InvalidArgument("config_invalid_value", "tenants are declared, but none of them has a key_sha256");
   }
   return contents;
+}
+
+Result<std::vector<tenancy::Limit>> LimitsOf(const ServerConfig& config) {
+  const auto read = [](const LimitConfig& entry) -> Result<tenancy::Limit> {
+    std::string per;
+    for (const std::string& word : entry.per) per += (per.empty() ? "" : ",") + word;
+    tenancy::Limit limit{.name = entry.name,
+                         .tenant = TenantId(entry.tenant),
+                         .project = ProjectId(entry.project),
+                         .key = KeyId(entry.key),
+                         .model = ModelName(entry.model),
+                         .rate = entry.rate,
+                         .burst = entry.burst,
+                         .amount = entry.amount};
+    MEZZO_TRY(limit.per, tenancy::ParseLimitPer(per));
+    MEZZO_TRY(limit.kind, tenancy::ParseLimitKind(entry.kind));
+    return tenancy::CheckLimit(std::move(limit));
+  };
+  std::vector<tenancy::Limit> limits;
+  std::set<std::string> names;
+  for (const LimitConfig& entry : config.limits) {
+    auto limit = read(entry);
+    if (!limit.ok()) return InvalidArgument("config_invalid_value", "limits: " + limit.error().message());
+    if (!names.insert(entry.name).second) {
+      return InvalidArgument("config_invalid_value", "limits: '" + entry.name + "' is declared twice");
+    }
+    limits.push_back(*std::move(limit));
+  }
+  return limits;
 }
 
 Result<WebhookSecrets> MakeWebhookSecrets(const ServerConfig& config) {

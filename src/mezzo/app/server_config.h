@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "mezzo/app/artifacts_config.h"
+#include "mezzo/app/redis_config.h"
 #include "mezzo/config/value.h"
 #include "mezzo/models/repository_catalog.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/sched/scheduler.h"
 #include "mezzo/tenancy/directory.h"
+#include "mezzo/tenancy/limit.h"
 
 namespace mezzo::app {
 
@@ -56,6 +58,13 @@ struct ModelsConfig {
   std::size_t load_threads = 1;
 };
 
+/// Of the cache of answers. Models say in model.yaml whether theirs are kept.
+struct CacheConfig {
+  config::ByteSize max_bytes = config::MiB(256);
+  Duration max_staleness = std::chrono::seconds(5);
+  Duration poll_interval = std::chrono::seconds(1);
+};
+
 struct ProviderLibrary {
   std::string name;
   std::string library;
@@ -89,9 +98,23 @@ struct TenantConfig {
   std::string id;
   double weight = 1.0;
   std::vector<std::string> classes = {"interactive", "standard", "bulk"};
+  std::vector<std::string> tiers = {"free"};
   std::vector<std::string> scopes = {"infer"};
   std::vector<std::string> key_sha256;
   std::vector<config::Secret> webhook_secrets;
+};
+
+struct LimitConfig {
+  std::string name;
+  std::string kind;
+  std::string tenant;
+  std::string project;
+  std::string key;
+  std::string model;
+  std::vector<std::string> per;
+  double rate = 0;
+  double burst = 0;
+  double amount = 0;
 };
 
 struct TracingConfig {
@@ -136,10 +159,12 @@ struct ServerConfig {
   HttpConfig http;
   GrpcConfig grpc;
   ModelsConfig models;
+  CacheConfig cache;
   EngineConfig engine;
   WorkersConfig workers;
   DeviceConfig device;
   std::vector<TenantConfig> tenants;
+  std::vector<LimitConfig> limits;
   bool insecure = false;
   std::size_t io_threads = 0;
   TracingConfig tracing;
@@ -147,6 +172,7 @@ struct ServerConfig {
   SharedMemoryConfig shared_memory;
   std::string data_dir = "mezzo-data";
   DatabaseConfig database;
+  RedisConfig redis;
   JobsConfig jobs;
   ArtifactsConfig artifacts;
   ShutdownConfig shutdown;
@@ -160,6 +186,9 @@ namespace mezzo::app {
 /// platform tenant "anonymous" with every scope and class. Fails with kInvalidArgument "config_invalid_value"
 /// naming the tenant and the value.
 Result<tenancy::Directory::Contents> CallersOf(const ServerConfig& config);
+
+/// What `limits` declares. Fails with kInvalidArgument "config_invalid_value" naming limit and value.
+Result<std::vector<tenancy::Limit>> LimitsOf(const ServerConfig& config);
 
 /// What webhooks of each tenant are signed with, unless a job has a secret of its own; several while they are
 /// rotated.

@@ -3,7 +3,9 @@
 #include <tuple>
 
 #include "mezzo/app/artifacts_schema.h"
+#include "mezzo/app/redis_schema.h"
 #include "mezzo/app/server_config.h"
+#include "mezzo/app/tenants_schema.h"
 #include "mezzo/config/schema.h"
 
 /// The documentation and bounds of every key of mezzo.yaml.
@@ -112,6 +114,22 @@ struct Schema<app::ModelsConfig> {
   }
 };
 template <>
+struct Schema<app::CacheConfig> {
+  static auto Fields() {
+    using C = app::CacheConfig;
+    return std::tuple{
+        Field("max_bytes", &C::max_bytes, "What kept answers may take of this host's memory."),
+        Field(
+            "max_staleness", &C::max_staleness,
+            "How long after a purge or a release another host may serve what it had; a host that can't read "
+            "the database for that long computes every answer.",
+            Range(std::chrono::milliseconds(100), std::chrono::hours(1))),
+        Field("poll_interval", &C::poll_interval,
+              "How often the database is asked, beside its notifications; well below max_staleness.",
+              Range(std::chrono::milliseconds(10), std::chrono::minutes(10)))};
+  }
+};
+template <>
 struct Schema<app::ProviderLibrary> {
   static auto Fields() {
     using C = app::ProviderLibrary;
@@ -165,25 +183,6 @@ struct Schema<app::DeviceConfig> {
         Field("inline_limit", &C::inline_limit,
               "Batches predicted to take less run on the I/O thread that received them; 0: never.",
               Range(std::chrono::milliseconds(0), std::chrono::milliseconds(10)))};
-  }
-};
-template <>
-struct Schema<app::TenantConfig> {
-  static auto Fields() {
-    using C = app::TenantConfig;
-    return std::tuple{
-        Field("id", &C::id, "Name of the tenant, as metrics show it.", Required{}, Length(1, 64)),
-        Field("weight", &C::weight, "Share of the device relative to other tenants.", Range(0.001, 1000.0)),
-        Field("classes", &C::classes, "Classes its requests may run in: interactive, standard, bulk."),
-        Field("scopes", &C::scopes,
-              "What its keys may do: read, infer, keys, manage; and, for every tenant: observe, operate, "
-              "admin."),
-        Field("key_sha256", &C::key_sha256, "SHA-256 of each API key, as 64 hex digits."),
-        Field("webhook_secrets", &C::webhook_secrets,
-              "Where the secrets lie (env:NAME or file:PATH) that sign webhooks of jobs without one of their "
-              "own: whsec_ and 24 to "
-              "64 bytes in base64. While they are rotated each gives a signature.",
-              Length(0, 8))};
   }
 };
 template <>
@@ -268,6 +267,7 @@ struct Schema<app::ServerConfig> {
         Field("http", &C::http, "HTTP: v2 protocol, OpenAI embeddings, metrics."),
         Field("grpc", &C::grpc, "gRPC: v2 protocol, health."),
         Field("models", &C::models, "Where models come from and how many stay loaded."),
+        Field("cache", &C::cache, "The cache of answers, for models that declare `cache:`."),
         Field("engine", &C::engine, "ONNX Runtime."),
         Field("workers", &C::workers, "The processes of Python models."),
         Field("device", &C::device, "The scheduler of the device's work."),
@@ -275,6 +275,7 @@ struct Schema<app::ServerConfig> {
               "Who may call, besides the tenants and keys that the database has. While there are none at "
               "all, anybody on "
               "this host may, if no port is reachable from others."),
+        Field("limits", &C::limits, "Limits on calls and jobs, besides those that the database has."),
         Field("insecure", &C::insecure, "Allow callers without keys from other hosts."),
         Field("io_threads", &C::io_threads, "Threads for network I/O; 0: one per core.", Range(0, 256)),
         Field("tracing", &C::tracing, "Traces by OTLP/HTTP."),
@@ -284,6 +285,7 @@ struct Schema<app::ServerConfig> {
               "Folder for what must survive a restart; made when there is none, and locked against a second "
               "server."),
         Field("database", &C::database, "Where jobs, tenants and keys are kept."),
+        Field("redis", &C::redis, "What hosts share and may lose: limits, cached results."),
         Field("jobs", &C::jobs, "Durable jobs."),
         Field("artifacts", &C::artifacts, "Where jobs put what they make."),
         Field("shutdown", &C::shutdown, "How the server ends.")};

@@ -90,6 +90,7 @@ Result<std::string> ImageJobs::Run(jobs::JobRun& run) {
   MEZZO_TRY(const ImageResult result, Generate(run, tenant, job));
   MEZZO_TRY_VOID(run.Report(1, "storing"));
 
+  tenancy::Usage made{.images = static_cast<std::int64_t>(result.images.size())};
   Json images = Json::array();
   for (std::size_t i = 0; i < result.images.size(); ++i) {
     if (run.cancelled()) return Cancelled("cancelled", "the job was cancelled");
@@ -102,7 +103,9 @@ Result<std::string> ImageJobs::Run(jobs::JobRun& run) {
                       {"seed", result.images[i].seed},
                       {"steps_reused", result.images[i].steps_reused},
                       {"bytes", stored.bytes}});
+    made.bytes_out += static_cast<std::int64_t>(stored.bytes);
   }
+  run.Made(job.model.str(), result.version, made);
   const Json answer = {{"images", std::move(images)},
                        {"model", job.model.str()},
                        {"version", result.version},

@@ -56,8 +56,14 @@ runtime::Task<Result<ImageResult>> ImageService::GenerateBy(runtime::Context ctx
   }
   const internal::ImageRun::Ports ports{
       .executor = ports_.executor, .clock = ports_.clock, .observer = observer};
-  const internal::ImageRun::Flow flow{
+  internal::ImageRun::Flow flow{
       .tenant = sched::TenantIndex{caller.tenant->index}, .cls = caller.cls, .deadline = ctx.deadline()};
+  if (ports_.ledger != nullptr) {
+    flow.account = &ports_.ledger->AccountFor({.tenant = caller.tenant->id.str(),
+                                               .model = pipeline->name.str(),
+                                               .version = pipeline->version,
+                                               .kind = "job"});
+  }
   auto prepare = [&] {
     return internal::ImageRun::Make(ports, flow, std::move(pipeline), std::move(request), options_.limits);
   };

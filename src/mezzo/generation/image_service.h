@@ -12,6 +12,7 @@
 #include "mezzo/runtime/pool.h"
 #include "mezzo/runtime/task.h"
 #include "mezzo/sched/device_executor.h"
+#include "mezzo/tenancy/ledger/ledger.h"
 #include "mezzo/tenancy/tenant.h"
 
 namespace mezzo::generation {
@@ -32,6 +33,7 @@ class ImageService {
     sched::DeviceExecutor& executor;
     runtime::BlockingPool& pool;
     const Clock& clock;
+    tenancy::Ledger* ledger = nullptr;  ///< Charged with the device time; null: nothing is charged.
   };
   ImageService(Options options, Ports ports)
       : options_(options), ports_(ports), store_(ports.catalog, ports.pool) {}

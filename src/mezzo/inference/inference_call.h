@@ -1,9 +1,11 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/strong_id.h"
 #include "mezzo/models/catalog.h"
+#include "mezzo/tenancy/limit.h"
 #include "mezzo/tensor/tensor.h"
 
 namespace mezzo::inference {
@@ -22,6 +25,13 @@ using Parameters = std::vector<std::pair<std::string, ParameterValue>>;
 struct NamedTensor {
   std::string name;
   tensor::Tensor tensor;
+};
+
+/// What of a call its tenant's limits count.
+enum class Admission : std::uint8_t {
+  kWhole,  ///< A request of its own.
+  kPart,   ///< A further part of a request that has been admitted: its cost alone, and it is never refused.
+  kNone,   ///< Nothing: admitted and charged already, as a job.
 };
 
 struct RequestedOutput {
@@ -40,6 +50,11 @@ struct InferenceCall {
   Parameters parameters;                 ///< Without those below, which have fields of their own.
   /// Triton's schedule policy: 0 the model's default, else 1 (highest) upward; mapped to classes.
   std::uint64_t priority = 0;
+  /// "Cache-Control: no-store": neither answered from a cache nor kept in one.
+  bool no_store = false;
+  Admission admission = Admission::kWhole;
+  /// Where the service leaves what limit the call has met; null: nowhere. Outlives the call.
+  tenancy::LimitState* limit = nullptr;
 };
 
 /// Where the time of a call went. Shared parts (a batch's run) count in full for each call of the batch.
@@ -50,6 +65,21 @@ struct StageTimes {
   Duration scatter{};
 };
 
+/// What the model's cache had to do with an answer, from least to most work.
+enum class CacheUse : std::uint8_t {
+  kHit,
+  kStale,   ///< Past its lifetime; one caller computes it anew meanwhile.
+  kJoin,    ///< Shared the run of an equal call.
+  kMiss,    ///< Computed, and kept if it may be.
+  kBypass,  ///< Computed, and not kept.
+};
+
+/// "hit", "stale", "join", "miss", "bypass": X-Mezzo-Cache.
+constexpr std::string_view CacheUseName(CacheUse use) {
+  constexpr std::array<std::string_view, 5> kNames = {"hit", "stale", "join", "miss", "bypass"};
+  return kNames[static_cast<std::size_t>(use)];
+}
+
 struct InferenceAnswer {
   ModelName model;
   std::string version;
@@ -57,8 +87,10 @@ struct InferenceAnswer {
   std::vector<NamedTensor> outputs;
   Parameters parameters;
   StageTimes times;
-  std::uint32_t batch_rows = 0;  ///< Rows of the batch it ran in; 0 when it did not run.
-  models::VersionRef served_by;  ///< Keeps the version until the answer is encoded.
+  std::uint32_t batch_rows = 0;   ///< Rows of the batch it ran in; 0 when it did not run.
+  Duration device_share{};        ///< The call's part of its batch's time on the device.
+  std::optional<CacheUse> cache;  ///< Nothing: the model is not cached.
+  models::VersionRef served_by;   ///< Keeps the version until the answer is encoded.
 };
 
 }  // namespace mezzo::inference

@@ -17,25 +17,71 @@ TimePoint DeadlineOf(const runtime::Context& ctx, const models::ModelConfig& con
   return deadline;
 }
 
+double Millis(Duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+
+/// Jobs are charged as requests when they end, whatever number of calls they have taken.
+std::string_view KindOf(const InferenceCall& call) {
+  return call.admission == Admission::kNone ? "job" : "inference";
+}
+std::int64_t RequestsOf(const InferenceCall& call) { return call.admission == Admission::kWhole ? 1 : 0; }
+
+template <typename Tensors>
+std::int64_t BytesOf(const Tensors& tensors) {
+  std::size_t bytes = 0;
+  for (const NamedTensor& named : tensors) bytes += named.tensor.data.size();
+  return static_cast<std::int64_t>(bytes);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<models::VersionExtension>> RuntimeBinder::Bind(const models::ModelVersion& version) {
-  return std::unique_ptr<models::VersionExtension>(
-      std::make_unique<VersionRuntime>(version, executor_, metrics_, clock_, default_max_queued_));
+  VersionRuntime::Extras extras{.ledger = extras_.ledger};
+  if (extras_.answers != nullptr) {
+    MEZZO_TRY(extras.place, extras_.answers->PlaceOf(version));
+  }
+  return std::unique_ptr<models::VersionExtension>(std::make_unique<VersionRuntime>(
+      version, executor_, metrics_, clock_, default_max_queued_, std::move(extras)));
 }
 
 runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx, tenancy::CallerRef caller,
                                                            InferenceCall call) {
   const TimePoint started = clock_.Now();
-  const tenancy::TenantRef& tenant = caller->tenant;
   const observe::TraceContext* parent = ctx.trace().trace_id.empty() ? nullptr : &ctx.trace();
   auto span = tracer_.Start("inference", observe::SpanKind::kServer, parent, call.model.str());
-  MEZZO_CO_TRY(models::VersionRef version, co_await FindVersion(ctx, call.model, call.version));
-  const models::VersionRef kept = version;  // The record of the call outlives its run.
-  auto answer = co_await RunOn(ctx, tenant, std::move(version), std::move(call), started);
-  if (!answer.ok()) VersionRuntime::Of(*kept).RecordFailure(*tenant, answer.error(), clock_.Now() - started);
-  if (span != nullptr) FinishSpan(std::move(span), ctx, *kept, *tenant, answer);
-  co_return answer;
+  MEZZO_CO_TRY(const models::VersionRef version, co_await FindVersion(ctx, call.model, call.version));
+  VersionRuntime& runtime = VersionRuntime::Of(*version);
+  const std::string_view kind = KindOf(call);
+  const std::int64_t requests = RequestsOf(call);
+
+  std::optional<Result<InferenceAnswer>> answer;
+  tenancy::LimitTicket ticket;
+  if (const auto plan = PlanRequest(*version, call); !plan.ok()) {
+    answer.emplace(plan.error());
+  } else if (auto admitted = Admit(*caller, call, runtime.model(), plan->rows); !admitted.ok()) {
+    answer.emplace(std::move(admitted).error());
+  } else {
+    ticket = *std::move(admitted);
+    const Visit visit{.ctx = ctx,
+                      .caller = caller,
+                      .version = version,
+                      .call = call,
+                      .plan = *plan,
+                      .ticket = ticket,
+                      .started = started};
+    if (runtime.place() != nullptr) {
+      answer.emplace(co_await RunCached(visit));
+    } else {
+      answer.emplace(co_await RunOn(visit));
+    }
+  }
+  if (answer->ok()) {
+    runtime.Charge(*caller, kind, {.requests = requests, .bytes_out = BytesOf((*answer)->outputs)});
+  } else {
+    runtime.RecordFailure(*caller->tenant, answer->error(), clock_.Now() - started);
+    runtime.Charge(*caller, kind, {.requests = requests, .failed = requests});
+  }
+  if (span != nullptr) FinishSpan(std::move(span), ctx, *version, *caller->tenant, *answer);
+  co_return *std::move(answer);
 }
 
 runtime::Task<Result<models::VersionRef>> LocalService::FindVersion(runtime::Context ctx, ModelName model,
@@ -45,45 +91,152 @@ runtime::Task<Result<models::VersionRef>> LocalService::FindVersion(runtime::Con
   co_return co_await catalog_.AcquireLoaded(ctx, std::move(model), std::move(version));
 }
 
-runtime::Task<Result<InferenceAnswer>> LocalService::RunOn(runtime::Context ctx, tenancy::TenantRef tenant,
-                                                           models::VersionRef version, InferenceCall call,
-                                                           TimePoint started) {
-  MEZZO_CO_TRY(const RequestPlan plan, PlanRequest(*version, call));
-  MEZZO_CO_TRY(const sched::Class cls, ChooseClass(*version->config, call.priority, *tenant));
+Result<tenancy::LimitTicket> LocalService::Admit(const tenancy::Caller& caller, const InferenceCall& call,
+                                                 sched::ModelIndex model, std::uint32_t rows) {
+  tenancy::Limiter* limiter = extras_.limiter;
+  if (limiter == nullptr || call.admission == Admission::kNone) return tenancy::LimitTicket();
+  const bool whole = call.admission == Admission::kWhole;
+  tenancy::CallFacts facts{.caller = caller,
+                           .model = call.model.str(),
+                           .counts_request = whole,
+                           .counts_concurrency = whole,
+                           .refusable = whole};
+  if (limiter->counts_cost()) facts.cost_ms = Millis(executor_.PredictRun(model, rows));
+  return limiter->Admit(facts, call.limit);
+}
+
+runtime::Task<Result<InferenceAnswer>> LocalService::RunCached(Visit visit) {
+  using Kind = cache::ResultCache::Kind;
+  VersionRuntime& runtime = VersionRuntime::Of(*visit.version);
+  const tenancy::Tenant& tenant = *visit.caller->tenant;
+  auto outcome =
+      extras_.answers->Begin(*runtime.place(), *visit.version, visit.call, visit.plan, tenant, visit.started);
+  const bool joined = outcome.kind == Kind::kJoin;
+  if (joined) {
+    auto followed = co_await extras_.answers->results().Follow(visit.ctx, *std::move(outcome.follower));
+    if (!followed.ok()) {
+      visit.ticket.Refund();
+      co_return followed.error();
+    }
+    outcome = *std::move(followed);
+  }
+  // Whoever is answered without a run has taken nothing of the device.
+  if (outcome.error || outcome.value != nullptr) visit.ticket.Settle(0);
+  if (outcome.error) co_return *std::move(outcome.error);
+  if (outcome.value != nullptr) {
+    const auto& kept = static_cast<const CachedAnswer&>(*outcome.value);
+    InferenceAnswer answer = kept.Answer();
+    answer.model = visit.call.model;
+    answer.version = visit.version->version_text;
+    answer.id = visit.call.id;
+    answer.cache = joined                         ? CacheUse::kJoin
+                   : outcome.kind == Kind::kStale ? CacheUse::kStale
+                                                  : CacheUse::kHit;
+    answer.served_by = visit.version;
+    runtime.RecordCached(tenant, clock_.Now() - visit.started);
+    runtime.Charge(*visit.caller, KindOf(visit.call), {.cache_hits = 1, .saved_ns = kept.cost().count()});
+    if (outcome.ticket) Refresh(*std::move(outcome.ticket), visit);
+    co_return answer;
+  }
+  auto answer = co_await RunOn(visit);
+  if (outcome.kind != Kind::kLead) {
+    if (answer.ok()) answer->cache = CacheUse::kBypass;
+    co_return answer;
+  }
+  if (!answer.ok()) {
+    outcome.ticket->Fail(answer.error());
+    co_return answer;
+  }
+  outcome.ticket->Fill(std::make_shared<const CachedAnswer>(*answer), answer->device_share);
+  answer->cache = CacheUse::kMiss;
+  runtime.RecordMiss(answer->times.run);
+  co_return answer;
+}
+
+void LocalService::Refresh(cache::ResultCache::Ticket ticket, const Visit& visit) {
+  constexpr Duration kLongest = std::chrono::seconds(60);
+  // The call's tensors keep the request's bytes.
+  const auto work = std::make_shared<RefreshWork>(RefreshWork{.ticket = std::move(ticket),
+                                                              .caller = visit.caller,
+                                                              .version = visit.version,
+                                                              .call = std::move(visit.call)});
+  const auto ctx = runtime::Context().WithDeadline(AddSaturating(clock_.Now(), kLongest));
+  // Refused when the server ends: the ticket lets the flight go.
+  (void)extras_.background->Spawn(*runtime::Loop::Current(), ctx, [this, work](runtime::Context own) {
+    return RunRefresh(std::move(own), work);
+  });
+}
+
+runtime::Task<Result<void>> LocalService::RunRefresh(runtime::Context ctx,
+                                                     std::shared_ptr<RefreshWork> work) {
+  const TimePoint started = clock_.Now();
+  MEZZO_CO_TRY(const RequestPlan plan, PlanRequest(*work->version, work->call));
+  tenancy::LimitTicket ticket;  // The call that was served has paid; this run is charged, and not limited.
+  const auto answer = co_await RunOn({.ctx = ctx,
+                                      .caller = work->caller,
+                                      .version = work->version,
+                                      .call = work->call,
+                                      .plan = plan,
+                                      .ticket = ticket,
+                                      .started = started});
+  if (!answer.ok()) {
+    VersionRuntime::Of(*work->version)
+        .RecordFailure(*work->caller->tenant, answer.error(), clock_.Now() - started);
+    work->ticket.Fail(answer.error());
+    co_return answer.error();
+  }
+  work->ticket.Fill(std::make_shared<const CachedAnswer>(*answer), answer->device_share);
+  co_return Result<void>();
+}
+
+runtime::Task<Result<InferenceAnswer>> LocalService::RunOn(Visit visit) {
+  const tenancy::Tenant& tenant = *visit.caller->tenant;
+  const models::ModelVersion& version = *visit.version;
+  MEZZO_CO_TRY(const sched::Class cls, ChooseClass(*version.config, visit.call.priority, tenant));
   runtime::Loop* home = runtime::Loop::Current();
   MEZZO_CHECK(home != nullptr);
 
-  VersionRuntime& runtime = VersionRuntime::Of(*version);
-  CallItem item(plan, *home);
-  item.tenant = sched::TenantIndex{tenant->index};
+  VersionRuntime& runtime = VersionRuntime::Of(version);
+  CallItem item(visit.plan, *home);
+  item.tenant = sched::TenantIndex{tenant.index};
   item.model = runtime.model();
   item.cls = cls;
-  item.deadline = DeadlineOf(ctx, *version->config, started);
+  item.deadline = DeadlineOf(visit.ctx, *version.config, visit.started);
 
   std::optional<Error> refused;
   {
-    const runtime::CancelRegistration cancel(ctx.cancel_state(), [this, &item] { executor_.Cancel(item); });
+    const runtime::CancelRegistration cancel(visit.ctx.cancel_state(),
+                                             [this, &item] { executor_.Cancel(item); });
     refused = co_await item.Run(executor_);
+  }
+  // What never reached the device is not held against the caller's limits; what did counts, failed or not.
+  if (item.report.batch_rows == 0) {
+    visit.ticket.Refund();
+  } else {
+    if (!visit.ticket.empty()) visit.ticket.Settle(Millis(item.report.share));
+    runtime.Charge(*visit.caller, KindOf(visit.call),
+                   {.device_ns = item.report.share.count(), .bytes_in = BytesOf(visit.call.inputs)});
   }
   if (refused) co_return *std::move(refused);
   MEZZO_CO_TRY(std::vector<tensor::Tensor> outputs, *std::move(item.result));
 
   InferenceAnswer answer;
-  answer.model = std::move(call.model);
-  answer.version = version->version_text;
-  answer.id = std::move(call.id);
+  answer.model = visit.call.model;
+  answer.version = version.version_text;
+  answer.id = visit.call.id;
   answer.batch_rows = item.report.batch_rows;
+  answer.device_share = item.report.share;
   answer.times = {.queue = item.report.queued,
                   .gather = item.gather,
                   .run = item.report.run - item.gather - item.scatter,
                   .scatter = item.scatter};
   answer.outputs.reserve(outputs.size());
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const models::TensorConfig& spec = version->config->outputs[plan.wanted[i]];
+    const models::TensorConfig& spec = version.config->outputs[visit.plan.wanted[i]];
     answer.outputs.push_back({.name = spec.name, .tensor = std::move(outputs[i])});
   }
-  runtime.RecordSuccess(*tenant, item, clock_.Now() - started);
-  answer.served_by = std::move(version);
+  runtime.RecordSuccess(tenant, item, clock_.Now() - visit.started);
+  answer.served_by = visit.version;
   co_return answer;
 }
 

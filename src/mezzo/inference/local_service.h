@@ -5,21 +5,37 @@
 #include <vector>
 
 #include "mezzo/base/clock.h"
+#include "mezzo/inference/answer_cache.h"
+#include "mezzo/inference/request_plan.h"
 #include "mezzo/inference/service.h"
 #include "mezzo/inference/version_runtime.h"
 #include "mezzo/models/catalog.h"
 #include "mezzo/observe/trace.h"
+#include "mezzo/runtime/scope.h"
 #include "mezzo/sched/device_executor.h"
+#include "mezzo/tenancy/limiter.h"
 
 namespace mezzo::inference {
 
 /// Gives each loaded version its place in the device's scheduler. Thread-safe.
 class RuntimeBinder final : public models::VersionBinder {
  public:
+  /// What a binder may do without; all outlive the versions it bound.
+  struct Extras {
+    AnswerCache* answers = nullptr;     ///< Null: nothing is cached.
+    tenancy::Ledger* ledger = nullptr;  ///< Is charged with what the versions do; null: nothing is charged.
+  };
   /// Everything outlives the binder and the versions it bound.
   RuntimeBinder(sched::DeviceExecutor& executor, InferenceMetrics& metrics, const Clock& clock,
+                std::size_t default_max_queued, Extras extras)
+      : executor_(executor),
+        metrics_(metrics),
+        clock_(clock),
+        default_max_queued_(default_max_queued),
+        extras_(extras) {}
+  RuntimeBinder(sched::DeviceExecutor& executor, InferenceMetrics& metrics, const Clock& clock,
                 std::size_t default_max_queued)
-      : executor_(executor), metrics_(metrics), clock_(clock), default_max_queued_(default_max_queued) {}
+      : RuntimeBinder(executor, metrics, clock, default_max_queued, Extras()) {}
 
   Result<std::unique_ptr<models::VersionExtension>> Bind(const models::ModelVersion& version) override;
 
@@ -28,15 +44,25 @@ class RuntimeBinder final : public models::VersionBinder {
   InferenceMetrics& metrics_;
   const Clock& clock_;
   const std::size_t default_max_queued_;
+  const Extras extras_;
 };
 
 /// The path of a call on this host. Versions must have been bound by a RuntimeBinder. Thread-safe; Infer()
 /// runs on the loop it was started on.
 class LocalService final : public Service {
  public:
+  /// What a service may do without; all outlive it.
+  struct Extras {
+    tenancy::Limiter* limiter = nullptr;   ///< Null: no limits.
+    AnswerCache* answers = nullptr;        ///< Null: nothing is cached.
+    runtime::Scope* background = nullptr;  ///< Computes cached answers anew; with `answers`.
+  };
+  LocalService(models::Catalog& catalog, sched::DeviceExecutor& executor, const observe::Tracer& tracer,
+               const Clock& clock, Extras extras)
+      : catalog_(catalog), executor_(executor), tracer_(tracer), clock_(clock), extras_(extras) {}
   LocalService(models::Catalog& catalog, sched::DeviceExecutor& executor, const observe::Tracer& tracer,
                const Clock& clock)
-      : catalog_(catalog), executor_(executor), tracer_(tracer), clock_(clock) {}
+      : LocalService(catalog, executor, tracer, clock, Extras()) {}
 
   runtime::Task<Result<InferenceAnswer>> Infer(runtime::Context ctx, tenancy::CallerRef caller,
                                                InferenceCall call) override;
@@ -47,9 +73,31 @@ class LocalService final : public Service {
  private:
   runtime::Task<Result<models::VersionRef>> FindVersion(runtime::Context ctx, ModelName model,
                                                         std::string version);
-  runtime::Task<Result<InferenceAnswer>> RunOn(runtime::Context ctx, tenancy::TenantRef tenant,
-                                               models::VersionRef version, InferenceCall call,
-                                               TimePoint started);
+  /// One call on its way through the service. Lives in Infer()'s frame, and what it refers to does too.
+  struct Visit {
+    const runtime::Context& ctx;
+    const tenancy::CallerRef& caller;
+    const models::VersionRef& version;
+    InferenceCall& call;
+    const RequestPlan& plan;
+    tenancy::LimitTicket& ticket;
+    TimePoint started;
+  };
+  /// By the limits of the caller; an empty ticket when there are none.
+  Result<tenancy::LimitTicket> Admit(const tenancy::Caller& caller, const InferenceCall& call,
+                                     sched::ModelIndex model, std::uint32_t rows);
+  /// Of a version of a model that is cached: a kept answer, one in flight, or a run of its own.
+  runtime::Task<Result<InferenceAnswer>> RunCached(Visit visit);
+  runtime::Task<Result<InferenceAnswer>> RunOn(Visit visit);
+  /// Computes an answer anew, beside the call that was served with the old one.
+  void Refresh(cache::ResultCache::Ticket ticket, const Visit& visit);
+  struct RefreshWork {
+    cache::ResultCache::Ticket ticket;
+    tenancy::CallerRef caller;
+    models::VersionRef version;
+    InferenceCall call;
+  };
+  runtime::Task<Result<void>> RunRefresh(runtime::Context ctx, std::shared_ptr<RefreshWork> work);
   void FinishSpan(std::unique_ptr<observe::Span> span, const runtime::Context& ctx,
                   const models::ModelVersion& version, const tenancy::Tenant& tenant,
                   const Result<InferenceAnswer>& answer) const;
@@ -58,6 +106,7 @@ class LocalService final : public Service {
   sched::DeviceExecutor& executor_;
   const observe::Tracer& tracer_;
   const Clock& clock_;
+  const Extras extras_;
 };
 
 }  // namespace mezzo::inference

@@ -298,5 +298,232 @@ TEST_F(LocalServiceTest, CallsShareABatchWhenTheirSharedNumberIsTheSame) {
   EXPECT_TRUE(busy.get().ok());
 }
 
+// --- Limits
+
+class LimitedServiceTest : public LocalServiceTest {
+ protected:
+  std::future<Result<InferenceAnswer>> SendLimited(InferenceCall call) {
+    auto promise = std::make_shared<std::promise<Result<InferenceAnswer>>>();
+    auto future = promise->get_future();
+    loops_.loop(0).Post([this, call = std::move(call), promise]() mutable {
+      runtime::Start(limited_.Infer(runtime::Context(), caller_, std::move(call)),
+                     [promise](Result<InferenceAnswer> answer) { promise->set_value(std::move(answer)); });
+    });
+    return future;
+  }
+  void Set(tenancy::Limit limit) {
+    limit.name = "l";
+    limiter_.Replace({tenancy::CheckLimit(std::move(limit)).value()});
+  }
+
+  tenancy::Limiter limiter_{{}, clock_};
+  LocalService limited_{catalog_, executor_, tracer_, clock_, {.limiter = &limiter_}};
+};
+
+TEST_F(LimitedServiceTest, OnlyWhatReachesTheDeviceCounts) {
+  Set({.kind = tenancy::LimitKind::kRequests, .rate = 0.001, .burst = 2});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(SendLimited(MakeCall("nowhere", {})).get().ok());
+    EXPECT_FALSE(SendLimited(MakeCall("m", {})).get().ok());
+  }
+  InferenceCall part = Call(1, 2);
+  part.admission = Admission::kPart;
+  InferenceCall job = Call(1, 2);
+  job.admission = Admission::kNone;
+  EXPECT_TRUE(SendLimited(std::move(part)).get().ok());
+  EXPECT_TRUE(SendLimited(std::move(job)).get().ok());
+
+  tenancy::LimitState state;
+  for (int i = 0; i < 2; ++i) {
+    InferenceCall call = Call(1, 2);
+    call.limit = &state;
+    EXPECT_TRUE(SendLimited(std::move(call)).get().ok());
+    EXPECT_EQ(state.name, "l");
+    EXPECT_NEAR(state.remaining, 1 - i, 0.01);
+  }
+  EXPECT_EQ(SendLimited(Call(1, 2)).get().error().reason(), "rate_limited");
+}
+
+TEST_F(LimitedServiceTest, ACallThatWaitsHoldsItsPlaceUntilItEnds) {
+  Set({.kind = tenancy::LimitKind::kConcurrency, .amount = 1});
+  doubler_.Close();
+  auto first = SendLimited(Call(1, 2));
+  while (limiter_.buckets() == 0) std::this_thread::yield();
+  EXPECT_EQ(SendLimited(Call(1, 2)).get().error().reason(), "concurrency_limited");
+  doubler_.Open();
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_TRUE(SendLimited(Call(1, 2)).get().ok());
+}
+
+TEST_F(LimitedServiceTest, TheMeasuredDeviceTimeIsCharged) {
+  Set({.kind = tenancy::LimitKind::kDailyCost, .amount = 1e9});
+  tenancy::LimitState state;
+  const TimePoint started = clock_.Now();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(SendLimited(Call(1, 2)).get().ok());
+  const double elapsed = Seconds(clock_.Now() - started) * 1000;
+  ASSERT_TRUE(limiter_.Admit({.caller = *caller_, .model = "m"}, &state).ok());
+  const double charged = 1e9 - state.remaining;
+  const double measured =
+      static_cast<double>(service_.Statistics("m", "").value().at(0).compute_infer.ns) * 1e-6;
+  EXPECT_GT(measured, 0);
+  EXPECT_GE(charged, measured * 0.999) << "the runs, with gathering and scattering";
+  EXPECT_LE(charged, elapsed);
+}
+
+// --- Cached models
+
+class CachedServiceTest : public LocalServiceTest {
+ protected:
+  CachedServiceTest() { AddCached("c", {.mode = models::CacheMode::kExact, .ttl = seconds(60)}); }
+  ~CachedServiceTest() override { background_.Stop(seconds(10)); }
+
+  void AddCached(const std::string& name, models::CacheConfig cache) {
+    auto version = MakeVersion({.inputs = {{"IN", {-1, 2}}}, .name = name, .run = std::ref(doubler_)});
+    auto config = *version->config;
+    config.cache = cache;
+    version->config = std::make_shared<const models::ModelConfig>(std::move(config));
+    version->extension = cached_binder_.Bind(*version).value();
+    catalog_.Add(version);
+  }
+  std::future<Result<InferenceAnswer>> Ask(InferenceCall call, tenancy::CallerRef caller = nullptr,
+                                           const runtime::Context& ctx = runtime::Context()) {
+    if (caller == nullptr) caller = caller_;
+    auto promise = std::make_shared<std::promise<Result<InferenceAnswer>>>();
+    auto future = promise->get_future();
+    loops_.loop(0).Post([this, ctx, call = std::move(call), promise, caller]() mutable {
+      runtime::Start(cached_.Infer(ctx, caller, std::move(call)),
+                     [promise](Result<InferenceAnswer> answer) { promise->set_value(std::move(answer)); });
+    });
+    return future;
+  }
+  static InferenceCall Question(float a, float b, const std::string& model = "c") {
+    return MakeCall(model, {{"IN", MakeFloats({1, 2}, {a, b})}});
+  }
+  std::size_t runs() { return doubler_.rows().size(); }
+
+  cache::MemoryTier tier_{{.max_bytes = ByteCount{8} << 20}, clock_};
+  cache::ResultCache results_{{.jitter = 0, .beta = 0}, tier_, clock_};
+  AnswerCache answers_{{.results = results_, .tier = tier_, .clock = clock_, .registry = registry_}};
+  RuntimeBinder cached_binder_{executor_, metrics_, clock_, 1024, {.answers = &answers_}};
+  runtime::Scope background_;
+  LocalService cached_{
+      catalog_, executor_, tracer_, clock_, {.answers = &answers_, .background = &background_}};
+};
+
+TEST_F(CachedServiceTest, AnEqualCallIsAnsweredWithoutARun) {
+  const auto first = Ask(Question(1, 2)).get();
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(first->cache, CacheUse::kMiss);
+  InferenceCall again = Question(1, 2);
+  again.id = "mine";
+  const auto second = Ask(std::move(again)).get();
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(second->cache, CacheUse::kHit);
+  EXPECT_EQ(second->id, "mine");
+  EXPECT_THAT(FloatsOf(second->outputs.at(0).tensor), ElementsAre(2, 4));
+  EXPECT_EQ(second->outputs.at(0).name, first->outputs.at(0).name);
+  EXPECT_EQ(runs(), 1U);
+  const auto statistics = cached_.Statistics("c", "1").value();
+  EXPECT_EQ(statistics.at(0).cache_hit.count, 1U);
+  EXPECT_EQ(statistics.at(0).cache_miss.count, 1U);
+  EXPECT_EQ(statistics.at(0).success.count, 2U);
+}
+
+TEST_F(CachedServiceTest, OtherInputsParametersAndTenantsAreOtherCalls) {
+  ASSERT_TRUE(Ask(Question(1, 2)).get().ok());
+  EXPECT_EQ(Ask(Question(1, 3)).get()->cache, CacheUse::kMiss);
+  InferenceCall with = Question(1, 2);
+  with.parameters.emplace_back("p", std::int64_t{1});
+  EXPECT_EQ(Ask(std::move(with)).get()->cache, CacheUse::kMiss);
+  const auto other = tenancy::testing::MakeCaller(
+      tenancy::testing::MakeTenant("u", static_cast<std::uint32_t>(executor_.AddTenant({.name = "u"}))));
+  EXPECT_EQ(Ask(Question(1, 2), other).get()->cache, CacheUse::kMiss);
+  EXPECT_EQ(runs(), 4U);
+
+  AddCached("public",
+            {.mode = models::CacheMode::kExact, .ttl = seconds(60), .scope = models::CacheScope::kPublic});
+  EXPECT_EQ(Ask(Question(1, 2, "public")).get()->cache, CacheUse::kMiss);
+  EXPECT_EQ(Ask(Question(1, 2, "public"), other).get()->cache, CacheUse::kHit);
+}
+
+TEST_F(CachedServiceTest, NoStoreAndUncachedModelsAreLeftAlone) {
+  for (int i = 0; i < 2; ++i) {
+    InferenceCall call = Question(1, 2);
+    call.no_store = true;
+    EXPECT_EQ(Ask(std::move(call)).get()->cache, CacheUse::kBypass);
+    EXPECT_EQ(Ask(Call(1, 2)).get()->cache, std::nullopt);
+  }
+  EXPECT_EQ(runs(), 4U);
+}
+
+TEST_F(CachedServiceTest, EqualCallsAtATimeRunOnce) {
+  doubler_.Close();
+  auto leader = Ask(Question(5, 6));
+  doubler_.AwaitEntered(1);
+  std::vector<std::future<Result<InferenceAnswer>>> followers;
+  for (int i = 0; i < 50; ++i) followers.push_back(Ask(Question(5, 6)));
+  const auto late = Ask(Question(5, 6), nullptr, runtime::Context().WithDeadline(clock_.Now())).get();
+  EXPECT_EQ(late.error().code(), Code::kDeadlineExceeded);
+  doubler_.Open();
+  EXPECT_EQ(leader.get()->cache, CacheUse::kMiss);
+  for (auto& follower : followers) {
+    const auto answer = follower.get();
+    ASSERT_TRUE(answer.ok());
+    EXPECT_EQ(answer->cache, CacheUse::kJoin);
+    EXPECT_THAT(FloatsOf(answer->outputs.at(0).tensor), ElementsAre(10, 12));
+  }
+  EXPECT_EQ(runs(), 1U);
+}
+
+TEST_F(CachedServiceTest, ALeaderThatLeavesHandsOverToAFollower) {
+  // The only slot is busy, so the leader waits in the queue.
+  doubler_.Close();
+  auto busy = Ask(Question(9, 9));
+  doubler_.AwaitEntered(1);
+  const runtime::Context leaving;
+  auto leader = Ask(Question(5, 6), nullptr, leaving);
+  auto follower = Ask(Question(5, 6));
+  std::promise<void> queued;
+  loops_.loop(0).Post([&] { queued.set_value(); });
+  queued.get_future().wait();
+  leaving.Cancel();
+  EXPECT_EQ(leader.get().error().code(), Code::kCancelled);
+  doubler_.Open();
+  const auto answer = follower.get();
+  ASSERT_TRUE(answer.ok()) << answer.error().ToString();
+  EXPECT_EQ(answer->cache, CacheUse::kMiss);
+  EXPECT_TRUE(busy.get().ok());
+}
+
+TEST_F(CachedServiceTest, ARefusalByTheModelIsKeptAndAFailureIsNot) {
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(Ask(Question(666, 0)).get().error().reason(), "engine_rejected_input");
+  }
+  EXPECT_EQ(results_.statistics().at(0).negative, 1U);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Ask(Question(500, 0)).get().error().code(), Code::kInternal);
+  EXPECT_EQ(results_.statistics().at(0).negative, 1U);
+}
+
+TEST_F(CachedServiceTest, AStaleAnswerIsServedWhileItIsComputedAnew) {
+  AddCached("s", {.mode = models::CacheMode::kExact,
+                  .ttl = std::chrono::milliseconds(30),
+                  .stale_while_revalidate = seconds(60)});
+  ASSERT_TRUE(Ask(Question(1, 2, "s")).get().ok());
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  EXPECT_EQ(Ask(Question(1, 2, "s")).get()->cache, CacheUse::kStale);
+  const TimePoint limit = clock_.Now() + seconds(10);
+  while (runs() < 2 && clock_.Now() < limit) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(runs(), 2U);
+}
+
+TEST_F(CachedServiceTest, ARaisedEpochHidesWhatWasComputed) {
+  ASSERT_TRUE(Ask(Question(1, 2)).get().ok());
+  results_.RaiseEpoch(results_.Model("c"));
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kMiss);
+  results_.SetTrusted(false);
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kBypass);
+  EXPECT_EQ(runs(), 3U);
+}
+
 }  // namespace
 }  // namespace mezzo::inference

@@ -15,7 +15,7 @@ void BM_RecordsOfOneCall(benchmark::State& state) {
   InferenceMetrics metrics(registry);
   sched::DeviceExecutor executor({.scheduler = {.slots = 1}}, clock);
   const auto version = testing::MakeVersion({.inputs = {{"IN", {-1, 2}}}, .run = nullptr});
-  VersionRuntime runtime(*version, executor, metrics, clock, 1024);
+  VersionRuntime runtime(*version, executor, metrics, clock, 1024, {});
   tenancy::Tenant tenant;
   tenant.id = TenantId("t");
   runtime::Loop loop;

@@ -81,8 +81,14 @@ InferenceMetrics::InferenceMetrics(observe::Registry& registry)
                                      observe::MetricType::kCounter, {"model", "version"})) {}
 
 VersionRuntime::VersionRuntime(const models::ModelVersion& version, sched::DeviceExecutor& executor,
-                               InferenceMetrics& metrics, const Clock& clock, std::size_t default_max_queued)
-    : version_(version), executor_(executor), metrics_(metrics), clock_(clock) {
+                               InferenceMetrics& metrics, const Clock& clock, std::size_t default_max_queued,
+                               Extras extras)
+    : version_(version),
+      executor_(executor),
+      metrics_(metrics),
+      clock_(clock),
+      place_(std::move(extras.place)),
+      ledger_(extras.ledger) {
   const std::string& name = version.name.str();
   const std::string& number = version.version_text;
   stages_.admit = metrics.stage_time.Lease({name, number, "admit"});
@@ -342,6 +348,44 @@ void VersionRuntime::RecordFailure(const tenancy::Tenant& tenant, const Error& e
   series.failure->Add();
   series.time->Observe(total);
   Count(statistics_.fail, total);
+}
+
+void VersionRuntime::RecordCached(const tenancy::Tenant& tenant, Duration total) {
+  MutexLock lock(mu_);
+  TenantSeries& series = SeriesFor(tenant);
+  series.success->Add();
+  series.time->Observe(total);
+  Count(statistics_.success, total);
+  Count(statistics_.cache_hit, total);
+}
+
+void VersionRuntime::RecordMiss(Duration run) {
+  MutexLock lock(mu_);
+  Count(statistics_.cache_miss, run);
+}
+
+void VersionRuntime::Charge(const tenancy::Caller& caller, std::string_view kind,
+                            const tenancy::Usage& usage) {
+  if (ledger_ == nullptr) return;
+  tenancy::Account* account = nullptr;
+  {
+    MutexLock lock(accounts_mu_);
+    const auto found =
+        accounts_.find(std::tuple<std::uint32_t, std::uint32_t, std::string_view, std::string_view>(
+            caller.tenant->index, caller.key_index, caller.project.str(), kind));
+    if (found != accounts_.end()) account = found->second;
+  }
+  if (account == nullptr) {
+    account = &ledger_->AccountFor({.tenant = caller.tenant->id.str(),
+                                    .project = caller.project.str(),
+                                    .key_id = caller.key.str(),
+                                    .model = version_.name.str(),
+                                    .version = version_.version_text,
+                                    .kind = std::string(kind)});
+    MutexLock lock(accounts_mu_);
+    accounts_[{caller.tenant->index, caller.key_index, caller.project.str(), std::string(kind)}] = account;
+  }
+  account->Add(usage);
 }
 
 ModelStatistics VersionRuntime::Statistics() const {

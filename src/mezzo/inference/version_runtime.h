@@ -1,17 +1,24 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
+#include "mezzo/inference/answer_cache.h"
 #include "mezzo/inference/runtime_item.h"
 #include "mezzo/inference/service.h"
 #include "mezzo/models/catalog.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/sched/device_executor.h"
+#include "mezzo/tenancy/ledger/ledger.h"
+#include "mezzo/tenancy/tenant.h"
 
 namespace mezzo::inference {
 
@@ -33,8 +40,14 @@ struct InferenceMetrics {
 /// counts. Thread-safe.
 class VersionRuntime final : public models::VersionExtension, public sched::BatchRunner {
  public:
+  /// What a version may do without.
+  struct Extras {
+    std::unique_ptr<const CachePlace> place;  ///< Null: not cached.
+    tenancy::Ledger* ledger = nullptr;        ///< Null: nothing is charged. Outlives the version.
+  };
   VersionRuntime(const models::ModelVersion& version, sched::DeviceExecutor& executor,
-                 InferenceMetrics& metrics, const Clock& clock, std::size_t default_max_queued);
+                 InferenceMetrics& metrics, const Clock& clock, std::size_t default_max_queued,
+                 Extras extras);
   ~VersionRuntime() override;
 
   /// Of a version that a RuntimeBinder has bound.
@@ -42,16 +55,25 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
     return static_cast<VersionRuntime&>(*version.extension);
   }
   [[nodiscard]] sched::ModelIndex model() const { return model_; }
+  /// Null: not cached.
+  [[nodiscard]] const CachePlace* place() const { return place_.get(); }
 
   sched::RunOutcome Run(const sched::Batch& batch, std::uint32_t slot) override;
   void Stop(std::uint32_t slot) override;
 
   void RecordSuccess(const tenancy::Tenant& tenant, const RuntimeItem& item, Duration total) EXCLUDES(mu_);
   void RecordFailure(const tenancy::Tenant& tenant, const Error& error, Duration total) EXCLUDES(mu_);
+  /// A call that was answered without a run of its own.
+  void RecordCached(const tenancy::Tenant& tenant, Duration total) EXCLUDES(mu_);
+  /// A run whose answer was offered to the cache.
+  void RecordMiss(Duration run) EXCLUDES(mu_);
   void RecordEdges(Duration admit, Duration encode) {
     stages_.admit->Observe(admit);
     stages_.encode->Observe(encode);
   }
+  /// To the account of whoever calls; `kind` is a literal. Nothing without a ledger.
+  void Charge(const tenancy::Caller& caller, std::string_view kind, const tenancy::Usage& usage)
+      EXCLUDES(accounts_mu_);
   [[nodiscard]] ModelStatistics Statistics() const EXCLUDES(mu_);
 
  private:
@@ -81,6 +103,7 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
   sched::DeviceExecutor& executor_;
   InferenceMetrics& metrics_;
   const Clock& clock_;
+  const std::unique_ptr<const CachePlace> place_;
   Stages stages_;
   observe::Series<observe::SizeHistogram> batch_rows_;
 
@@ -88,6 +111,11 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
   std::vector<std::unique_ptr<engine::RunControl>> controls_ GUARDED_BY(mu_);  // By slot.
   std::vector<std::unique_ptr<TenantSeries>> tenants_ GUARDED_BY(mu_);         // By tenant index.
   ModelStatistics statistics_ GUARDED_BY(mu_);
+  tenancy::Ledger* const ledger_;  // May be null.
+  Mutex accounts_mu_;
+  /// By tenant's and key's index, project and kind: as many as there are callers.
+  std::map<std::tuple<std::uint32_t, std::uint32_t, std::string, std::string>, tenancy::Account*, std::less<>>
+      accounts_ GUARDED_BY(accounts_mu_);
   sched::ModelIndex model_;
   std::vector<observe::Callback> callbacks_;  // Last: they read the model's place in the scheduler.
 };

@@ -211,7 +211,12 @@ void Dispatcher::Ended(const RunEnd& end, bool held) {
   MutexLock lock(mu_);
   const auto found = active_.find(end.fence.id.str());
   // The job may be here again already, in a later attempt.
-  if (found != active_.end() && found->second->job().fence.attempt == end.fence.attempt) active_.erase(found);
+  if (found != active_.end() && found->second->job().fence.attempt == end.fence.attempt) {
+    const bool ended = end.kind == RunEnd::Kind::kSucceeded || end.kind == RunEnd::Kind::kFailed;
+    if (held && ended && ports_.ledger != nullptr)
+      found->second->ChargeTo(*ports_.ledger, end.kind == RunEnd::Kind::kSucceeded);
+    active_.erase(found);
+  }
   if (RoomNow().jobs > 0) claim_.NotifyOne();
 }
 

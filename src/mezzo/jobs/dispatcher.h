@@ -19,6 +19,7 @@
 #include "mezzo/jobs/job_store.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/storage/sql_db.h"
+#include "mezzo/tenancy/ledger/ledger.h"
 
 namespace mezzo::jobs {
 
@@ -55,6 +56,7 @@ class Dispatcher {
     const Clock& clock;
     observe::Logger& log;
     JobMetrics& metrics;
+    tenancy::Ledger* ledger = nullptr;  ///< Charged with the jobs that end here. Null: nothing is charged.
   };
   /// `handlers` by kind; a job of another kind fails with "job_kind_unknown".
   Dispatcher(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers);

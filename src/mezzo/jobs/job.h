@@ -8,6 +8,8 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 #include "mezzo/base/strong_id.h"
+#include "mezzo/tenancy/limit.h"
+#include "mezzo/tenancy/tenant.h"
 
 namespace mezzo::jobs {
 
@@ -59,6 +61,9 @@ struct NewJob {
   std::optional<WebhookTarget> webhook;
   std::string idempotency_key;  ///< Empty: none. Unique within the tenant.
   std::string fingerprint;      ///< Of the request, compared when the key comes again.
+  tenancy::CallerRef caller;    ///< Whose limits and tiers hold; null: none do. Not stored.
+  /// Where the service leaves what limit the job has met; null: nowhere. Outlives the call.
+  tenancy::LimitState* limit = nullptr;
 };
 
 /// How a run went wrong, as the caller sees it.

@@ -6,6 +6,7 @@
 #include "mezzo/base/result.h"
 #include "mezzo/jobs/job.h"
 #include "mezzo/runtime/context.h"
+#include "mezzo/tenancy/ledger/usage.h"
 
 namespace mezzo::jobs {
 
@@ -27,6 +28,11 @@ class JobRun {
   virtual Result<void> SaveCheckpoint(const std::string& checkpoint) = 0;
   /// Device time to charge with this attempt, however it ends.
   virtual void AddDeviceTime(Duration time) = 0;
+  /// What this attempt has made, by which model: charged once, when the job has succeeded by this attempt.
+  /// Device time is charged where it is spent, not here. Hosts without a ledger do not look at it.
+  virtual void Made(const std::string& model, const std::string& version, const tenancy::Usage& usage) {
+    (void)model, (void)version, (void)usage;
+  }
 };
 
 /// What a handler says of a request before it is queued.

@@ -50,6 +50,22 @@ Result<void> JobService::CheckRoom(Tier tier, TimePoint deadline) {
       .WithRetryAfter(kComeBack);
 }
 
+Result<void> JobService::CheckTier(const tenancy::Caller* caller, Tier tier) {
+  if (caller == nullptr || caller->tenant->tiers.at(static_cast<std::size_t>(tier) - 1)) return {};
+  return PermissionDenied(
+      "tier_not_allowed",
+      "tenant '" + caller->tenant->id.str() + "' may not use the tier '" + std::string(TierName(tier)) + "'");
+}
+
+Result<tenancy::LimitTicket> JobService::Admit(const tenancy::Caller* caller, const std::string& model,
+                                               double cost, tenancy::LimitState* limit) const {
+  constexpr double kMillis = 1000;
+  if (ports_.limiter == nullptr || caller == nullptr) return tenancy::LimitTicket();
+  const tenancy::CallFacts facts{
+      .caller = *caller, .model = model, .cost_ms = cost * kMillis, .counts_concurrency = false};
+  return ports_.limiter->Admit(facts, limit);
+}
+
 runtime::Task<Result<JobStore::Submitted>> JobService::Submit(runtime::Context ctx, NewJob job) {
   const auto handler = handlers_.find(job.kind);
   if (handler == handlers_.end()) {
@@ -62,13 +78,20 @@ runtime::Task<Result<JobStore::Submitted>> JobService::Submit(runtime::Context c
                            job.tenant.str() + "' has no webhook_secrets");
   }
   const TimePoint deadline = Limit(ctx);
+  MEZZO_CO_TRY_VOID(CheckTier(job.caller.get(), job.tier));
   const auto enqueue = [this, deadline, &job, &handler]() -> Result<JobStore::Submitted> {
     MEZZO_TRY(JobEstimate estimate, handler->second->Check(job.tenant, job.request));
     job.model = std::move(estimate.model);
     job.cost = estimate.cost;
-    MEZZO_TRY_VOID(CheckRoom(job.tier, deadline));
-    MEZZO_TRY(auto outcomes, ports_.store.Enqueue({&job, 1}, deadline));
-    return std::move(outcomes[0]);
+    MEZZO_TRY(tenancy::LimitTicket ticket, Admit(job.caller.get(), job.model, job.cost, job.limit));
+    const auto queue = [&]() -> Result<JobStore::Submitted> {
+      MEZZO_TRY_VOID(CheckRoom(job.tier, deadline));
+      MEZZO_TRY(auto outcomes, ports_.store.Enqueue({&job, 1}, deadline));
+      return std::move(outcomes[0]);
+    };
+    Result<JobStore::Submitted> submitted = queue();
+    if (!submitted.ok() || submitted->replayed) ticket.Refund();
+    return submitted;
   };
   co_return co_await runtime::Offload(ports_.pool, enqueue);
 }
@@ -107,9 +130,18 @@ runtime::Task<Result<JobState>> JobService::Cancel(runtime::Context ctx, TenantI
   co_return co_await runtime::Offload(ports_.pool, cancel);
 }
 
-runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId tenant, JobId id) {
+runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId tenant, JobId id,
+                                               tenancy::CallerRef caller, tenancy::LimitState* limit) {
   const TimePoint deadline = Limit(ctx);
-  const auto retry = [&] { return ports_.store.Retry(tenant, id, deadline); };
+  const auto retry = [&]() -> Result<JobId> {
+    if (caller == nullptr) return ports_.store.Retry(tenant, id, deadline);
+    MEZZO_TRY(const Job job, ports_.reader.Get(tenant, id, deadline));
+    MEZZO_TRY_VOID(CheckTier(caller.get(), job.tier));
+    MEZZO_TRY(tenancy::LimitTicket ticket, Admit(caller.get(), job.model, job.cost, limit));
+    Result<JobId> again = ports_.store.Retry(tenant, id, deadline);
+    if (!again.ok()) ticket.Refund();
+    return again;
+  };
   co_return co_await runtime::Offload(ports_.pool, retry);
 }
 

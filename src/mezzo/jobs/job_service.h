@@ -15,6 +15,7 @@
 #include "mezzo/runtime/context.h"
 #include "mezzo/runtime/pool.h"
 #include "mezzo/runtime/task.h"
+#include "mezzo/tenancy/limiter.h"
 
 namespace mezzo::jobs {
 
@@ -35,12 +36,14 @@ class JobService {
     const Clock& clock;
     /// Whether webhooks without a secret of their own can be signed; null: for nobody.
     std::function<bool(const TenantId&)> signs_webhooks;
+    tenancy::Limiter* limiter = nullptr;  ///< Null: no limits.
   };
   JobService(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers);
 
   /// Asks the kind's handler, then queues. `job.model` and `job.cost` are the handler's. Errors:
   /// kInvalidArgument "job_kind_unknown", "job_request" (a webhook nobody could sign) and the handler's;
-  /// kResourceExhausted "jobs_queue_full"; JobStore::Enqueue()'s.
+  /// kPermissionDenied "tier_not_allowed"; Limiter::Admit()'s; kResourceExhausted "jobs_queue_full";
+  /// JobStore::Enqueue()'s. Of a job that was there already (idempotency key) limits count nothing.
   runtime::Task<Result<JobStore::Submitted>> Submit(runtime::Context ctx, NewJob job);
   runtime::Task<Result<Job>> Get(runtime::Context ctx, TenantId tenant, JobId id);
   /// The job as soon as its version is beyond `after` (terminal: `until_end`), or at `until`, whichever is
@@ -49,13 +52,20 @@ class JobService {
                                   bool until_end, TimePoint until);
   runtime::Task<Result<JobReader::Page>> List(runtime::Context ctx, JobReader::ListRequest request);
   runtime::Task<Result<JobState>> Cancel(runtime::Context ctx, TenantId tenant, JobId id);
-  runtime::Task<Result<JobId>> Retry(runtime::Context ctx, TenantId tenant, JobId id);
+  /// A retried job is asked its caller's tier and limits again, as Submit() does; null: nobody's.
+  runtime::Task<Result<JobId>> Retry(runtime::Context ctx, TenantId tenant, JobId id,
+                                     tenancy::CallerRef caller = nullptr,
+                                     tenancy::LimitState* limit = nullptr);
   runtime::Task<Result<void>> Delete(runtime::Context ctx, TenantId tenant, JobId id);
 
   [[nodiscard]] std::string KindNames() const;
 
  private:
   [[nodiscard]] TimePoint Limit(const runtime::Context& ctx) const;
+  /// By the caller's tiers and limits.
+  [[nodiscard]] static Result<void> CheckTier(const tenancy::Caller* caller, Tier tier);
+  [[nodiscard]] Result<tenancy::LimitTicket> Admit(const tenancy::Caller* caller, const std::string& model,
+                                                   double cost, tenancy::LimitState* limit) const;
   /// On the pool. Counts what waits at most once a second.
   Result<void> CheckRoom(Tier tier, TimePoint deadline) EXCLUDES(mu_);
 

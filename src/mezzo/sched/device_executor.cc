@@ -207,8 +207,17 @@ void DeviceExecutor::RunBatch(Batch& batch, std::uint32_t slot, TimePoint starte
 }
 
 void DeviceExecutor::FinishItems(Batch& batch, TimePoint started, RunReport report, bool holds) {
+  std::uint64_t rows = 0;
+  Duration before{};
   for (WorkItem* item : batch.items) {
     report.queued = started - item->enqueued();
+    rows += item->rows;
+    const Duration until =
+        rows >= batch.rows
+            ? report.run
+            : Duration(report.run * static_cast<std::int64_t>(rows) / static_cast<std::int64_t>(batch.rows));
+    report.share = until - before;
+    before = until;
     AsDeviceItem(item).Finish(nullptr, report);
   }
   batch.items.clear();

@@ -20,6 +20,7 @@ namespace mezzo::sched {
 struct RunReport {
   Duration queued{};     ///< From Submit to the start of the run.
   Duration run{};        ///< The batch's time on the device.
+  Duration share{};      ///< The item's part of it, by rows; the parts of a batch add up to `run` exactly.
   Duration predicted{};  ///< What the latency model expected the run to take.
   std::uint32_t batch_rows = 0;
 };

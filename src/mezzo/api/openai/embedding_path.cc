@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "mezzo/api/cache_control.h"
 #include "mezzo/api/openai/internal/run_all.h"
 #include "mezzo/api/openai/openai_handler.h"
 
@@ -62,24 +63,27 @@ inference::NamedTensor MakeInput(const char* name, const std::shared_ptr<const t
 }  // namespace
 
 runtime::Task<OpenAiHandler::Answer> OpenAiHandler::Embed(runtime::Context ctx, net::HttpRequest* request,
-                                                          tenancy::CallerRef caller) const {
+                                                          tenancy::CallerRef caller,
+                                                          tenancy::LimitState* limit) const {
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *request));
   const std::string_view body = request->body().text();
   auto decode = [this, body] { return DecodeEmbeddingRequest(body, options_.limits); };
   MEZZO_CO_TRY(const EmbeddingRequest decoded,
                co_await RunSized(ports_.pool, body.size() > kInlineBodyBytes, std::move(decode)));
-  Answer answer = co_await EmbedOnce(timed, request, caller, &decoded);
+  Answer answer = co_await EmbedOnce(timed, request, caller, limit, &decoded);
   // Calls name the version whose tokenizer was used; when it has just been replaced, its successor answers.
   if (!answer.ok() && answer.error().reason() == "version_unknown") {
-    answer = co_await EmbedOnce(std::move(timed), request, std::move(caller), &decoded);
+    answer = co_await EmbedOnce(std::move(timed), request, std::move(caller), limit, &decoded);
   }
   co_return answer;
 }
 
 runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(runtime::Context ctx, net::HttpRequest* request,
                                                               tenancy::CallerRef caller,
+                                                              tenancy::LimitState* limit,
                                                               const EmbeddingRequest* decoded) const {
-  Work work{.ctx = ctx, .caller = std::move(caller)};
+  Work work{.ctx = ctx, .caller = std::move(caller), .limit = limit};
+  work.no_store = SaysNoStore(request->Header("Cache-Control").value_or(""));
   ModelName name(decoded->model);
   MEZZO_CO_TRY(work.version, co_await FindVersion(ctx, std::move(name)));
   MEZZO_CO_TRY(work.model, EmbeddingModel::Of(*work.version->config));
@@ -113,6 +117,7 @@ runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(runtime::Context c
   ports_.service.RecordEdges(*work.first, admitted - request->received_at(), ports_.clock.Now() - answered);
   net::HttpResponse response = net::HttpResponse::Json(200, std::move(json));
   response.compressible = true;
+  if (work.cache) response.headers.emplace_back("X-Mezzo-Cache", inference::CacheUseName(*work.cache));
   co_return response;
 }
 
@@ -175,12 +180,19 @@ inference::InferenceCall OpenAiHandler::MakeCall(const Work& work, const RowGrou
   if (work.model.token_types)
     call.inputs.push_back(MakeInput("token_type_ids", batch, batch->token_type_ids));
   call.outputs.push_back({.name = work.model.output});
+  call.no_store = work.no_store;
   return call;
 }
 
 runtime::Task<Result<void>> OpenAiHandler::RunGroup(Work* work, std::size_t group) const {
   const RowGroup& rows = work->groups[group];
   inference::InferenceCall call = MakeCall(*work, rows);
+  // Limits count one request, however many calls it takes.
+  if (group == 0) {
+    call.limit = work->limit;
+  } else {
+    call.admission = inference::Admission::kPart;
+  }
   MEZZO_CO_TRY(inference::InferenceAnswer answer,
                co_await ports_.service.Infer(work->ctx, work->caller, std::move(call)));
   co_return TakeAnswer(work, rows, std::move(answer));
@@ -206,6 +218,7 @@ Result<void> OpenAiHandler::TakeAnswer(Work* work, const RowGroup& group, infere
   for (std::size_t i = 0; i < group.rows.size(); ++i) {
     work->embeddings.rows[group.rows[i]] = output.data.Slice(i * row_bytes, row_bytes);
   }
+  if (answer.cache) work->cache = std::max(work->cache.value_or(inference::CacheUse::kHit), *answer.cache);
   if (!work->first) work->first = std::move(answer);
   return {};
 }

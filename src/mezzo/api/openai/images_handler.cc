@@ -41,6 +41,8 @@ runtime::Task<net::HttpResponse> ImagesHandler::Handle(runtime::Context ctx, Rou
   const auto work = std::make_shared<Work>();
   work->edit = call.route == kEdits;
   work->tenant = call.caller->tenant;
+  work->caller = call.caller;
+  work->limit = call.limit;
   Answer answer = co_await Serve(std::move(ctx), call.request, work);
   net::HttpResponse response =
       answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error(), work->param);
@@ -113,7 +115,9 @@ runtime::Task<ImagesHandler::Answer> ImagesHandler::Serve(runtime::Context ctx, 
       .kind = "image",
       .tier = work->image.tier,
       .request = ImageJobRequest(work->image, keys.empty() ? "" : keys[0], keys.size() < 2 ? "" : keys[1]),
-      .webhook = work->image.webhook};
+      .webhook = work->image.webhook,
+      .caller = work->caller,
+      .limit = work->limit};
   // Whoever waits has no use for it later, wherever it waits then.
   const Clock& clock = ports_.media.clock();
   job.deadline =

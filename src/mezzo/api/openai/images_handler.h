@@ -54,6 +54,8 @@ class ImagesHandler final : public Dialect {
   struct Work {
     bool edit = false;
     tenancy::TenantRef tenant;
+    tenancy::CallerRef caller;
+    tenancy::LimitState* limit = nullptr;  ///< Until the handler has answered.
     ImageRequest image;
     jobs::JobId job;
     TimePoint until{};

@@ -18,6 +18,7 @@ struct WireName {
 /// Reasons that OpenAI has a code for.
 constexpr WireName kCodes[] = {{"model_unknown", "model_not_found"},
                                {"version_unknown", "model_not_found"},
+                               {"quota_exceeded", "insufficient_quota"},
                                {"key_missing", "invalid_api_key"},
                                {"key_unknown", "invalid_api_key"}};
 
@@ -46,7 +47,8 @@ std::string_view Find(const WireName (&names)[kCount], std::string_view reason) 
   return {};
 }
 
-std::string_view TypeOf(int status) {
+std::string_view TypeOf(int status, std::string_view reason) {
+  if (reason == "quota_exceeded") return "insufficient_quota";
   if (status == 429) return "rate_limit_error";
   if (status == 403) return "permission_error";
   return status >= 500 ? "server_error" : "invalid_request_error";
@@ -85,7 +87,7 @@ std::string ErrorBody(int status, const Error& error, std::string_view param) {
   if (code.empty()) code = error.reason();
   std::string body = "{\"error\":{\"message\":";
   AppendJsonString(error.message(), &body);
-  AppendMember("type", TypeOf(status), &body);
+  AppendMember("type", TypeOf(status, error.reason()), &body);
   AppendMember("param", param.empty() ? Find(kParams, error.reason()) : param, &body);
   AppendMember("code", code, &body);
   return body + "}}";

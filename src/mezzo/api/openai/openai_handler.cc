@@ -59,7 +59,7 @@ net::BodyPlan OpenAiHandler::Plan(const net::HttpRequest& head, const RouteMatch
 runtime::Task<net::HttpResponse> OpenAiHandler::Handle(runtime::Context ctx, RoutedCall call) {
   Answer answer = net::HttpResponse();
   if (call.route == kEmbeddings) {
-    answer = co_await Embed(std::move(ctx), call.request, std::move(call.caller));
+    answer = co_await Embed(std::move(ctx), call.request, std::move(call.caller), call.limit);
   } else {
     answer = call.route == kModels ? ListModels() : DescribeModel(call.captures[0]);
   }

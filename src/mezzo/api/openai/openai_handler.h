@@ -65,6 +65,7 @@ class OpenAiHandler final : public Dialect {
   struct Work {
     runtime::Context ctx;
     tenancy::CallerRef caller;
+    tenancy::LimitState* limit = nullptr;
     models::VersionRef version;
     EmbeddingModel model;
     Tokenizer tokenizer;
@@ -73,16 +74,18 @@ class OpenAiHandler final : public Dialect {
     std::size_t max_tokens = 0;
     Embeddings embeddings;
     std::optional<inference::InferenceAnswer> first;  ///< For the statistics.
+    bool no_store = false;
+    std::optional<inference::CacheUse> cache;  ///< Of the group that took most work.
   };
 
   [[nodiscard]] Answer ListModels() const;
   [[nodiscard]] Answer DescribeModel(std::string_view name) const;
 
   // embedding_path.cc
-  runtime::Task<Answer> Embed(runtime::Context ctx, net::HttpRequest* request,
-                              tenancy::CallerRef caller) const;
+  runtime::Task<Answer> Embed(runtime::Context ctx, net::HttpRequest* request, tenancy::CallerRef caller,
+                              tenancy::LimitState* limit) const;
   runtime::Task<Answer> EmbedOnce(runtime::Context ctx, net::HttpRequest* request, tenancy::CallerRef caller,
-                                  const EmbeddingRequest* decoded) const;
+                                  tenancy::LimitState* limit, const EmbeddingRequest* decoded) const;
   runtime::Task<Result<models::VersionRef>> FindVersion(runtime::Context ctx, ModelName model) const;
   runtime::Task<Result<void>> RunGroup(Work* work, std::size_t group) const;
   [[nodiscard]] std::size_t MaxTokens(const Work& work) const;

@@ -85,6 +85,8 @@ runtime::Task<net::HttpResponse> VideosHandler::Handle(runtime::Context ctx, Rou
   const auto call = std::make_shared<Call>();
   call->request = routed.request;
   call->tenant = routed.caller->tenant;
+  call->caller = routed.caller;
+  call->limit = routed.limit;
   call->id = routed.captures[0];
   Answer answer = co_await Dispatch(std::move(ctx), routed.route, call);
   co_return answer.ok() ? std::move(answer).value() : ErrorResponse(answer.error(), call->param);
@@ -175,7 +177,9 @@ runtime::Task<VideosHandler::Answer> VideosHandler::Submit(runtime::Context ctx,
                    .kind = std::string(kKind),
                    .tier = video.tier,
                    .request = StoryboardJobRequest(video),
-                   .webhook = video.webhook};
+                   .webhook = video.webhook,
+                   .caller = call->caller,
+                   .limit = call->limit};
   if (const auto key = call->request->Header("Idempotency-Key")) {
     MEZZO_CO_TRY(job.idempotency_key, ParseIdempotencyKey(*key));
     // Of the path too: a remix and a video of one prompt are not the same.

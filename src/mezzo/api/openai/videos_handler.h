@@ -56,6 +56,8 @@ class VideosHandler final : public Dialect {
   struct Call {
     net::HttpRequest* request = nullptr;
     tenancy::TenantRef tenant;
+    tenancy::CallerRef caller;
+    tenancy::LimitState* limit = nullptr;
     std::string id;     ///< Of the video, as the path has it.
     std::string param;  ///< The member that a failure is about.
   };

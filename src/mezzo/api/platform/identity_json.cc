@@ -23,26 +23,34 @@ constexpr std::array<std::string_view, 3> kClasses = {"interactive", "standard",
 Json MaybeTime(const std::optional<WallTime>& time) { return time ? Json(TimeText(*time)) : Json(nullptr); }
 Json MaybeText(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
-Json ClassNames(const std::array<bool, 3>& classes) {
+using Words = std::array<std::string_view, 3>;
+constexpr Words kTiers = {"paid", "urgent", "free"};
+
+Json WordNames(const std::array<bool, 3>& set, const Words& words) {
   Json names = Json::array();
-  for (std::size_t i = 0; i < classes.size(); ++i) {
-    if (classes.at(i)) names.push_back(kClasses.at(i));
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    if (set.at(i)) names.push_back(words.at(i));
   }
   return names;
 }
 
-Result<std::array<bool, 3>> ParseClasses(const std::vector<std::string>& names) {
-  std::array<bool, 3> classes = {false, false, false};
-  for (const std::string& name : names) {
-    const auto at = std::find(kClasses.begin(), kClasses.end(), name);
-    if (at == kClasses.end()) {
-      return Members::Bad("'classes' may have interactive, standard and bulk, not '" + Printable(name, 64) +
-                          "'");
+/// The member, a list of at least one of `words`; nothing when it is not there.
+Result<std::optional<std::array<bool, 3>>> WordsOf(const Members& members, const std::string& member,
+                                                   const Words& words) {
+  MEZZO_TRY(const auto names, members.Texts(member, words.size()));
+  if (!names) return std::optional<std::array<bool, 3>>();
+  std::array<bool, 3> set = {false, false, false};
+  for (const std::string& name : *names) {
+    const auto at = std::find(words.begin(), words.end(), name);
+    if (at == words.end()) {
+      return Members::Bad("'" + member + "' may have " + std::string(words[0]) + ", " +
+                          std::string(words[1]) + " and " + std::string(words[2]) + ", not '" +
+                          Printable(name, 64) + "'");
     }
-    classes.at(static_cast<std::size_t>(at - kClasses.begin())) = true;
+    set.at(static_cast<std::size_t>(at - words.begin())) = true;
   }
-  if (names.empty()) return Members::Bad("'classes' needs at least one class");
-  return classes;
+  if (names->empty()) return Members::Bad("'" + member + "' needs at least one");
+  return std::optional(set);
 }
 
 Result<tenancy::Role> RoleOf(const std::string& name) {
@@ -64,7 +72,8 @@ Json ToJson(const tenancy::TenantRecord& tenant) {
           {"object", "tenant"},
           {"name", tenant.settings.name},
           {"weight", tenant.settings.weight},
-          {"classes", ClassNames(tenant.settings.classes)},
+          {"classes", WordNames(tenant.settings.classes, kClasses)},
+          {"tiers", WordNames(tenant.settings.tiers, kTiers)},
           {"platform", tenant.settings.platform},
           {"suspended", tenant.settings.suspended},
           {"created_at", TimeText(tenant.created)}};
@@ -118,9 +127,9 @@ Json ToJson(const tenancy::Caller& caller) {
 }
 
 Result<TenantRequest> ParseTenant(std::string_view body, const tenancy::TenantSettings& now, bool with_id) {
-  static constexpr std::array<std::string_view, 6> kMembers = {"name",     "weight",    "classes",
+  static constexpr std::array<std::string_view, 7> kMembers = {"name",     "weight",    "classes", "tiers",
                                                                "platform", "suspended", "id"};
-  const std::span<const std::string_view> known(kMembers.data(), with_id ? 6 : 5);
+  const std::span<const std::string_view> known(kMembers.data(), with_id ? 7 : 6);
   MEZZO_TRY(const Members members, Members::Parse(body, known));
   TenantRequest request{.id = "", .settings = now};
   MEZZO_TRY(request.id, TextOr(members, "id", kMaxId));
@@ -130,10 +139,10 @@ Result<TenantRequest> ParseTenant(std::string_view body, const tenancy::TenantSe
   constexpr double kHeaviest = 1000;
   MEZZO_TRY(const auto weight, members.Number("weight", 0, kHeaviest));
   request.settings.weight = weight.value_or(request.settings.weight);
-  MEZZO_TRY(const auto classes, members.Texts("classes", kClasses.size()));
-  if (classes) {
-    MEZZO_TRY(request.settings.classes, ParseClasses(*classes));
-  }
+  MEZZO_TRY(const auto classes, WordsOf(members, "classes", kClasses));
+  request.settings.classes = classes.value_or(request.settings.classes);
+  MEZZO_TRY(const auto tiers, WordsOf(members, "tiers", kTiers));
+  request.settings.tiers = tiers.value_or(request.settings.tiers);
   MEZZO_TRY(const auto platform, members.Flag("platform"));
   request.settings.platform = platform.value_or(request.settings.platform);
   MEZZO_TRY(const auto suspended, members.Flag("suspended"));

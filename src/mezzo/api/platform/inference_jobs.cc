@@ -96,12 +96,14 @@ Result<std::string> InferenceJobs::Run(jobs::JobRun& run) {
   MEZZO_TRY(InferenceJob job, Decode(tenant->id, run.job().request));
   const std::uint32_t rows = RowsOf(job.decoded.call);
   auto caller = std::make_shared<const tenancy::Caller>(tenancy::Caller{.tenant = tenant});
+  job.decoded.call.admission = inference::Admission::kNone;  // When it was queued.
   MEZZO_TRY_VOID(run.Report(0, "inference"));
   MEZZO_TRY(const inference::InferenceAnswer answer,
             Infer(ports_.loop, ports_.service, run.ctx(), std::move(caller), std::move(job.decoded.call)));
   if (answer.batch_rows > 0) {
     run.AddDeviceTime(answer.times.run * std::min(rows, answer.batch_rows) / answer.batch_rows);
   }
+  run.Made(answer.model.str(), answer.version, {});
   const models::ModelConfig* config = answer.served_by == nullptr ? nullptr : answer.served_by->config.get();
   MEZZO_TRY(v2http::EncodedResponse encoded, v2http::EncodeResponse(answer, job.decoded.plan, config));
   if (encoded.json.size() <= options_.max_result) return std::move(encoded.json);

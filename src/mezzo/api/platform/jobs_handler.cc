@@ -38,10 +38,12 @@ std::span<const Route> JobsHandler::routes() const { return kRoutes; }
 runtime::Task<net::HttpResponse> JobsHandler::Handle(runtime::Context ctx, RoutedCall routed) {
   Call call{.request = routed.request,
             .tenant = routed.caller->tenant,
+            .caller = routed.caller,
+            .limit = routed.limit,
             .id = jobs::JobId(std::string(routed.captures[0]))};
   call.shot = std::string(routed.captures[1]);
   Answer answer = co_await Dispatch(std::move(ctx), routed.route, std::move(call));
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error(), routed.limit);
 }
 
 runtime::Task<JobsHandler::Answer> JobsHandler::Dispatch(runtime::Context ctx, int route, Call call) const {
@@ -94,6 +96,8 @@ runtime::Task<JobsHandler::Answer> JobsHandler::Redo(runtime::Context ctx, Call 
 runtime::Task<JobsHandler::Answer> JobsHandler::Enqueue(runtime::Context ctx, Call call,
                                                         std::string_view body) const {
   MEZZO_CO_TRY(jobs::NewJob job, ParseJob(body, *call.tenant, ports_.clock.WallNow(), options_.limits));
+  job.caller = call.caller;
+  job.limit = call.limit;
   if (const auto key = call.request->Header("Idempotency-Key")) {
     MEZZO_CO_TRY(job.idempotency_key, ParseIdempotencyKey(*key));
     job.fingerprint = Sha256Hex(body);
@@ -163,7 +167,8 @@ runtime::Task<JobsHandler::Answer> JobsHandler::Cancel(runtime::Context ctx, Cal
 }
 
 runtime::Task<JobsHandler::Answer> JobsHandler::Retry(runtime::Context ctx, Call call) const {
-  MEZZO_CO_TRY(call.id, co_await ports_.service.Retry(ctx, call.tenant->id, call.id));
+  MEZZO_CO_TRY(call.id,
+               co_await ports_.service.Retry(ctx, call.tenant->id, call.id, call.caller, call.limit));
   MEZZO_CO_TRY(const jobs::Job job, co_await ports_.service.Get(ctx, call.tenant->id, call.id));
   constexpr int kAccepted = 202;
   net::HttpResponse response = net::HttpResponse::Json(kAccepted, JobJson(job, /*with_result=*/true));

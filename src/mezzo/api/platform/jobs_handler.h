@@ -50,6 +50,8 @@ class JobsHandler final : public ProblemProtocol {
   struct Call {
     net::HttpRequest* request = nullptr;
     tenancy::TenantRef tenant;
+    tenancy::CallerRef caller;
+    tenancy::LimitState* limit = nullptr;
     jobs::JobId id;
     std::string shot;  ///< The path's, for kRedo.
     Duration wait{};

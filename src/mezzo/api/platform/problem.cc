@@ -16,26 +16,47 @@ int StatusOf(const Error& error) {
   return error.reason() == "idempotency_mismatch" ? kUnprocessable : WireStatusOf(error.code()).http;
 }
 
-}  // namespace
+/// OpenAI's names for what a client may do about it.
+std::string_view TypeOf(int status, const Error& error) {
+  constexpr int kTooMany = 429;
+  if (error.reason() == "quota_exceeded") return "insufficient_quota";
+  if (status == kTooMany) return "rate_limit_error";
+  return status < 500 ? "invalid_request_error" : "server_error";
+}
 
-net::HttpResponse ProblemResponse(const Error& error) { return ProblemResponse(StatusOf(error), error); }
-
-net::HttpResponse ProblemResponse(int status, const Error& error) {
-  const nlohmann::ordered_json problem = {{"type", "about:blank"},
-                                          {"title", net::ReasonPhrase(status)},
-                                          {"status", status},
-                                          {"detail", error.message()},
-                                          {"error",
-                                           {{"message", error.message()},
-                                            {"type", status < 500 ? "invalid_request_error" : "server_error"},
-                                            {"param", nullptr},
-                                            {"code", error.reason()}}}};
+net::HttpResponse Respond(int status, const Error& error, const tenancy::LimitState* limit) {
+  nlohmann::ordered_json problem = {{"type", "about:blank"},
+                                    {"title", net::ReasonPhrase(status)},
+                                    {"status", status},
+                                    {"detail", error.message()},
+                                    {"error",
+                                     {{"message", error.message()},
+                                      {"type", TypeOf(status, error)},
+                                      {"param", nullptr},
+                                      {"code", error.reason()}}}};
+  if (limit != nullptr && limit->refused) {
+    problem["limit"] = {{"name", limit->name},
+                        {"kind", tenancy::LimitKindName(limit->kind)},
+                        {"amount", limit->amount},
+                        {"window_seconds", Seconds(limit->window)}};
+    problem["retry_after"] = Seconds(limit->reset);
+  }
   net::HttpResponse response = ErrorResponse(error);
   response.status = status;
   response.content_type = "application/problem+json";
   response.text = problem.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   return response;
 }
+
+}  // namespace
+
+net::HttpResponse ProblemResponse(const Error& error) { return Respond(StatusOf(error), error, nullptr); }
+
+net::HttpResponse ProblemResponse(const Error& error, const tenancy::LimitState* limit) {
+  return Respond(StatusOf(error), error, limit);
+}
+
+net::HttpResponse ProblemResponse(int status, const Error& error) { return Respond(status, error, nullptr); }
 
 net::HttpResponse ProblemProtocol::RefuseRoute(const net::HttpRequest& head, const RouteMatch& match) const {
   const std::string what = std::string(head.method_text()) + " " + Printable(head.path());

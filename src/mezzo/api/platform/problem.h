@@ -3,6 +3,7 @@
 #include "mezzo/api/protocol.h"
 #include "mezzo/base/result.h"
 #include "mezzo/net/http_types.h"
+#include "mezzo/tenancy/limit.h"
 
 namespace mezzo::api::platform {
 
@@ -10,6 +11,10 @@ namespace mezzo::api::platform {
 /// it, the status of the table (422 for an idempotency key with another request) and the headers of
 /// api::ErrorResponse().
 net::HttpResponse ProblemResponse(const Error& error);
+
+/// The same with the limit that refused, if one did: members `limit` (its name, kind, amount and, in seconds,
+/// window) and `retry_after`, in seconds.
+net::HttpResponse ProblemResponse(const Error& error, const tenancy::LimitState* limit);
 
 /// The same with a status that the table does not give (405, 413).
 net::HttpResponse ProblemResponse(int status, const Error& error);

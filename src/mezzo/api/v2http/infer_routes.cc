@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "mezzo/api/cache_control.h"
 #include "mezzo/api/v2http/generate.h"
 #include "mezzo/api/v2http/json_response.h"
 #include "mezzo/api/v2http/v2_handler.h"
@@ -23,6 +24,14 @@ std::string ServerTiming(const inference::StageTimes& stages, Duration decode, D
       "total;dur={:.4f}",
       millis(decode), millis(stages.queue), millis(stages.gather), millis(stages.run), millis(stages.scatter),
       millis(encode), millis(total));
+}
+
+bool SaysNoStore(const net::HttpRequest& request) {
+  return api::SaysNoStore(request.Header("Cache-Control").value_or(""));
+}
+
+void AddCacheHeader(const inference::InferenceAnswer& answer, net::HttpResponse& response) {
+  if (answer.cache) response.headers.emplace_back("X-Mezzo-Cache", inference::CacheUseName(*answer.cache));
 }
 
 }  // namespace
@@ -63,7 +72,9 @@ runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call cal
   const TimePoint started = Now();
   MEZZO_CO_TRY(DecodedRequest decoded, DecodeInfer(call, versioned ? call.captures[1] : std::string_view()));
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, decoded.timeout));
+  decoded.call.no_store = SaysNoStore(*call.request);
   const TimePoint admitted = Now();
+  decoded.call.limit = call.limit;
   MEZZO_CO_TRY(
       const inference::InferenceAnswer answer,
       co_await ports_.service.Infer(std::move(timed), std::move(call.caller), std::move(decoded.call)));
@@ -81,6 +92,7 @@ runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call cal
   }
   response.text = std::move(encoded.json);
   response.pieces = std::move(encoded.pieces);
+  AddCacheHeader(answer, response);
   if (ports_.clock != nullptr) {
     const TimePoint encoded_at = Now();
     ports_.service.RecordEdges(answer, admitted - started, encoded_at - answered);
@@ -101,16 +113,23 @@ runtime::Task<V2Handler::Answer> V2Handler::Generate(runtime::Context ctx, Call 
   MEZZO_CO_TRY(const auto config, ports_.service.catalog().ConfigOf(call.captures[0], version));
   MEZZO_CO_TRY(inference::InferenceCall inference,
                DecodeGenerate(call.request->body(), call.captures[0], version, *config, options_.decode));
+  inference.no_store = SaysNoStore(*call.request);
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, std::nullopt));
   const TimePoint admitted = Now();
+  inference.limit = call.limit;
   MEZZO_CO_TRY(const inference::InferenceAnswer answer,
                co_await ports_.service.Infer(std::move(timed), std::move(call.caller), std::move(inference)));
   const TimePoint answered = Now();
   MEZZO_CO_TRY(std::string json, EncodeGenerate(answer));
   if (ports_.clock != nullptr) ports_.service.RecordEdges(answer, admitted - started, Now() - answered);
-  if (!stream) co_return net::HttpResponse::Json(200, std::move(json));
+  if (!stream) {
+    net::HttpResponse response = net::HttpResponse::Json(200, std::move(json));
+    AddCacheHeader(answer, response);
+    co_return response;
+  }
   // Models answer once, so the stream is one event.
   net::HttpResponse response;
+  AddCacheHeader(answer, response);
   response.content_type = "text/event-stream; charset=utf-8";
   response.text = "data: " + json + "\n\n";
   co_return response;

@@ -5,13 +5,16 @@
 #include <CLI/CLI.hpp>
 
 #include "mezzo/app/cli/bench_command.h"
+#include "mezzo/app/cli/cache_command.h"
 #include "mezzo/app/cli/decode_picture_command.h"
 #include "mezzo/app/cli/generate_command.h"
 #include "mezzo/app/cli/infer_command.h"
 #include "mezzo/app/cli/job_command.h"
+#include "mezzo/app/cli/limit_command.h"
 #include "mezzo/app/cli/models_command.h"
 #include "mezzo/app/cli/tenant_command.h"
 #include "mezzo/app/cli/top_command.h"
+#include "mezzo/app/cli/usage_command.h"
 
 namespace mezzo::app::cli {
 namespace {
@@ -31,6 +34,9 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<JobOptions>(app, exit_code, AddJobCommand, RunJobCommand);
   Add<TenantOptions>(app, exit_code, AddTenantCommand, RunTenantCommand);
   Add<TenantOptions>(app, exit_code, AddKeyCommand, RunKeyCommand);
+  Add<CacheOptions>(app, exit_code, AddCacheCommand, RunCacheCommand);
+  Add<LimitOptions>(app, exit_code, AddLimitCommand, RunLimitCommand);
+  Add<UsageOptions>(app, exit_code, AddUsageCommand, RunUsageCommand);
   Add<GenerateOptions>(app, exit_code, AddGenerateCommand, RunGenerateCommand);
   Add<ModelsOptions>(app, exit_code, AddModelsCommand, RunModelsCommand);
   Add<InferOptions>(app, exit_code, AddInferCommand, RunInferCommand);

@@ -66,6 +66,7 @@ Json TenantBody(const TenantOptions& options) {
   if (!options.name.empty()) body["name"] = options.name;
   if (options.weight > 0) body["weight"] = options.weight;
   if (!options.classes.empty()) body["classes"] = List(options.classes);
+  if (!options.tiers.empty()) body["tiers"] = List(options.tiers);
   if (options.platform) body["platform"] = true;
   if (options.action == Action::kSuspendTenant) body["suspended"] = true;
   if (options.action == Action::kResumeTenant) body["suspended"] = false;
@@ -220,6 +221,9 @@ CLI::App* AddTenantCommand(CLI::App& app, TenantOptions& options) {
     sub->add_option("--weight", options.weight, "Share of the device relative to other tenants")
         ->check(CLI::Range(0.000001, 1000.0));
     sub->add_option("--classes", options.classes, "Allowed classes: interactive, standard, bulk")
+        ->delimiter(',');
+    sub->add_option("--tiers", options.tiers,
+                    "Tiers of jobs it may ask for: paid, urgent, free; free if not said")
         ->delimiter(',');
   };
   CLI::App* create = AddAction(*command, options, "create", "Makes a tenant", Action::kCreateTenant);

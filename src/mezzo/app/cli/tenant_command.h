@@ -36,6 +36,7 @@ struct TenantOptions {
   std::string name;
   double weight = 0;                 ///< 0: as it is.
   std::vector<std::string> classes;  ///< Empty: as they are.
+  std::vector<std::string> tiers;    ///< Empty: as they are.
   bool platform = false;
   std::string project;
   std::vector<std::string> scopes;

@@ -130,6 +130,7 @@ void ImageRun::Submit(StageItem& item) {
 }
 
 void ImageRun::StageEnded(StageItem& item, const Error* error) {
+  if (flow_.account != nullptr) flow_.account->Add({.device_ns = item.device_time().count()});
   bool stopped = false;
   {
     MutexLock lock(mu_);

@@ -15,6 +15,7 @@
 #include "mezzo/generation/pipeline.h"
 #include "mezzo/runtime/loop.h"
 #include "mezzo/sched/device_executor.h"
+#include "mezzo/tenancy/ledger/usage.h"
 
 namespace mezzo::generation::internal {
 
@@ -29,7 +30,8 @@ class ImageRun final : public StageOwner {
   struct Flow {
     sched::TenantIndex tenant{};
     sched::Class cls = sched::Class::kStandard;
-    TimePoint deadline = kNever;  ///< No step begins after it.
+    TimePoint deadline = kNever;          ///< No step begins after it.
+    tenancy::Account* account = nullptr;  ///< Charged with the device time of every stage; may be null.
   };
   /// Executor, clock and observer (which may be null) outlive it.
   struct Ports {

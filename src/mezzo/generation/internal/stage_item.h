@@ -33,9 +33,7 @@ class StageItem final : public inference::RuntimeItem {
   /// The outputs of the run that has ended, in the order of the call.
   [[nodiscard]] std::vector<tensor::Tensor>& outputs() { return **result; }
   /// Device time of the run, its share of the batch.
-  [[nodiscard]] Duration device_time() const {
-    return report.batch_rows == 0 ? Duration::zero() : report.run * rows / report.batch_rows;
-  }
+  [[nodiscard]] Duration device_time() const { return report.share; }
 
   void Finish(const Error* error, const sched::RunReport& run_report) override;
 

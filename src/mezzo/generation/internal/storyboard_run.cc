@@ -330,6 +330,9 @@ Result<std::string> StoryboardRun::StoreAll(const media::RenderedVideo& video) {
   MEZZO_TRY(const Stored kept,
             Store(Versioned("storyboard", "json"), AsBytes(manifest_.ToJson()), "application/json"));
   result["storyboard"] = described(kept);
+  const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(video.file.duration);
+  run_.Made(manifest_.model, manifest_.model_version,
+            {.video_ms = length.count(), .bytes_out = static_cast<std::int64_t>(video_.bytes)});
   return result.dump();
 }
 

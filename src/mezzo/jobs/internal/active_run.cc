@@ -55,6 +55,26 @@ void ActiveRun::Tell(Stop why) {
   ctx_.Cancel();
 }
 
+void ActiveRun::Made(const std::string& model, const std::string& version, const tenancy::Usage& usage) {
+  MutexLock lock(mu_);
+  made_model_ = model;
+  made_version_ = version;
+  made_ += usage;
+}
+
+void ActiveRun::ChargeTo(tenancy::Ledger& ledger, bool succeeded) {
+  MutexLock lock(mu_);
+  tenancy::Usage usage = succeeded ? made_ : tenancy::Usage();
+  usage.requests = 1;
+  usage.failed = succeeded ? 0 : 1;
+  ledger
+      .AccountFor({.tenant = job_.tenant.str(),
+                   .model = made_model_.empty() ? job_.model : made_model_,
+                   .version = made_version_,
+                   .kind = "job"})
+      .Add(usage);
+}
+
 RunEnd ActiveRun::EndOf(const Result<std::string>& answer, const RetryPolicy& policy, WallTime now) const {
   RunEnd end{.fence = job_.fence, .device_time = Duration(device_ns_.load(std::memory_order_relaxed))};
   if (answer.ok()) {

@@ -7,6 +7,7 @@
 #include "mezzo/base/mutex.h"
 #include "mezzo/jobs/job_handler.h"
 #include "mezzo/jobs/job_store.h"
+#include "mezzo/tenancy/ledger/ledger.h"
 
 namespace mezzo::jobs::internal {
 
@@ -27,6 +28,11 @@ class ActiveRun final : public JobRun {
   void AddDeviceTime(Duration time) override {
     device_ns_.fetch_add(time.count(), std::memory_order_relaxed);
   }
+
+  void Made(const std::string& model, const std::string& version, const tenancy::Usage& usage) override
+      EXCLUDES(mu_);
+  /// What the job's end is charged with: one request, and what the attempt has made if it succeeded.
+  void ChargeTo(tenancy::Ledger& ledger, bool succeeded) EXCLUDES(mu_);
 
   /// The first reason stays.
   void Tell(Stop why);
@@ -50,6 +56,9 @@ class ActiveRun final : public JobRun {
   Mutex mu_;
   std::string stage_ GUARDED_BY(mu_);
   TimePoint next_report_ GUARDED_BY(mu_){};
+  std::string made_model_ GUARDED_BY(mu_);
+  std::string made_version_ GUARDED_BY(mu_);
+  tenancy::Usage made_ GUARDED_BY(mu_);
 };
 
 }  // namespace mezzo::jobs::internal

@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "mezzo/api/cache_control.h"
 #include "mezzo/api/grpc/internal/call_facts.h"
 #include "mezzo/api/grpc/internal/infer_request.h"
 #include "mezzo/inference/service.h"
@@ -78,6 +79,9 @@ class InferCall final : public grpc::ServerUnaryReactor {
     const TimePoint answered = front_.services.clock.Now();
     grpc::ByteBuffer message = EncodeAnswer(*answer, InferResponseWriter::Form::kUnary);
     response_.Swap(&message);
+    if (answer->cache) {
+      call_.AddTrailingMetadata("x-mezzo-cache", std::string(inference::CacheUseName(*answer->cache)));
+    }
     front_.services.service.RecordEdges(*answer, admitted_ - started_,
                                         front_.services.clock.Now() - answered);
     front_.metrics.CountCall(Method::kModelInfer, 0);
@@ -121,6 +125,7 @@ Result<std::unique_ptr<InferCall>> PrepareCall(Front& front, grpc::CallbackServe
   MEZZO_TRY(tenancy::CallerRef caller, AdmitCall(front, *call, Method::kModelInfer));
   MEZZO_TRY(DecodedInfer decoded, DecodeMessage(front, *request, *caller->tenant));
   const_cast<grpc::ByteBuffer*>(request)->Clear();  // gRPC's own, which it would keep to the end of the call.
+  decoded.call.no_store = SaysNoStore(MetadataValue(*call, "cache-control"));
   MEZZO_TRY_VOID(place.AddBytes(decoded.tensor_bytes));
   runtime::Context ctx = WithTimeout(front, MakeContext(front, *call, *caller), decoded.timeout);
   return std::make_unique<InferCall>(front, *call, *response, std::move(place), std::move(caller),

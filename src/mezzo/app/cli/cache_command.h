@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <CLI/App.hpp>
+
+#include "mezzo/app/cli/server_address.h"
+#include "mezzo/base/result.h"
+
+namespace mezzo::app::cli {
+
+/// The command line of `mezzo cache`.
+struct CacheOptions {
+  ServerOptions server;
+  bool purge = false;
+  std::string model;  ///< To purge; empty: all, if `all` says so.
+  bool all = false;
+  bool json = false;
+};
+
+/// Registers `mezzo cache`; `options` must outlive `app`'s parsing.
+CLI::App* AddCacheCommand(CLI::App& app, CacheOptions& options);
+/// Asks the server and prints the answer; see ExitCode.
+int RunCacheCommand(const CacheOptions& options);
+
+/// The table of `mezzo cache stats`, from the server's answer. Fails with "bad_answer".
+Result<std::string> CacheTable(std::string_view json);
+
+}  // namespace mezzo::app::cli

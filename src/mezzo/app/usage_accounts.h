@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "mezzo/api/platform/usage_handler.h"
+#include "mezzo/app/data_store.h"
+#include "mezzo/base/result.h"
+#include "mezzo/observe/log.h"
+#include "mezzo/observe/metrics.h"
+#include "mezzo/runtime/pool.h"
+#include "mezzo/tenancy/ledger/ledger.h"
+
+namespace mezzo::app {
+
+/// The accounting of this server, wired: a ledger on its database with the journal in `data_dir`/usage, and
+/// the protocol that reports from it.
+class UsageAccounts {
+ public:
+  /// All outlive this.
+  struct Ports {
+    DataStore& store;
+    observe::Registry& registry;
+    observe::Logger& log;
+  };
+  /// Fails with the journal's errors.
+  static Result<std::unique_ptr<UsageAccounts>> Open(const std::string& data_dir, Ports ports);
+
+  [[nodiscard]] tenancy::Ledger& ledger() { return *ledger_; }
+  [[nodiscard]] api::Protocol& handler() { return handler_; }
+  void Start() { ledger_->Start(); }
+  /// After everything that is charged has ended.
+  void Stop(Duration grace) { ledger_->Stop(grace); }
+
+ private:
+  explicit UsageAccounts(Ports ports);
+
+  tenancy::JournalDisk disk_;
+  tenancy::UsageReader reader_;
+  tenancy::PriceStore prices_;
+  runtime::BlockingPool pool_;
+  std::unique_ptr<tenancy::Ledger> ledger_;
+  api::platform::UsageHandler handler_;
+};
+
+}  // namespace mezzo::app
