@@ -1,3 +1,9 @@
+#include <algorithm>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -97,6 +103,29 @@ TEST(Strings, ParseUintTakesWholeNumbersOnly) {
   EXPECT_EQ(ParseUint("18446744073709551615"), UINT64_MAX);
   for (const char* bad : {"", "+1", "-1", "1 ", "18446744073709551616", "0x1"})
     EXPECT_EQ(ParseUint(bad), std::nullopt);
+}
+
+TEST(Uuid, CallsAtOneTimeAreInTheirOrderOnEveryThread) {
+  const WallTime now = WallTime(std::chrono::hours(24 * 365 * 40));
+  std::vector<std::vector<std::string>> made(4);
+  std::vector<std::thread> threads;
+  for (auto& ids : made) {
+    threads.emplace_back([&ids, now] {
+      for (int i = 0; i < 2000; ++i) {
+        // Up to 5 ms back, as clocks are put right.
+        ids.push_back(NewUuidV7(now - std::chrono::microseconds(i * 37 % 5000)));
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  std::set<std::string> all;
+  for (const auto& ids : made) {
+    EXPECT_TRUE(std::is_sorted(ids.begin(), ids.end()));
+    all.insert(ids.begin(), ids.end());
+  }
+  EXPECT_EQ(all.size(), 8000U);
+  // A clock that was far ahead is followed back.
+  EXPECT_LT(NewUuidV7(now - std::chrono::hours(1)), *all.begin());
 }
 
 TEST(Uuid, IsVersion7AndOrderedByTime) {

@@ -8,8 +8,10 @@
 
 namespace mezzo {
 
-/// RFC 9562 section 5.7: 48 bits of Unix milliseconds, then random bits. Text order is time order.
-/// Thread-safe; randomness is getrandom(2), buffered per thread.
+/// RFC 9562 section 5.7: 48 bits of Unix milliseconds, 12 bits of their fraction (section 6.2, method 3),
+/// then random bits. Text order is time order, and within this process the order of the calls: also when they
+/// come at the same time, or at one that lies up to 10 ms before an earlier call's. Thread-safe; randomness
+/// is getrandom(2), buffered per thread.
 std::string NewUuidV7(WallTime now);
 
 /// Fills with bytes of getrandom(2), buffered per thread.
