@@ -163,14 +163,15 @@ def python_peer(name):
     return folder / "bin"
 
 
-def wrk(url, body, content_type, headers=None, connections=64, seconds=4):
-    """Requests per second of one keep-alive load with one thread per core; every answer must be a 200."""
+def wrk(url, body=None, content_type="", headers=None, connections=64, seconds=4):
+    """Requests per second of one keep-alive load with one thread per core; every answer must be a 200. GET without a body."""
     with tempfile.TemporaryDirectory() as folder:
-        data = pathlib.Path(folder, "body")
-        data.write_bytes(body)
-        lines = ['wrk.method = "POST"', f'wrk.headers["Content-Type"] = "{content_type}"']
-        lines += [f'wrk.headers["{key}"] = "{value}"' for key, value in (headers or {}).items()]
-        lines += [f'local file = io.open("{data}", "rb")', 'wrk.body = file:read("*a")', "file:close()"]
+        lines = [f'wrk.headers["{key}"] = "{value}"' for key, value in (headers or {}).items()]
+        if body is not None:
+            data = pathlib.Path(folder, "body")
+            data.write_bytes(body)
+            lines += ['wrk.method = "POST"', f'wrk.headers["Content-Type"] = "{content_type}"',
+                      f'local file = io.open("{data}", "rb")', 'wrk.body = file:read("*a")', "file:close()"]
         script = pathlib.Path(folder, "load.lua")
         script.write_text("\n".join(lines))
         done = subprocess.run(["wrk", "-t", str(min(os.cpu_count(), connections)), "-c", str(connections), "-d", f"{seconds}s", "-s",

@@ -1,14 +1,20 @@
-"""Hit ratios of the memory tier beside LRU, S3-FIFO and W-TinyLFU, written here from their papers, on the same traces."""
+"""The cache: hit ratios of its tier beside LRU, S3-FIFO and W-TinyLFU, written here from their papers, on the same traces;
+what a hit costs; what a stampede runs."""
 
+import asyncio
 import bisect
 import collections
 import itertools
 import json
+import pathlib
 import random
+import shutil
 import subprocess
+import tempfile
 
 import harness
-from harness import Measure
+from harness import Measure, Mezzo, labelled, rounds
+from serving import MLP, infer_url, mlp_body_binary, ratio
 
 REPLAY = harness.BUILD / "bench" / "mezzo_bench_cache"
 PLACES = 1000
@@ -174,4 +180,80 @@ def ratios(_count):
     return measures
 
 
-BENCHMARKS = {"ratios": ratios}
+def gets(count):
+    """Look-ups of Zipf 1.0 keys by two threads, mostly hits, of one core's worth of processor time."""
+    binary = harness.BUILD / "src" / "mezzo" / "cache" / "mezzo_cache_memory_tier_bench"
+
+    def two_threads():
+        done = subprocess.run([binary, "--benchmark_filter=BM_Get/.*threads:2", "--benchmark_format=json"], capture_output=True,
+                              text=True, check=True, timeout=300)
+        return 1e3 / json.loads(done.stdout)["benchmarks"][0]["cpu_time"]  # cpu_time: ns of each thread for a get.
+
+    (rates,) = rounds(count, labelled("two threads", two_threads))
+    return [Measure("gets of a core, two threads on Zipf 1.0", rates, 1, ">=", " M/s", series={"mezzo, M gets/s": rates})]
+
+
+def cached_models(folder, cache):
+    """A folder with the MLP, its answers kept as `cache` says."""
+    shutil.copytree(MLP, folder / "mlp")
+    (folder / "mlp" / "model.yaml").write_text(f"cache: {json.dumps(cache)}\n")
+    return folder
+
+
+def http_hit(count):
+    """A hit over HTTP beside the server's emptiest handler, both by wrk with 64 connections."""
+    body, headers = mlp_body_binary()
+    with tempfile.TemporaryDirectory() as folder, \
+            Mezzo([cached_models(pathlib.Path(folder), {"mode": "exact", "ttl": "1h"})]) as mezzo:
+        url = infer_url(mezzo, "mlp")
+        hits, empty, misses = rounds(
+            count, labelled("hits", lambda: harness.wrk(url, body, "application/octet-stream", headers)),
+            labelled("empty handler", lambda: harness.wrk(mezzo.url + "/v2/health/live")),
+            labelled("no-store", lambda: harness.wrk(url, body, "application/octet-stream",
+                                                     {**headers, "Cache-Control": "no-store"})))
+    times = {"mezzo: a hit, µs": [1e6 / rate for rate in hits], "an empty handler, µs": [1e6 / rate for rate in empty],
+             "mezzo: the same call computed, µs": [1e6 / rate for rate in misses]}
+    return [ratio("time of a hit over HTTP / of an empty handler", 1.3, times["mezzo: a hit, µs"], times["an empty handler, µs"],
+                  times, sense="<=", note="The hit reads 1.2 KB of tensor and head, hashes it and answers 1 KB; the empty handler, "
+                                          "GET /v2/health/live, reads and answers nothing.")]
+
+
+def misses(count):
+    """10,000 calls of one key at the same time that nobody has computed yet, over 2,000 connections."""
+    executions = []
+    for index in range(count):
+        print(f"  round {index + 1}/{count}", flush=True)
+        with tempfile.TemporaryDirectory() as folder, \
+                Mezzo([cached_models(pathlib.Path(folder), {"mode": "exact", "ttl": "1h"})],
+                      sets=["http.max_connections_per_peer=4000"]) as mezzo:
+            answered = asyncio.run(stampede(mezzo.http_port, 2000, 5))
+            assert answered == 10_000, f"{answered} of 10,000 calls were answered"
+            executions.append(mezzo.metrics()['mezzo_inference_batch_rows_sum{model="mlp",version="1"}'])
+    return [Measure("10,000 calls of one key at once: executions", executions, 1, "<=",
+                    note="One host, 2,000 connections with five calls each. Over several hosts: not yet.")]
+
+
+async def stampede(port, connections, calls):
+    """How many of `connections` times `calls` equal calls were answered with 200."""
+    body, headers = mlp_body_binary()
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    request = "\r\n".join(["POST /v2/models/mlp/infer HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}",
+                           *lines]).encode() + b"\r\n\r\n" + body
+    opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(connections)))
+
+    async def one(reader, writer):
+        answered = 0
+        for _ in range(calls):
+            writer.write(request)
+            await writer.drain()
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+            await reader.readexactly(length)
+            answered += head.startswith(b"HTTP/1.1 200")
+        writer.close()
+        return answered
+
+    return sum(await asyncio.gather(*(one(*pair) for pair in opened)))
+
+
+BENCHMARKS = {"ratios": ratios, "gets": gets, "http_hit": http_hit, "misses": misses}
