@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "mezzo/api/byte_range.h"
-#include "mezzo/api/http_error.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/storage/blob_checks.h"
 
@@ -161,8 +160,8 @@ runtime::Task<Result<net::HttpResponse>> BlobServer::Serve(runtime::Context ctx,
   const std::string size = std::to_string(opened.facts.size);
   net::HttpResponse response;
   if (opened.range.kind == Kind::kUnsatisfiable) {
-    response = ErrorResponse(Error(Code::kOutOfRange, "blob_range", "the artifact has " + size + " bytes"));
-    response.status = kRangeNotSatisfiable;
+    response = presentation.refusal(
+        kRangeNotSatisfiable, Error(Code::kOutOfRange, "blob_range", "the artifact has " + size + " bytes"));
     response.headers.emplace_back("Content-Range", "bytes */" + size);
     co_return response;
   }

@@ -38,6 +38,8 @@ class BlobServer {
   struct Presentation {
     std::string file_name;              ///< Under which it is to be saved; may be empty.
     Duration fresh = Duration::zero();  ///< Caches of the caller's own may keep it so long.
+    /// The error as the route's protocol writes it, with this status. Never null.
+    net::HttpResponse (*refusal)(int status, const Error& error) = nullptr;
   };
   /// Also 206, 304 and 416. Fails as BlobStore::Read() does, and with kUnavailable "artifacts_busy".
   /// `request` lives until the response is finished.

@@ -276,7 +276,7 @@ runtime::Task<VideosHandler::Answer> VideosHandler::Content(runtime::Context ctx
   }
   MEZZO_CO_TRY(storage::BlobKey key,
                MediaJobs::KeyOf(call->tenant->id, (*part)["artifact"].get<std::string>()));
-  BlobServer::Presentation presentation;
+  BlobServer::Presentation presentation{.file_name = "", .refusal = &ErrorResponse};
   co_return co_await ports_.blobs.Serve(ctx, std::move(key), call->request, std::move(presentation));
 }
 

@@ -47,7 +47,8 @@ runtime::Task<Result<net::HttpResponse>> ArtifactsHandler::Serve(runtime::Contex
   MEZZO_CO_TRY(UrlSigner::Grant grant, Check(*request));
   BlobServer::Presentation presentation{
       .file_name = std::move(grant.file_name),
-      .fresh = std::max(grant.expires_at - ports_.clock.WallNow(), Duration::zero())};
+      .fresh = std::max(grant.expires_at - ports_.clock.WallNow(), Duration::zero()),
+      .refusal = &ProblemResponse};
   co_return co_await ports_.blobs.Serve(std::move(ctx), std::move(grant.key), request,
                                         std::move(presentation));
 }

@@ -155,6 +155,9 @@ TEST_F(ArtifactsHandlerTest, AnswersByteRanges) {
   const RawResponse behind = Get(url, "Range: bytes=10-\r\n");
   EXPECT_EQ(behind.status, 416);
   EXPECT_THAT(behind.head, HasSubstr("Content-Range: bytes */10\r\n"));
+  EXPECT_THAT(behind.head, HasSubstr("Content-Type: application/problem+json\r\n"));
+  EXPECT_THAT(behind.body, HasSubstr("\"status\":416"));
+  EXPECT_THAT(behind.body, HasSubstr("\"code\":\"blob_range\""));
 }
 
 TEST_F(ArtifactsHandlerTest, ConditionsCompareTheContent) {
