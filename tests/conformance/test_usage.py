@@ -245,3 +245,29 @@ def test_a_killed_server_loses_a_second_at_most_and_charges_nothing_twice(tmp_pa
         finally:
             server.kill()
         load.join()
+
+
+def test_quotas_and_budgets_hold_across_restarts(tmp_path):
+    """What the books say counts: after a restart, and in money."""
+    with Server(models=MODELS, config=CONFIG, data_dir=str(tmp_path)) as server:
+        admin = Admin(server, first_key(server))
+        make_tenant(admin, "q")
+        key = make_key(admin, "q").key
+        admin.ok("PUT", "/v1/limits/day", {"kind": "daily_requests", "tenant": "q", "amount": 5})
+        for _ in range(5):
+            assert infer(server, key)[0] == 200
+        assert infer(server, key)[0] == 429
+    with Server(models=MODELS, config=CONFIG, data_dir=str(tmp_path)) as server:
+        admin = Admin(server, admin.key)
+        deadline = time.monotonic() + 20 * SLOWNESS
+        while infer(server, key)[0] != 429:  # Read once the server is up; before that at most a call or two pass.
+            assert time.monotonic() < deadline, "the quota began anew"
+        admin.ok("DELETE", "/v1/limits/day")
+        admin.ok("PUT", "/v1/prices", {"prices": [{"model": "*", "unit": "request", "amount_micros": 1_000_000,
+                                                   "currency": "EUR", "valid_from": "2020-01-01T00:00:00Z"}]})
+        admin.ok("PUT", "/v1/limits/budget", {"kind": "daily_money", "tenant": "q", "amount": 3})
+        deadline = time.monotonic() + 20 * SLOWNESS
+        while (answer := infer(server, key))[0] != 429:
+            assert time.monotonic() < deadline, "the budget does not hold"
+            time.sleep(0.05)
+        assert b"budget" in answer[2]

@@ -1,6 +1,7 @@
 #include "mezzo/api/http_error.h"
 
 #include <string>
+#include <string_view>
 
 #include "mezzo/api/status_table.h"
 
@@ -18,7 +19,12 @@ net::HttpResponse ErrorResponse(const Error& error) {
     response.headers.emplace_back("Retry-After", std::to_string(round_up(kNanosPerSecond)));
     response.headers.emplace_back("X-Mezzo-Retry-After-Ms", std::to_string(round_up(kNanosPerMilli)));
   }
-  if (status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"mezzo\"");
+  if (status == 401) {
+    // RFC 6750 section 3: an error only when there was a token.
+    const bool token = std::string_view(error.reason()).starts_with("token_");
+    response.headers.emplace_back("WWW-Authenticate", token ? R"(Bearer realm="mezzo", error="invalid_token")"
+                                                            : R"(Bearer realm="mezzo")");
+  }
   return response;
 }
 

@@ -12,7 +12,8 @@ constexpr Duration kCatchUpTime = std::chrono::seconds(2);
 
 tenancy::DirectoryFeed::Options FeedOptions(const ServerConfig& config) {
   tenancy::DirectoryFeed::Options options;
-  options.anonymous = config.insecure || ListensOnLoopbackOnly(config);
+  // Where people have accounts elsewhere, a call without one is not taken for an administrator's.
+  options.anonymous = config.insecure || (config.oidc.empty() && ListensOnLoopbackOnly(config));
   options.anonymous_from_anywhere = config.insecure;
   return options;
 }

@@ -13,9 +13,10 @@ struct Schema<app::RedisConfig> {
   static auto Fields() {
     using C = app::RedisConfig;
     return std::tuple{
-        Field(
-            "url", &C::url,
-            "Redis that hosts share (redis://user:password@host:port/database). Empty: this host's memory."),
+        Field("url", &C::url,
+              "Redis that hosts share (redis://user:password@host:port/database); limits hold over all of "
+              "them. "
+              "Empty: this host's memory, and limits of its own."),
         Field("prefix", &C::prefix, "Before every key: for installations that share one Redis."),
         Field("connections", &C::connections, "Connections for commands; one more listens.", Range(1, 16)),
         Field("connect_timeout", &C::connect_timeout, "How long connecting may take.",

@@ -19,9 +19,11 @@
 #include "mezzo/app/data_store.h"
 #include "mezzo/app/identities.h"
 #include "mezzo/app/job_queue.h"
+#include "mezzo/app/limit_sharing.h"
 #include "mezzo/app/memory.h"
 #include "mezzo/app/metrics_page.h"
 #include "mezzo/app/model_engines.h"
+#include "mezzo/app/people.h"
 #include "mezzo/app/server_schema.h"
 #include "mezzo/app/shared_state.h"
 #include "mezzo/app/tenant_counts.h"
@@ -242,7 +244,9 @@ class Server::Parts {
         tenant_counts(registry, executor),
         shared(SharedState::Open(config.redis,
                                  {.clock = clock, .log = log, .registry = registry, .health = health})),
+        sharing(ShareLimits()),
         identities(OpenIdentities()),
+        people(OpenPeople(config, clock, registry, log)),
         metrics_page(registry),
         v2(V2Options(), {.service = service,
                          .regions = regions,
@@ -278,17 +282,23 @@ class Server::Parts {
 
   Result<void> Start() {
     if (!usage.ok()) return usage.error();
-    if (*usage != nullptr) (*usage)->Start();
     if (!shared.ok()) return shared.error();
     if (!identities.ok()) return identities.error();
     if (!artifacts.ok()) return artifacts.error();
     if (*identities != nullptr) (*identities)->Start();
+    if (*usage != nullptr) (*usage)->Start();
+    if (!people.ok()) return people.error();
+    if (*people != nullptr) {
+      (*people)->Start();
+      directory.set_people(people->get());
+    }
     caching.Start();
     MEZZO_TRY_VOID(catalog.Start(&binder));
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
+    if (sharing != nullptr) sharing->Start(scope, loops.loop(0));
     scope.Spawn(loops.loop(0), runtime::Context(),
                 [this](runtime::Context ctx) { return ReportReadiness(std::move(ctx)); });
     log.Info("serving", {{"version", kVersion},
@@ -371,8 +381,10 @@ class Server::Parts {
   runtime::IoThreads loops;
   std::vector<observe::Callback> counts;
   TenantCounts tenant_counts;
-  Result<std::unique_ptr<SharedState>> shared;     // Start() tells a failure.
-  Result<std::unique_ptr<Identities>> identities;  // Null without a database. Start() tells a failure.
+  Result<std::unique_ptr<SharedState>> shared;            // Start() tells a failure.
+  std::unique_ptr<LimitSharing> sharing;                  // Null when `shared` failed.
+  Result<std::unique_ptr<Identities>> identities;         // Null without a database. Start() tells a failure.
+  Result<std::unique_ptr<tenancy::OidcProvider>> people;  // Null without issuers. Start() tells a failure.
   MetricsPage metrics_page;
   api::v2http::V2Handler v2;
   api::openai::FolderTokenizers tokenizers;
@@ -406,9 +418,17 @@ class Server::Parts {
     return std::unique_ptr<Identities>();
   }
 
+  std::unique_ptr<LimitSharing> ShareLimits() {
+    if (!shared.ok()) return nullptr;
+    return std::make_unique<LimitSharing>(LimitSharing::Ports{
+        .limiter = limiter, .state = **shared, .clock = clock, .registry = registry, .log = log});
+  }
+
   Result<std::unique_ptr<UsageAccounts>> OpenUsage() {
     if (store == nullptr) return std::unique_ptr<UsageAccounts>();
-    return UsageAccounts::Open(config.data_dir, {.store = *store, .registry = registry, .log = log});
+    return UsageAccounts::Open(
+        config.data_dir,
+        {.store = *store, .directory = directory, .limiter = limiter, .registry = registry, .log = log});
   }
 
   /// Null without a database.
@@ -498,6 +518,7 @@ class Server::Parts {
     if (http != nullptr) http->Stop();
     if (artifacts.ok() && *artifacts != nullptr) (*artifacts)->Stop();
     if (identities.ok() && *identities != nullptr) (*identities)->Stop();
+    if (people.ok() && *people != nullptr) (*people)->Stop();
     catalog.Stop();
     caching.Stop();
     if (usage.ok() && *usage != nullptr) (*usage)->Stop(kUsageGrace);

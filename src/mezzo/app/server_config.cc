@@ -70,7 +70,7 @@ Result<tenancy::Caller> CallerOf(const TenantConfig& entry, std::size_t index) {
 }  // namespace
 
 Result<tenancy::Directory::Contents> CallersOf(const ServerConfig& config) {
-  if (config.tenants.empty()) return Anonymous(config.insecure);
+  if (config.tenants.empty() && (config.oidc.empty() || config.insecure)) return Anonymous(config.insecure);
   tenancy::Directory::Contents contents;
   std::set<std::string> ids;
   std::set<Sha256Digest> digests;
@@ -90,7 +90,7 @@ Result<tenancy::Directory::Contents> CallersOf(const ServerConfig& config) {
                                .expires = {}});
     }
   }
-  if (contents.keys.empty()) {
+  if (contents.keys.empty() && config.oidc.empty()) {
     return InvalidArgument("config_invalid_value", "tenants are declared, but none of them has a key_sha256");
   }
   return contents;
@@ -147,7 +147,7 @@ Result<void> CheckExposure(const ServerConfig& config) {
   const bool has_keys = std::any_of(config.tenants.begin(), config.tenants.end(),
                                     [](const TenantConfig& tenant) { return !tenant.key_sha256.empty(); });
   // With a database there is always a key: the first start makes one.
-  if (has_keys || config.insecure || config.jobs.enabled) return {};
+  if (has_keys || !config.oidc.empty() || config.insecure || config.jobs.enabled) return {};
   const auto check = [](std::string_view key, bool enabled, const std::string& address) -> Result<void> {
     if (!enabled || IsLoopback(address)) return {};
     return FailedPrecondition("insecure_listener",

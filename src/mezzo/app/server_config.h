@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mezzo/app/artifacts_config.h"
+#include "mezzo/app/oidc_config.h"
 #include "mezzo/app/redis_config.h"
 #include "mezzo/config/value.h"
 #include "mezzo/models/repository_catalog.h"
@@ -165,6 +166,7 @@ struct ServerConfig {
   DeviceConfig device;
   std::vector<TenantConfig> tenants;
   std::vector<LimitConfig> limits;
+  std::vector<OidcConfig> oidc;
   bool insecure = false;
   std::size_t io_threads = 0;
   TracingConfig tracing;
@@ -183,8 +185,8 @@ struct ServerConfig {
 namespace mezzo::app {
 
 /// Who may call, from `tenants`. Of an empty list: anybody on this host (or anywhere, when `insecure`), as a
-/// platform tenant "anonymous" with every scope and class. Fails with kInvalidArgument "config_invalid_value"
-/// naming the tenant and the value.
+/// platform tenant "anonymous" with every scope and class; with `oidc` only when `insecure`. Fails with
+/// kInvalidArgument "config_invalid_value" naming the tenant and the value.
 Result<tenancy::Directory::Contents> CallersOf(const ServerConfig& config);
 
 /// What `limits` declares. Fails with kInvalidArgument "config_invalid_value" naming limit and value.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/app/people.h"
 #include "mezzo/app/server_schema.h"
 #include "mezzo/config/load.h"
 
@@ -101,6 +102,46 @@ TEST(CallersOf, RefusesWhatCannotBeMeant) {
   EXPECT_THAT(CallersOf(config).error().message(), HasSubstr("none of them has a key_sha256"));
   config.tenants = {{.id = "a", .key_sha256 = {std::string(64, 'a')}}, {.id = "a"}};
   EXPECT_THAT(CallersOf(config).error().message(), HasSubstr("is declared twice"));
+}
+
+TEST(CallersOf, WithIssuersNobodyIsAnonymousUnlessInsecure) {
+  ServerConfig config;
+  config.oidc = {{.issuer = "https://id.example", .audience = {"mezzo"}}};
+  EXPECT_EQ(CallersOf(config)->anonymous, nullptr);
+  config.insecure = true;
+  EXPECT_NE(CallersOf(config)->anonymous, nullptr);
+  config.tenants = {{.id = "a"}};
+  EXPECT_EQ(CallersOf(config)->tenants.size(), 1u) << "people need no key";
+}
+
+TEST(OidcOptionsOf, ReadsTheSectionAndRefusesWhatCannotBeMeant) {
+  const std::string good = R"(
+    issuer: "https://id.example"
+    audience: [mezzo]
+    roles_claim: groups
+    role_map: {staff: admin}
+    tenant_claim: org
+    tenants: [lab]
+)";
+  const auto outcome = [&good](const std::string& more, std::string_view without = "") -> std::string {
+    std::string entry = good + more;
+    if (!without.empty()) entry.erase(entry.find(without), without.size());
+    const auto config = Parse("oidc:\n  - " + entry.substr(5));
+    if (!config.ok()) return config.error().message();
+    const auto options = OidcOptionsOf(*config);
+    return options.ok() ? "ok" : options.error().message();
+  };
+  EXPECT_EQ(outcome(""), "ok");
+  EXPECT_EQ(outcome("    tenant: acme\n"), "ok");
+  EXPECT_THAT(outcome("", "    audience: [mezzo]\n"), HasSubstr("audience"));
+  EXPECT_THAT(outcome("", "    tenant_claim: org\n"), HasSubstr("role_map needs tenant or tenant_claim"));
+  EXPECT_THAT(outcome("    jwks_url: http://id.example/keys\n"), HasSubstr("allow_http"));
+  EXPECT_EQ(outcome("    jwks_url: http://id.example/keys\n    allow_http: true\n"), "ok");
+
+  ServerConfig config;
+  config.oidc = {{.issuer = "https://id.example", .audience = {"mezzo"}, .tenant = "a"}};
+  config.oidc[0].role_map = {{"staff", "boss"}};
+  EXPECT_THAT(OidcOptionsOf(config).error().message(), HasSubstr("'staff' must be viewer"));
 }
 
 }  // namespace

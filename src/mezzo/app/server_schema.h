@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "mezzo/app/artifacts_schema.h"
+#include "mezzo/app/oidc_schema.h"
 #include "mezzo/app/redis_schema.h"
 #include "mezzo/app/server_config.h"
 #include "mezzo/app/tenants_schema.h"
@@ -276,6 +277,8 @@ struct Schema<app::ServerConfig> {
               "all, anybody on "
               "this host may, if no port is reachable from others."),
         Field("limits", &C::limits, "Limits on calls and jobs, besides those that the database has."),
+        Field("oidc", &C::oidc, "Issuers that vouch for people (OpenID Connect): their tokens are let in.",
+              Length(0, 32)),
         Field("insecure", &C::insecure, "Allow callers without keys from other hosts."),
         Field("io_threads", &C::io_threads, "Threads for network I/O; 0: one per core.", Range(0, 256)),
         Field("tracing", &C::tracing, "Traces by OTLP/HTTP."),

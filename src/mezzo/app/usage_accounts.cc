@@ -23,6 +23,14 @@ Result<std::unique_ptr<UsageAccounts>> UsageAccounts::Open(const std::string& da
                                                           .clock = ports.store.clock(),
                                                           .registry = ports.registry,
                                                           .log = ports.log}));
+  accounts->quotas_ = std::make_unique<tenancy::QuotaFeed>(
+      tenancy::QuotaFeed::Options(), tenancy::QuotaFeed::Ports{.ledger = *accounts->ledger_,
+                                                               .reader = accounts->reader_,
+                                                               .prices = accounts->prices_,
+                                                               .directory = ports.directory,
+                                                               .limiter = ports.limiter,
+                                                               .clock = ports.store.clock(),
+                                                               .log = ports.log});
   return accounts;
 }
 

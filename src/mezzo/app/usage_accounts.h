@@ -9,17 +9,22 @@
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/runtime/pool.h"
+#include "mezzo/tenancy/directory.h"
 #include "mezzo/tenancy/ledger/ledger.h"
+#include "mezzo/tenancy/ledger/quota_feed.h"
+#include "mezzo/tenancy/limiter.h"
 
 namespace mezzo::app {
 
-/// The accounting of this server, wired: a ledger on its database with the journal in `data_dir`/usage, and
-/// the protocol that reports from it.
+/// The accounting of this server, wired: a ledger on its database with the journal in `data_dir`/usage, the
+/// protocol that reports from it, and the quotas that follow it.
 class UsageAccounts {
  public:
   /// All outlive this.
   struct Ports {
     DataStore& store;
+    const tenancy::Directory& directory;
+    tenancy::Limiter& limiter;
     observe::Registry& registry;
     observe::Logger& log;
   };
@@ -28,9 +33,16 @@ class UsageAccounts {
 
   [[nodiscard]] tenancy::Ledger& ledger() { return *ledger_; }
   [[nodiscard]] api::Protocol& handler() { return handler_; }
-  void Start() { ledger_->Start(); }
+  /// Once the directory knows who there is.
+  void Start() {
+    ledger_->Start();
+    quotas_->Start();
+  }
   /// After everything that is charged has ended.
-  void Stop(Duration grace) { ledger_->Stop(grace); }
+  void Stop(Duration grace) {
+    quotas_->Stop();
+    ledger_->Stop(grace);
+  }
 
  private:
   explicit UsageAccounts(Ports ports);
@@ -40,6 +52,7 @@ class UsageAccounts {
   tenancy::PriceStore prices_;
   runtime::BlockingPool pool_;
   std::unique_ptr<tenancy::Ledger> ledger_;
+  std::unique_ptr<tenancy::QuotaFeed> quotas_;
   api::platform::UsageHandler handler_;
 };
 

@@ -1,10 +1,13 @@
 #include "mezzo/tenancy/directory.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <utility>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/tenancy/identity.h"
+#include "mezzo/tenancy/oidc_provider.h"
 
 namespace mezzo::tenancy {
 namespace {
@@ -19,6 +22,18 @@ std::string_view WithoutScheme(std::string_view credential) {
     credential.remove_prefix(kBearer.size());
   }
   return Trim(credential);
+}
+
+/// An issuer is a URL, which has no line break.
+std::string PersonKey(std::string_view issuer, std::string_view subject) {
+  std::string key;
+  key.reserve(issuer.size() + 1 + subject.size());
+  return key.append(issuer).append("\n").append(subject);
+}
+
+Error PersonUnknown() {
+  return PermissionDenied("person_unknown",
+                          "the token is good, but its person has no place in a tenant here");
 }
 
 }  // namespace
@@ -36,8 +51,14 @@ Directory::IndexRef Directory::MakeIndex(Contents contents) {
   auto index = std::make_shared<Index>();
   index->contents = std::move(contents);
   index->by_digest.reserve(index->contents.keys.size());
-  for (const KeyEntry& key : index->contents.keys) index->by_digest.emplace(key.digest, &key);
+  for (const KeyEntry& key : index->contents.keys) {
+    index->by_digest.emplace(key.digest, &key);
+    if (!key.caller->key.empty()) index->by_key.emplace(key.caller->key, key.caller);
+  }
   for (const TenantRef& tenant : index->contents.tenants) index->by_id.emplace(tenant->id, tenant);
+  for (const PersonEntry& person : index->contents.people) {
+    index->by_person[PersonKey(person.issuer, person.subject)].push_back(person.caller);
+  }
   return index;
 }
 
@@ -73,6 +94,11 @@ Result<CallerRef> Directory::Authenticate(std::string_view credential, bool from
       return Unauthenticated("key_expired", "the API key '" + key.caller->key.str() + "' has expired");
     }
   }
+  if (OidcProvider* provider = provider_.load(std::memory_order_acquire);
+      provider != nullptr && OidcProvider::IsToken(credential)) {
+    MEZZO_TRY(const PersonRef person, provider->Verify(credential, clock_.WallNow()));
+    return CallerOf(*index, *person);
+  }
   if (anonymous_here && !credential.starts_with(kKeyPrefix)) return contents.anonymous;
   if (!credential.empty()) return Unauthenticated("key_unknown", "the API key is not known");
   if (contents.keys.empty()) {
@@ -81,11 +107,55 @@ Result<CallerRef> Directory::Authenticate(std::string_view credential, bool from
   return Unauthenticated("key_missing", "an API key is needed: send 'Authorization: Bearer <key>'");
 }
 
+Result<CallerRef> Directory::CallerOf(const Index& index, const Person& person) const {
+  const auto places = index.by_person.find(PersonKey(person.issuer, person.subject));
+  const auto& suspended = index.contents.suspended;
+  if (!person.tenant.empty()) {
+    if (places != index.by_person.end()) {
+      for (const CallerRef& caller : places->second) {
+        if (caller->tenant->id == person.tenant) return caller;
+      }
+    }
+    const auto tenant = index.by_id.find(person.tenant);
+    if (person.role && tenant != index.by_id.end() && (!tenant->second->platform || person.may_be_platform) &&
+        std::find(suspended.begin(), suspended.end(), person.tenant) == suspended.end()) {
+      return CallerByClaims(tenant->second, person);
+    }
+  }
+  if (places == index.by_person.end()) return PersonUnknown();
+  if (places->second.size() == 1) return places->second.front();
+  return PermissionDenied("person_ambiguous",
+                          "the person belongs to several tenants, and the token does not say to which");
+}
+
+CallerRef Directory::CallerByClaims(const TenantRef& tenant, const Person& person) const {
+  const Role role = *person.role;
+  const std::string key =
+      tenant->id.str() + "\n" + std::string(RoleName(role)) + "\n" + PersonKey(person.issuer, person.subject);
+  MutexLock lock(made_mu_);
+  // A tenant that has changed is another one.
+  if (const CallerRef* made = made_.Find(key); made != nullptr && (*made)->tenant == tenant) return *made;
+  made_.Erase(key);
+  (void)made_.MakeRoom();
+  Caller caller;
+  caller.tenant = tenant;
+  caller.scopes = ScopesOf(role, tenant->platform);
+  caller.user = person.subject;
+  return made_.Insert(key, std::make_shared<const Caller>(std::move(caller)));
+}
+
 Result<TenantRef> Directory::Find(const TenantId& id) const {
   const IndexRef index = Now();
   const auto found = index->by_id.find(id);
   if (found != index->by_id.end()) return found->second;
   return FailedPrecondition("tenant_unknown", "tenant '" + id.str() + "' does not exist any more");
+}
+
+Result<CallerRef> Directory::FindKey(const KeyId& id) const {
+  const IndexRef index = Now();
+  const auto found = index->by_key.find(id);
+  if (found != index->by_key.end()) return found->second;
+  return NotFound("key_not_found", "there is no key '" + Printable(id.str(), 64) + "'");
 }
 
 std::vector<TenantRef> Directory::tenants() const { return Now()->contents.tenants; }

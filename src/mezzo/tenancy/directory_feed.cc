@@ -154,7 +154,22 @@ Directory::Contents DirectoryFeed::ContentsOf(const IdentityStore::Everything& a
   for (const TenantRecord& record : all.tenants) {
     const TenantRef tenant = MakeTenant(record.id, record.settings);
     contents.tenants.push_back(tenant);  // Of a suspended one too: its jobs go on.
-    if (!record.settings.suspended) by_id.emplace(record.id, tenant);
+    if (record.settings.suspended) {
+      contents.suspended.push_back(record.id);
+    } else {
+      by_id.emplace(record.id, tenant);
+    }
+  }
+  for (const UserRecord& user : all.users) {
+    const auto tenant = by_id.find(user.tenant);
+    if (tenant == by_id.end()) continue;
+    Caller caller;
+    caller.tenant = tenant->second;
+    caller.scopes = ScopesOf(user.role, tenant->second->platform);
+    caller.user = user.subject;
+    contents.people.push_back({.issuer = user.issuer,
+                               .subject = user.subject,
+                               .caller = std::make_shared<const Caller>(std::move(caller))});
   }
   std::set<KeyId> alive;
   for (const auto& key : all.keys) {

@@ -19,7 +19,7 @@ enum class LimitKind : std::uint8_t {
   kConcurrency,  ///< Calls that run now. Jobs do not count: their queue is bounded by other means.
   kDailyRequests,
   kDailyCost,
-  kDailyMoney,  ///< What the ledger says (Limiter::SetUsed()).
+  kDailyMoney,  ///< What the ledger says (Limiter::RaiseUsed()).
   kMonthlyRequests,
   kMonthlyCost,
   kMonthlyMoney,

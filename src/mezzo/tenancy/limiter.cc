@@ -6,6 +6,10 @@
 
 #include <fmt/format.h>
 
+#include "mezzo/base/strings.h"
+#include "mezzo/storage/gcra.h"
+#include "mezzo/tenancy/shared_permits.h"
+
 namespace mezzo::tenancy {
 namespace {
 
@@ -15,9 +19,23 @@ constexpr double kLongestNanos = 1e18;
 
 std::int64_t NanosOf(TimePoint time) { return time.time_since_epoch().count(); }
 
+std::int64_t Saturated(double nanos) {
+  return static_cast<std::int64_t>(std::clamp(nanos, -kLongestNanos, kLongestNanos));
+}
+
 /// How long `units` take at the limit's rate.
 std::int64_t Emission(const Limit& limit, double units) {
-  return std::llround(std::clamp(units / limit.rate * kNanosPerSecond, -kLongestNanos, kLongestNanos));
+  return Saturated(storage::GcraTicks::Of(limit.rate, kNanosPerSecond).Cost(units));
+}
+
+/// How far ahead the arrival time may lie.
+std::int64_t Tolerance(const Limit& limit) {
+  return Saturated(storage::GcraTicks::Of(limit.rate, kNanosPerSecond).Tolerance(limit.burst));
+}
+
+/// In which the burst comes back.
+Duration WindowOf(const Limit& limit) {
+  return Duration(Saturated(std::round(limit.burst / limit.rate * kNanosPerSecond)));
 }
 
 /// A day or month of UTC: its number, and where it lies.
@@ -118,12 +136,16 @@ struct Limiter::Bucket {
   double count = 0;          // Concurrency: calls that run; quotas: used in `period`.
   std::int64_t period = -1;  // Quotas.
   LimitKind kind = LimitKind::kRequests;
+  bool listed = false;  // In the shard's `active`.
+  std::unique_ptr<SharedRate> rate;
+  std::unique_ptr<SharedPermits> permits;
   /// Tickets that point here. Rises under the shard's lock only; a ticket lets go of it last of all.
   std::atomic<std::uint32_t> pins{0};
 
   /// Whether a new bucket would be the same.
   [[nodiscard]] bool IsIdle(std::int64_t now, std::int64_t day, std::int64_t month) const {
-    if (pins.load(std::memory_order_acquire) > 0) return false;
+    if (listed || pins.load(std::memory_order_acquire) > 0) return false;
+    if (rate != nullptr) return rate->IsFull(TimePoint(Duration(now)));
     if (IsRate(kind)) return tat <= now;
     if (kind == LimitKind::kConcurrency) return true;
     return count == 0 || period != (IsMonthly(kind) ? month : day);
@@ -134,6 +156,8 @@ struct Limiter::Shard {
   mutable Mutex mu;
   std::unordered_map<BucketKey, Bucket, BucketKeyHash> buckets GUARDED_BY(mu);
   std::size_t next_sweep GUARDED_BY(mu) = 64;  // Of buckets.
+  std::vector<Bucket*> active GUARDED_BY(mu);  // Shared ones in use.
+  SharingView view GUARDED_BY(mu);
 };
 
 struct Limiter::Match {
@@ -206,7 +230,7 @@ void Limiter::Replace(const std::vector<Limit>& limits) {
     const bool goes_on = before != rules_->by_name.end() && before->second->limit.kind == limit->kind &&
                          before->second->limit.per == limit->per;
     rule.id = goes_on ? before->second->id : ++last_id_;
-    if (IsRate(limit->kind)) rule.tolerance = Emission(*limit, limit->burst);
+    if (IsRate(limit->kind)) rule.tolerance = Tolerance(*limit);
     counts_cost = counts_cost || CountsCost(limit->kind);
     rules->has_quotas = rules->has_quotas || IsQuota(limit->kind);
     rules->all.push_back(std::move(rule));
@@ -407,10 +431,24 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
     bucket.kind = limit.kind;
     const double units = UnitsOf(limit.kind, requests, cost, running);
     LimitState found{.kind = limit.kind};
-    if (IsRate(limit.kind)) {
+    if (!host_.empty()) ShareBucket((*shards_)[match.shard], bucket, rule, facts);
+    if (bucket.rate != nullptr) {
+      const SharedRate::Check check = bucket.rate->Look(now, (*shards_)[match.shard].view, units);
+      found.amount = limit.burst;
+      found.window = WindowOf(limit);
+      found.refused = check.refused;
+      found.reset = check.reset;
+      found.remaining = std::min(limit.burst, check.remaining);
+    } else if (bucket.permits != nullptr) {
+      const auto check = bucket.permits->Look((*shards_)[match.shard].view, bucket.count, units);
+      found.amount = limit.amount;
+      found.refused = check.refused;
+      found.reset = options_.concurrency_retry;
+      found.remaining = check.remaining;
+    } else if (IsRate(limit.kind)) {
       const RateCheck check = CheckRate(limit, rule.tolerance, bucket.tat, units, nanos);
       found.amount = limit.burst;
-      found.window = Duration(rule.tolerance);
+      found.window = WindowOf(limit);
       found.refused = check.refused;
       const std::int64_t wait =
           units <= limit.burst ? check.tat - nanos - rule.tolerance : bucket.tat - nanos;
@@ -442,6 +480,15 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
   }
 
   if (hit != nullptr || full) {
+    if (hit != nullptr && !host_.empty()) {
+      for (std::size_t i = 0; i < pinned; ++i) {
+        const Bucket& bucket = *matches[i].bucket;
+        if ((bucket.rate != nullptr && bucket.rate->hungry()) ||
+            (bucket.permits != nullptr && bucket.permits->hungry())) {
+          hungry_.store(true, std::memory_order_relaxed);
+        }
+      }
+    }
     for (std::size_t i = 0; i < pinned; ++i) matches[i].bucket->pins.fetch_sub(1, std::memory_order_relaxed);
     if (full) {
       return ResourceExhausted("limits_full", "this host counts for " + std::to_string(options_.max_buckets) +
@@ -468,10 +515,15 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
     Bucket& bucket = *match.bucket;
     const Limit& limit = match.rule->limit;
     const double units = UnitsOf(limit.kind, requests, cost, running);
-    if (IsRate(limit.kind)) {
+    if (bucket.rate != nullptr) {
+      bucket.rate->Take(units);
+      if (bucket.rate->hungry()) hungry_.store(true, std::memory_order_relaxed);
+    } else if (IsRate(limit.kind)) {
       bucket.tat = CheckRate(limit, match.rule->tolerance, bucket.tat, units, nanos).tat;
     } else {
       bucket.count += units;
+      if (bucket.permits != nullptr && bucket.permits->hungry())
+        hungry_.store(true, std::memory_order_relaxed);
     }
     ticket.held_.push_back(
         {.bucket = &bucket, .limit = &limit, .shard = match.shard, .period = bucket.period});
@@ -495,7 +547,9 @@ void Limiter::Adjust(const LimitTicket& ticket, double requests, double cost_ms,
     const LimitKind kind = held.limit->kind;
     const double units = units_of(held);
     if (units == 0) continue;
-    if (IsRate(kind)) {
+    if (bucket.rate != nullptr) {
+      bucket.rate->Take(units);
+    } else if (IsRate(kind)) {
       // What comes late adds to a bucket that has filled up meanwhile; what comes back only takes away from
       // what is still owed: before `now` means full.
       if (units > 0) bucket.tat = std::max(bucket.tat, NanosOf(clock_.Now()));
@@ -510,8 +564,8 @@ void Limiter::Adjust(const LimitTicket& ticket, double requests, double cost_ms,
   }
 }
 
-Result<void> Limiter::SetUsed(std::string_view name, const Caller& caller, std::string_view model,
-                              double used) NO_THREAD_SAFETY_ANALYSIS {
+Result<void> Limiter::RaiseUsed(std::string_view name, const Caller& caller, std::string_view model,
+                                double used) NO_THREAD_SAFETY_ANALYSIS {
   const RulesRef rules = Now();
   const auto found = rules->by_name.find(name);
   if (found == rules->by_name.end()) {
@@ -528,9 +582,132 @@ Result<void> Limiter::SetUsed(std::string_view name, const Caller& caller, std::
   Bucket* bucket = FindBucket(shard, key, clock_.Now());
   if (bucket == nullptr) return ResourceExhausted("limits_full", "no room to count more");
   bucket->kind = rule.limit.kind;
-  bucket->period = PeriodOf(rule.limit.kind, clock_.WallNow()).number;
-  bucket->count = used;
+  const std::int64_t period = PeriodOf(rule.limit.kind, clock_.WallNow()).number;
+  bucket->count = bucket->period == period ? std::max(bucket->count, used) : used;
+  bucket->period = period;
   return {};
+}
+
+void Limiter::Share(std::string host) { host_ = std::move(host); }
+
+void Limiter::ShareBucket(Shard& shard, Bucket& bucket, const Rule& rule, const CallFacts& facts) {
+  const Limit& limit = rule.limit;
+  const bool is_rate = IsRate(limit.kind);
+  if (IsQuota(limit.kind)) return;
+  if (bucket.rate == nullptr && bucket.permits == nullptr) {
+    // Indices and hashes are this process's own: what hosts share is named by what it stands for.
+    std::string name = limit.name + '\n' + std::string(LimitKindName(limit.kind)) + '\n';
+    name += std::to_string(limit.per) + '\n';
+    if ((limit.per & (kPerTenant | kPerProject)) != 0) name += facts.caller.tenant->id.str();
+    name += '\n';
+    if ((limit.per & kPerProject) != 0) name += facts.caller.project.str();
+    name += '\n';
+    if ((limit.per & kPerKey) != 0) name += facts.caller.key.str();
+    name += '\n';
+    if ((limit.per & kPerModel) != 0) name += facts.model;
+    constexpr std::size_t kDigits = 32;
+    const std::string key = "limit:" + Sha256Hex(name).substr(0, kDigits);
+    if (is_rate) {
+      bucket.rate = std::make_unique<SharedRate>(key);
+    } else {
+      bucket.permits = std::make_unique<SharedPermits>(key);
+    }
+  }
+  if (bucket.rate != nullptr) bucket.rate->Set(limit.rate, limit.burst);
+  if (bucket.permits != nullptr) bucket.permits->Set(limit.amount);
+  if (bucket.listed) return;
+  bucket.listed = true;
+  shard.active.push_back(&bucket);
+}
+
+Limiter::Round Limiter::BeginRound(bool announce, std::size_t most) NO_THREAD_SAFETY_ANALYSIS {
+  Round round;
+  hungry_.store(false, std::memory_order_relaxed);
+  const TimePoint now = clock_.Now();
+  const auto is_full = [&] { return round.tokens.size() >= most || round.permits.size() >= most; };
+  const std::size_t first = next_shard_;
+  for (std::size_t n = 0; n < kShards && !is_full(); ++n) {
+    const auto index = static_cast<std::uint32_t>((first + n) % kShards);
+    Shard& shard = shards_->at(index);
+    LockSoon(shard.mu);
+    std::size_t done = 0;
+    while (done < shard.active.size() && !is_full()) {
+      Bucket& bucket = *shard.active[done];
+      if (bucket.rate != nullptr ? bucket.rate->IsQuiet(now)
+                                 : bucket.count <= 0 && bucket.permits->IsQuiet()) {
+        bucket.listed = false;
+        shard.active[done] = shard.active.back();
+        shard.active.pop_back();
+        continue;
+      }
+      ++done;
+      AskFor(bucket, index, announce, now, shard.view, round);
+    }
+    if (done < shard.active.size()) {
+      // The next round begins with what had no room in this one.
+      std::rotate(shard.active.begin(), shard.active.begin() + static_cast<std::ptrdiff_t>(done),
+                  shard.active.end());
+      next_shard_ = index;
+      hungry_.store(true, std::memory_order_relaxed);
+    }
+    shard.mu.Unlock();
+  }
+  return round;
+}
+
+void Limiter::AskFor(Bucket& bucket, std::uint32_t shard, bool announce, TimePoint now,
+                     const SharingView& view, Round& round) const {
+  const Round::Asker asker{.bucket = &bucket, .shard = shard};
+  if (bucket.permits != nullptr) {
+    auto request = bucket.permits->Ask(now, view, host_, bucket.count);
+    if (!request.has_value()) return;
+    round.permits.push_back(*std::move(request));
+    round.permit_askers_.push_back(asker);
+    return;
+  }
+  if (announce) {
+    round.permits.push_back(bucket.rate->Announce(now, host_));
+    round.permit_askers_.push_back(asker);
+  }
+  auto request = bucket.rate->Ask(now, view);
+  if (!request.has_value()) return;
+  round.tokens.push_back(*std::move(request));
+  round.token_askers_.push_back(asker);
+}
+
+void Limiter::EndRound(const Round& round, const std::vector<storage::TokenStore::TokenGrant>* tokens,
+                       const std::vector<storage::TokenStore::PermitGrant>* permits)
+    NO_THREAD_SAFETY_ANALYSIS {
+  const TimePoint now = clock_.Now();
+  const auto each = [this](const std::vector<Round::Asker>& askers, std::size_t answers, auto answer)
+                        NO_THREAD_SAFETY_ANALYSIS {
+                          for (std::size_t i = 0; i < std::min(askers.size(), answers); ++i) {
+                            Shard& shard = shards_->at(askers[i].shard);
+                            LockSoon(shard.mu);
+                            answer(*static_cast<Bucket*>(askers[i].bucket), shard.view, i);
+                            shard.mu.Unlock();
+                          }
+                        };
+  each(round.token_askers_, tokens != nullptr ? tokens->size() : 0,
+       [&](Bucket& bucket, const SharingView& /*view*/, std::size_t i) {
+         bucket.rate->Answer(now, round.tokens[i].want, (*tokens)[i]);
+       });
+  each(round.permit_askers_, permits != nullptr ? permits->size() : 0,
+       [&](Bucket& bucket, const SharingView& view, std::size_t i) {
+         if (bucket.rate != nullptr) {
+           bucket.rate->Announced((*permits)[i].held, (*permits)[i], view);
+         } else {
+           bucket.permits->Answer((*permits)[i], view);
+         }
+       });
+}
+
+void Limiter::SetView(const SharingView& view) NO_THREAD_SAFETY_ANALYSIS {
+  for (Shard& shard : *shards_) {
+    LockSoon(shard.mu);
+    shard.view = view;
+    shard.mu.Unlock();
+  }
 }
 
 void LimitTicket::Swap(LimitTicket& other) noexcept {

@@ -14,7 +14,9 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
+#include "mezzo/storage/token_store.h"
 #include "mezzo/tenancy/limit.h"
+#include "mezzo/tenancy/shared_rate.h"
 #include "mezzo/tenancy/tenant.h"
 
 namespace mezzo::tenancy {
@@ -80,9 +82,12 @@ class [[nodiscard]] LimitTicket {
 /// tat. In any window of w seconds at most r·w + b units pass. A call that costs more than b passes a full
 /// bucket and leaves a debt.
 ///
+/// With Share(), rates and concurrency hold over several hosts (SharedRate, SharedPermits): calls still only
+/// touch this process's memory, and SharedLimits exchanges tokens with a TokenStore in rounds.
+///
 /// Thread-safe. Buckets lie in shards by hash, each with a mutex that is held for well under a microsecond; a
 /// call locks the shards of its buckets in their order. Quotas are this process's count since its start
-/// unless SetUsed() says more.
+/// unless RaiseUsed() says more.
 class Limiter {
  public:
   struct Options {
@@ -106,11 +111,40 @@ class Limiter {
   /// what was met.
   Result<LimitTicket> Admit(const CallFacts& facts, LimitState* state = nullptr) EXCLUDES(mu_);
 
-  /// What has been used of a quota in the current day or month, by whoever keeps the books: replaces the
-  /// bucket's count for this caller and model. kNotFound "limit_unknown"; kInvalidArgument "limit_invalid" of
-  /// a limit that is no quota.
-  Result<void> SetUsed(std::string_view name, const Caller& caller, std::string_view model, double used)
+  /// What has been used of a quota in the current day or month, by whoever keeps the books: the bucket of
+  /// this caller and model counts no less from now on. kNotFound "limit_unknown"; kInvalidArgument
+  /// "limit_invalid" of a limit that is no quota.
+  Result<void> RaiseUsed(std::string_view name, const Caller& caller, std::string_view model, double used)
       EXCLUDES(mu_);
+
+  /// From now on limits on rates and concurrency are shared with other hosts by a TokenStore, in which this
+  /// host has the name `host`, unique among them. Before the first call.
+  void Share(std::string host);
+  /// What one exchange with the store asks for. The requests are in the order of the buckets they are for.
+  class Round {
+   public:
+    std::vector<storage::TokenStore::TokenRequest> tokens;
+    std::vector<storage::TokenStore::PermitRequest> permits;
+
+   private:
+    friend class Limiter;
+    struct Asker {
+      void* bucket = nullptr;  // A Limiter::Bucket, which stays while it is listed.
+      std::uint32_t shard = 0;
+    };
+    std::vector<Asker> token_askers_;
+    std::vector<Asker> permit_askers_;
+  };
+  /// What the buckets in use want now, at most `most` of each kind; with `announce` also what this host uses
+  /// of each rate. One round at a time: the next after EndRound().
+  Round BeginRound(bool announce, std::size_t most) EXCLUDES(mu_);
+  /// What the store answered; null: it did not.
+  void EndRound(const Round& round, const std::vector<storage::TokenStore::TokenGrant>* tokens,
+                const std::vector<storage::TokenStore::PermitGrant>* permits) EXCLUDES(mu_);
+  /// Tells all buckets how this host stands.
+  void SetView(const SharingView& view);
+  /// Whether a round before its time would serve somebody. Cheap.
+  [[nodiscard]] bool hungry() const { return hungry_.load(std::memory_order_relaxed); }
 
   /// Whether a prediction of the cost would be used. Cheap.
   [[nodiscard]] bool counts_cost() const { return counts_cost_.load(std::memory_order_relaxed); }
@@ -136,6 +170,12 @@ class Limiter {
   /// With the shard locked; null when it is full.
   Bucket* FindBucket(Shard& shard, const BucketKey& key, TimePoint now) NO_THREAD_SAFETY_ANALYSIS;
   void Sweep(Shard& shard, TimePoint now) NO_THREAD_SAFETY_ANALYSIS;
+  /// With the shard locked: has the bucket share its limit, unless that is a quota.
+  void ShareBucket(Shard& shard, Bucket& bucket, const Rule& rule,
+                   const CallFacts& facts) NO_THREAD_SAFETY_ANALYSIS;
+  /// With the bucket's shard locked.
+  void AskFor(Bucket& bucket, std::uint32_t shard, bool announce, TimePoint now, const SharingView& view,
+              Round& round) const;
   [[nodiscard]] Error RefusalOf(const LimitState& state, const Limit& limit);
   /// Adds units to what the ticket has taken; negative ones come back.
   void Adjust(const LimitTicket& ticket, double requests, double cost_ms, double running,
@@ -146,6 +186,9 @@ class Limiter {
   const std::unique_ptr<std::array<Shard, kShards>> shards_;
   std::atomic<bool> any_{false};                         // Partner: rules_; a call may see either.
   std::atomic<bool> counts_cost_{false};                 // The same.
+  std::atomic<bool> hungry_{false};                      // No partner.
+  std::string host_;                                     // Empty: nothing is shared.
+  std::size_t next_shard_ = 0;                           // Rounds only.
   std::array<std::atomic<std::uint64_t>, 3> refused_{};  // No partner.
   mutable Mutex mu_;
   RulesRef rules_ GUARDED_BY(mu_);

@@ -318,17 +318,17 @@ TEST_F(LimiterTest, AQuotaStartsAnewWithItsDayAndMonth) {
 TEST_F(LimiterTest, ABudgetHoldsByWhatTheLedgerSays) {
   limiter_.Replace({Amount("budget", LimitKind::kMonthlyMoney, 20, kPerTenant)});
   EXPECT_TRUE(Admit(alice_).ok());
-  ASSERT_TRUE(limiter_.SetUsed("budget", *alice_, "m", 19.99).ok());
+  ASSERT_TRUE(limiter_.RaiseUsed("budget", *alice_, "m", 19.99).ok());
   EXPECT_TRUE(Admit(alice_).ok());
-  ASSERT_TRUE(limiter_.SetUsed("budget", *alice_, "m", 20).ok());
+  ASSERT_TRUE(limiter_.RaiseUsed("budget", *alice_, "m", 20).ok());
   EXPECT_EQ(Admit(alice_).error().reason(), "quota_exceeded");
   EXPECT_TRUE(Admit(bob_).ok());
   clock_.Advance(std::chrono::hours(24 * 20));
   EXPECT_TRUE(Admit(alice_).ok()) << "a new month";
 
-  EXPECT_EQ(limiter_.SetUsed("nothing", *alice_, "m", 1).error().reason(), "limit_unknown");
+  EXPECT_EQ(limiter_.RaiseUsed("nothing", *alice_, "m", 1).error().reason(), "limit_unknown");
   limiter_.Replace({Rate("r", 1, 1)});
-  EXPECT_EQ(limiter_.SetUsed("r", *alice_, "m", 1).error().reason(), "limit_invalid");
+  EXPECT_EQ(limiter_.RaiseUsed("r", *alice_, "m", 1).error().reason(), "limit_invalid");
 }
 
 TEST_F(LimiterTest, AChangedLimitKeepsItsCountAndARenamedOneStartsAnew) {
