@@ -24,7 +24,7 @@ UsageRecord Record(std::int64_t sequence, std::size_t rows = 2) {
   UsageRecord record{.sequence = sequence, .hour_us = 3'600'000'000};
   for (std::size_t i = 0; i < rows; ++i) {
     record.rows.push_back({.key = {.tenant = "t" + std::to_string(i), .model = "m", .kind = "inference"},
-                           .usage = {.requests = sequence, .device_ns = 1000 * sequence}});
+                           .usage = {.requests = sequence, .device_ns = 1000 * (sequence % 1000)}});
   }
   return record;
 }
