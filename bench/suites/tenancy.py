@@ -42,9 +42,9 @@ def throughput(count):
     """The cheapest call there is, without and with keys, limits and accounting."""
     body, headers = mlp_body_binary()
     limits = [{"name": "all", "kind": "requests", "rate": 1e9, "burst": 1e9},
-              {"name": "key", "kind": "requests", "per": "key", "rate": 1e8, "burst": 1e8},
-              {"name": "cost", "kind": "cost", "per": "key,model", "rate": 1e8, "burst": 1e8},
-              {"name": "room", "kind": "concurrency", "per": "tenant", "amount": 100000}]
+              {"name": "key", "kind": "requests", "per": ["key"], "rate": 1e8, "burst": 1e8},
+              {"name": "cost", "kind": "cost", "per": ["key", "model"], "rate": 1e8, "burst": 1e8},
+              {"name": "room", "kind": "concurrency", "per": ["tenant"], "amount": 100000}]
     with Repository(MLP) as models, Mezzo([models], sets=["jobs.enabled=false"]) as off, \
             Mezzo([models], config={"tenants": [tenant("a")], "limits": limits}) as on:
         def asked(mezzo, more):
