@@ -160,3 +160,15 @@ def test_a_reload_with_other_weights_does_not_serve_the_old_answers(tmp_path):
         (tmp_path / "kept" / "1" / "note.txt").write_text("another version of the files")
         assert server.request("POST", "/v2/repository/models/kept/load", b"{}")[0] == 200
         assert ask(server, "kept", 5) == "miss"
+
+
+def test_without_a_database_a_purge_is_this_hosts_and_unknown_names_take_no_place(models):
+    with Server("--set", "jobs.enabled=false", models=models) as server:
+        for count in range(50):
+            assert server.request("POST", "/v1/cache/purge", json.dumps({"model": f"guess-{count}"}).encode())[0] == 200
+        assert ask(server, "kept", 1) == "miss"
+        assert ask(server, "kept", 1) == "hit"
+        assert server.request("POST", "/v1/cache/purge", b'{"model": "kept"}')[0] == 200
+        assert ask(server, "kept", 1) == "miss"
+        names = {model["model"] for model in json.loads(server.get("/v1/cache")[2])["data"]}
+        assert "kept" in names and not any(name.startswith("guess") for name in names)

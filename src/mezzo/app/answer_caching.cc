@@ -46,8 +46,8 @@ Result<void> AnswerCaching::Purge(std::string_view model) {
   if (feed_ == nullptr) {
     if (model.empty()) {
       results_.PurgeAll();
-    } else {
-      results_.Purge(results_.Model(model));
+    } else if (const auto known = results_.Find(model)) {
+      results_.Purge(known);
     }
     return {};
   }

@@ -93,7 +93,7 @@ Result<void> EpochFeed::Refresh() {
       epochs_ = *found;
     }
     for (const auto& statistics : ports_.results.statistics()) {
-      if (const auto model = ports_.results.Model(statistics.model)) {
+      if (const auto model = ports_.results.Find(statistics.model)) {
         ports_.results.LearnEpoch(model, found->Of(statistics.model));
       }
     }

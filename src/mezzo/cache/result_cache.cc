@@ -87,6 +87,12 @@ ResultCache::ModelRef ResultCache::Model(std::string_view name) {
   return model;
 }
 
+ResultCache::ModelRef ResultCache::Find(std::string_view name) const {
+  const MutexLock lock(mu_);
+  const auto found = models_->by_name.find(name);
+  return found == models_->by_name.end() ? nullptr : found->second;
+}
+
 std::optional<ResultCache::Outcome> ResultCache::Look(const CachedModel& model, const CacheKey& key,
                                                       TimePoint now, bool counts,
                                                       std::shared_ptr<const Entry>& entry) const {

@@ -159,6 +159,8 @@ class ResultCache {
 
   /// The model of that name, made when it is new; null beyond max_models. Call it for models that exist only.
   [[nodiscard]] ModelRef Model(std::string_view name) EXCLUDES(mu_);
+  /// The model of that name; null when it was never asked for by Model().
+  [[nodiscard]] ModelRef Find(std::string_view name) const EXCLUDES(mu_);
   /// Never waits. `now` is the clock's.
   [[nodiscard]] Outcome Begin(const ModelRef& model, const CacheKey& key, const Rules& rules, TimePoint now);
   /// Waits for the flight's result: kJoin with its value, or kLead when the caller has to compute it now.

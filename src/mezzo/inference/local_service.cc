@@ -25,6 +25,10 @@ std::string_view KindOf(const InferenceCall& call) {
 }
 std::int64_t RequestsOf(const InferenceCall& call) { return call.admission == Admission::kWhole ? 1 : 0; }
 
+void Charge(tenancy::Account* account, const tenancy::Usage& usage) {
+  if (account != nullptr) account->Add(usage);
+}
+
 template <typename Tensors>
 std::int64_t BytesOf(const Tensors& tensors) {
   std::size_t bytes = 0;
@@ -50,7 +54,7 @@ runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx,
   auto span = tracer_.Start("inference", observe::SpanKind::kServer, parent, call.model.str());
   MEZZO_CO_TRY(const models::VersionRef version, co_await FindVersion(ctx, call.model, call.version));
   VersionRuntime& runtime = VersionRuntime::Of(*version);
-  const std::string_view kind = KindOf(call);
+  tenancy::Account* account = runtime.AccountOf(*caller, KindOf(call));
   const std::int64_t requests = RequestsOf(call);
 
   std::optional<Result<InferenceAnswer>> answer;
@@ -67,6 +71,7 @@ runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx,
                       .call = call,
                       .plan = *plan,
                       .ticket = ticket,
+                      .account = account,
                       .started = started};
     if (runtime.place() != nullptr) {
       answer.emplace(co_await RunCached(visit));
@@ -75,10 +80,10 @@ runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx,
     }
   }
   if (answer->ok()) {
-    runtime.Charge(*caller, kind, {.requests = requests, .bytes_out = BytesOf((*answer)->outputs)});
+    Charge(account, {.requests = requests, .bytes_out = BytesOf((*answer)->outputs)});
   } else {
     runtime.RecordFailure(*caller->tenant, answer->error(), clock_.Now() - started);
-    runtime.Charge(*caller, kind, {.requests = requests, .failed = requests});
+    Charge(account, {.requests = requests, .failed = requests});
   }
   if (span != nullptr) FinishSpan(std::move(span), ctx, *version, *caller->tenant, *answer);
   co_return *std::move(answer);
@@ -134,7 +139,7 @@ runtime::Task<Result<InferenceAnswer>> LocalService::RunCached(Visit visit) {
                                                   : CacheUse::kHit;
     answer.served_by = visit.version;
     runtime.RecordCached(tenant, clock_.Now() - visit.started);
-    runtime.Charge(*visit.caller, KindOf(visit.call), {.cache_hits = 1, .saved_ns = kept.cost().count()});
+    Charge(visit.account, {.cache_hits = 1, .saved_ns = kept.cost().count()});
     if (outcome.ticket) Refresh(*std::move(outcome.ticket), visit);
     co_return answer;
   }
@@ -155,7 +160,8 @@ runtime::Task<Result<InferenceAnswer>> LocalService::RunCached(Visit visit) {
 
 void LocalService::Refresh(cache::ResultCache::Ticket ticket, const Visit& visit) {
   constexpr Duration kLongest = std::chrono::seconds(60);
-  // The call's tensors keep the request's bytes.
+  visit.call.limit =
+      nullptr;  // Its place goes with the request; the call's tensors keep the request's bytes.
   const auto work = std::make_shared<RefreshWork>(RefreshWork{.ticket = std::move(ticket),
                                                               .caller = visit.caller,
                                                               .version = visit.version,
@@ -170,6 +176,7 @@ void LocalService::Refresh(cache::ResultCache::Ticket ticket, const Visit& visit
 runtime::Task<Result<void>> LocalService::RunRefresh(runtime::Context ctx,
                                                      std::shared_ptr<RefreshWork> work) {
   const TimePoint started = clock_.Now();
+  VersionRuntime& runtime = VersionRuntime::Of(*work->version);
   MEZZO_CO_TRY(const RequestPlan plan, PlanRequest(*work->version, work->call));
   tenancy::LimitTicket ticket;  // The call that was served has paid; this run is charged, and not limited.
   const auto answer = co_await RunOn({.ctx = ctx,
@@ -178,10 +185,10 @@ runtime::Task<Result<void>> LocalService::RunRefresh(runtime::Context ctx,
                                       .call = work->call,
                                       .plan = plan,
                                       .ticket = ticket,
+                                      .account = runtime.AccountOf(*work->caller, KindOf(work->call)),
                                       .started = started});
   if (!answer.ok()) {
-    VersionRuntime::Of(*work->version)
-        .RecordFailure(*work->caller->tenant, answer.error(), clock_.Now() - started);
+    runtime.RecordFailure(*work->caller->tenant, answer.error(), clock_.Now() - started);
     work->ticket.Fail(answer.error());
     co_return answer.error();
   }
@@ -214,8 +221,7 @@ runtime::Task<Result<InferenceAnswer>> LocalService::RunOn(Visit visit) {
     visit.ticket.Refund();
   } else {
     if (!visit.ticket.empty()) visit.ticket.Settle(Millis(item.report.share));
-    runtime.Charge(*visit.caller, KindOf(visit.call),
-                   {.device_ns = item.report.share.count(), .bytes_in = BytesOf(visit.call.inputs)});
+    Charge(visit.account, {.device_ns = item.report.share.count(), .bytes_in = BytesOf(visit.call.inputs)});
   }
   if (refused) co_return *std::move(refused);
   MEZZO_CO_TRY(std::vector<tensor::Tensor> outputs, *std::move(item.result));

@@ -81,6 +81,7 @@ class LocalService final : public Service {
     InferenceCall& call;
     const RequestPlan& plan;
     tenancy::LimitTicket& ticket;
+    tenancy::Account* account = nullptr;  ///< Is charged; null: nothing is.
     TimePoint started;
   };
   /// By the limits of the caller; an empty ticket when there are none.

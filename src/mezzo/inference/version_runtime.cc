@@ -364,28 +364,24 @@ void VersionRuntime::RecordMiss(Duration run) {
   Count(statistics_.cache_miss, run);
 }
 
-void VersionRuntime::Charge(const tenancy::Caller& caller, std::string_view kind,
-                            const tenancy::Usage& usage) {
-  if (ledger_ == nullptr) return;
-  tenancy::Account* account = nullptr;
+tenancy::Account* VersionRuntime::AccountOf(const tenancy::Caller& caller, std::string_view kind) {
+  if (ledger_ == nullptr) return nullptr;
   {
     MutexLock lock(accounts_mu_);
     const auto found =
         accounts_.find(std::tuple<std::uint32_t, std::uint32_t, std::string_view, std::string_view>(
             caller.tenant->index, caller.key_index, caller.project.str(), kind));
-    if (found != accounts_.end()) account = found->second;
+    if (found != accounts_.end()) return found->second;
   }
-  if (account == nullptr) {
-    account = &ledger_->AccountFor({.tenant = caller.tenant->id.str(),
-                                    .project = caller.project.str(),
-                                    .key_id = caller.key.str(),
-                                    .model = version_.name.str(),
-                                    .version = version_.version_text,
-                                    .kind = std::string(kind)});
-    MutexLock lock(accounts_mu_);
-    accounts_[{caller.tenant->index, caller.key_index, caller.project.str(), std::string(kind)}] = account;
-  }
-  account->Add(usage);
+  tenancy::Account* account = &ledger_->AccountFor({.tenant = caller.tenant->id.str(),
+                                                    .project = caller.project.str(),
+                                                    .key_id = caller.key.str(),
+                                                    .model = version_.name.str(),
+                                                    .version = version_.version_text,
+                                                    .kind = std::string(kind)});
+  MutexLock lock(accounts_mu_);
+  accounts_[{caller.tenant->index, caller.key_index, caller.project.str(), std::string(kind)}] = account;
+  return account;
 }
 
 ModelStatistics VersionRuntime::Statistics() const {

@@ -71,8 +71,8 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
     stages_.admit->Observe(admit);
     stages_.encode->Observe(encode);
   }
-  /// To the account of whoever calls; `kind` is a literal. Nothing without a ledger.
-  void Charge(const tenancy::Caller& caller, std::string_view kind, const tenancy::Usage& usage)
+  /// Of whoever calls; lives as long as the ledger. `kind` is a literal. Null without a ledger.
+  [[nodiscard]] tenancy::Account* AccountOf(const tenancy::Caller& caller, std::string_view kind)
       EXCLUDES(accounts_mu_);
   [[nodiscard]] ModelStatistics Statistics() const EXCLUDES(mu_);
 
