@@ -362,13 +362,11 @@ Error Limiter::RefusalOf(const LimitState& state, const Limit& limit) {
 Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO_THREAD_SAFETY_ANALYSIS {
   if (!any_.load(std::memory_order_relaxed)) return LimitTicket();
   const RulesRef rules = Now();
-  constexpr std::size_t kUsual = 8;
-  std::vector<Match> matches;
+  boost::container::small_vector<Match, kUsualMatches> matches;
   const auto look = [&](const std::vector<const Rule*>& candidates) {
     for (const Rule* rule : candidates) {
       if (!rule->Matches(facts.caller, facts.model)) continue;
       if (rule->limit.kind == LimitKind::kConcurrency && !facts.counts_concurrency) continue;
-      if (matches.empty()) matches.reserve(kUsual);
       Match match{.rule = rule, .key = KeyFor(*rule, facts.caller, facts.model)};
       match.shard = static_cast<std::uint32_t>(BucketKeyHash{}(match.key) % kShards);
       matches.push_back(match);
@@ -509,7 +507,6 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
   ticket.requests_ = requests;
   ticket.cost_ms_ = cost;
   ticket.running_ = running;
-  ticket.held_.reserve(pinned);
   for (std::size_t i = 0; i < pinned; ++i) {
     const Match& match = matches[i];
     Bucket& bucket = *match.bucket;

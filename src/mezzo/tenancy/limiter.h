@@ -11,6 +11,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include <boost/container/small_vector.hpp>
+
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
@@ -22,6 +24,9 @@
 namespace mezzo::tenancy {
 
 class Limiter;
+
+/// Limits that most calls match at most; more cost an allocation.
+inline constexpr std::size_t kUsualMatches = 4;
 
 /// What is asked of the limits. Everything it refers to outlives the question.
 struct CallFacts {
@@ -68,7 +73,7 @@ class [[nodiscard]] LimitTicket {
 
   Limiter* limiter_ = nullptr;
   std::shared_ptr<const void> rules_;
-  std::vector<Held> held_;
+  boost::container::small_vector<Held, kUsualMatches> held_;
   double requests_ = 0;
   double cost_ms_ = 0;
   double running_ = 0;
