@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "mezzo/base/published.h"
 #include "mezzo/inference/batch_gather.h"
 #include "mezzo/models/warmup.h"
 
@@ -366,12 +367,13 @@ void VersionRuntime::RecordMiss(Duration run) {
 
 tenancy::Account* VersionRuntime::AccountOf(const tenancy::Caller& caller, std::string_view kind) {
   if (ledger_ == nullptr) return nullptr;
+  AccountStripe& stripe = accounts_.at(ThreadStripe<kAccountStripes>());
   {
-    MutexLock lock(accounts_mu_);
+    MutexLock lock(stripe.mu);
     const auto found =
-        accounts_.find(std::tuple<std::uint32_t, std::uint32_t, std::string_view, std::string_view>(
+        stripe.accounts.find(std::tuple<std::uint32_t, std::uint32_t, std::string_view, std::string_view>(
             caller.tenant->index, caller.key_index, caller.project.str(), kind));
-    if (found != accounts_.end()) return found->second;
+    if (found != stripe.accounts.end()) return found->second;
   }
   tenancy::Account* account = &ledger_->AccountFor({.tenant = caller.tenant->id.str(),
                                                     .project = caller.project.str(),
@@ -379,8 +381,9 @@ tenancy::Account* VersionRuntime::AccountOf(const tenancy::Caller& caller, std::
                                                     .model = version_.name.str(),
                                                     .version = version_.version_text,
                                                     .kind = std::string(kind)});
-  MutexLock lock(accounts_mu_);
-  accounts_[{caller.tenant->index, caller.key_index, caller.project.str(), std::string(kind)}] = account;
+  MutexLock lock(stripe.mu);
+  stripe.accounts[{caller.tenant->index, caller.key_index, caller.project.str(), std::string(kind)}] =
+      account;
   return account;
 }
 

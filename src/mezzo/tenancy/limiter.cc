@@ -223,11 +223,12 @@ void Limiter::Replace(const std::vector<Limit>& limits) {
   for (const Limit& limit : limits) last[limit.name] = &limit;
   bool counts_cost = false;
   MutexLock lock(mu_);
+  const RulesRef old = rules_.Get();
   rules->all.reserve(last.size());
   for (const auto& [name, limit] : last) {
     Rule rule{.limit = *limit};
-    const auto before = rules_->by_name.find(name);
-    const bool goes_on = before != rules_->by_name.end() && before->second->limit.kind == limit->kind &&
+    const auto before = old->by_name.find(name);
+    const bool goes_on = before != old->by_name.end() && before->second->limit.kind == limit->kind &&
                          before->second->limit.per == limit->per;
     rule.id = goes_on ? before->second->id : ++last_id_;
     if (IsRate(limit->kind)) rule.tolerance = Tolerance(*limit);
@@ -249,21 +250,14 @@ void Limiter::Replace(const std::vector<Limit>& limits) {
   }
   any_.store(!rules->all.empty(), std::memory_order_relaxed);
   counts_cost_.store(counts_cost, std::memory_order_relaxed);
-  rules_ = std::move(rules);
+  (void)rules_.Replace(std::move(rules));
 }
 
 std::vector<Limit> Limiter::limits() const {
   std::vector<Limit> limits;
-  const RulesRef rules = Now();
+  const RulesRef rules = rules_.Get();
   for (const Rule& rule : rules->all) limits.push_back(rule.limit);
   return limits;
-}
-
-Limiter::RulesRef Limiter::Now() const NO_THREAD_SAFETY_ANALYSIS {
-  LockSoon(mu_);
-  RulesRef now = rules_;
-  mu_.Unlock();
-  return now;
 }
 
 std::size_t Limiter::buckets() const {
@@ -361,7 +355,7 @@ Error Limiter::RefusalOf(const LimitState& state, const Limit& limit) {
 
 Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO_THREAD_SAFETY_ANALYSIS {
   if (!any_.load(std::memory_order_relaxed)) return LimitTicket();
-  const RulesRef rules = Now();
+  const RulesRef rules = rules_.Get();
   boost::container::small_vector<Match, kUsualMatches> matches;
   const auto look = [&](const std::vector<const Rule*>& candidates) {
     for (const Rule* rule : candidates) {
@@ -563,7 +557,7 @@ void Limiter::Adjust(const LimitTicket& ticket, double requests, double cost_ms,
 
 Result<void> Limiter::RaiseUsed(std::string_view name, const Caller& caller, std::string_view model,
                                 double used) NO_THREAD_SAFETY_ANALYSIS {
-  const RulesRef rules = Now();
+  const RulesRef rules = rules_.Get();
   const auto found = rules->by_name.find(name);
   if (found == rules->by_name.end()) {
     return NotFound("limit_unknown", "there is no limit '" + std::string(name.substr(0, 64)) + "'");

@@ -15,6 +15,7 @@
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
+#include "mezzo/base/published.h"
 #include "mezzo/base/result.h"
 #include "mezzo/storage/token_store.h"
 #include "mezzo/tenancy/limit.h"
@@ -108,19 +109,18 @@ class Limiter {
   /// From the next call on. All have passed CheckLimit(); of one name the last holds. What has been counted
   /// stays with a limit whose name, kind and `per` stay.
   void Replace(const std::vector<Limit>& limits) EXCLUDES(mu_);
-  [[nodiscard]] std::vector<Limit> limits() const EXCLUDES(mu_);
+  [[nodiscard]] std::vector<Limit> limits() const;
 
   /// Takes from every limit that matches. kResourceExhausted "rate_limited", "concurrency_limited" or
   /// "quota_exceeded", naming the limit that makes the caller wait longest, with when to come back; then
   /// nothing has been taken. "limits_full" when there is no room to count. Leaves in `state`, if not null,
   /// what was met.
-  Result<LimitTicket> Admit(const CallFacts& facts, LimitState* state = nullptr) EXCLUDES(mu_);
+  Result<LimitTicket> Admit(const CallFacts& facts, LimitState* state = nullptr);
 
   /// What has been used of a quota in the current day or month, by whoever keeps the books: the bucket of
   /// this caller and model counts no less from now on. kNotFound "limit_unknown"; kInvalidArgument
   /// "limit_invalid" of a limit that is no quota.
-  Result<void> RaiseUsed(std::string_view name, const Caller& caller, std::string_view model, double used)
-      EXCLUDES(mu_);
+  Result<void> RaiseUsed(std::string_view name, const Caller& caller, std::string_view model, double used);
 
   /// From now on limits on rates and concurrency are shared with other hosts by a TokenStore, in which this
   /// host has the name `host`, unique among them. Before the first call.
@@ -142,10 +142,10 @@ class Limiter {
   };
   /// What the buckets in use want now, at most `most` of each kind; with `announce` also what this host uses
   /// of each rate. One round at a time: the next after EndRound().
-  Round BeginRound(bool announce, std::size_t most) EXCLUDES(mu_);
+  Round BeginRound(bool announce, std::size_t most);
   /// What the store answered; null: it did not.
   void EndRound(const Round& round, const std::vector<storage::TokenStore::TokenGrant>* tokens,
-                const std::vector<storage::TokenStore::PermitGrant>* permits) EXCLUDES(mu_);
+                const std::vector<storage::TokenStore::PermitGrant>* permits);
   /// Tells all buckets how this host stands.
   void SetView(const SharingView& view);
   /// Whether a round before its time would serve somebody. Cheap.
@@ -170,7 +170,6 @@ class Limiter {
   using RulesRef = std::shared_ptr<const Rules>;
   static constexpr std::size_t kShards = 64;
 
-  [[nodiscard]] RulesRef Now() const EXCLUDES(mu_);
   [[nodiscard]] static BucketKey KeyFor(const Rule& rule, const Caller& caller, std::string_view model);
   /// With the shard locked; null when it is full.
   Bucket* FindBucket(Shard& shard, const BucketKey& key, TimePoint now) NO_THREAD_SAFETY_ANALYSIS;
@@ -195,8 +194,8 @@ class Limiter {
   std::string host_;                                     // Empty: nothing is shared.
   std::size_t next_shard_ = 0;                           // Rounds only.
   std::array<std::atomic<std::uint64_t>, 3> refused_{};  // No partner.
-  mutable Mutex mu_;
-  RulesRef rules_ GUARDED_BY(mu_);
+  Published<Rules> rules_;
+  Mutex mu_;  // One Replace() at a time.
   std::uint32_t last_id_ GUARDED_BY(mu_) = 0;
 };
 
