@@ -64,6 +64,7 @@ struct CacheConfig {
   config::ByteSize max_bytes = config::MiB(256);
   Duration max_staleness = std::chrono::seconds(5);
   Duration poll_interval = std::chrono::seconds(1);
+  Duration shared_timeout = std::chrono::milliseconds(50);
 };
 
 struct ProviderLibrary {

@@ -127,7 +127,11 @@ struct Schema<app::CacheConfig> {
             Range(std::chrono::milliseconds(100), std::chrono::hours(1))),
         Field("poll_interval", &C::poll_interval,
               "How often the database is asked, beside its notifications; well below max_staleness.",
-              Range(std::chrono::milliseconds(10), std::chrono::minutes(10)))};
+              Range(std::chrono::milliseconds(10), std::chrono::minutes(10))),
+        Field("shared_timeout", &C::shared_timeout,
+              "What a call to Redis may take of a miss, for models whose results hosts share (`cache.shared` "
+              "of model.yaml); a host that waits no longer computes by itself.",
+              Range(std::chrono::milliseconds(1), std::chrono::seconds(10)))};
   }
 };
 template <>
