@@ -12,7 +12,9 @@
 #include <gtest/gtest.h>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/cache/shared_tier_metrics.h"
 #include "mezzo/drivers/memory/memory_kv_store.h"
+#include "mezzo/observe/exposition.h"
 #include "mezzo/testing/manual_clock.h"
 
 namespace mezzo::cache {
@@ -141,7 +143,7 @@ struct Host {
         tier(Named(std::move(options), number),
              {.store = link,
               .clock = time.clock,
-              .registry = registry,
+              .waits = registry.NewHistogram("mezzo_test_wait_seconds", "Waits."),
               .pool = pool,
               .spawn =
                   [this](SharedTier::Work work) {
@@ -559,6 +561,19 @@ TEST_F(SharedTierTest, AServerThatEndsStoresNothingAndHoldsNothing) {
   EXPECT_EQ(call->answer, "x");
   EXPECT_EQ(a.tier.statistics().leases, 0U);
   EXPECT_EQ(a.tier.statistics().pending, 0U);
+}
+
+TEST_F(SharedTierTest, MetricsShowWhatItDid) {
+  Host& a = AddHost();
+  SharedTierMetrics metrics(a.registry, [&a] { return a.tier.statistics(); });
+  Ask(a, Key(1), "x");
+  time_.Run(seconds(1));
+  Ask(a, Key(1), "never");
+  const std::string page = observe::Render(a.registry, observe::ExpositionFormat::kOpenMetrics);
+  EXPECT_NE(page.find("mezzo_cache_shared_calls_total{outcome=\"lead\"} 1"), std::string::npos) << page;
+  EXPECT_NE(page.find("mezzo_cache_shared_calls_total{outcome=\"hit\"} 1"), std::string::npos);
+  EXPECT_NE(page.find("mezzo_cache_shared_stores_total{outcome=\"stored\"} 1"), std::string::npos);
+  EXPECT_NE(page.find("mezzo_cache_shared_breaker_open 0"), std::string::npos);
 }
 
 TEST_F(SharedTierTest, AStoreThatForgetsEverythingCostsARunMore) {

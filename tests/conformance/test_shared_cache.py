@@ -37,6 +37,8 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
     write_model(folder, "kept", CACHE)
     write_model(folder, "slow", CACHE, of="delay")
+    write_model(folder, "large", {**CACHE, "max_entry": "1B"})
+    write_model(folder, "stale", {**CACHE, "ttl": "8s", "stale_while_revalidate": "1h"})
     shutil.copytree(mezzo_server.MODELS / "delay", folder / "delay")
     return folder
 
@@ -121,12 +123,28 @@ def test_many_equal_misses_over_three_servers_run_once(servers):
     assert len({json.dumps(answer[2]["outputs"]) for answer in answers}) == 1
 
 
-def test_errors_that_would_come_again_are_shared(servers):
-    # Out of the model's range, and refused before it runs, whoever is asked.
-    body = json.dumps({"inputs": [{"name": "INPUT0", "shape": [1, 15], "datatype": "INT32", "data": [1] * 15}]}).encode()
-    for server in servers:
-        status, _, answer = server.request("POST", "/v2/models/kept/infer", body)
-        assert status == 400, answer
+def test_results_that_are_too_large_are_computed_by_each(servers):
+    assert ask(servers[0], 1, "large") == "miss"
+    wait_until(lambda: shared(servers[0])["leases"] == 0, "it did not tell the others")
+    before = shared(servers[1])["refused"]
+    assert ask(servers[1], 1, "large") == "miss"
+    assert shared(servers[1])["refused"] == before + 1
+
+
+def test_a_refresh_takes_what_another_server_has_computed_anew(servers):
+    before = runs(servers, "stale")
+    assert ask(servers[0], 1, "stale") == "miss"
+    stored(servers[0])
+    assert ask(servers[1], 1, "stale") == "hit"
+    time.sleep(9)
+    assert ask(servers[0], 1, "stale") == "stale"
+    wait_until(lambda: runs(servers, "stale") == before + 2, "it was not computed anew")
+    stored(servers[0])
+    found = shared(servers[1])["hits"]
+    assert ask(servers[1], 1, "stale") == "stale"
+    wait_until(lambda: shared(servers[1])["hits"] == found + 1, "the refresh did not find the other server's")
+    wait_until(lambda: ask(servers[1], 1, "stale") == "hit", "it was not kept")
+    assert runs(servers, "stale") == before + 2
 
 
 def test_a_purge_on_one_server_holds_on_all(servers):
@@ -154,7 +172,7 @@ def test_a_server_that_dies_while_it_computes_is_followed_by_another(models, pos
         calls = Calls(doomed, "slow", [delay_body(steps)])
         wait_until(lambda: shared(doomed)["leases"] == 1, "it did not get the lease")
         waiting = Calls(servers[0], "slow", [delay_body(steps)])
-        wait_until(lambda: servers[0].metrics()["mezzo_cache_shared_waiting"] == 1, "nobody waits for it")
+        wait_until(lambda: shared(servers[0])["waiting"] == 1, "nobody waits for it")
         doomed.kill()
         calls.join()
         wait_until(lambda: shared(servers[0])["leases"] == 1, "nobody took the dead server's lease")

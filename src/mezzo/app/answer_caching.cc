@@ -43,7 +43,9 @@ AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
                 .pool = pool_,
                 .purge = [this](std::string_view model) { return Purge(model); },
                 .shared = [this] { return SharedStatistics(); }}),
-      seal_pool_({.name = "cache-seal", .threads = 1, .max_queued = 256}) {}
+      seal_pool_({.name = "cache-seal", .threads = 1, .max_queued = 256}),
+      shared_metrics_(ports.registry,
+                      [this] { return SharedStatistics().value_or(cache::SharedTier::Statistics()); }) {}
 
 Result<void> AnswerCaching::Share(SharedState& state, runtime::IoThreads& loops) {
   if (feed_ == nullptr || !state.is_shared()) return {};
@@ -56,7 +58,7 @@ Result<void> AnswerCaching::Share(SharedState& state, runtime::IoThreads& loops)
                                  .seed = RandomUint64()},
       cache::SharedTier::Ports{.store = state.kv(),
                                .clock = ports_.clock,
-                               .registry = ports_.registry,
+                               .waits = shared_metrics_.waits(),
                                .pool = seal_pool_,
                                .spawn = [this, &loops](cache::SharedTier::Work work) {
                                  runtime::Loop* here = runtime::Loop::Current();

@@ -14,6 +14,7 @@
 #include "mezzo/cache/memory_tier.h"
 #include "mezzo/cache/result_cache.h"
 #include "mezzo/cache/shared_tier.h"
+#include "mezzo/cache/shared_tier_metrics.h"
 #include "mezzo/inference/answer_cache.h"
 #include "mezzo/runtime/loop.h"
 #include "mezzo/runtime/pool.h"
@@ -59,7 +60,8 @@ class AnswerCaching {
   runtime::BlockingPool seal_pool_;
   std::unique_ptr<cache::SharedTier> hosts_;
   std::atomic<const cache::SharedTier*> shown_{nullptr};  // Partner: hosts_, set before it.
-  runtime::Scope background_;                             // Last: its tasks use the tier.
+  cache::SharedTierMetrics shared_metrics_;
+  runtime::Scope background_;  // Last: its tasks use the tier.
 };
 
 }  // namespace mezzo::app

@@ -63,71 +63,13 @@ SharedTier::SharedTier(Options options, Ports ports)
     : options_(std::move(options)),
       ports_(std::move(ports)),
       realm_(RealmOf(options_.secret)),
-      waits_(ports_.registry.NewHistogram("mezzo_cache_shared_wait_seconds",
-                                          "How long hosts waited for what another one computed.")),
       breaker_(options_.breaker) {
   MEZZO_CHECK(!options_.secret.empty() && !options_.host.empty());
-  ShowMetrics();
 }
 
 SharedTier::~SharedTier() {
   const MutexLock lock(mu_);
   MEZZO_CHECK(writing_ == 0 && !keeping_);
-}
-
-void SharedTier::ShowMetrics() {
-  using observe::MetricType;
-  const auto read = [this](Counter counter) {
-    return [this, counter] { return static_cast<double>(CountOf(counter)); };
-  };
-  observe::Registry& registry = ports_.registry;
-  auto& calls = registry.NewCallbackFamily(
-      "mezzo_cache_shared_calls_total",
-      "Misses of this host by what the tier that hosts share said: hit, join (after another host was waited "
-      "for), lead (computed here for all), alone (computed here for this host).",
-      MetricType::kCounter, {"outcome"});
-  callbacks_.push_back(calls.Add({"hit"}, read(kHits)));
-  callbacks_.push_back(calls.Add({"join"}, read(kJoins)));
-  callbacks_.push_back(calls.Add({"lead"}, read(kLeads)));
-  callbacks_.push_back(calls.Add({"alone"}, read(kAlones)));
-  auto& alone = registry.NewCallbackFamily(
-      "mezzo_cache_shared_alone_total",
-      "Why hosts computed alone: failure (of the store, or its breaker), late (another host), refused (not "
-      "for sharing), outdated (the epoch rose).",
-      MetricType::kCounter, {"reason"});
-  callbacks_.push_back(alone.Add({"failure"}, read(kFailures)));
-  callbacks_.push_back(alone.Add({"late"}, read(kLate)));
-  callbacks_.push_back(alone.Add({"refused"}, read(kRefused)));
-  callbacks_.push_back(alone.Add({"outdated"}, read(kOutdated)));
-  callbacks_.push_back(registry.NewCallbackCounter("mezzo_cache_shared_corrupt_total",
-                                                   "Shared entries that did not verify: treated as absent.",
-                                                   read(kCorrupt)));
-  auto& stores = registry.NewCallbackFamily(
-      "mezzo_cache_shared_stores_total",
-      "Results for other hosts: stored, overtaken (the lease had ended), dropped (the store failed, or too "
-      "many waited).",
-      MetricType::kCounter, {"outcome"});
-  callbacks_.push_back(stores.Add({"stored"}, read(kStored)));
-  callbacks_.push_back(stores.Add({"overtaken"}, read(kOvertaken)));
-  callbacks_.push_back(stores.Add({"dropped"}, read(kDropped)));
-  auto& bytes = registry.NewCallbackFamily("mezzo_cache_shared_bytes_total",
-                                           "Shared entries before compression, read and written.",
-                                           MetricType::kCounter, {"direction"});
-  callbacks_.push_back(bytes.Add({"read"}, read(kBytesRead)));
-  callbacks_.push_back(bytes.Add({"written"}, read(kBytesWritten)));
-  const auto gauge = [&](std::string_view name, std::string_view help, auto value) {
-    callbacks_.push_back(registry.NewCallbackGauge(
-        name, help, [this, value] { return static_cast<double>(value(statistics())); }));
-  };
-  gauge("mezzo_cache_shared_pending_stores", "Results that wait to be stored for other hosts.",
-        [](const Statistics& s) { return s.pending; });
-  gauge("mezzo_cache_shared_leases", "Keys that this host computes for all.",
-        [](const Statistics& s) { return s.leases; });
-  gauge("mezzo_cache_shared_breaker_open", "1 while the shared tier is left alone because it failed.",
-        [](const Statistics& s) { return s.healthy ? 0 : 1; });
-  callbacks_.push_back(registry.NewCallbackGauge(
-      "mezzo_cache_shared_waiting", "Keys that this host waits for another to compute.",
-      [this] { return static_cast<double>(waiting_.load(std::memory_order_relaxed)); }));
 }
 
 SharedTier::Statistics SharedTier::statistics() const {
@@ -148,6 +90,7 @@ SharedTier::Statistics SharedTier::statistics() const {
           .bytes_written = CountOf(kBytesWritten),
           .pending = pending_.size(),
           .leases = leases_.size(),
+          .waiting = waiting_.load(std::memory_order_relaxed),
           .healthy = breaker_.state() == Breaker::State::kClosed};
 }
 
@@ -284,7 +227,7 @@ Task<Result<SharedTier::Outcome>> SharedTier::Begin(Context ctx, Question questi
   const auto waits = [&] {
     if (!waited) return;
     waiting_.fetch_sub(1, std::memory_order_relaxed);
-    waits_.Observe(ports_.clock.Now() - begun);
+    ports_.waits.Observe(ports_.clock.Now() - begun);
   };
 
   while (true) {

@@ -72,7 +72,7 @@ class SharedTier {
   struct Ports {
     storage::KvStore& store;
     const Clock& clock;
-    observe::Registry& registry;
+    observe::Histogram& waits;  ///< For other hosts.
     runtime::BlockingPool& pool;
     /// Runs work behind the caller; false when it will not, because the server ends.
     std::function<bool(Work)> spawn;
@@ -140,9 +140,10 @@ class SharedTier {
     std::uint64_t dropped = 0;    ///< Not stored: too many wait, or the store failed.
     ByteCount bytes_read = 0;     ///< Of entries, before compression.
     ByteCount bytes_written = 0;
-    std::size_t pending = 0;  ///< Results that wait to be stored.
-    std::size_t leases = 0;   ///< That this host holds.
-    bool healthy = true;      ///< False: the breaker is open.
+    std::size_t pending = 0;   ///< Results that wait to be stored.
+    std::size_t leases = 0;    ///< That this host holds.
+    std::int64_t waiting = 0;  ///< Keys that this host waits for another to compute.
+    bool healthy = true;       ///< False: the breaker is open.
   };
   [[nodiscard]] Statistics statistics() const EXCLUDES(mu_);
 
@@ -206,7 +207,6 @@ class SharedTier {
   runtime::Task<Result<void>> RunWrite(runtime::Context ctx, std::shared_ptr<Write> write);
   runtime::Task<Result<bool>> SetSealed(runtime::Context ctx, std::shared_ptr<Lease::Held> held,
                                         std::string sealed, Duration lifetime);
-  void ShowMetrics();
 
   const Options options_;
   const Ports ports_;
@@ -215,7 +215,6 @@ class SharedTier {
   std::atomic<std::uint64_t> draws_{0};                           // Numbers random draws; no partner.
   std::atomic<std::uint64_t> owners_{0};                          // Numbers owners; no partner.
   std::atomic<std::int64_t> waiting_{0};                          // A gauge; no partner.
-  observe::Histogram& waits_;
 
   mutable Mutex mu_;
   runtime::Breaker breaker_ GUARDED_BY(mu_);
@@ -223,8 +222,7 @@ class SharedTier {
   bool keeping_ GUARDED_BY(mu_) = false;  // KeepLeases() runs.
   std::deque<std::shared_ptr<Write>> pending_ GUARDED_BY(mu_);
   ByteCount pending_bytes_ GUARDED_BY(mu_) = 0;
-  std::size_t writing_ GUARDED_BY(mu_) = 0;   // RunWrites() under way.
-  std::vector<observe::Callback> callbacks_;  // Last: they read what is above.
+  std::size_t writing_ GUARDED_BY(mu_) = 0;  // RunWrites() under way.
 };
 
 }  // namespace mezzo::cache

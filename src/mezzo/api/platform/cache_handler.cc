@@ -59,7 +59,8 @@ Json ToJson(const std::optional<cache::SharedTier::Statistics>& shared) {
           {"bytes_read", shared->bytes_read},
           {"bytes_written", shared->bytes_written},
           {"pending", shared->pending},
-          {"leases", shared->leases}};
+          {"leases", shared->leases},
+          {"waiting", shared->waiting}};
 }
 
 net::HttpResponse Ok(const Json& json) {
