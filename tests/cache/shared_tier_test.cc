@@ -1,11 +1,14 @@
 #include "mezzo/cache/shared_tier.h"
 
+#include <array>
+#include <atomic>
 #include <coroutine>
 #include <map>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -15,6 +18,8 @@
 #include "mezzo/cache/shared_tier_metrics.h"
 #include "mezzo/drivers/memory/memory_kv_store.h"
 #include "mezzo/observe/exposition.h"
+#include "mezzo/runtime/loop.h"
+#include "mezzo/runtime/scope.h"
 #include "mezzo/testing/manual_clock.h"
 
 namespace mezzo::cache {
@@ -588,6 +593,71 @@ TEST_F(SharedTierTest, AStoreThatForgetsEverythingCostsARunMore) {
   EXPECT_EQ(other->answer, "x");
   EXPECT_LE(executions_, 2);
   EXPECT_EQ(Ask(b, Key(1), "never")->answer, "x");
+}
+
+/// The same on threads, with real pauses and entries that are sealed in a pool.
+TEST(SharedTierOnLoops, ManyCallersOfThreeHostsRunEachKeyOnce) {
+  constexpr int kKeys = 8;
+  constexpr int kCallers = 240;
+  RealClock clock;
+  drivers::MemoryKvStore store({}, clock);
+  observe::Registry registry;
+  runtime::BlockingPool pool({.name = "test", .threads = 2, .max_queued = 512});
+  runtime::IoThreads loops(3);
+  runtime::Scope callers;
+  runtime::Scope background;
+  std::vector<std::unique_ptr<SharedTier>> hosts;
+  for (std::size_t i = 0; i < 3; ++i) {
+    hosts.push_back(std::make_unique<SharedTier>(
+        SharedTier::Options{.secret = std::string(64, 'a'),
+                            .host = "host-" + std::to_string(i),
+                            .call_timeout = seconds(10),
+                            .min_lease = seconds(30),
+                            .offload_from = 1},
+        SharedTier::Ports{.store = store,
+                          .clock = clock,
+                          .waits = registry.NewHistogram("mezzo_test_wait_seconds", "Waits."),
+                          .pool = pool,
+                          .spawn = [&loops, &background, i](SharedTier::Work work) {
+                            return background.Spawn(loops.loop(i), Context(), std::move(work));
+                          }}));
+  }
+  std::array<std::atomic<int>, kKeys> runs{};
+  std::atomic<int> right{0};
+  struct Caller {
+    static Task<Result<void>> Run(Context ctx, SharedTier* tier, int key, std::atomic<int>* ran,
+                                  std::atomic<int>* right) {
+      SharedTier::Question question{.key = Key(key), .epoch = 1};
+      MEZZO_CO_TRY(SharedTier::Outcome outcome, co_await tier->Begin(ctx, std::move(question)));
+      const std::string answer(1000, static_cast<char>('a' + key));
+      if (outcome.kind == Kind::kFound) {
+        *right += outcome.payload == answer ? 1 : 0;
+        co_return Result<void>();
+      }
+      *ran += 1;
+      MEZZO_CO_TRY_VOID(co_await runtime::SleepUntil(ctx, RealClock().Now() + milliseconds(20)));
+      *right += 1;
+      if (outcome.lease) {
+        outcome.lease->Store([answer] { return answer; }, answer.size(), milliseconds(20), seconds(600));
+      }
+      co_return Result<void>();
+    }
+  };
+  for (int i = 0; i < kCallers; ++i) {
+    const auto at = static_cast<std::size_t>(i % 3);
+    const int key = i / 3 % kKeys;
+    ASSERT_TRUE(callers.Spawn(loops.loop(at), Context(), [&, at, key](Context ctx) {
+      return Caller::Run(std::move(ctx), hosts[at].get(), key, &runs[static_cast<std::size_t>(key)], &right);
+    }));
+  }
+  const TimePoint limit = clock.Now() + seconds(120);
+  while (callers.running() > 0 && clock.Now() < limit) std::this_thread::sleep_for(milliseconds(5));
+
+  EXPECT_EQ(right.load(), kCallers);
+  for (const auto& ran : runs) EXPECT_EQ(ran.load(), 1);
+  EXPECT_TRUE(background.Stop(seconds(60)));
+  EXPECT_TRUE(callers.Stop(seconds(60)));
+  loops.Stop();
 }
 
 }  // namespace
