@@ -1,16 +1,23 @@
 #include "mezzo/app/answer_caching.h"
 
 #include <string>
+#include <utility>
+
+#include "mezzo/base/uuid.h"
+#include "mezzo/cache/shared_secret.h"
 
 namespace mezzo::app {
 namespace {
 
 constexpr Duration kPurgeTime = std::chrono::seconds(10);
+constexpr Duration kSecretTime = std::chrono::seconds(30);
+constexpr Duration kStopTime = std::chrono::seconds(10);
 
 }  // namespace
 
 AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
-    : ports_(ports),
+    : config_(config),
+      ports_(ports),
       tier_({.max_bytes = config.max_bytes, .max_entry_bytes = config.max_bytes / 8}, ports.clock),
       results_({}, tier_, ports.clock),
       epochs_(ports.store == nullptr ? std::nullopt
@@ -28,17 +35,53 @@ AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
                 .tier = tier_,
                 .epochs = feed_.get(),
                 .clock = ports.clock,
-                .registry = ports.registry}),
+                .registry = ports.registry,
+                .log = &ports.log}),
       pool_({.name = "cache", .threads = 1, .max_queued = 64}),
-      handler_({.results = results_, .tier = tier_, .pool = pool_, .purge = [this](std::string_view model) {
-                  return Purge(model);
-                }}) {}
+      handler_({.results = results_,
+                .tier = tier_,
+                .pool = pool_,
+                .purge = [this](std::string_view model) { return Purge(model); },
+                .shared = [this] { return SharedStatistics(); }}),
+      seal_pool_({.name = "cache-seal", .threads = 1, .max_queued = 256}),
+      shared_metrics_(ports.registry,
+                      [this] { return SharedStatistics().value_or(cache::SharedTier::Statistics()); }) {}
+
+Result<void> AnswerCaching::Share(SharedState& state, runtime::IoThreads& loops) {
+  if (feed_ == nullptr || !state.is_shared()) return {};
+  MEZZO_TRY(std::string secret,
+            cache::LoadSharedSecret(ports_.store->db(), AddSaturating(ports_.clock.Now(), kSecretTime)));
+  hosts_ = std::make_unique<cache::SharedTier>(
+      cache::SharedTier::Options{.secret = std::move(secret),
+                                 .host = NewUuidV7(ports_.clock.WallNow()),
+                                 .call_timeout = config_.shared_timeout,
+                                 .seed = RandomUint64()},
+      cache::SharedTier::Ports{.store = state.kv(),
+                               .clock = ports_.clock,
+                               .waits = shared_metrics_.waits(),
+                               .pool = seal_pool_,
+                               .spawn = [this, &loops](cache::SharedTier::Work work) {
+                                 runtime::Loop* here = runtime::Loop::Current();
+                                 return background_.Spawn(here != nullptr ? *here : loops.loop(0),
+                                                          runtime::Context(), std::move(work));
+                               }});
+  answers_.Share(*hosts_);
+  shown_.store(hosts_.get(), std::memory_order_release);
+  return {};
+}
+
+std::optional<cache::SharedTier::Statistics> AnswerCaching::SharedStatistics() const {
+  const cache::SharedTier* hosts = shown_.load(std::memory_order_acquire);
+  if (hosts == nullptr) return std::nullopt;
+  return hosts->statistics();
+}
 
 void AnswerCaching::Start() {
   if (feed_ != nullptr) feed_->Start();
 }
 
 void AnswerCaching::Stop() {
+  background_.Stop(kStopTime);
   if (feed_ != nullptr) feed_->Stop();
 }
 

@@ -292,6 +292,7 @@ class Server::Parts {
       (*people)->Start();
       directory.set_people(people->get());
     }
+    MEZZO_TRY_VOID(caching.Share(**shared, loops));
     caching.Start();
     MEZZO_TRY_VOID(catalog.Start(&binder));
     if (*artifacts != nullptr) (*artifacts)->Start();

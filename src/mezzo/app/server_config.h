@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mezzo/app/artifacts_config.h"
+#include "mezzo/app/cache_config.h"
 #include "mezzo/app/oidc_config.h"
 #include "mezzo/app/redis_config.h"
 #include "mezzo/config/value.h"
@@ -57,13 +58,6 @@ struct ModelsConfig {
   std::int64_t default_max_batch = 32;
   std::size_t default_max_queued = 1024;
   std::size_t load_threads = 1;
-};
-
-/// Of the cache of answers. Models say in model.yaml whether theirs are kept.
-struct CacheConfig {
-  config::ByteSize max_bytes = config::MiB(256);
-  Duration max_staleness = std::chrono::seconds(5);
-  Duration poll_interval = std::chrono::seconds(1);
 };
 
 struct ProviderLibrary {

@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "mezzo/app/artifacts_schema.h"
+#include "mezzo/app/cache_schema.h"
 #include "mezzo/app/oidc_schema.h"
 #include "mezzo/app/redis_schema.h"
 #include "mezzo/app/server_config.h"
@@ -112,22 +113,6 @@ struct Schema<app::ModelsConfig> {
               Range(1, 1'000'000)),
         Field("load_threads", &C::load_threads, "Models that load at the same time, at background priority.",
               Range(1, 64))};
-  }
-};
-template <>
-struct Schema<app::CacheConfig> {
-  static auto Fields() {
-    using C = app::CacheConfig;
-    return std::tuple{
-        Field("max_bytes", &C::max_bytes, "What kept answers may take of this host's memory."),
-        Field(
-            "max_staleness", &C::max_staleness,
-            "How long after a purge or a release another host may serve what it had; a host that can't read "
-            "the database for that long computes every answer.",
-            Range(std::chrono::milliseconds(100), std::chrono::hours(1))),
-        Field("poll_interval", &C::poll_interval,
-              "How often the database is asked, beside its notifications; well below max_staleness.",
-              Range(std::chrono::milliseconds(10), std::chrono::minutes(10)))};
   }
 };
 template <>

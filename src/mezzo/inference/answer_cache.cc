@@ -6,6 +6,8 @@
 #include <fstream>
 #include <utility>
 
+#include "mezzo/base/check.h"
+#include "mezzo/inference/answer_codec.h"
 #include "mezzo/models/config_json.h"
 
 namespace mezzo::inference {
@@ -82,18 +84,28 @@ SharedBytes CopyOf(const SharedBytes& bytes) {
   return buffer.Share();
 }
 
+std::vector<NamedTensor> CopyOf(const std::vector<NamedTensor>& outputs) {
+  std::vector<NamedTensor> copies;
+  copies.reserve(outputs.size());
+  for (const NamedTensor& output : outputs) {
+    copies.push_back({.name = output.name,
+                      .tensor = {.dtype = output.tensor.dtype,
+                                 .shape = output.tensor.shape,
+                                 .data = CopyOf(output.tensor.data)}});
+  }
+  return copies;
+}
+
 }  // namespace
 
 CachedAnswer::CachedAnswer(const InferenceAnswer& answer)
-    : parameters_(answer.parameters), cost_(answer.device_share) {
+    : CachedAnswer(CopyOf(answer.outputs), answer.parameters, answer.device_share) {}
+
+CachedAnswer::CachedAnswer(std::vector<NamedTensor> outputs, Parameters parameters, Duration cost)
+    : outputs_(std::move(outputs)), parameters_(std::move(parameters)), cost_(cost) {
   constexpr ByteCount kBookkeeping = 256;
   bytes_ = kBookkeeping;
-  outputs_.reserve(answer.outputs.size());
-  for (const NamedTensor& output : answer.outputs) {
-    outputs_.push_back({.name = output.name,
-                        .tensor = {.dtype = output.tensor.dtype,
-                                   .shape = output.tensor.shape,
-                                   .data = CopyOf(output.tensor.data)}});
+  for (const NamedTensor& output : outputs_) {
     bytes_ += kBookkeeping + static_cast<ByteCount>(output.name.size() + output.tensor.data.size());
   }
 }
@@ -127,6 +139,13 @@ Result<std::unique_ptr<const CachePlace>> AnswerCache::PlaceOf(const models::Mod
                   .max_entry_bytes = config.max_entry,
                   .single_flight_only = config.mode == models::CacheMode::kSingleFlight,
                   .shared = config.shared};
+  if (config.shared && hosts_ == nullptr) {
+    place->rules.shared = false;
+    if (ports_.log != nullptr) {
+      ports_.log->Warn("cache.shared has no effect: hosts share results through `redis.url` and a database",
+                       {{"model", name}});
+    }
+  }
   metrics_.Show(place->model);
   return std::unique_ptr<const CachePlace>(std::move(place));
 }
@@ -157,11 +176,68 @@ ResultCache::Outcome AnswerCache::Begin(const CachePlace& place, const models::M
                                         const InferenceCall& call, const RequestPlan& plan,
                                         const tenancy::Tenant& tenant, TimePoint now) {
   if (call.no_store) return {};
-  if (ports_.epochs != nullptr && !ports_.epochs->IsFresh(now)) {
+  if (!IsVerified(now)) {
     unverified_.fetch_add(1, std::memory_order_relaxed);
     return {};
   }
   return ports_.results.Begin(place.model, KeyOf(place, version, call, plan, tenant), place.rules, now);
+}
+
+void AnswerCache::Share(cache::SharedTier& hosts) {
+  MEZZO_CHECK(ports_.epochs != nullptr);
+  hosts_ = &hosts;
+}
+
+runtime::Task<Result<AnswerCache::FromHosts>> AnswerCache::AskHosts(runtime::Context ctx,
+                                                                    const CachePlace* place,
+                                                                    const ResultCache::Ticket* ticket,
+                                                                    Duration predicted, bool refresh) {
+  FromHosts said;
+  if (hosts_ == nullptr || !place->rules.shared) co_return said;
+  cache::SharedTier::Question question{
+      .key = ticket->key(), .epoch = ticket->epoch(), .predicted = predicted};
+  // What this host has was made when the others' was, and is about to end. Half a life is new.
+  if (refresh) question.min_left = place->rules.ttl / 2;
+  MEZZO_CO_TRY(cache::SharedTier::Outcome outcome, co_await hosts_->Begin(ctx, std::move(question)));
+  said.waited = outcome.waited;
+  said.lease = std::move(outcome.lease);
+  if (outcome.kind != cache::SharedTier::Kind::kFound) co_return said;
+  const TimePoint now = ports_.clock.Now();
+  // The epoch may have risen, or be in doubt, since the caller began.
+  if (ResultCache::EpochOf(place->model) != ticket->epoch() || !ports_.results.trusted() ||
+      !IsVerified(now)) {
+    hosts_->CountOutdated();
+    co_return said;
+  }
+  if (!outcome.error.has_value()) {
+    said.answer = DecodeAnswer(outcome.payload, outcome.cost);
+    if (said.answer == nullptr) {
+      hosts_->CountCorrupt();
+      co_return said;
+    }
+  }
+  said.error = std::move(outcome.error);
+  said.cost = outcome.cost;
+  said.expires = AddSaturating(now, outcome.left);
+  co_return said;
+}
+
+void AnswerCache::Share(std::optional<cache::SharedTier::Lease> lease, const CachePlace& place,
+                        std::shared_ptr<const CachedAnswer> answer) {
+  if (!lease.has_value()) return;
+  if (answer->bytes() > place.rules.max_entry_bytes) {
+    lease->Refuse(std::min<Duration>(place.rules.ttl, kLongestRefusal));
+    return;
+  }
+  const ByteCount bytes = answer->bytes();
+  const Duration cost = answer->cost();
+  lease->Store([answer = std::move(answer)] { return EncodeAnswer(*answer); }, bytes, cost, place.rules.ttl);
+}
+
+void AnswerCache::Share(std::optional<cache::SharedTier::Lease> lease, const CachePlace& place,
+                        const Error& error, Duration cost) {
+  if (!lease.has_value() || !cache::WouldComeAgain(error.code())) return;
+  lease->StoreError(error, cost, place.rules.negative_ttl);
 }
 
 }  // namespace mezzo::inference

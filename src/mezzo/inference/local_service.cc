@@ -129,30 +129,62 @@ runtime::Task<Result<InferenceAnswer>> LocalService::RunCached(Visit visit) {
   if (outcome.error || outcome.value != nullptr) visit.ticket.Settle(0);
   if (outcome.error) co_return *std::move(outcome.error);
   if (outcome.value != nullptr) {
-    const auto& kept = static_cast<const CachedAnswer&>(*outcome.value);
-    InferenceAnswer answer = kept.Answer();
-    answer.model = visit.call.model;
-    answer.version = visit.version->version_text;
-    answer.id = visit.call.id;
-    answer.cache = joined                         ? CacheUse::kJoin
-                   : outcome.kind == Kind::kStale ? CacheUse::kStale
-                                                  : CacheUse::kHit;
-    answer.served_by = visit.version;
-    runtime.RecordCached(tenant, clock_.Now() - visit.started);
-    Charge(visit.account, {.cache_hits = 1, .saved_ns = kept.cost().count()});
+    const CacheUse use = joined                         ? CacheUse::kJoin
+                         : outcome.kind == Kind::kStale ? CacheUse::kStale
+                                                        : CacheUse::kHit;
+    InferenceAnswer answer = ServeKept(visit, static_cast<const CachedAnswer&>(*outcome.value), use);
     if (outcome.ticket) Refresh(*std::move(outcome.ticket), visit);
     co_return answer;
   }
+  if (outcome.kind == Kind::kLead) co_return co_await Lead(visit, *std::move(outcome.ticket));
   auto answer = co_await RunOn(visit);
-  if (outcome.kind != Kind::kLead) {
-    if (answer.ok()) answer->cache = CacheUse::kBypass;
-    co_return answer;
+  if (answer.ok()) answer->cache = CacheUse::kBypass;
+  co_return answer;
+}
+
+InferenceAnswer LocalService::ServeKept(const Visit& visit, const CachedAnswer& kept, CacheUse use) {
+  InferenceAnswer answer = kept.Answer();
+  answer.model = visit.call.model;
+  answer.version = visit.version->version_text;
+  answer.id = visit.call.id;
+  answer.cache = use;
+  answer.served_by = visit.version;
+  VersionRuntime::Of(*visit.version).RecordCached(*visit.caller->tenant, clock_.Now() - visit.started);
+  Charge(visit.account, {.cache_hits = 1, .saved_ns = kept.cost().count()});
+  return answer;
+}
+
+runtime::Task<Result<InferenceAnswer>> LocalService::Lead(Visit visit, cache::ResultCache::Ticket given) {
+  cache::ResultCache::Ticket ticket = std::move(given);  // A local: it goes when the coroutine ends.
+  VersionRuntime& runtime = VersionRuntime::Of(*visit.version);
+  const CachePlace& place = *runtime.place();
+  AnswerCache& answers = *extras_.answers;
+  const auto within = visit.ctx.WithDeadline(DeadlineOf(visit.ctx, *visit.version->config, visit.started));
+  const Duration predicted = executor_.PredictRun(runtime.model(), visit.plan.rows);
+  auto said = co_await answers.AskHosts(within, &place, &ticket, predicted, /*refresh=*/false);
+  if (!said.ok()) {
+    visit.ticket.Refund();
+    co_return said.error();
   }
+  if (said->error) {
+    visit.ticket.Settle(0);
+    ticket.Fail(*said->error, said->cost, said->expires);
+    co_return *std::move(said->error);
+  }
+  if (said->answer != nullptr) {
+    visit.ticket.Settle(0);
+    ticket.Fill(said->answer, said->cost, said->expires);
+    co_return ServeKept(visit, *said->answer, said->waited ? CacheUse::kJoin : CacheUse::kHit);
+  }
+  auto answer = co_await RunOn(visit);
   if (!answer.ok()) {
-    outcome.ticket->Fail(answer.error());
+    ticket.Fail(answer.error());
+    answers.Share(std::move(said->lease), place, answer.error(), Duration());
     co_return answer;
   }
-  outcome.ticket->Fill(std::make_shared<const CachedAnswer>(*answer), answer->device_share);
+  const auto kept = std::make_shared<const CachedAnswer>(*answer);
+  ticket.Fill(kept, answer->device_share);
+  answers.Share(std::move(said->lease), place, kept);
   answer->cache = CacheUse::kMiss;
   runtime.RecordMiss(answer->times.run);
   co_return answer;
@@ -179,6 +211,19 @@ runtime::Task<Result<void>> LocalService::RunRefresh(runtime::Context ctx,
   VersionRuntime& runtime = VersionRuntime::Of(*work->version);
   MEZZO_CO_TRY(const RequestPlan plan, PlanRequest(*work->version, work->call));
   tenancy::LimitTicket ticket;  // The call that was served has paid; this run is charged, and not limited.
+  const CachePlace& place = *runtime.place();
+  AnswerCache& answers = *extras_.answers;
+  const Duration predicted = executor_.PredictRun(runtime.model(), plan.rows);
+  MEZZO_CO_TRY(AnswerCache::FromHosts said,
+               co_await answers.AskHosts(ctx, &place, &work->ticket, predicted, /*refresh=*/true));
+  if (said.error) {
+    work->ticket.Fail(*said.error, said.cost, said.expires);
+    co_return Result<void>();
+  }
+  if (said.answer != nullptr) {
+    work->ticket.Fill(said.answer, said.cost, said.expires);
+    co_return Result<void>();
+  }
   const auto answer = co_await RunOn({.ctx = ctx,
                                       .caller = work->caller,
                                       .version = work->version,
@@ -190,9 +235,12 @@ runtime::Task<Result<void>> LocalService::RunRefresh(runtime::Context ctx,
   if (!answer.ok()) {
     runtime.RecordFailure(*work->caller->tenant, answer.error(), clock_.Now() - started);
     work->ticket.Fail(answer.error());
+    answers.Share(std::move(said.lease), place, answer.error(), Duration());
     co_return answer.error();
   }
-  work->ticket.Fill(std::make_shared<const CachedAnswer>(*answer), answer->device_share);
+  const auto kept = std::make_shared<const CachedAnswer>(*answer);
+  work->ticket.Fill(kept, answer->device_share);
+  answers.Share(std::move(said.lease), place, kept);
   co_return Result<void>();
 }
 

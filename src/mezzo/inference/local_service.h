@@ -89,6 +89,10 @@ class LocalService final : public Service {
                                      sched::ModelIndex model, std::uint32_t rows);
   /// Of a version of a model that is cached: a kept answer, one in flight, or a run of its own.
   runtime::Task<Result<InferenceAnswer>> RunCached(Visit visit);
+  /// Of a call that leads its flight: another host's answer, or a run for this host or for all.
+  runtime::Task<Result<InferenceAnswer>> Lead(Visit visit, cache::ResultCache::Ticket ticket);
+  /// An answer that was kept, as the call's own.
+  InferenceAnswer ServeKept(const Visit& visit, const CachedAnswer& kept, CacheUse use);
   runtime::Task<Result<InferenceAnswer>> RunOn(Visit visit);
   /// Computes an answer anew, beside the call that was served with the old one.
   void Refresh(cache::ResultCache::Ticket ticket, const Visit& visit);

@@ -30,6 +30,7 @@ Json ToJson(const cache::ResultCache::ModelStatistics& model) {
           {"stale", model.stale},
           {"negative", model.negative},
           {"misses", model.misses},
+          {"shared", model.shared},
           {"joins", model.joins},
           {"bypasses", model.bypasses},
           {"refreshes", model.refreshes},
@@ -38,6 +39,28 @@ Json ToJson(const cache::ResultCache::ModelStatistics& model) {
           {"entries", model.entries},
           {"bytes", model.bytes},
           {"saved_device_ms", std::chrono::duration<double, std::milli>(model.saved).count()}};
+}
+
+Json ToJson(const std::optional<cache::SharedTier::Statistics>& shared) {
+  if (!shared.has_value()) return nullptr;
+  return {{"healthy", shared->healthy},
+          {"hits", shared->hits},
+          {"joins", shared->joins},
+          {"leads", shared->leads},
+          {"alone", shared->alone},
+          {"failures", shared->failures},
+          {"late", shared->late},
+          {"refused", shared->refused},
+          {"corrupt", shared->corrupt},
+          {"outdated", shared->outdated},
+          {"stored", shared->stored},
+          {"overtaken", shared->overtaken},
+          {"dropped", shared->dropped},
+          {"bytes_read", shared->bytes_read},
+          {"bytes_written", shared->bytes_written},
+          {"pending", shared->pending},
+          {"leases", shared->leases},
+          {"waiting", shared->waiting}};
 }
 
 net::HttpResponse Ok(const Json& json) {
@@ -58,6 +81,7 @@ net::HttpResponse CacheHandler::Statistics() const {
              {"entries", tier.entries},
              {"evicted", tier.evicted},
              {"rejected", tier.rejected},
+             {"shared", ToJson(ports_.shared())},
              {"data", std::move(models)}});
 }
 

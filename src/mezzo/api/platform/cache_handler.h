@@ -1,9 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "mezzo/api/platform/problem.h"
 #include "mezzo/cache/result_cache.h"
+#include "mezzo/cache/shared_tier.h"
 #include "mezzo/runtime/pool.h"
 
 namespace mezzo::api::platform {
@@ -24,6 +26,8 @@ class CacheHandler final : public ProblemProtocol {
     runtime::BlockingPool& pool;  ///< Runs `purge`.
     /// Makes what was computed so far invisible to all hosts; an empty name: of all models. Blocks.
     std::function<Result<void>(std::string_view model)> purge;
+    /// Of the tier that hosts share; nothing without one.
+    std::function<std::optional<cache::SharedTier::Statistics>()> shared;
   };
   explicit CacheHandler(Ports ports) : ports_(std::move(ports)) {}
 

@@ -58,17 +58,26 @@ Result<std::string> CacheTable(std::string_view text) {
   };
   std::string out =
       fmt::format("{} of {}\n", Size(number(answer, "bytes")), Size(number(answer, "max_bytes")));
+  if (answer.contains("shared") && answer["shared"].is_object()) {
+    const Json& shared = answer["shared"];
+    out += fmt::format(
+        "shared with other hosts{}: {:.0f} hits, {:.0f} joins, {:.0f} computed for all, {:.0f} alone, {:.0f} "
+        "corrupt\n",
+        shared.value("healthy", Json(true)) == Json(false) ? " (failing)" : "", number(shared, "hits"),
+        number(shared, "joins"), number(shared, "leads"), number(shared, "alone"), number(shared, "corrupt"));
+  }
   if (answer["data"].empty()) return out + "no model declares a cache\n";
-  TextTable table(
-      {"MODEL", "HITS", "RATIO", "MISSES", "JOINS", "STALE", "BYPASSED", "ENTRIES", "SIZE", "SAVED"});
+  TextTable table({"MODEL", "HITS", "RATIO", "MISSES", "SHARED", "JOINS", "STALE", "BYPASSED", "ENTRIES",
+                   "SIZE", "SAVED"});
   for (const Json& model : answer["data"]) {
     if (!model.is_object() || !model.contains("model") || !model["model"].is_string()) return BadAnswer(text);
     const double hits = number(model, "hits");
     const double asked = hits + number(model, "misses") + number(model, "joins");
     const auto count = [&](const char* name) { return fmt::format("{:.0f}", number(model, name)); };
     table.Add({Printable(model["model"].get<std::string>()), count("hits"),
-               asked > 0 ? fmt::format("{:.1f} %", 100 * hits / asked) : "-", count("misses"), count("joins"),
-               count("stale"), count("bypasses"), count("entries"), Size(number(model, "bytes")),
+               asked > 0 ? fmt::format("{:.1f} %", 100 * hits / asked) : "-", count("misses"),
+               count("shared"), count("joins"), count("stale"), count("bypasses"), count("entries"),
+               Size(number(model, "bytes")),
                fmt::format("{:.3f} s", number(model, "saved_device_ms") / 1000)});
   }
   return out + table.ToString();
