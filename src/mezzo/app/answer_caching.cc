@@ -22,36 +22,58 @@ AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
                            cache::EpochFeed::Ports{.store = *epochs_,
                                                    .db = ports.store->db(),
                                                    .results = results_,
+                                                   .tenants = tenants_,
                                                    .clock = ports.clock,
                                                    .log = ports.log})),
+      publications_(feed_ == nullptr ? nullptr
+                                     : std::make_unique<cache::Publications>(
+                                           cache::Publications::Options(),
+                                           cache::Publications::Ports{.store = *epochs_,
+                                                                      .feed = *feed_,
+                                                                      .clock = ports.clock,
+                                                                      .log = ports.log})),
       answers_({.results = results_,
                 .tier = tier_,
                 .epochs = feed_.get(),
+                .publications = publications_.get(),
+                .tenants = &tenants_,
                 .clock = ports.clock,
                 .registry = ports.registry}),
       pool_({.name = "cache", .threads = 1, .max_queued = 64}),
-      handler_({.results = results_, .tier = tier_, .pool = pool_, .purge = [this](std::string_view model) {
-                  return Purge(model);
-                }}) {}
+      handler_({.results = results_,
+                .tier = tier_,
+                .pool = pool_,
+                .purge = [this](const api::platform::CacheHandler::Purge& what) { return Purge(what); }}) {}
 
 void AnswerCaching::Start() {
-  if (feed_ != nullptr) feed_->Start();
+  if (feed_ == nullptr) return;
+  feed_->Start();
+  publications_->Start();
 }
 
 void AnswerCaching::Stop() {
-  if (feed_ != nullptr) feed_->Stop();
+  if (feed_ == nullptr) return;
+  publications_->Stop();
+  feed_->Stop();
 }
 
-Result<void> AnswerCaching::Purge(std::string_view model) {
+Result<void> AnswerCaching::Purge(const api::platform::CacheHandler::Purge& what) {
   if (feed_ == nullptr) {
-    if (model.empty()) {
+    if (!what.tenant.empty()) {
+      if (what.model.empty() || results_.Find(what.model) != nullptr) tenants_.Raise(what.tenant, what.model);
+    } else if (what.model.empty()) {
       results_.PurgeAll();
-    } else if (const auto known = results_.Find(model)) {
+    } else if (const auto known = results_.Find(what.model)) {
       results_.Purge(known);
     }
     return {};
   }
-  MEZZO_TRY_VOID(epochs_->Raise(model, AddSaturating(ports_.clock.Now(), kPurgeTime)));
+  const TimePoint deadline = AddSaturating(ports_.clock.Now(), kPurgeTime);
+  if (what.tenant.empty()) {
+    MEZZO_TRY_VOID(epochs_->Raise(what.model, deadline));
+  } else {
+    MEZZO_TRY_VOID(epochs_->RaiseTenant(what.tenant, what.model, deadline));
+  }
   if (!feed_->CatchUp(kPurgeTime)) {
     return Unavailable("cache_purge_late", "the purge is in the database, but this host has not read it yet");
   }

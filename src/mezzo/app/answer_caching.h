@@ -10,7 +10,9 @@
 #include "mezzo/cache/epoch_feed.h"
 #include "mezzo/cache/epoch_store.h"
 #include "mezzo/cache/memory_tier.h"
+#include "mezzo/cache/publications.h"
 #include "mezzo/cache/result_cache.h"
+#include "mezzo/cache/tenant_epochs.h"
 #include "mezzo/inference/answer_cache.h"
 #include "mezzo/runtime/pool.h"
 
@@ -34,13 +36,15 @@ class AnswerCaching {
   void Stop();
 
  private:
-  Result<void> Purge(std::string_view model);
+  Result<void> Purge(const api::platform::CacheHandler::Purge& what);
 
   const Ports ports_;
   cache::MemoryTier tier_;
   cache::ResultCache results_;
+  cache::TenantEpochs tenants_;
   std::optional<cache::EpochStore> epochs_;
   std::unique_ptr<cache::EpochFeed> feed_;
+  std::unique_ptr<cache::Publications> publications_;  // With `feed_`.
   inference::AnswerCache answers_;
   runtime::BlockingPool pool_;
   api::platform::CacheHandler handler_;

@@ -92,6 +92,7 @@ Result<void> EpochFeed::Refresh() {
       MutexLock lock(mu_);
       epochs_ = *found;
     }
+    ports_.tenants.Set(found->tenants);
     for (const auto& statistics : ports_.results.statistics()) {
       if (const auto model = ports_.results.Find(statistics.model)) {
         ports_.results.LearnEpoch(model, found->Of(statistics.model));

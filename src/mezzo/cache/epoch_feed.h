@@ -34,6 +34,7 @@ class EpochFeed {
     EpochStore& store;
     storage::SqlDb& db;  ///< Tells of changes.
     ResultCache& results;
+    TenantEpochs& tenants;  ///< Is kept as the database has it.
     const Clock& clock;
     observe::Logger& log;
   };

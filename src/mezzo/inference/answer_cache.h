@@ -12,7 +12,9 @@
 #include "mezzo/base/sha256.h"
 #include "mezzo/cache/cache_metrics.h"
 #include "mezzo/cache/epoch_feed.h"
+#include "mezzo/cache/publications.h"
 #include "mezzo/cache/result_cache.h"
+#include "mezzo/cache/tenant_epochs.h"
 #include "mezzo/inference/inference_call.h"
 #include "mezzo/inference/request_plan.h"
 #include "mezzo/models/catalog.h"
@@ -27,6 +29,8 @@ struct CachePlace {
   cache::Rules rules;
   bool by_tenant = true;   ///< Each tenant has answers of its own.
   Sha256Digest content{};  ///< Of the version's files and of its configuration.
+  cache::Publications::MarkRef published;  ///< Null: nobody has to know.
+  observe::Histogram* hit_age = nullptr;   ///< Of the model.
 };
 
 /// The outputs of an answer, apart from the call that they were computed for.
@@ -57,29 +61,39 @@ class AnswerCache {
     cache::ResultCache& results;
     const cache::MemoryTier& tier;
     cache::EpochFeed* epochs = nullptr;
+    cache::Publications* publications = nullptr;  ///< With `epochs`: tells other hosts what this one loads.
+    const cache::TenantEpochs* tenants = nullptr;  ///< Null: no tenant's part is ever purged.
     const Clock& clock;
     observe::Registry& registry;
   };
   explicit AnswerCache(Ports ports);
 
-  /// Of a version that has just been loaded; null when its model is not cached. Reads all its files. Fails
-  /// with kUnavailable "cache_digest" when one can't be read.
+  /// Of a version that has just been loaded; null when its model is not cached. Reads its files, unless they
+  /// are those of an earlier load, and has its publication written down, for which it waits a few seconds at
+  /// most. Fails as models::ContentDigests.
   Result<std::unique_ptr<const CachePlace>> PlaceOf(const models::ModelVersion& version);
+  /// The version is no longer served here, for good. Never blocks.
+  void Withdrawn(const std::string& model, std::int64_t version);
 
   /// What to do about a call; kBypass while this host can't tell whether its answers still hold.
   [[nodiscard]] cache::ResultCache::Outcome Begin(const CachePlace& place,
                                                   const models::ModelVersion& version,
                                                   const InferenceCall& call, const RequestPlan& plan,
                                                   const tenancy::Tenant& tenant, TimePoint now);
+  /// Whether answers may be served and kept at `now`: this host knows the epochs, and the database what it
+  /// serves.
+  [[nodiscard]] bool Verified(const CachePlace& place, TimePoint now);
+  /// Where the answer to a call is kept.
+  [[nodiscard]] cache::CacheKey KeyOf(const CachePlace& place, const models::ModelVersion& version,
+                                      const InferenceCall& call, const RequestPlan& plan,
+                                      const tenancy::Tenant& tenant) const;
   [[nodiscard]] cache::ResultCache& results() { return ports_.results; }
 
  private:
-  static cache::CacheKey KeyOf(const CachePlace& place, const models::ModelVersion& version,
-                               const InferenceCall& call, const RequestPlan& plan,
-                               const tenancy::Tenant& tenant);
-
   const Ports ports_;
   cache::CacheMetrics metrics_;
+  observe::Family<observe::Histogram>& hit_age_;
+  models::ContentDigests digests_;
   std::atomic<std::uint64_t> unverified_{0};  // Calls that bypassed for want of epochs; no partner.
   observe::Callback unverified_count_;        // Last: it reads what is above.
 };

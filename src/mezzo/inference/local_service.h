@@ -38,6 +38,9 @@ class RuntimeBinder final : public models::VersionBinder {
       : RuntimeBinder(executor, metrics, clock, default_max_queued, Extras()) {}
 
   Result<std::unique_ptr<models::VersionExtension>> Bind(const models::ModelVersion& version) override;
+  void Withdrawn(const std::string& model, std::int64_t version) override {
+    if (extras_.answers != nullptr) extras_.answers->Withdrawn(model, version);
+  }
 
  private:
   sched::DeviceExecutor& executor_;
