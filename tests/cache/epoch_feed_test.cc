@@ -2,12 +2,14 @@
 
 #include <atomic>
 #include <thread>
+#include <vector>
 
 #include "databases.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "mezzo/cache/memory_tier.h"
+#include "mezzo/cache/publications.h"
 #include "mezzo/observe/log.h"
 
 namespace mezzo::cache {
@@ -52,13 +54,19 @@ struct Host {
         results({.jitter = 0, .beta = 0}, tier, clock),
         store(link),
         log({}, clock),
-        feed(options, {.store = store, .db = link, .results = results, .clock = clock, .log = log}) {
+        feed(options, {.store = store,
+                       .db = link,
+                       .results = results,
+                       .tenants = tenants,
+                       .clock = clock,
+                       .log = log}) {
     feed.Start();
   }
 
   CuttableDb link;
   MemoryTier tier;
   ResultCache results;
+  TenantEpochs tenants;
   EpochStore store;
   observe::Logger log;
   EpochFeed feed;
@@ -161,6 +169,99 @@ TEST_P(EpochFeedTest, RaisingCommitsOrNotWithTheTransactionItIsPartOf) {
   EXPECT_FALSE(failed.ok());
   EXPECT_FALSE(store.Load(before, Limit()).value().has_value());
   EXPECT_EQ(store.Raise(std::string(257, 'x'), Limit()).error().reason(), "model_name");
+}
+
+TEST_P(EpochFeedTest, ATenantsPartIsRaisedByItselfAndOfModelsThatExistOnly) {
+  const EpochFeed::Options options{.poll = milliseconds(50), .max_staleness = seconds(30)};
+  Host host(*database_->db, clock_, options);
+  const auto of = [&](const char* tenant, const char* model) {
+    EXPECT_TRUE(host.feed.CatchUp(seconds(20)));
+    return host.tenants.Of(tenant, model);
+  };
+  ASSERT_TRUE(host.store.RaiseTenant("t", "m", Limit()).ok());
+  EXPECT_EQ(of("t", "m"), 0U) << "nobody has published it";
+  ASSERT_TRUE(host.store.Publish({.model = "m", .version = "1"}, 1, Limit()).ok());
+  ASSERT_TRUE(host.store.RaiseTenant("t", "m", Limit()).ok());
+  EXPECT_EQ(of("t", "m"), 1U);
+  EXPECT_EQ(of("t", "n"), 0U);
+  EXPECT_EQ(of("u", "m"), 0U);
+  ASSERT_TRUE(host.store.RaiseTenant("t", "", Limit()).ok());
+  EXPECT_EQ(of("t", "m"), 2U);
+  EXPECT_EQ(of("t", "n"), 1U);
+  EXPECT_EQ(of("u", "m"), 0U);
+  EXPECT_EQ(host.store.RaiseTenant("", "m", Limit()).error().reason(), "tenant_id");
+  EXPECT_EQ(ResultCache::EpochOf(host.feed.Model("m")), 2U) << "the publication's, nothing else";
+}
+
+TEST_P(EpochFeedTest, APublicationRaisesWhenItsContentIsNews) {
+  EpochStore store(*database_->db);
+  const auto publish = [&](std::uint8_t content, const char* version = "1", bool again = false) {
+    Publication publication{.model = "m", .version = version, .content = {}, .again = again};
+    publication.content[0] = content;
+    const auto raised = store.Publish(publication, 1, Limit());
+    EXPECT_TRUE(raised.ok());
+    return *raised;
+  };
+  const auto epoch = [&] { return store.Load(0, Limit()).value()->Of("m"); };
+  EXPECT_TRUE(publish(1));
+  EXPECT_FALSE(publish(1)) << "another host loads the same";
+  EXPECT_EQ(epoch(), 2U);
+  EXPECT_TRUE(publish(1, "2"));
+  EXPECT_TRUE(publish(2));
+  EXPECT_TRUE(publish(1)) << "a rollback";
+  EXPECT_FALSE(publish(1));
+  EXPECT_TRUE(publish(1, "1", /*again=*/true)) << "a reload";
+  EXPECT_EQ(epoch(), 6U);
+  EXPECT_TRUE(store.Withdraw("m", "1", 1, Limit()).value());
+  EXPECT_FALSE(store.Withdraw("m", "1", 1, Limit()).value()) << "by the second host";
+  EXPECT_FALSE(store.Withdraw("m", "3", 1, Limit()).value()) << "was never there";
+  EXPECT_TRUE(publish(1));
+  EXPECT_EQ(epoch(), 8U);
+}
+
+TEST_P(EpochFeedTest, HostsThatPublishTheSameAtATimeRaiseOnce) {
+  std::vector<std::thread> hosts;
+  std::atomic<int> raised = 0;  // No partner: read when the threads have ended.
+  for (int i = 0; i < 8; ++i) {
+    hosts.emplace_back([&] {
+      EpochStore store(*database_->db);
+      const auto done = store.Publish({.model = "m", .version = "1", .content = {7}}, 1, Limit());
+      EXPECT_TRUE(done.ok());
+      raised += done.ok() && *done ? 1 : 0;
+    });
+  }
+  for (auto& host : hosts) host.join();
+  EXPECT_EQ(raised, 1);
+}
+
+TEST_P(EpochFeedTest, APublicationThatCantBeWrittenIsRetriedAndItsMarkSaysSo) {
+  Host host(*database_->db, clock_, {.poll = milliseconds(20), .max_staleness = seconds(30)});
+  Publications publications({.wait = seconds(20), .database_timeout = seconds(20), .retry = milliseconds(20)},
+                            {.store = host.store, .feed = host.feed, .clock = clock_, .log = host.log});
+  publications.Start();
+  const auto first = publications.Publish("m", "1", {1});
+  EXPECT_TRUE(first->recorded());
+  const auto model = host.feed.Model("m");
+  EXPECT_EQ(ResultCache::EpochOf(model), 2U);
+  host.link.Cut(true);
+  const auto second = publications.Publish("m", "1", {2});
+  EXPECT_FALSE(second->recorded());
+  auto gone = publications.Publish("m", "2", {3});
+  gone.reset();
+  host.link.Cut(false);
+  const TimePoint limit = Limit();
+  while ((!second->recorded() || publications.pending() > 0) && clock_.Now() < limit) {
+    std::this_thread::sleep_for(milliseconds(2));
+  }
+  EXPECT_TRUE(second->recorded());
+  EXPECT_EQ(ResultCache::EpochOf(model), 3U) << "what nobody serves any more is not published";
+  const auto reloaded = publications.Publish("m", "1", {2});
+  EXPECT_TRUE(reloaded->recorded());
+  EXPECT_EQ(ResultCache::EpochOf(model), 4U) << "the same again while it is served: a reload";
+  publications.Withdraw("m", "1");
+  publications.Withdraw("never", "1");
+  while (publications.pending() > 0 && clock_.Now() < limit) std::this_thread::sleep_for(milliseconds(2));
+  EXPECT_EQ(ResultCache::EpochOf(model), 5U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Databases, EpochFeedTest, tenancy::BothDatabases(), tenancy::DatabaseName);

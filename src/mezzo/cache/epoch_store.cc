@@ -104,7 +104,7 @@ Result<bool> EpochStore::Publish(SqlSession& session, const Publication& publica
                         "VALUES ($1, $2, $3, $4) ON CONFLICT (model, version) DO UPDATE "
                         "SET content = excluded.content, since_us = excluded.since_us "
                         "WHERE cache_contents.content <> excluded.content",
-                        {publication.model, publication.version, ToHex(AsText(publication.content)), now_us}));
+                        {publication.model, publication.version, HexEncode(publication.content), now_us}));
   if (put.affected() == 0 && !publication.again) return false;
   MEZZO_TRY_VOID(Raise(session, publication.model));
   return true;

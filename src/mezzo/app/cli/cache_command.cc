@@ -32,7 +32,8 @@ Result<void> Act(const CacheOptions& options) {
   }
   MEZZO_TRY(const V2Client client, V2Client::Make(options.server));
   if (options.purge) {
-    const Json body = options.all ? Json::object() : Json{{"model", options.model}};
+    Json body = options.all ? Json{{"all", true}} : Json{{"model", options.model}};
+    if (!options.tenant.empty()) body["tenant"] = options.tenant;
     MEZZO_TRY_VOID(client.CallOk("POST", "/v1/cache/purge", body.dump()));
     std::printf("purged %s\n", options.all ? "all models" : Printable(options.model).c_str());
     return {};
@@ -85,6 +86,7 @@ CLI::App* AddCacheCommand(CLI::App& app, CacheOptions& options) {
   purge->callback([&options] { options.purge = true; });
   purge->add_option("MODEL", options.model, "The model; or --all");
   purge->add_flag("--all", options.all, "All models");
+  purge->add_option("--tenant", options.tenant, "Only what this tenant's calls were answered");
   return command;
 }
 

@@ -16,6 +16,7 @@ struct CacheOptions {
   bool purge = false;
   std::string model;  ///< To purge; empty: all, if `all` says so.
   bool all = false;
+  std::string tenant;  ///< Whose part to purge; empty: everybody's.
   bool json = false;
 };
 
