@@ -55,7 +55,7 @@ class OpenFile {
 };
 
 Error Changed(const std::string& file) {
-  return Aborted("model_files_changed", "'" + file + "' was changed while its model was being loaded");
+  return Unavailable("model_files_changed", "'" + file + "' was changed while its model was being loaded");
 }
 
 void Add(Sha256& digest, std::string_view text) {

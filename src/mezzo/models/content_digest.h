@@ -42,7 +42,7 @@ class ContentDigests {
   explicit ContentDigests(Options options) : options_(options) {}
   ContentDigests() : ContentDigests(Options()) {}
 
-  /// Fails with kUnavailable "cache_digest" when a file can't be read, and kAborted "model_files_changed" when
+  /// Fails with kUnavailable "cache_digest" when a file can't be read, and kUnavailable "model_files_changed" when
   /// the files are not those that the version's load began with: nobody knows which it has read.
   Result<Sha256Digest> Of(const ModelVersion& version) EXCLUDES(mu_);
   /// Files whose content was read, as opposed to remembered.
