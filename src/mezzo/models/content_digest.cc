@@ -66,17 +66,29 @@ void Add(Sha256& digest, std::string_view text) {
 
 }  // namespace
 
-Result<std::vector<FileState>> FilesBelow(const std::string& folder) {
+Result<std::vector<FileState>> FilesOf(const std::string& folder) {
   namespace fs = std::filesystem;
   std::vector<FileState> files;
   std::error_code failed;
   if (folder.empty() || !fs::is_directory(folder, failed)) return files;
   const fs::path root(folder);
-  for (fs::recursive_directory_iterator at(root, failed), end; !failed && at != end; at.increment(failed)) {
-    if (!at->is_regular_file(failed)) continue;
+  const auto add = [&](const fs::directory_entry& entry) -> Result<void> {
+    std::error_code gone;
+    if (!entry.is_regular_file(gone)) return {};
     struct stat s {};
-    if (::stat(at->path().c_str(), &s) != 0) return Unreadable(at->path().string(), std::strerror(errno));
-    files.push_back(StateOf(at->path().lexically_relative(root).string(), s));
+    if (::stat(entry.path().c_str(), &s) != 0) {
+      return Unreadable(entry.path().string(), std::strerror(errno));
+    }
+    files.push_back(StateOf(entry.path().lexically_relative(root).string(), s));
+    return {};
+  };
+  for (fs::recursive_directory_iterator at(root, failed), end; !failed && at != end; at.increment(failed)) {
+    MEZZO_TRY_VOID(add(*at));
+  }
+  if (failed) return Unreadable(folder, failed.message());
+  for (fs::directory_iterator at(root.parent_path(), failed), end; !failed && at != end; at.increment(failed)) {
+    // Hidden ones belong to whoever writes there.
+    if (!at->path().filename().string().starts_with('.')) MEZZO_TRY_VOID(add(*at));
   }
   if (failed) return Unreadable(folder, failed.message());
   std::sort(files.begin(), files.end(),
@@ -119,7 +131,7 @@ Result<Sha256Digest> ContentDigests::OfFile(const std::string& folder, const Fil
 }
 
 Result<Sha256Digest> ContentDigests::Of(const ModelVersion& version) {
-  MEZZO_TRY(const std::vector<FileState> files, FilesBelow(version.folder));
+  MEZZO_TRY(const std::vector<FileState> files, FilesOf(version.folder));
   if (files != version.files) return Changed(version.folder);
   Sha256 digest;
   for (const FileState& file : files) {

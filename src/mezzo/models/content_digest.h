@@ -15,9 +15,9 @@ namespace mezzo::models {
 
 struct ModelVersion;
 
-/// A regular file below a folder and what says that it is still the same.
+/// A regular file of a version and what says that it is still the same.
 struct FileState {
-  std::string path;  ///< Below the folder.
+  std::string path;  ///< From the version's folder.
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
   ByteCount size = 0;
@@ -27,11 +27,11 @@ struct FileState {
   friend bool operator==(const FileState&, const FileState&) = default;
 };
 
-/// All files below `folder` by path; none when there is no folder. Fails with kUnavailable "cache_digest".
-/// Blocks.
-Result<std::vector<FileState>> FilesBelow(const std::string& folder);
+/// All files below a version's folder, and those right beside it, which all versions share (the declared
+/// configuration), by path; none when there is no folder. Fails with kUnavailable "cache_digest". Blocks.
+Result<std::vector<FileState>> FilesOf(const std::string& folder);
 
-/// SHA-256 of what decides a version's answers: its files and its configuration. Files that were read before
+/// SHA-256 of what decides a version's answers: its files, and its configuration as the load made it. Files that were read before
 /// and are the same by their state are not read again, unless they were written within two seconds of being
 /// read (a later write within the clock's step would not show). Thread-safe; blocks.
 class ContentDigests {

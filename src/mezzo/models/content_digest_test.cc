@@ -17,11 +17,14 @@ class ContentDigestsTest : public ::testing::Test {
  protected:
   ContentDigestsTest() {
     std::string pattern = (std::filesystem::temp_directory_path() / "mezzo-digest-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
+    folder_ = std::string(::mkdtemp(pattern.data())) + "/1";
+    std::filesystem::create_directory(folder_);
     version_.folder = folder_;
     version_.config = std::make_shared<const ModelConfig>();
   }
-  ~ContentDigestsTest() override { std::filesystem::remove_all(folder_); }
+  ~ContentDigestsTest() override {
+    std::filesystem::remove_all(std::filesystem::path(folder_).parent_path());
+  }
 
   void Write(const std::string& name, const std::string& text) {
     std::filesystem::create_directories(std::filesystem::path(folder_ + "/" + name).parent_path());
@@ -29,7 +32,7 @@ class ContentDigestsTest : public ::testing::Test {
   }
   /// As a load of what is there now.
   Sha256Digest Load() {
-    version_.files = FilesBelow(folder_).value();
+    version_.files = FilesOf(folder_).value();
     return digests_.Of(version_).value();
   }
 
@@ -53,8 +56,13 @@ TEST_F(ContentDigestsTest, NamesContentsAndConfigurationCount) {
   std::filesystem::remove_all(folder_ + "/data");
   Write("model.onnx", "one");
   EXPECT_EQ(Load(), first) << "the same content under another time is the same";
+  Write("../model.yaml", "cache: {mode: exact, ttl: 1s}");
+  EXPECT_NE(Load(), first) << "not all of the declared configuration shows in the model's";
+  std::filesystem::remove(folder_ + "/../model.yaml");
+  Write("../.model.yaml.swp", "");
+  EXPECT_EQ(Load(), first);
   auto config = *version_.config;
-  config.ragged = RaggedPolicy::kPad;
+  config.max_batch_size = 7;
   version_.config = std::make_shared<const ModelConfig>(config);
   EXPECT_NE(Load(), first);
 }
@@ -83,7 +91,7 @@ TEST_F(ContentDigestsTest, AnOldFileIsReadOnce) {
   // Nobody can set a file's change time back, so a file of the system has to do.
   version_.folder = "/usr/share/zoneinfo/Arctic";
   if (!std::filesystem::is_directory(version_.folder)) GTEST_SKIP() << "no package tzdata";
-  version_.files = FilesBelow(version_.folder).value();
+  version_.files = FilesOf(version_.folder).value();
   ASSERT_FALSE(version_.files.empty());
   const auto first = digests_.Of(version_).value();
   const auto read = digests_.files_read();

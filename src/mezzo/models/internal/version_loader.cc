@@ -54,7 +54,7 @@ Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, 
   const TimePoint start = clock_.Now();
   std::vector<FileState> files;  // Before the engine reads any.
   if (declared.cache.mode != CacheMode::kOff) {
-    MEZZO_TRY(files, FilesBelow(folder->path));
+    MEZZO_TRY(files, FilesOf(folder->path));
   }
   engine::LoadRequest request;
   request.model = source.folder.name;
