@@ -88,6 +88,7 @@ Result<void> EpochFeed::Refresh() {
   }
   MEZZO_TRY(auto found, ports_.store.Load(known, AddSaturating(begun, options_.max_staleness)));
   if (found) {
+    if (ports_.also) MEZZO_TRY_VOID(ports_.also(AddSaturating(begun, options_.max_staleness)));
     {
       MutexLock lock(mu_);
       epochs_ = *found;

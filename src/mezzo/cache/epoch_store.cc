@@ -46,9 +46,28 @@ CREATE TABLE cache_tenant_epochs (
 );
 )sql";
 
-constexpr std::array<storage::Migration, 2> kMigrations = {
+// `revision` is what the cache's was when the correction came: one each. An empty tenant: everybody's.
+constexpr std::string_view kCorrections = R"sql(
+CREATE TABLE cache_corrections (
+  id TEXT NOT NULL PRIMARY KEY,
+  model TEXT NOT NULL,
+  version TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  content TEXT NOT NULL,
+  bytes BIGINT NOT NULL,
+  created_us BIGINT NOT NULL,
+  created_by TEXT NOT NULL,
+  key_digest TEXT NOT NULL UNIQUE,
+  key_text {blob} NOT NULL,
+  answer {blob} NOT NULL,
+  revision BIGINT NOT NULL UNIQUE
+);
+)sql";
+
+constexpr std::array<storage::Migration, 3> kMigrations = {
     {{.version = 1, .name = "epochs", .sql = kTables, .sqlite = "", .postgres = ""},
-     {.version = 2, .name = "contents", .sql = kContents, .sqlite = "", .postgres = ""}}};
+     {.version = 2, .name = "contents", .sql = kContents, .sqlite = "", .postgres = ""},
+     {.version = 3, .name = "corrections", .sql = kCorrections, .sqlite = "", .postgres = ""}}};
 
 Result<void> CheckName(std::string_view model) {
   if (model.size() <= kMaxName) return {};
@@ -56,15 +75,15 @@ Result<void> CheckName(std::string_view model) {
                                            " bytes; the limit is " + std::to_string(kMaxName));
 }
 
-/// First in each change, so that two can't cross: a reader that sees this revision sees all changes before it.
-Result<void> CountChange(SqlSession& session) {
-  MEZZO_TRY_VOID(session.Run("UPDATE cache_revision SET revision = revision + 1 WHERE one = 1", {}));
-  return {};
-}
-
 }  // namespace
 
 std::span<const storage::Migration> EpochMigrations() { return kMigrations; }
+
+Result<void> EpochStore::CountChange(SqlSession& session) {
+  // The row's lock: a reader that sees this revision sees all changes before it.
+  MEZZO_TRY_VOID(session.Run("UPDATE cache_revision SET revision = revision + 1 WHERE one = 1", {}));
+  return {};
+}
 
 Result<void> EpochStore::Raise(SqlSession& session, std::string_view model) {
   MEZZO_TRY_VOID(CheckName(model));

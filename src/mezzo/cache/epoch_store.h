@@ -78,6 +78,10 @@ class EpochStore {
   Result<bool> Withdraw(std::string_view model, std::string_view version, std::int64_t now_us,
                         TimePoint deadline);
 
+  /// What a transaction calls first that changes what hosts know of the cache by other means: it makes hosts
+  /// read again, and changes come one after the other.
+  static Result<void> CountChange(storage::SqlSession& session);
+
   /// All epochs; nothing when the revision still is `known`.
   Result<std::optional<Epochs>> Load(std::int64_t known, TimePoint deadline);
 

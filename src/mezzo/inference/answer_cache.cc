@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "mezzo/inference/answer_text.h"
+
 namespace mezzo::inference {
 namespace {
 
@@ -56,12 +58,21 @@ InferenceAnswer CachedAnswer::Answer() const {
   return answer;
 }
 
+Result<cache::CachedRef> CachedAnswer::Decode(std::string_view text) {
+  InferenceAnswer answer;
+  MEZZO_TRY(answer.outputs, DecodeOutputs(text));
+  return cache::CachedRef(std::make_shared<const CachedAnswer>(answer));
+}
+
 AnswerCache::AnswerCache(Ports ports)
     : ports_(ports),
       metrics_(ports.registry, ports.tier),
       hit_age_(ports.registry.NewHistogramFamily("mezzo_cache_hit_age_seconds",
                                                  "Age of kept answers when they were served.", {"model"},
                                                  4096)),
+      corrected_count_(ports.registry.NewCallbackCounter(
+          "mezzo_cache_corrected_total", "Calls that were answered with a correction.",
+          [this] { return static_cast<double>(corrected_.load(std::memory_order_relaxed)); })),
       unverified_count_(ports.registry.NewCallbackCounter(
           "mezzo_cache_unverified_total", "Calls that bypassed the cache while its epochs could not be read.",
           [this] { return static_cast<double>(unverified_.load(std::memory_order_relaxed)); })) {}
@@ -92,9 +103,19 @@ Result<std::unique_ptr<const CachePlace>> AnswerCache::PlaceOf(const models::Mod
 cache::CacheKey AnswerCache::KeyOf(const CachePlace& place, const models::ModelVersion& version,
                                    const InferenceCall& call, const RequestPlan& plan,
                                    const tenancy::Tenant& tenant) const {
+  std::uint64_t purged = 0;
+  if (place.by_tenant && ports_.tenants != nullptr) {
+    purged = ports_.tenants->Of(tenant.id.str(), version.name.str());
+  }
+  return QuestionOf(place, version, call, plan, tenant.id.str(), purged);
+}
+
+cache::CacheKey AnswerCache::QuestionOf(const CachePlace& place, const models::ModelVersion& version,
+                                        const InferenceCall& call, const RequestPlan& plan,
+                                        std::string_view tenant, std::uint64_t purged) {
   cache::KeyBuilder key("infer");
   key.Text(version.name.str()).Text(version.version_text).Text(AsText(place.content));
-  key.Text(place.by_tenant ? tenant.id.str() : std::string());
+  key.Text(place.by_tenant ? tenant : std::string_view());
   for (const tensor::Tensor* input : plan.inputs) {
     key.Integer(input != nullptr ? 1 : 0);
     if (input == nullptr) continue;
@@ -108,15 +129,29 @@ cache::CacheKey AnswerCache::KeyOf(const CachePlace& place, const models::ModelV
   parameters.reserve(call.parameters.size());
   for (const auto& [name, value] : call.parameters) parameters.emplace_back(name, TextOf(value));
   key.Members(std::move(parameters));
-  if (place.by_tenant && ports_.tenants != nullptr) {
-    const std::uint64_t purged = ports_.tenants->Of(tenant.id.str(), version.name.str());
-    if (purged > 0) key.Integer(static_cast<std::int64_t>(purged));
-  }
+  if (purged > 0) key.Integer(static_cast<std::int64_t>(purged));
   return key.Finish();
 }
 
 void AnswerCache::Withdrawn(const std::string& model, std::int64_t version) {
   if (ports_.publications != nullptr) ports_.publications->Withdraw(model, std::to_string(version));
+}
+
+cache::CachedRef AnswerCache::CorrectionOf(const CachePlace& place, const models::ModelVersion& version,
+                                           const InferenceCall& call, const RequestPlan& plan,
+                                           const tenancy::Tenant& tenant, TimePoint now) {
+  if (ports_.corrections == nullptr || ports_.corrections->empty() || call.no_store) return nullptr;
+  if (ports_.epochs != nullptr && !ports_.epochs->IsFresh(now)) return nullptr;
+  auto found = ports_.corrections->Find(QuestionOf(place, version, call, plan, tenant.id.str()));
+  if (found != nullptr) corrected_.fetch_add(1, std::memory_order_relaxed);
+  return found;
+}
+
+void AnswerCache::Refill(const CachePlace& place, const models::ModelVersion& version,
+                         const InferenceCall& call, const RequestPlan& plan, const tenancy::Tenant& tenant,
+                         const InferenceAnswer& answer, std::uint64_t epoch) {
+  ports_.results.Replace(place.model, KeyOf(place, version, call, plan, tenant), place.rules,
+                         std::make_shared<const CachedAnswer>(answer), answer.device_share, epoch);
 }
 
 bool AnswerCache::Verified(const CachePlace& place, TimePoint now) {

@@ -11,6 +11,7 @@
 #include "mezzo/base/result.h"
 #include "mezzo/base/sha256.h"
 #include "mezzo/cache/cache_metrics.h"
+#include "mezzo/cache/corrections.h"
 #include "mezzo/cache/epoch_feed.h"
 #include "mezzo/cache/publications.h"
 #include "mezzo/cache/result_cache.h"
@@ -42,6 +43,8 @@ class CachedAnswer final : public cache::Cached {
   [[nodiscard]] ByteCount bytes() const override { return bytes_; }
   /// An answer with these outputs and parameters; what belongs to the call is empty.
   [[nodiscard]] InferenceAnswer Answer() const;
+  /// What EncodeOutputs() wrote, as a kept answer; for cache::Corrections.
+  static Result<cache::CachedRef> Decode(std::string_view text);
   /// Device time that it took.
   [[nodiscard]] Duration cost() const { return cost_; }
 
@@ -63,6 +66,7 @@ class AnswerCache {
     cache::EpochFeed* epochs = nullptr;
     cache::Publications* publications = nullptr;  ///< With `epochs`: tells other hosts what this one loads.
     const cache::TenantEpochs* tenants = nullptr;  ///< Null: no tenant's part is ever purged.
+    const cache::Corrections* corrections = nullptr;  ///< Null: nobody corrects answers.
     const Clock& clock;
     observe::Registry& registry;
   };
@@ -83,19 +87,36 @@ class AnswerCache {
   /// Whether answers may be served and kept at `now`: this host knows the epochs, and the database what it
   /// serves.
   [[nodiscard]] bool Verified(const CachePlace& place, TimePoint now);
+  /// The correction of a call's answer; null when there is none or it may not be served now. It stands
+  /// whatever is computed or purged, until the version's content changes.
+  [[nodiscard]] cache::CachedRef CorrectionOf(const CachePlace& place, const models::ModelVersion& version,
+                                              const InferenceCall& call, const RequestPlan& plan,
+                                              const tenancy::Tenant& tenant, TimePoint now);
+  /// Keeps what was computed although an answer may have been kept; `epoch` of the model when that began.
+  void Refill(const CachePlace& place, const models::ModelVersion& version, const InferenceCall& call,
+              const RequestPlan& plan, const tenancy::Tenant& tenant, const InferenceAnswer& answer,
+              std::uint64_t epoch);
+  /// Names the question that a tenant's call asks. Without what was purged: what corrections are found by.
+  [[nodiscard]] static cache::CacheKey QuestionOf(const CachePlace& place,
+                                                  const models::ModelVersion& version,
+                                                  const InferenceCall& call, const RequestPlan& plan,
+                                                  std::string_view tenant, std::uint64_t purged = 0);
+  [[nodiscard]] cache::ResultCache& results() { return ports_.results; }
+
+ private:
   /// Where the answer to a call is kept.
   [[nodiscard]] cache::CacheKey KeyOf(const CachePlace& place, const models::ModelVersion& version,
                                       const InferenceCall& call, const RequestPlan& plan,
                                       const tenancy::Tenant& tenant) const;
-  [[nodiscard]] cache::ResultCache& results() { return ports_.results; }
 
- private:
   const Ports ports_;
   cache::CacheMetrics metrics_;
   observe::Family<observe::Histogram>& hit_age_;
   models::ContentDigests digests_;
+  std::atomic<std::uint64_t> corrected_{0};   // Calls that a correction answered; no partner.
   std::atomic<std::uint64_t> unverified_{0};  // Calls that bypassed for want of epochs; no partner.
-  observe::Callback unverified_count_;        // Last: it reads what is above.
+  observe::Callback corrected_count_;         // Last, with the next: they read what is above.
+  observe::Callback unverified_count_;
 };
 
 }  // namespace mezzo::inference

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -92,6 +93,10 @@ class LocalService final : public Service {
                                      sched::ModelIndex model, std::uint32_t rows);
   /// Of a version of a model that is cached: a kept answer, one in flight, or a run of its own.
   runtime::Task<Result<InferenceAnswer>> RunCached(Visit visit);
+  /// The same for who wants it computed anew ("no-cache"): what comes of it takes the kept answer's place.
+  runtime::Task<Result<InferenceAnswer>> RunAnew(Visit visit);
+  /// What somebody has put in place of the model's answer, if it was done for this call's question.
+  std::optional<InferenceAnswer> Corrected(const Visit& visit);
   runtime::Task<Result<InferenceAnswer>> RunOn(Visit visit);
   /// Computes an answer anew, beside the call that was served with the old one.
   void Refresh(cache::ResultCache::Ticket ticket, const Visit& visit);
