@@ -13,8 +13,12 @@ AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
     : ports_(ports),
       tier_({.max_bytes = config.max_bytes, .max_entry_bytes = config.max_bytes / 8}, ports.clock),
       results_({}, tier_, ports.clock),
+      corrections_([](std::string_view text) { return inference::CachedAnswer::Decode(text); }),
       epochs_(ports.store == nullptr ? std::nullopt
                                      : std::make_optional<cache::EpochStore>(ports.store->db())),
+      correction_store_(!epochs_ ? std::nullopt
+                                 : std::make_optional<cache::CorrectionStore>(
+                                       ports.store->db(), cache::CorrectionStore::Limits())),
       feed_(!epochs_ ? nullptr
                      : std::make_unique<cache::EpochFeed>(
                            cache::EpochFeed::Options{.poll = config.poll_interval,
@@ -24,7 +28,10 @@ AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
                                                    .results = results_,
                                                    .tenants = tenants_,
                                                    .clock = ports.clock,
-                                                   .log = ports.log})),
+                                                   .log = ports.log,
+                                                   .also = [this](TimePoint deadline) {
+                                                     return corrections_.Refresh(*correction_store_, deadline);
+                                                   }})),
       publications_(feed_ == nullptr ? nullptr
                                      : std::make_unique<cache::Publications>(
                                            cache::Publications::Options(),
@@ -37,13 +44,27 @@ AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
                 .epochs = feed_.get(),
                 .publications = publications_.get(),
                 .tenants = &tenants_,
+                .corrections = &corrections_,
                 .clock = ports.clock,
                 .registry = ports.registry}),
-      pool_({.name = "cache", .threads = 1, .max_queued = 64}),
+      pool_({.name = "cache", .threads = 2, .max_queued = 64}),
       handler_({.results = results_,
                 .tier = tier_,
                 .pool = pool_,
                 .purge = [this](const api::platform::CacheHandler::Purge& what) { return Purge(what); }}) {}
+
+std::unique_ptr<api::Protocol> AnswerCaching::NewCorrectionsHandler(inference::Service& service) {
+  if (feed_ == nullptr) return nullptr;
+  return std::make_unique<api::platform::CorrectionsHandler>(
+      api::platform::CorrectionsHandler::Options(),
+      api::platform::CorrectionsHandler::Ports{.service = service,
+                                               .store = *correction_store_,
+                                               .pool = pool_,
+                                               .clock = ports_.clock,
+                                               .log = ports_.log,
+                                               // A host that is late says so by its own metrics.
+                                               .catch_up = [this] { (void)feed_->CatchUp(kPurgeTime); }});
+}
 
 void AnswerCaching::Start() {
   if (feed_ == nullptr) return;

@@ -5,8 +5,11 @@
 #include <string_view>
 
 #include "mezzo/api/platform/cache_handler.h"
+#include "mezzo/api/platform/corrections_handler.h"
 #include "mezzo/app/data_store.h"
 #include "mezzo/app/server_config.h"
+#include "mezzo/cache/correction_store.h"
+#include "mezzo/cache/corrections.h"
 #include "mezzo/cache/epoch_feed.h"
 #include "mezzo/cache/epoch_store.h"
 #include "mezzo/cache/memory_tier.h"
@@ -32,6 +35,8 @@ class AnswerCaching {
 
   [[nodiscard]] inference::AnswerCache& answers() { return answers_; }
   [[nodiscard]] api::Protocol& handler() { return handler_; }
+  /// For corrections of what `service`, which outlives it, answers; null without a database.
+  [[nodiscard]] std::unique_ptr<api::Protocol> NewCorrectionsHandler(inference::Service& service);
   void Start();
   void Stop();
 
@@ -42,7 +47,9 @@ class AnswerCaching {
   cache::MemoryTier tier_;
   cache::ResultCache results_;
   cache::TenantEpochs tenants_;
+  cache::Corrections corrections_;
   std::optional<cache::EpochStore> epochs_;
+  std::optional<cache::CorrectionStore> correction_store_;  // With `epochs_`.
   std::unique_ptr<cache::EpochFeed> feed_;
   std::unique_ptr<cache::Publications> publications_;  // With `feed_`.
   inference::AnswerCache answers_;

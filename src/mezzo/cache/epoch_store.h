@@ -67,7 +67,7 @@ class EpochStore {
 
   /// Within the transaction that makes the publication known: raises the model's epoch unless this content
   /// is what the database has under the name and version already, as other hosts that publish the same find
-  /// it. Whether it was raised. `now_us`: microseconds since the Unix epoch.
+  /// it; corrections of another content are forgotten with it. Whether it was raised. `now_us`: microseconds since the Unix epoch.
   static Result<bool> Publish(storage::SqlSession& session, const Publication& publication,
                               std::int64_t now_us);
   Result<bool> Publish(const Publication& publication, std::int64_t now_us, TimePoint deadline);
