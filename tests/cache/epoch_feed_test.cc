@@ -8,6 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/cache/correction_store.h"
+#include "mezzo/cache/corrections.h"
 #include "mezzo/cache/memory_tier.h"
 #include "mezzo/cache/publications.h"
 #include "mezzo/observe/log.h"
@@ -262,6 +264,134 @@ TEST_P(EpochFeedTest, APublicationThatCantBeWrittenIsRetriedAndItsMarkSaysSo) {
   publications.Withdraw("never", "1");
   while (publications.pending() > 0 && clock_.Now() < limit) std::this_thread::sleep_for(milliseconds(2));
   EXPECT_EQ(ResultCache::EpochOf(model), 5U);
+}
+
+Correction MakeCorrection(const std::string& id, const std::string& question, const std::string& answer,
+                          const std::string& tenant = "t", const std::string& model = "m") {
+  const CacheKey key = KeyBuilder("test").Text(question).Text(tenant).Finish();
+  return {.facts = {.id = id,
+                    .model = model,
+                    .version = "1",
+                    .tenant = tenant,
+                    .content = {1},
+                    .created_us = 5,
+                    .created_by = "k"},
+          .key = key.digest(),
+          .key_text = std::string(key.text()),
+          .answer = answer};
+}
+CacheKey QuestionKey(const std::string& question, const std::string& tenant = "t") {
+  return KeyBuilder("test").Text(question).Text(tenant).Finish();
+}
+struct Words final : Cached {
+  explicit Words(std::string_view t) : text(t) {}
+  [[nodiscard]] ByteCount bytes() const override { return text.size(); }
+  const std::string text;
+};
+Result<CachedRef> DecodeWords(std::string_view text) {
+  if (text == "broken") return Internal("answer_text", "broken");
+  return CachedRef(std::make_shared<const Words>(text));
+}
+std::string AnswerOf(const Corrections& corrections, const CacheKey& key) {
+  const CachedRef found = corrections.Find(key);
+  return found == nullptr ? "none" : static_cast<const Words&>(*found).text;
+}
+
+TEST_P(EpochFeedTest, CorrectionsAreFoundByTheirQuestionAloneAndFollowTheStore) {
+  CorrectionStore store(*database_->db, {});
+  Corrections corrections(DecodeWords);
+  ASSERT_TRUE(corrections.Refresh(store, Limit()).ok());
+  EXPECT_TRUE(corrections.empty());
+  for (int i = 0; i < 40; ++i) {  // More than are read at a time.
+    const auto put = store.Put(MakeCorrection("c" + std::to_string(i), "q" + std::to_string(i),
+                                              std::string("a\0", 2) + std::to_string(i)),
+                               Limit());
+    ASSERT_TRUE(put.ok()) << put.error().ToString();
+  }
+  ASSERT_TRUE(corrections.Refresh(store, Limit()).ok());
+  EXPECT_EQ(corrections.size(), 40U);
+  EXPECT_EQ(AnswerOf(corrections, QuestionKey("q39")), std::string("a\0", 2) + "39");
+  EXPECT_EQ(AnswerOf(corrections, QuestionKey("q39", "u")), "none");
+  EXPECT_EQ(AnswerOf(corrections, QuestionKey("q40")), "none");
+
+  ASSERT_TRUE(store.Put(MakeCorrection("again", "q39", "newer"), Limit()).ok());
+  ASSERT_TRUE(store.Remove("c0", "t", Limit()).ok());
+  EXPECT_EQ(store.Remove("c1", "u", Limit()).error().reason(), "correction_unknown");
+  EXPECT_EQ(store.Remove("c39", std::nullopt, Limit()).error().reason(), "correction_unknown");
+  ASSERT_TRUE(corrections.Refresh(store, Limit()).ok());
+  EXPECT_EQ(corrections.size(), 39U);
+  EXPECT_EQ(AnswerOf(corrections, QuestionKey("q0")), "none");
+  EXPECT_EQ(AnswerOf(corrections, QuestionKey("q39")), "newer");
+
+  const auto page = store.List("t", "m", "c1", 3, Limit()).value();
+  ASSERT_EQ(page.size(), 3U);
+  EXPECT_EQ(page.at(0).id, "c10");
+  EXPECT_EQ(page.at(0).created_by, "k");
+  EXPECT_TRUE(store.List("u", "", "", 3, Limit()).value().empty());
+  EXPECT_TRUE(store.List(std::nullopt, "n", "", 3, Limit()).value().empty());
+  EXPECT_EQ(store.List(std::nullopt, "", "", 100, Limit()).value().size(), 39U);
+}
+
+TEST_P(EpochFeedTest, CorrectionsAreBoundedAndForgottenWithTheContent) {
+  CorrectionStore store(*database_->db, {.per_model = 3,
+                                         .per_tenant = 4,
+                                         .in_all = 5,
+                                         .bytes_each = 200,
+                                         .bytes_per_tenant = 500,
+                                         .bytes_in_all = 250});
+  const auto put = [&](const std::string& id, const char* tenant, const char* model, std::size_t size = 1) {
+    const auto done = store.Put(MakeCorrection(id, id, std::string(size, 'x'), tenant, model), Limit());
+    return done.ok() ? std::string("ok") : done.error().reason();
+  };
+  EXPECT_EQ(put("large", "t", "m", 300), "correction_too_large");
+  for (const char* id : {"a", "b", "c"}) EXPECT_EQ(put(id, "t", "m"), "ok");
+  EXPECT_EQ(put("d", "u", "m"), "corrections_full") << "the model's";
+  EXPECT_EQ(put("c", "t", "m"), "ok") << "the same question takes no other place";
+  EXPECT_EQ(put("d", "t", "n"), "ok");
+  EXPECT_EQ(put("e", "t", "n"), "corrections_full") << "the tenant's";
+  EXPECT_EQ(put("e", "u", "n", 130), "corrections_full") << "bytes in all";
+  EXPECT_EQ(put("e", "u", "n"), "ok");
+  EXPECT_EQ(put("f", "u", "o"), "corrections_full") << "all";
+
+  EpochStore epochs(*database_->db);
+  const auto left = [&] { return store.List(std::nullopt, "m", "", 10, Limit()).value().size(); };
+  ASSERT_TRUE(epochs.Publish({.model = "m", .version = "2", .content = {9}}, 1, Limit()).value());
+  ASSERT_TRUE(epochs.Publish({.model = "m", .version = "1", .content = {1}}, 1, Limit()).value());
+  EXPECT_EQ(left(), 3U);
+  ASSERT_TRUE(epochs.Publish({.model = "m", .version = "1", .content = {2}}, 1, Limit()).value());
+  EXPECT_EQ(left(), 0U);
+  EXPECT_EQ(store.List(std::nullopt, "n", "", 10, Limit()).value().size(), 2U);
+}
+
+TEST_P(EpochFeedTest, AHostFollowsCorrectionsAndDoesNotTrustWhatItCantRead) {
+  CorrectionStore store(*database_->db, {});
+  Corrections corrections(DecodeWords);
+  MemoryTier tier({.max_bytes = ByteCount{1} << 20}, clock_);
+  ResultCache results({}, tier, clock_);
+  TenantEpochs tenants;
+  EpochStore epochs(*database_->db);
+  observe::Logger log({}, clock_);
+  EpochFeed feed({.poll = milliseconds(20), .max_staleness = milliseconds(400)},
+                 {.store = epochs,
+                  .db = *database_->db,
+                  .results = results,
+                  .tenants = tenants,
+                  .clock = clock_,
+                  .log = log,
+                  .also = [&](TimePoint deadline) { return corrections.Refresh(store, deadline); }});
+  feed.Start();
+  ASSERT_TRUE(store.Put(MakeCorrection("a", "q", "better"), Limit()).ok());
+  const TimePoint limit = Limit();
+  while (corrections.empty() && clock_.Now() < limit) std::this_thread::sleep_for(milliseconds(2));
+  EXPECT_EQ(AnswerOf(corrections, QuestionKey("q")), "better");
+  EXPECT_TRUE(feed.CatchUp(seconds(20)));
+  ASSERT_TRUE(store.Put(MakeCorrection("b", "r", "broken"), Limit()).ok());
+  while (feed.IsFresh(clock_.Now()) && clock_.Now() < limit) std::this_thread::sleep_for(milliseconds(2));
+  EXPECT_FALSE(feed.IsFresh(clock_.Now()));
+  ASSERT_TRUE(store.Remove("b", std::nullopt, Limit()).ok());
+  EXPECT_TRUE(feed.CatchUp(seconds(20)));
+  EXPECT_EQ(corrections.size(), 1U);
+  feed.Stop();
 }
 
 INSTANTIATE_TEST_SUITE_P(Databases, EpochFeedTest, tenancy::BothDatabases(), tenancy::DatabaseName);
