@@ -2,6 +2,8 @@
 
 `run()` gives the counts and the checker's verdict. Used by test_releases.py and by the bench."""
 
+import argparse
+import collections
 import contextlib
 import dataclasses
 import http.client
@@ -124,31 +126,29 @@ class Caller(threading.Thread):
 
 
 class Faults(threading.Thread):
-    """Sets one way or another wrong for a moment, again and again."""
+    """Sets one way wrong for a moment, again and again."""
 
-    def __init__(self, ways, seed):
+    def __init__(self, kind, proxy, seed):
         super().__init__(daemon=True)
-        self.counts = {}
-        self._ways, self._random = ways, random.Random(seed)
+        self.counts = collections.Counter()
+        self._kind, self._proxy, self._random = kind, proxy, random.Random(seed)
         self._stopping = threading.Event()
 
     def stop(self):
         self._stopping.set()
         self.join(60)
-        for _, proxy in self._ways:
-            proxy.set("pass")
+        self._proxy.set("pass")
 
     def run(self):
-        while not self._stopping.wait(self._random.uniform(0.05, 0.5)):
-            kind, proxy = self._random.choice(self._ways)
-            # What goes to the database has no checksum of its own: a changed byte in an answer is a lie that no host can
-            # find out, so there it is noise, which breaks the protocol.
-            modes = ["cut", "cut", "stall", "delay", "noise"] + (["garble"] if kind == "redis" else [])
+        # What goes to the database has no checksum of its own: a changed byte in an answer is a lie that no host can find
+        # out, so there it is noise, which breaks the protocol.
+        modes = ["cut", "cut", "stall", "delay", "noise"] + (["garble"] if self._kind == "redis" else [])
+        while not self._stopping.wait(self._random.uniform(0.2, 2.5)):
             mode = self._random.choice(modes)
-            self.counts[f"{kind} {mode}"] = self.counts.get(f"{kind} {mode}", 0) + 1
-            proxy.set(mode, self._random.uniform(0.01, 0.2))
-            self._stopping.wait(self._random.choice([0.02, 0.2, 1.0, 1.0, BOUND * 1.5]))
-            proxy.set("pass")
+            self.counts[f"{self._kind} {mode}"] += 1
+            self._proxy.set(mode, self._random.uniform(0.01, 0.2))
+            self._stopping.wait(self._random.choice([0.02, 0.02, 0.2, 0.5, 1.0, BOUND * 1.5]))
+            self._proxy.set("pass")
 
 
 @dataclasses.dataclass
@@ -165,9 +165,10 @@ class Outcome:
 
     def text(self):
         v = self.verdict
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
         uses = ", ".join(f"{use} {count:,}" for use, count in sorted(v.uses.items(), key=lambda pair: -pair[1]))
         return (f"{self.releases} releases ({self.rollbacks} rollbacks, {self.purges} purges) on 3 hosts in {self.seconds:.0f} s, "
-                f"{self.acknowledged} loads confirmed, {sum(self.faults.values())} faults; {v.calls:,} calls, {v.answered:,} "
+                f"{self.acknowledged} loads confirmed, {sum(self.faults.values())} faults ({faults}); {v.calls:,} calls, {v.answered:,} "
                 f"answered ({uses}); epoch {self.raised}; shared tier: {'yes' if self.shared else 'no'}; wrong {len(v.wrong)}, "
                 f"stale {len(v.stale)}, old {len(v.old)}, unpurged {len(v.unpurged)}")
 
@@ -189,7 +190,7 @@ def publish(host, content, timeout):
 
 
 def run(releases, seed=1, keys=20, callers=1, pause=0.0, report=None):
-    """`callers` for each of three hosts; `pause`: seconds between releases."""
+    """`callers` for each of three hosts; `pause`: seconds between releases, on average."""
     chance = random.Random(seed)
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -213,8 +214,9 @@ def run(releases, seed=1, keys=20, callers=1, pause=0.0, report=None):
         threads = [Caller(host, keys, seed * 1000 + host.index * 10 + n, 30) for host in hosts for n in range(callers)]
         for thread in threads:
             thread.start()
-        faults = Faults(ways, seed)
-        faults.start()
+        faults = [Faults(kind, proxy, seed * 10 + n) for n, (kind, proxy) in enumerate(ways)]
+        for way in faults:
+            way.start()
         for release in range(1, releases + 1):
             if newest > 3 and chance.random() < 0.1:
                 content, rollbacks = chance.randrange(newest - 2, newest), rollbacks + 1
@@ -232,8 +234,9 @@ def run(releases, seed=1, keys=20, callers=1, pause=0.0, report=None):
                         purges.append(Purge(host.index, begin, time.monotonic()))
             if report and release % 50 == 0:
                 report(f"  release {release}/{releases}, {time.monotonic() - start:.0f} s")
-            time.sleep(pause)
-        faults.stop()
+            time.sleep(pause * chance.uniform(0, 2))
+        for way in faults:
+            way.stop()
         time.sleep(0.5)
         for thread in threads:
             thread.stop()
@@ -241,8 +244,26 @@ def run(releases, seed=1, keys=20, callers=1, pause=0.0, report=None):
         seconds = time.monotonic() - start
         calls = [call for thread in threads for call in thread.calls]
     verdict = release_history.judge(publications, calls, purges, BOUND, shared)
-    return Outcome(verdict, releases, acknowledged, rollbacks, len(purges), faults.counts, seconds, shared, raised)
+    return Outcome(verdict, releases, acknowledged, rollbacks, len(purges), sum((way.counts for way in faults), collections.Counter()), seconds, shared, raised)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("releases", type=int, nargs="?", default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pause", type=float, default=0.1, help="seconds between releases, on average [%(default)s]")
+    parser.add_argument("--json", action="store_true", help="end with a line of JSON")
+    options = parser.parse_args()
+    outcome = run(options.releases, seed=options.seed, pause=options.pause, report=lambda line: print(line, flush=True))
+    verdict = outcome.verdict
+    if options.json:
+        print(json.dumps({"releases": outcome.releases, "faults": sum(outcome.faults.values()), "calls": verdict.calls,
+                          "hits": verdict.uses.get("hit", 0), "wrong": len(verdict.wrong), "old": len(verdict.old),
+                          "stale": len(verdict.stale) + len(verdict.old) + len(verdict.unpurged), "text": outcome.text()}))
+    else:
+        print(outcome.text())
+    return 0 if verdict.ok else 1
 
 
 if __name__ == "__main__":
-    print(run(int(sys.argv[1]) if len(sys.argv) > 1 else 20, report=print).text())
+    sys.exit(main())

@@ -20,7 +20,8 @@ inline bool HasDirective(std::string_view cache_control, std::string_view name,
     if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
       value = value.substr(1, value.size() - 2);
     }
-    if (EqualsIgnoreCase(Trim(directive.substr(0, equals)), name) && (argument.empty() || value == argument)) {
+    if (EqualsIgnoreCase(Trim(directive.substr(0, equals)), name) &&
+        (argument.empty() || value == argument)) {
       return true;
     }
     cache_control.remove_prefix(std::min(comma + 1, cache_control.size()));

@@ -19,26 +19,28 @@ AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
       correction_store_(!epochs_ ? std::nullopt
                                  : std::make_optional<cache::CorrectionStore>(
                                        ports.store->db(), cache::CorrectionStore::Limits())),
-      feed_(!epochs_ ? nullptr
-                     : std::make_unique<cache::EpochFeed>(
-                           cache::EpochFeed::Options{.poll = config.poll_interval,
-                                                     .max_staleness = config.max_staleness},
-                           cache::EpochFeed::Ports{.store = *epochs_,
-                                                   .db = ports.store->db(),
-                                                   .results = results_,
-                                                   .tenants = tenants_,
-                                                   .clock = ports.clock,
-                                                   .log = ports.log,
-                                                   .also = [this](TimePoint deadline) {
-                                                     return corrections_.Refresh(*correction_store_, deadline);
-                                                   }})),
-      publications_(feed_ == nullptr ? nullptr
-                                     : std::make_unique<cache::Publications>(
-                                           cache::Publications::Options(),
-                                           cache::Publications::Ports{.store = *epochs_,
-                                                                      .feed = *feed_,
-                                                                      .clock = ports.clock,
-                                                                      .log = ports.log})),
+      feed_(!epochs_
+                ? nullptr
+                : std::make_unique<cache::EpochFeed>(
+                      cache::EpochFeed::Options{.poll = config.poll_interval,
+                                                .max_staleness = config.max_staleness},
+                      cache::EpochFeed::Ports{.store = *epochs_,
+                                              .db = ports.store->db(),
+                                              .results = results_,
+                                              .tenants = tenants_,
+                                              .clock = ports.clock,
+                                              .log = ports.log,
+                                              .also =
+                                                  [this](TimePoint deadline) {
+                                                    return corrections_.Refresh(*correction_store_, deadline);
+                                                  }})),
+      publications_(
+          feed_ == nullptr
+              ? nullptr
+              : std::make_unique<cache::Publications>(
+                    cache::Publications::Options(),
+                    cache::Publications::Ports{
+                        .store = *epochs_, .feed = *feed_, .clock = ports.clock, .log = ports.log})),
       answers_({.results = results_,
                 .tier = tier_,
                 .epochs = feed_.get(),

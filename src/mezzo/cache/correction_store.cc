@@ -46,13 +46,12 @@ Result<void> CorrectionStore::Put(const Correction& correction, TimePoint deadli
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY_VOID(EpochStore::CountChange(session));  // Its lock makes changes come one after the other.
     MEZZO_TRY_VOID(session.Run("DELETE FROM cache_corrections WHERE key_digest = $1", {key}));
-    MEZZO_TRY(const SqlRows held,
-              session.Run("SELECT COUNT(*), COALESCE(SUM(bytes), 0), "
-                          "COALESCE(SUM(CASE WHEN model = $1 THEN 1 ELSE 0 END), 0), "
-                          "COALESCE(SUM(CASE WHEN tenant = $2 THEN 1 ELSE 0 END), 0), "
-                          "COALESCE(SUM(CASE WHEN tenant = $2 THEN bytes ELSE 0 END), 0) "
-                          "FROM cache_corrections",
-                          {facts.model, facts.tenant}));
+    MEZZO_TRY(const SqlRows held, session.Run("SELECT COUNT(*), COALESCE(SUM(bytes), 0), "
+                                              "COALESCE(SUM(CASE WHEN model = $1 THEN 1 ELSE 0 END), 0), "
+                                              "COALESCE(SUM(CASE WHEN tenant = $2 THEN 1 ELSE 0 END), 0), "
+                                              "COALESCE(SUM(CASE WHEN tenant = $2 THEN bytes ELSE 0 END), 0) "
+                                              "FROM cache_corrections",
+                                              {facts.model, facts.tenant}));
     if (held.Int(0, 0) >= limits_.in_all || held.Int(0, 1) + bytes > limits_.bytes_in_all) {
       return Full("there are " + std::to_string(held.Int(0, 0)) + " corrections with " +
                   FormatBytes(held.Int(0, 1)));
@@ -66,7 +65,8 @@ Result<void> CorrectionStore::Put(const Correction& correction, TimePoint deadli
     }
     MEZZO_TRY_VOID(session.Run(
         "INSERT INTO cache_corrections (id, model, version, tenant, content, bytes, created_us, created_by, "
-        "key_digest, key_text, answer, revision) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, revision "
+        "key_digest, key_text, answer, revision) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+        "revision "
         "FROM cache_revision WHERE one = 1",
         {facts.id, facts.model, facts.version, facts.tenant, HexEncode(facts.content),
          static_cast<std::int64_t>(bytes), facts.created_us, facts.created_by, key,
@@ -97,12 +97,13 @@ Result<std::vector<CorrectionFacts>> CorrectionStore::List(const std::optional<s
   std::vector<CorrectionFacts> found;
   const auto work = [&](SqlSession& session) -> Result<void> {
     found.clear();
-    MEZZO_TRY(const SqlRows rows,
-              session.Run("SELECT id, model, version, tenant, content, bytes, created_us, created_by, revision "
-                          "FROM cache_corrections WHERE id > $1 AND ($2 = 0 OR tenant = $3) AND "
-                          "($4 = '' OR model = $4) ORDER BY id LIMIT $5",
-                          {std::string(after), std::int64_t{tenant ? 1 : 0}, tenant.value_or(""),
-                           std::string(model), static_cast<std::int64_t>(limit)}));
+    MEZZO_TRY(
+        const SqlRows rows,
+        session.Run("SELECT id, model, version, tenant, content, bytes, created_us, created_by, revision "
+                    "FROM cache_corrections WHERE id > $1 AND ($2 = 0 OR tenant = $3) AND "
+                    "($4 = '' OR model = $4) ORDER BY id LIMIT $5",
+                    {std::string(after), std::int64_t{tenant ? 1 : 0}, tenant.value_or(""),
+                     std::string(model), static_cast<std::int64_t>(limit)}));
     for (std::size_t row = 0; row < rows.size(); ++row) {
       MEZZO_TRY(CorrectionFacts facts, FactsOf(rows, row));
       found.push_back(std::move(facts));
@@ -117,9 +118,9 @@ Result<std::vector<std::int64_t>> CorrectionStore::Revisions(TimePoint deadline)
   std::vector<std::int64_t> found;
   const auto work = [&](SqlSession& session) -> Result<void> {
     found.clear();
-    MEZZO_TRY(const SqlRows rows,
-              session.Run("SELECT revision FROM cache_corrections ORDER BY revision LIMIT $1",
-                          {limits_.in_all}));
+    MEZZO_TRY(
+        const SqlRows rows,
+        session.Run("SELECT revision FROM cache_corrections ORDER BY revision LIMIT $1", {limits_.in_all}));
     for (std::size_t row = 0; row < rows.size(); ++row) found.push_back(rows.Int(row, 0));
     return {};
   };
@@ -131,10 +132,11 @@ Result<std::vector<Correction>> CorrectionStore::After(std::int64_t revision, Ti
   std::vector<Correction> found;
   const auto work = [&](SqlSession& session) -> Result<void> {
     found.clear();
-    MEZZO_TRY(const SqlRows rows, session.Run("SELECT id, model, version, tenant, content, bytes, created_us, "
-                                              "created_by, revision, key_digest, key_text, answer FROM cache_corrections "
-                                              "WHERE revision > $1 ORDER BY revision LIMIT $2",
-                                              {revision, kPiece}));
+    MEZZO_TRY(const SqlRows rows,
+              session.Run("SELECT id, model, version, tenant, content, bytes, created_us, "
+                          "created_by, revision, key_digest, key_text, answer FROM cache_corrections "
+                          "WHERE revision > $1 ORDER BY revision LIMIT $2",
+                          {revision, kPiece}));
     for (std::size_t row = 0; row < rows.size(); ++row) {
       MEZZO_TRY(CorrectionFacts facts, FactsOf(rows, row));
       const auto key = ParseSha256(rows.Text(row, 9));

@@ -20,8 +20,8 @@ struct CorrectionFacts {
   std::string model;
   std::string version;
   std::string tenant;  ///< Whose calls it answers; empty: everybody's, of a model whose answers are public.
-  Sha256Digest content{};  ///< What the version was when it was corrected: another content is not.
-  ByteCount bytes = 0;     ///< Of question and answer.
+  Sha256Digest content{};       ///< What the version was when it was corrected: another content is not.
+  ByteCount bytes = 0;          ///< Of question and answer.
   std::int64_t created_us = 0;  ///< Unix time.
   std::string created_by;
   std::int64_t revision = 0;  ///< Of the cache's epochs, when it came; each has its own.
@@ -30,7 +30,7 @@ struct CorrectionFacts {
 /// An answer that somebody put in place of a model's own.
 struct Correction {
   CorrectionFacts facts;
-  Sha256Digest key{};   ///< Names the question.
+  Sha256Digest key{};    ///< Names the question.
   std::string key_text;  ///< The question, in full.
   std::string answer;    ///< As who serves it encodes it.
 };

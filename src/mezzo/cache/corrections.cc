@@ -21,9 +21,8 @@ Result<void> Corrections::Refresh(CorrectionStore& store, TimePoint deadline) {
     for (Correction& one : found) {
       MEZZO_TRY(CachedRef answer, decode_(one.answer));
       const MutexLock lock(mu_);
-      by_key_[one.key] = {.revision = one.facts.revision,
-                          .key_text = std::move(one.key_text),
-                          .answer = std::move(answer)};
+      by_key_[one.key] = {
+          .revision = one.facts.revision, .key_text = std::move(one.key_text), .answer = std::move(answer)};
       count_.store(by_key_.size(), std::memory_order_release);
       newest_ = one.facts.revision;
     }

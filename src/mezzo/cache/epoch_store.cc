@@ -126,9 +126,9 @@ Result<bool> EpochStore::Publish(SqlSession& session, const Publication& publica
                         {publication.model, publication.version, HexEncode(publication.content), now_us}));
   if (put.affected() == 0 && !publication.again) return false;
   if (put.affected() > 0) {
-    MEZZO_TRY_VOID(session.Run(
-        "DELETE FROM cache_corrections WHERE model = $1 AND version = $2 AND content <> $3",
-        {publication.model, publication.version, HexEncode(publication.content)}));
+    MEZZO_TRY_VOID(
+        session.Run("DELETE FROM cache_corrections WHERE model = $1 AND version = $2 AND content <> $3",
+                    {publication.model, publication.version, HexEncode(publication.content)}));
   }
   MEZZO_TRY_VOID(Raise(session, publication.model));
   return true;

@@ -27,7 +27,7 @@ struct Epochs {
   std::int64_t revision = 0;  ///< Counts every change.
   std::uint64_t all = 0;      ///< How often all models' epochs were raised together.
   std::map<std::string, std::uint64_t, std::less<>> models;  ///< How often each was by itself.
-  TenantEpochs::Counts tenants;  ///< How often tenants' own parts were.
+  TenantEpochs::Counts tenants;                              ///< How often tenants' own parts were.
 
   /// Grows whenever the model's own epoch or that of all does, so what has an older one is out of date. 1, as
   /// ResultCache begins, for a model that was never raised.
@@ -59,22 +59,23 @@ class EpochStore {
   /// The same in a transaction of its own.
   Result<void> Raise(std::string_view model, TimePoint deadline);
 
-  /// Within a transaction: only what the tenant's calls were answered, of one model or (an empty name) of all.
-  /// A model that no host has ever published takes no place: nothing of it is kept.
+  /// Within a transaction: only what the tenant's calls were answered, of one model or (an empty name) of
+  /// all. A model that no host has ever published takes no place: nothing of it is kept.
   static Result<void> RaiseTenant(storage::SqlSession& session, std::string_view tenant,
                                   std::string_view model);
   Result<void> RaiseTenant(std::string_view tenant, std::string_view model, TimePoint deadline);
 
   /// Within the transaction that makes the publication known: raises the model's epoch unless this content
   /// is what the database has under the name and version already, as other hosts that publish the same find
-  /// it; corrections of another content are forgotten with it. Whether it was raised. `now_us`: microseconds since the Unix epoch.
+  /// it; corrections of another content are forgotten with it. Whether it was raised. `now_us`: microseconds
+  /// since the Unix epoch.
   static Result<bool> Publish(storage::SqlSession& session, const Publication& publication,
                               std::int64_t now_us);
   Result<bool> Publish(const Publication& publication, std::int64_t now_us, TimePoint deadline);
   /// The version is no longer served by a host: raises the model's epoch unless that was said already. Hosts
   /// that still serve it go on, under the new epoch. Whether it was raised.
-  static Result<bool> Withdraw(storage::SqlSession& session, std::string_view model,
-                               std::string_view version, std::int64_t now_us);
+  static Result<bool> Withdraw(storage::SqlSession& session, std::string_view model, std::string_view version,
+                               std::int64_t now_us);
   Result<bool> Withdraw(std::string_view model, std::string_view version, std::int64_t now_us,
                         TimePoint deadline);
 

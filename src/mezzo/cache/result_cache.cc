@@ -347,7 +347,9 @@ bool ResultCache::Replace(const ModelRef& model, const CacheKey& key, const Rule
     flight->replaced = true;
     flights_->Remove(shard, *flight);
   }
-  const bool kept = Keep(model, key, rules, {.value = std::move(value), .cost = cost, .epoch = epoch != 0 ? epoch : EpochOf(model)});
+  const bool kept =
+      Keep(model, key, rules,
+           {.value = std::move(value), .cost = cost, .epoch = epoch != 0 ? epoch : EpochOf(model)});
   if (!kept) tier_.Erase(key);
   return kept;
 }

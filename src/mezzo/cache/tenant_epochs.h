@@ -16,8 +16,7 @@ namespace mezzo::cache {
 class TenantEpochs {
  public:
   /// By tenant, then by model; the empty model counts for all.
-  using Counts =
-      std::map<std::string, std::map<std::string, std::uint64_t, std::less<>>, std::less<>>;
+  using Counts = std::map<std::string, std::map<std::string, std::uint64_t, std::less<>>, std::less<>>;
 
   /// 0 for who never asked; else it grows whenever the tenant's part of the model, or of all, is raised.
   [[nodiscard]] std::uint64_t Of(std::string_view tenant, std::string_view model) const EXCLUDES(mu_) {

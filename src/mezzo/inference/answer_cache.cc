@@ -67,9 +67,8 @@ Result<cache::CachedRef> CachedAnswer::Decode(std::string_view text) {
 AnswerCache::AnswerCache(Ports ports)
     : ports_(ports),
       metrics_(ports.registry, ports.tier),
-      hit_age_(ports.registry.NewHistogramFamily("mezzo_cache_hit_age_seconds",
-                                                 "Age of kept answers when they were served.", {"model"},
-                                                 4096)),
+      hit_age_(ports.registry.NewHistogramFamily(
+          "mezzo_cache_hit_age_seconds", "Age of kept answers when they were served.", {"model"}, 4096)),
       corrected_count_(ports.registry.NewCallbackCounter(
           "mezzo_cache_corrected_total", "Calls that were answered with a correction.",
           [this] { return static_cast<double>(corrected_.load(std::memory_order_relaxed)); })),
@@ -166,7 +165,8 @@ ResultCache::Outcome AnswerCache::Begin(const CachePlace& place, const models::M
                                         const tenancy::Tenant& tenant, TimePoint now) {
   if (call.no_store) return {};
   if (!Verified(place, now)) return {};
-  auto outcome = ports_.results.Begin(place.model, KeyOf(place, version, call, plan, tenant), place.rules, now);
+  auto outcome =
+      ports_.results.Begin(place.model, KeyOf(place, version, call, plan, tenant), place.rules, now);
   if (outcome.value != nullptr && place.hit_age != nullptr) place.hit_age->Observe(outcome.age);
   return outcome;
 }

@@ -28,8 +28,8 @@ namespace mezzo::inference {
 struct CachePlace {
   cache::ResultCache::ModelRef model;
   cache::Rules rules;
-  bool by_tenant = true;   ///< Each tenant has answers of its own.
-  Sha256Digest content{};  ///< Of the version's files and of its configuration.
+  bool by_tenant = true;                   ///< Each tenant has answers of its own.
+  Sha256Digest content{};                  ///< Of the version's files and of its configuration.
   cache::Publications::MarkRef published;  ///< Null: nobody has to know.
   observe::Histogram* hit_age = nullptr;   ///< Of the model.
 };
@@ -64,7 +64,7 @@ class AnswerCache {
     cache::ResultCache& results;
     const cache::MemoryTier& tier;
     cache::EpochFeed* epochs = nullptr;
-    cache::Publications* publications = nullptr;  ///< With `epochs`: tells other hosts what this one loads.
+    cache::Publications* publications = nullptr;   ///< With `epochs`: tells other hosts what this one loads.
     const cache::TenantEpochs* tenants = nullptr;  ///< Null: no tenant's part is ever purged.
     const cache::Corrections* corrections = nullptr;  ///< Null: nobody corrects answers.
     const Clock& clock;

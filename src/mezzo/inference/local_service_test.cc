@@ -404,11 +404,8 @@ class CachedServiceTest : public LocalServiceTest {
   cache::MemoryTier tier_{{.max_bytes = ByteCount{8} << 20}, clock_};
   cache::ResultCache results_{{.jitter = 0, .beta = 0}, tier_, clock_};
   cache::TenantEpochs tenants_;
-  AnswerCache answers_{{.results = results_,
-                        .tier = tier_,
-                        .tenants = &tenants_,
-                        .clock = clock_,
-                        .registry = registry_}};
+  AnswerCache answers_{
+      {.results = results_, .tier = tier_, .tenants = &tenants_, .clock = clock_, .registry = registry_}};
   RuntimeBinder cached_binder_{executor_, metrics_, clock_, 1024, {.answers = &answers_}};
   runtime::Scope background_;
   LocalService cached_{
@@ -478,7 +475,8 @@ TEST_F(CachedServiceTest, NoCacheComputesAnewAndKeepsThatUnlessTheEpochHasRisenM
   results_.RaiseEpoch(results_.Find("c"));
   doubler_.Open();
   EXPECT_TRUE(late.get().ok());
-  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kMiss) << "what began under the old epoch is not kept";
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kMiss)
+      << "what began under the old epoch is not kept";
 }
 
 TEST_F(CachedServiceTest, ATenantsPurgedAnswersAreNotFoundAgain) {

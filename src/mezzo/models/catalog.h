@@ -36,8 +36,8 @@ struct RunTiming {
 struct ModelVersion {
   ModelName name;
   std::int64_t version = 1;
-  std::string version_text;  ///< "1".
-  std::string folder;        ///< Where its files lie: in a repository, or with those that a load brought.
+  std::string version_text;      ///< "1".
+  std::string folder;            ///< Where its files lie: in a repository, or with those that a load brought.
   std::vector<FileState> files;  ///< In `folder`, as its load began; only of models that declare `cache`.
   std::shared_ptr<const ModelConfig> config;
   std::unique_ptr<engine::Session> session;

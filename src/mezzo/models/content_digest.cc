@@ -75,7 +75,7 @@ Result<std::vector<FileState>> FilesOf(const std::string& folder) {
   const auto add = [&](const fs::directory_entry& entry) -> Result<void> {
     std::error_code gone;
     if (!entry.is_regular_file(gone)) return {};
-    struct stat s {};
+    struct stat s{};
     if (::stat(entry.path().c_str(), &s) != 0) {
       return Unreadable(entry.path().string(), std::strerror(errno));
     }
@@ -86,7 +86,8 @@ Result<std::vector<FileState>> FilesOf(const std::string& folder) {
     MEZZO_TRY_VOID(add(*at));
   }
   if (failed) return Unreadable(folder, failed.message());
-  for (fs::directory_iterator at(root.parent_path(), failed), end; !failed && at != end; at.increment(failed)) {
+  for (fs::directory_iterator at(root.parent_path(), failed), end; !failed && at != end;
+       at.increment(failed)) {
     // Hidden ones belong to whoever writes there.
     if (!at->path().filename().string().starts_with('.')) MEZZO_TRY_VOID(add(*at));
   }
@@ -117,7 +118,7 @@ Result<Sha256Digest> ContentDigests::OfFile(const std::string& folder, const Fil
     if (count == 0) break;
     digest.Update(std::as_bytes(std::span(piece.data(), static_cast<std::size_t>(count))));
   }
-  struct stat s {};
+  struct stat s{};
   if (::fstat(opened.fd(), &s) != 0) return Unreadable(path, std::strerror(errno));
   if (StateOf(file.path, s) != file) return Changed(path);
   const Sha256Digest made = digest.Finish();

@@ -31,9 +31,9 @@ struct FileState {
 /// configuration), by path; none when there is no folder. Fails with kUnavailable "cache_digest". Blocks.
 Result<std::vector<FileState>> FilesOf(const std::string& folder);
 
-/// SHA-256 of what decides a version's answers: its files, and its configuration as the load made it. Files that were read before
-/// and are the same by their state are not read again, unless they were written within two seconds of being
-/// read (a later write within the clock's step would not show). Thread-safe; blocks.
+/// SHA-256 of what decides a version's answers: its files, and its configuration as the load made it. Files
+/// that were read before and are the same by their state are not read again, unless they were written within
+/// two seconds of being read (a later write within the clock's step would not show). Thread-safe; blocks.
 class ContentDigests {
  public:
   struct Options {
@@ -42,8 +42,8 @@ class ContentDigests {
   explicit ContentDigests(Options options) : options_(options) {}
   ContentDigests() : ContentDigests(Options()) {}
 
-  /// Fails with kUnavailable "cache_digest" when a file can't be read, and kUnavailable "model_files_changed" when
-  /// the files are not those that the version's load began with: nobody knows which it has read.
+  /// Fails with kUnavailable "cache_digest" when a file can't be read, and kUnavailable "model_files_changed"
+  /// when the files are not those that the version's load began with: nobody knows which it has read.
   Result<Sha256Digest> Of(const ModelVersion& version) EXCLUDES(mu_);
   /// Files whose content was read, as opposed to remembered.
   [[nodiscard]] std::uint64_t files_read() const EXCLUDES(mu_);

@@ -218,7 +218,8 @@ Result<void> OpenAiHandler::TakeAnswer(Work* work, const RowGroup& group, infere
   for (std::size_t i = 0; i < group.rows.size(); ++i) {
     work->embeddings.rows[group.rows[i]] = output.data.Slice(i * row_bytes, row_bytes);
   }
-  if (answer.cache) work->cache = std::max(work->cache.value_or(inference::CacheUse::kCorrected), *answer.cache);
+  if (answer.cache)
+    work->cache = std::max(work->cache.value_or(inference::CacheUse::kCorrected), *answer.cache);
   if (!work->first) work->first = std::move(answer);
   return {};
 }

@@ -71,11 +71,11 @@ Result<CacheHandler::Purge> CacheHandler::PurgeOf(const RoutedCall& call) {
   const tenancy::Caller& caller = *call.caller;
   const bool own = tenant && *tenant == caller.tenant->id.str() && caller.Has(Scope::kKeys);
   if (!own && !caller.Has(Scope::kOperate) && !caller.Has(Scope::kAdmin)) {
-    return PermissionDenied("scope_missing",
-                            tenant ? "a tenant's own part of the cache is purged with a key of that tenant that "
-                                     "allows 'keys', any other with one that allows 'operate'"
-                                   : "a key that allows 'operate' purges models; without it, 'tenant' must be "
-                                     "the caller's own");
+    return PermissionDenied(
+        "scope_missing", tenant ? "a tenant's own part of the cache is purged with a key of that tenant that "
+                                  "allows 'keys', any other with one that allows 'operate'"
+                                : "a key that allows 'operate' purges models; without it, 'tenant' must be "
+                                  "the caller's own");
   }
   if (model.value_or("").empty() != all.value_or(false)) {
     return Members::Bad(model.value_or("").empty()
@@ -93,7 +93,8 @@ runtime::Task<net::HttpResponse> CacheHandler::Handle(runtime::Context /*ctx*/, 
   auto purge = [this, &what] { return ports_.purge(*what); };
   const Result<void> done = co_await runtime::Offload(ports_.pool, std::move(purge));
   if (!done.ok()) co_return ProblemResponse(done.error());
-  Json answer = {{"object", "cache.purge"}, {"model", what->model.empty() ? Json(nullptr) : Json(what->model)}};
+  Json answer = {{"object", "cache.purge"},
+                 {"model", what->model.empty() ? Json(nullptr) : Json(what->model)}};
   if (!what->tenant.empty()) answer["tenant"] = what->tenant;
   co_return Ok(answer);
 }

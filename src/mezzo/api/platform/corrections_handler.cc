@@ -139,8 +139,9 @@ CorrectionsHandler::Answer CorrectionsHandler::Remove(const RoutedCall& call) co
   const std::string id(call.captures[0]);
   MEZZO_TRY(const auto tenant, TenantOf(*call.caller, std::nullopt));
   MEZZO_TRY_VOID(ports_.store.Remove(id, tenant, Limit()));
-  ports_.log.Info("a correction was removed",
-                  {{"id", Printable(id, 64)}, {"tenant", call.caller->tenant->id.str()}, {"by", NameOf(*call.caller)}});
+  ports_.log.Info(
+      "a correction was removed",
+      {{"id", Printable(id, 64)}, {"tenant", call.caller->tenant->id.str()}, {"by", NameOf(*call.caller)}});
   ports_.catch_up();
   return Ok(200, {{"id", id}, {"object", "cache.correction"}, {"deleted", true}});
 }
@@ -148,7 +149,8 @@ CorrectionsHandler::Answer CorrectionsHandler::Remove(const RoutedCall& call) co
 Result<CorrectionsHandler::Wish> CorrectionsHandler::Parse(std::string_view body) {
   bool too_deep = false;
   const auto watch = [&too_deep](int depth, Json::parse_event_t event, Json&) {
-    const bool opens = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    const bool opens =
+        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
     if (opens && depth > kMaxDepth) too_deep = true;
     return !too_deep;
   };
@@ -192,8 +194,8 @@ runtime::Task<CorrectionsHandler::Answer> CorrectionsHandler::Add(runtime::Conte
   MEZZO_CO_TRY(const Wish wish, co_await runtime::Offload(ports_.pool, std::move(parse)));
   runtime::Context timed = ctx.WithDeadline(AddSaturating(ports_.clock.Now(), options_.load_timeout));
   ModelName model(wish.model);
-  MEZZO_CO_TRY(const models::VersionRef version,
-               co_await ports_.service.catalog().AcquireLoaded(std::move(timed), std::move(model), wish.version));
+  MEZZO_CO_TRY(const models::VersionRef version, co_await ports_.service.catalog().AcquireLoaded(
+                                                     std::move(timed), std::move(model), wish.version));
   auto store = [this, &call, &wish, &version] { return Store(call, wish, *version); };
   co_return co_await runtime::Offload(ports_.pool, std::move(store));
 }
@@ -202,15 +204,17 @@ CorrectionsHandler::Answer CorrectionsHandler::Store(const RoutedCall& call, con
                                                      const models::ModelVersion& version) const {
   const inference::CachePlace* place = inference::VersionRuntime::Of(version).place();
   if (place == nullptr) {
-    return FailedPrecondition("model_uncached", "model '" + Printable(wish.model) +
-                                                    "' declares no cache: only kept answers can be corrected");
+    return FailedPrecondition(
+        "model_uncached",
+        "model '" + Printable(wish.model) + "' declares no cache: only kept answers can be corrected");
   }
   std::string tenant;
   if (place->by_tenant) {
     MEZZO_TRY(const auto named, TenantOf(*call.caller, wish.tenant));
     tenant = named.value_or(call.caller->tenant->id.str());
   } else if (!call.caller->Has(Scope::kAdmin)) {
-    return PermissionDenied("scope_missing", "all tenants share the answers of model '" + Printable(wish.model) +
+    return PermissionDenied("scope_missing", "all tenants share the answers of model '" +
+                                                 Printable(wish.model) +
                                                  "': correcting them takes a key that allows 'admin'");
   } else if (wish.tenant) {
     return Members::Bad("'tenant' does not go with model '" + Printable(wish.model) +
@@ -219,9 +223,9 @@ CorrectionsHandler::Answer CorrectionsHandler::Store(const RoutedCall& call, con
   MEZZO_TRY(cache::Correction correction, Make(wish, version, tenant));
   correction.facts.id = "cor_" + NewUuidV7(ports_.clock.WallNow());
   correction.facts.content = place->content;
-  correction.facts.created_us = std::chrono::duration_cast<std::chrono::microseconds>(
-                                    ports_.clock.WallNow().time_since_epoch())
-                                    .count();
+  correction.facts.created_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(ports_.clock.WallNow().time_since_epoch())
+          .count();
   correction.facts.created_by = NameOf(*call.caller);
   correction.facts.bytes = static_cast<ByteCount>(correction.key_text.size() + correction.answer.size());
   MEZZO_TRY_VOID(ports_.store.Put(correction, Limit()));
@@ -246,8 +250,7 @@ Result<cache::Correction> CorrectionsHandler::Make(const Wish& wish, const model
             v2http::DecodeRequest(outputs, outputs.size(), wish.model, version.version_text, sources, {}));
   MEZZO_TRY_VOID(CheckOutputs(answer.call.inputs, version, plan));
   const inference::CachePlace& place = *inference::VersionRuntime::Of(version).place();
-  const cache::CacheKey key =
-      inference::AnswerCache::QuestionOf(place, version, question.call, plan, tenant);
+  const cache::CacheKey key = inference::AnswerCache::QuestionOf(place, version, question.call, plan, tenant);
   return cache::Correction{
       .facts = {.model = version.name.str(), .version = version.version_text, .tenant = tenant},
       .key = key.digest(),

@@ -37,8 +37,7 @@ Result<Json> ReadJson(const std::string& file) {
 
 Result<void> Correct(const CacheOptions& options, const V2Client& client) {
   if (!options.remove.empty()) {
-    MEZZO_TRY_VOID(
-        client.CallOk("DELETE", "/v1/cache/corrections/" + PercentEncode(options.remove), ""));
+    MEZZO_TRY_VOID(client.CallOk("DELETE", "/v1/cache/corrections/" + PercentEncode(options.remove), ""));
     std::printf("removed %s\n", Printable(options.remove).c_str());
     return {};
   }
@@ -132,7 +131,8 @@ Result<std::string> CorrectionsTable(std::string_view text) {
     if (!one.is_object()) return BadAnswer(text);
     const auto word = [&](const char* name) {
       const auto found = one.find(name);
-      return found != one.end() && found->is_string() ? Printable(found->get<std::string>()) : std::string("-");
+      return found != one.end() && found->is_string() ? Printable(found->get<std::string>())
+                                                      : std::string("-");
     };
     const auto bytes = one.find("bytes");
     table.Add({word("id"), word("model"), word("version"), word("tenant"),
