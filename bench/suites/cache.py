@@ -7,6 +7,7 @@ import collections
 import contextlib
 import itertools
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -294,4 +295,22 @@ async def stampede(port, connections, calls):
     return sum(await asyncio.gather(*(one(*pair) for pair in opened)))
 
 
-BENCHMARKS = {"ratios": ratios, "gets": gets, "http_hit": http_hit, "misses": misses, "misses_hosts": misses_hosts}
+def releases(_count):
+    """A model published 1,000 times on three hosts under load, with faults between hosts, database and Redis; once, as long
+    as it takes (RELEASES=… for fewer)."""
+    environment = {**os.environ, "BUILD_UNDER_TEST": str(harness.BUILD)}
+    done = subprocess.run([sys.executable, harness.ROOT / "tests" / "cache" / "releases.py", "--json",
+                           os.environ.get("RELEASES", "1000")], env=environment, stdout=subprocess.PIPE, text=True, check=False,
+                          timeout=3600)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"releases.py ended with {done.returncode}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(f"  {found['text']}", flush=True)
+    if found["releases"] != int(os.environ.get("RELEASES", "1000")) or found["hits"] < found["releases"] or found["faults"] < 10:
+        raise RuntimeError(f"the run has not shown what it is about: {found['text']}")
+    return [Measure(f"{found['releases']:,} releases under load and faults: {what} answers", [found[what]], 0, "<=", note=found["text"])
+            for what in ("stale", "wrong")]
+
+
+BENCHMARKS = {"ratios": ratios, "gets": gets, "http_hit": http_hit, "misses": misses, "misses_hosts": misses_hosts,
+              "releases": releases}

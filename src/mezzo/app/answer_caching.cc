@@ -20,28 +20,48 @@ AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
       ports_(ports),
       tier_({.max_bytes = config.max_bytes, .max_entry_bytes = config.max_bytes / 8}, ports.clock),
       results_({}, tier_, ports.clock),
+      corrections_([](std::string_view text) { return inference::CachedAnswer::Decode(text); }),
       epochs_(ports.store == nullptr ? std::nullopt
                                      : std::make_optional<cache::EpochStore>(ports.store->db())),
-      feed_(!epochs_ ? nullptr
-                     : std::make_unique<cache::EpochFeed>(
-                           cache::EpochFeed::Options{.poll = config.poll_interval,
-                                                     .max_staleness = config.max_staleness},
-                           cache::EpochFeed::Ports{.store = *epochs_,
-                                                   .db = ports.store->db(),
-                                                   .results = results_,
-                                                   .clock = ports.clock,
-                                                   .log = ports.log})),
+      correction_store_(!epochs_ ? std::nullopt
+                                 : std::make_optional<cache::CorrectionStore>(
+                                       ports.store->db(), cache::CorrectionStore::Limits())),
+      feed_(!epochs_
+                ? nullptr
+                : std::make_unique<cache::EpochFeed>(
+                      cache::EpochFeed::Options{.poll = config.poll_interval,
+                                                .max_staleness = config.max_staleness},
+                      cache::EpochFeed::Ports{.store = *epochs_,
+                                              .db = ports.store->db(),
+                                              .results = results_,
+                                              .tenants = tenants_,
+                                              .clock = ports.clock,
+                                              .log = ports.log,
+                                              .also =
+                                                  [this](TimePoint deadline) {
+                                                    return corrections_.Refresh(*correction_store_, deadline);
+                                                  }})),
+      publications_(
+          feed_ == nullptr
+              ? nullptr
+              : std::make_unique<cache::Publications>(
+                    cache::Publications::Options(),
+                    cache::Publications::Ports{
+                        .store = *epochs_, .feed = *feed_, .clock = ports.clock, .log = ports.log})),
       answers_({.results = results_,
                 .tier = tier_,
                 .epochs = feed_.get(),
+                .publications = publications_.get(),
+                .tenants = &tenants_,
+                .corrections = &corrections_,
                 .clock = ports.clock,
                 .registry = ports.registry,
                 .log = &ports.log}),
-      pool_({.name = "cache", .threads = 1, .max_queued = 64}),
+      pool_({.name = "cache", .threads = 2, .max_queued = 64}),
       handler_({.results = results_,
                 .tier = tier_,
                 .pool = pool_,
-                .purge = [this](std::string_view model) { return Purge(model); },
+                .purge = [this](const api::platform::CacheHandler::Purge& what) { return Purge(what); },
                 .shared = [this] { return SharedStatistics(); }}),
       seal_pool_({.name = "cache-seal", .threads = 1, .max_queued = 256}),
       shared_metrics_(ports.registry,
@@ -76,25 +96,49 @@ std::optional<cache::SharedTier::Statistics> AnswerCaching::SharedStatistics() c
   return hosts->statistics();
 }
 
+std::unique_ptr<api::Protocol> AnswerCaching::NewCorrectionsHandler(inference::Service& service) {
+  if (feed_ == nullptr) return nullptr;
+  return std::make_unique<api::platform::CorrectionsHandler>(
+      api::platform::CorrectionsHandler::Options(),
+      api::platform::CorrectionsHandler::Ports{.service = service,
+                                               .store = *correction_store_,
+                                               .pool = pool_,
+                                               .clock = ports_.clock,
+                                               .log = ports_.log,
+                                               // A host that is late says so by its own metrics.
+                                               .catch_up = [this] { (void)feed_->CatchUp(kPurgeTime); }});
+}
+
 void AnswerCaching::Start() {
-  if (feed_ != nullptr) feed_->Start();
+  if (feed_ == nullptr) return;
+  feed_->Start();
+  publications_->Start();
 }
 
 void AnswerCaching::Stop() {
   background_.Stop(kStopTime);
-  if (feed_ != nullptr) feed_->Stop();
+  if (feed_ == nullptr) return;
+  publications_->Stop();
+  feed_->Stop();
 }
 
-Result<void> AnswerCaching::Purge(std::string_view model) {
+Result<void> AnswerCaching::Purge(const api::platform::CacheHandler::Purge& what) {
   if (feed_ == nullptr) {
-    if (model.empty()) {
+    if (!what.tenant.empty()) {
+      if (what.model.empty() || results_.Find(what.model) != nullptr) tenants_.Raise(what.tenant, what.model);
+    } else if (what.model.empty()) {
       results_.PurgeAll();
-    } else if (const auto known = results_.Find(model)) {
+    } else if (const auto known = results_.Find(what.model)) {
       results_.Purge(known);
     }
     return {};
   }
-  MEZZO_TRY_VOID(epochs_->Raise(model, AddSaturating(ports_.clock.Now(), kPurgeTime)));
+  const TimePoint deadline = AddSaturating(ports_.clock.Now(), kPurgeTime);
+  if (what.tenant.empty()) {
+    MEZZO_TRY_VOID(epochs_->Raise(what.model, deadline));
+  } else {
+    MEZZO_TRY_VOID(epochs_->RaiseTenant(what.tenant, what.model, deadline));
+  }
   if (!feed_->CatchUp(kPurgeTime)) {
     return Unavailable("cache_purge_late", "the purge is in the database, but this host has not read it yet");
   }

@@ -234,6 +234,7 @@ class Server::Parts {
             {.engine = engines.all(), .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
         service(catalog, executor, tracer, clock,
                 {.limiter = &limiter, .answers = &caching.answers(), .background = &scope}),
+        corrections(caching.NewCorrectionsHandler(service)),
         regions({.enabled = config.shared_memory.enabled}),
         trace_settings(
             TraceDefaults(config.tracing),
@@ -376,6 +377,7 @@ class Server::Parts {
   models::RepositoryCatalog catalog;
   tenancy::Limiter limiter{{}, clock};
   inference::LocalService service;
+  std::unique_ptr<api::Protocol> corrections;  // Null without a database.
   api::SharedMemoryRegions regions;
   api::TraceSettings trace_settings;
   api::LogSettings log_settings;
@@ -482,6 +484,10 @@ class Server::Parts {
       protocols.push_back({.protocol = &jobs->uploads(), .prefixes = {api::platform::UploadsHandler::kRoot}});
       protocols.push_back(
           {.protocol = &(*artifacts)->handler(), .prefixes = {api::platform::ArtifactsHandler::kRoot}});
+    }
+    if (corrections != nullptr) {
+      protocols.push_back(
+          {.protocol = corrections.get(), .prefixes = {api::platform::CorrectionsHandler::kRoot}});
     }
     protocols.push_back({.protocol = &caching.handler(), .prefixes = {api::platform::CacheHandler::kRoot}});
     protocols.push_back({.protocol = &openai, .prefixes = {"/v1"}});

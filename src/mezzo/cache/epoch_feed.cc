@@ -88,10 +88,12 @@ Result<void> EpochFeed::Refresh() {
   }
   MEZZO_TRY(auto found, ports_.store.Load(known, AddSaturating(begun, options_.max_staleness)));
   if (found) {
+    if (ports_.also) MEZZO_TRY_VOID(ports_.also(AddSaturating(begun, options_.max_staleness)));
     {
       MutexLock lock(mu_);
       epochs_ = *found;
     }
+    ports_.tenants.Set(found->tenants);
     for (const auto& statistics : ports_.results.statistics()) {
       if (const auto model = ports_.results.Find(statistics.model)) {
         ports_.results.LearnEpoch(model, found->Of(statistics.model));

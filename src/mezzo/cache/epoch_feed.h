@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 #include <thread>
@@ -34,8 +35,12 @@ class EpochFeed {
     EpochStore& store;
     storage::SqlDb& db;  ///< Tells of changes.
     ResultCache& results;
+    TenantEpochs& tenants;  ///< Is kept as the database has it.
     const Clock& clock;
     observe::Logger& log;
+    /// Reads what else changes with the revision, before the host counts as knowing it; null: nothing does.
+    /// From the feed's thread; blocks.
+    std::function<Result<void>(TimePoint deadline)> also;
   };
   EpochFeed(Options options, Ports ports) : options_(options), ports_(ports) {}
   ~EpochFeed();

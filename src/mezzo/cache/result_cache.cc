@@ -343,7 +343,8 @@ bool ResultCache::Keep(const ModelRef& model, const CacheKey& key, const Rules& 
   return true;
 }
 
-bool ResultCache::Replace(const ModelRef& model, const CacheKey& key, const Rules& rules, CachedRef value) {
+bool ResultCache::Replace(const ModelRef& model, const CacheKey& key, const Rules& rules, CachedRef value,
+                          Duration cost, std::uint64_t epoch) {
   if (model == nullptr || value == nullptr) return false;
   FlightShard& shard = flights_->ShardOf(key);
   const MutexLock lock(shard.mu);
@@ -351,7 +352,9 @@ bool ResultCache::Replace(const ModelRef& model, const CacheKey& key, const Rule
     flight->replaced = true;
     flights_->Remove(shard, *flight);
   }
-  const bool kept = Keep(model, key, rules, {.value = std::move(value), .epoch = EpochOf(model)});
+  const bool kept =
+      Keep(model, key, rules,
+           {.value = std::move(value), .cost = cost, .epoch = epoch != 0 ? epoch : EpochOf(model)});
   if (!kept) tier_.Erase(key);
   return kept;
 }

@@ -174,8 +174,10 @@ class ResultCache {
   runtime::Task<Result<Outcome>> Follow(runtime::Context ctx, Follower follower);
 
   /// Puts `value` in place of what is kept for the key, whatever is being computed: a correction of one
-  /// answer. False when it is not kept.
-  bool Replace(const ModelRef& model, const CacheKey& key, const Rules& rules, CachedRef value);
+  /// answer. False when it is not kept. `cost` as Ticket::Fill()'s; `epoch`: of the model when the value's
+  /// computation began, and nothing is kept when that has risen since; 0: the model's now.
+  bool Replace(const ModelRef& model, const CacheKey& key, const Rules& rules, CachedRef value,
+               Duration cost = {}, std::uint64_t epoch = 0);
 
   [[nodiscard]] static std::uint64_t EpochOf(const ModelRef& model);
   /// Makes everything older invisible at once. Raises by one, or to `at_least` when that is more; the new

@@ -11,9 +11,12 @@
 #include "mezzo/base/result.h"
 #include "mezzo/base/sha256.h"
 #include "mezzo/cache/cache_metrics.h"
+#include "mezzo/cache/corrections.h"
 #include "mezzo/cache/epoch_feed.h"
+#include "mezzo/cache/publications.h"
 #include "mezzo/cache/result_cache.h"
 #include "mezzo/cache/shared_tier.h"
+#include "mezzo/cache/tenant_epochs.h"
 #include "mezzo/inference/inference_call.h"
 #include "mezzo/inference/request_plan.h"
 #include "mezzo/models/catalog.h"
@@ -29,8 +32,10 @@ namespace mezzo::inference {
 struct CachePlace {
   cache::ResultCache::ModelRef model;
   cache::Rules rules;
-  bool by_tenant = true;   ///< Each tenant has answers of its own.
-  Sha256Digest content{};  ///< Of the version's files and of its configuration.
+  bool by_tenant = true;                   ///< Each tenant has answers of its own.
+  Sha256Digest content{};                  ///< Of the version's files and of its configuration.
+  cache::Publications::MarkRef published;  ///< Null: nobody has to know.
+  observe::Histogram* hit_age = nullptr;   ///< Of the model.
 };
 
 /// The outputs of an answer, apart from the call that they were computed for.
@@ -44,6 +49,8 @@ class CachedAnswer final : public cache::Cached {
   [[nodiscard]] ByteCount bytes() const override { return bytes_; }
   /// An answer with these outputs and parameters; what belongs to the call is empty.
   [[nodiscard]] InferenceAnswer Answer() const;
+  /// What EncodeOutputs() wrote, as a kept answer; for cache::Corrections.
+  static Result<cache::CachedRef> Decode(std::string_view text);
   /// Device time that it took.
   [[nodiscard]] Duration cost() const { return cost_; }
   [[nodiscard]] const std::vector<NamedTensor>& outputs() const { return outputs_; }
@@ -65,6 +72,9 @@ class AnswerCache {
     cache::ResultCache& results;
     const cache::MemoryTier& tier;
     cache::EpochFeed* epochs = nullptr;
+    cache::Publications* publications = nullptr;   ///< With `epochs`: tells other hosts what this one loads.
+    const cache::TenantEpochs* tenants = nullptr;  ///< Null: no tenant's part is ever purged.
+    const cache::Corrections* corrections = nullptr;  ///< Null: nobody corrects answers.
     const Clock& clock;
     observe::Registry& registry;
     observe::Logger* log = nullptr;  ///< Is told what a model asks for in vain; null: nobody is.
@@ -74,15 +84,35 @@ class AnswerCache {
   /// it needs `epochs`, by which hosts agree on what is out of date.
   void Share(cache::SharedTier& hosts);
 
-  /// Of a version that has just been loaded; null when its model is not cached. Reads all its files. Fails
-  /// with kUnavailable "cache_digest" when one can't be read.
+  /// Of a version that has just been loaded; null when its model is not cached. Reads its files, unless they
+  /// are those of an earlier load, and has its publication written down, for which it waits a few seconds at
+  /// most. Fails as models::ContentDigests.
   Result<std::unique_ptr<const CachePlace>> PlaceOf(const models::ModelVersion& version);
+  /// The version is no longer served here, for good. Never blocks.
+  void Withdrawn(const std::string& model, std::int64_t version);
 
   /// What to do about a call; kBypass while this host can't tell whether its answers still hold.
   [[nodiscard]] cache::ResultCache::Outcome Begin(const CachePlace& place,
                                                   const models::ModelVersion& version,
                                                   const InferenceCall& call, const RequestPlan& plan,
                                                   const tenancy::Tenant& tenant, TimePoint now);
+  /// Whether answers may be served and kept at `now`: this host knows the epochs, and the database what it
+  /// serves.
+  [[nodiscard]] bool Verified(const CachePlace& place, TimePoint now);
+  /// The correction of a call's answer; null when there is none or it may not be served now. It stands
+  /// whatever is computed or purged, until the version's content changes.
+  [[nodiscard]] cache::CachedRef CorrectionOf(const CachePlace& place, const models::ModelVersion& version,
+                                              const InferenceCall& call, const RequestPlan& plan,
+                                              const tenancy::Tenant& tenant, TimePoint now);
+  /// Keeps what was computed although an answer may have been kept; `epoch` of the model when that began.
+  void Refill(const CachePlace& place, const models::ModelVersion& version, const InferenceCall& call,
+              const RequestPlan& plan, const tenancy::Tenant& tenant, const InferenceAnswer& answer,
+              std::uint64_t epoch);
+  /// Names the question that a tenant's call asks. Without what was purged: what corrections are found by.
+  [[nodiscard]] static cache::CacheKey QuestionOf(const CachePlace& place,
+                                                  const models::ModelVersion& version,
+                                                  const InferenceCall& call, const RequestPlan& plan,
+                                                  std::string_view tenant, std::uint64_t purged = 0);
   [[nodiscard]] cache::ResultCache& results() { return ports_.results; }
 
   /// What other hosts said to the leader of a flight.
@@ -107,18 +137,20 @@ class AnswerCache {
              Duration cost);
 
  private:
-  [[nodiscard]] bool IsVerified(TimePoint now) const {
-    return ports_.epochs == nullptr || ports_.epochs->IsFresh(now);
-  }
-  static cache::CacheKey KeyOf(const CachePlace& place, const models::ModelVersion& version,
-                               const InferenceCall& call, const RequestPlan& plan,
-                               const tenancy::Tenant& tenant);
+  /// Where the answer to a call is kept.
+  [[nodiscard]] cache::CacheKey KeyOf(const CachePlace& place, const models::ModelVersion& version,
+                                      const InferenceCall& call, const RequestPlan& plan,
+                                      const tenancy::Tenant& tenant) const;
 
   const Ports ports_;
   cache::SharedTier* hosts_ = nullptr;  ///< Set before versions are loaded.
   cache::CacheMetrics metrics_;
+  observe::Family<observe::Histogram>& hit_age_;
+  models::ContentDigests digests_;
+  std::atomic<std::uint64_t> corrected_{0};   // Calls that a correction answered; no partner.
   std::atomic<std::uint64_t> unverified_{0};  // Calls that bypassed for want of epochs; no partner.
-  observe::Callback unverified_count_;        // Last: it reads what is above.
+  observe::Callback corrected_count_;         // Last, with the next: they read what is above.
+  observe::Callback unverified_count_;
 };
 
 }  // namespace mezzo::inference

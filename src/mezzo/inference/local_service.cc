@@ -74,7 +74,13 @@ runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx,
                       .account = account,
                       .started = started};
     if (runtime.place() != nullptr) {
-      answer.emplace(co_await RunCached(visit));
+      if (auto corrected = Corrected(visit)) {
+        answer.emplace(*std::move(corrected));
+      } else if (call.no_cache && !call.no_store) {
+        answer.emplace(co_await RunAnew(visit));
+      } else {
+        answer.emplace(co_await RunCached(visit));
+      }
     } else {
       answer.emplace(co_await RunOn(visit));
     }
@@ -108,6 +114,30 @@ Result<tenancy::LimitTicket> LocalService::Admit(const tenancy::Caller& caller, 
                            .refusable = whole};
   if (limiter->counts_cost()) facts.cost_ms = Millis(executor_.PredictRun(model, rows));
   return limiter->Admit(facts, call.limit);
+}
+
+std::optional<InferenceAnswer> LocalService::Corrected(const Visit& visit) {
+  const CachePlace& place = *VersionRuntime::Of(*visit.version).place();
+  const auto found = extras_.answers->CorrectionOf(place, *visit.version, visit.call, visit.plan,
+                                                   *visit.caller->tenant, visit.started);
+  if (found == nullptr) return std::nullopt;
+  visit.ticket.Settle(0);
+  return ServeKept(visit, static_cast<const CachedAnswer&>(*found), CacheUse::kCorrected);
+}
+
+runtime::Task<Result<InferenceAnswer>> LocalService::RunAnew(Visit visit) {
+  VersionRuntime& runtime = VersionRuntime::Of(*visit.version);
+  const CachePlace& place = *runtime.place();
+  const bool verified = extras_.answers->Verified(place, visit.started);
+  const std::uint64_t epoch = cache::ResultCache::EpochOf(place.model);
+  MEZZO_CO_TRY(InferenceAnswer answer, co_await RunOn(visit));
+  answer.cache = verified ? CacheUse::kMiss : CacheUse::kBypass;
+  if (verified) {
+    extras_.answers->Refill(place, *visit.version, visit.call, visit.plan, *visit.caller->tenant, answer,
+                            epoch);
+  }
+  runtime.RecordMiss(answer.times.run);
+  co_return answer;
 }
 
 runtime::Task<Result<InferenceAnswer>> LocalService::RunCached(Visit visit) {

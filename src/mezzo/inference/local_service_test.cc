@@ -403,7 +403,9 @@ class CachedServiceTest : public LocalServiceTest {
 
   cache::MemoryTier tier_{{.max_bytes = ByteCount{8} << 20}, clock_};
   cache::ResultCache results_{{.jitter = 0, .beta = 0}, tier_, clock_};
-  AnswerCache answers_{{.results = results_, .tier = tier_, .clock = clock_, .registry = registry_}};
+  cache::TenantEpochs tenants_;
+  AnswerCache answers_{
+      {.results = results_, .tier = tier_, .tenants = &tenants_, .clock = clock_, .registry = registry_}};
   RuntimeBinder cached_binder_{executor_, metrics_, clock_, 1024, {.answers = &answers_}};
   runtime::Scope background_;
   LocalService cached_{
@@ -454,6 +456,38 @@ TEST_F(CachedServiceTest, NoStoreAndUncachedModelsAreLeftAlone) {
     EXPECT_EQ(Ask(Call(1, 2)).get()->cache, std::nullopt);
   }
   EXPECT_EQ(runs(), 4U);
+}
+
+TEST_F(CachedServiceTest, NoCacheComputesAnewAndKeepsThatUnlessTheEpochHasRisenMeanwhile) {
+  const auto anew = [] {
+    InferenceCall call = Question(1, 2);
+    call.no_cache = true;
+    return call;
+  };
+  EXPECT_EQ(Ask(anew()).get()->cache, CacheUse::kMiss);
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kHit);
+  EXPECT_EQ(Ask(anew()).get()->cache, CacheUse::kMiss);
+  EXPECT_EQ(runs(), 2U);
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kHit);
+  doubler_.Close();
+  auto late = Ask(anew());
+  doubler_.AwaitEntered(3);
+  results_.RaiseEpoch(results_.Find("c"));
+  doubler_.Open();
+  EXPECT_TRUE(late.get().ok());
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kMiss)
+      << "what began under the old epoch is not kept";
+}
+
+TEST_F(CachedServiceTest, ATenantsPurgedAnswersAreNotFoundAgain) {
+  ASSERT_TRUE(Ask(Question(1, 2)).get().ok());
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kHit);
+  tenants_.Raise("another", "c");
+  tenants_.Raise(caller_->tenant->id.str(), "another");
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kHit);
+  tenants_.Raise(caller_->tenant->id.str(), "c");
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kMiss);
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kHit);
 }
 
 TEST_F(CachedServiceTest, EqualCallsAtATimeRunOnce) {

@@ -125,7 +125,7 @@ Result<std::unique_ptr<InferCall>> PrepareCall(Front& front, grpc::CallbackServe
   MEZZO_TRY(tenancy::CallerRef caller, AdmitCall(front, *call, Method::kModelInfer));
   MEZZO_TRY(DecodedInfer decoded, DecodeMessage(front, *request, *caller->tenant));
   const_cast<grpc::ByteBuffer*>(request)->Clear();  // gRPC's own, which it would keep to the end of the call.
-  decoded.call.no_store = SaysNoStore(MetadataValue(*call, "cache-control"));
+  TakeCacheControl(MetadataValue(*call, "cache-control"), decoded.call);
   MEZZO_TRY_VOID(place.AddBytes(decoded.tensor_bytes));
   runtime::Context ctx = WithTimeout(front, MakeContext(front, *call, *caller), decoded.timeout);
   return std::make_unique<InferCall>(front, *call, *response, std::move(place), std::move(caller),
