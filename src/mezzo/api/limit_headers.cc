@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -20,6 +21,9 @@ std::string_view UnitOf(LimitKind kind) {
       return "requests";
     case LimitKind::kConcurrency:
       return "concurrent-requests";
+    case LimitKind::kQueued:
+    case LimitKind::kQueueShare:
+      return "queued-requests";
     case LimitKind::kCost:
     case LimitKind::kDailyCost:
     case LimitKind::kMonthlyCost:
@@ -39,17 +43,23 @@ std::int64_t Whole(double value) {
 
 }  // namespace
 
-void AddLimitHeaders(const tenancy::LimitState& limit, net::HttpResponse* response) {
-  if (!limit.met()) return;
+LimitTexts TextsOf(const tenancy::LimitState& limit) {
+  if (!limit.met()) return {};
   const std::int64_t reset = Whole(std::ceil(Seconds(limit.reset)));
-  response->headers.emplace_back("RateLimit",
-                                 fmt::format("\"{}\";r={};t={}", limit.name, Whole(limit.remaining), reset));
-  std::string policy =
-      fmt::format("\"{}\";q={};qu=\"{}\"", limit.name, Whole(limit.amount), UnitOf(limit.kind));
+  LimitTexts texts{
+      .state = fmt::format("\"{}\";r={};t={}", limit.name, Whole(limit.remaining), reset),
+      .policy = fmt::format("\"{}\";q={};qu=\"{}\"", limit.name, Whole(limit.amount), UnitOf(limit.kind))};
   if (limit.window > Duration::zero()) {
-    policy += fmt::format(";w={}", std::max<std::int64_t>(1, Whole(std::ceil(Seconds(limit.window)))));
+    texts.policy += fmt::format(";w={}", std::max<std::int64_t>(1, Whole(std::ceil(Seconds(limit.window)))));
   }
-  response->headers.emplace_back("RateLimit-Policy", std::move(policy));
+  return texts;
+}
+
+void AddLimitHeaders(const tenancy::LimitState& limit, net::HttpResponse* response) {
+  LimitTexts texts = TextsOf(limit);
+  if (texts.state.empty()) return;
+  response->headers.emplace_back("RateLimit", std::move(texts.state));
+  response->headers.emplace_back("RateLimit-Policy", std::move(texts.policy));
 }
 
 }  // namespace mezzo::api

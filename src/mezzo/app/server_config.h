@@ -95,6 +95,13 @@ struct DeviceConfig {
   Duration inline_limit = std::chrono::microseconds(150);
 };
 
+/// When the device has more work than it can do.
+struct AdmissionConfig {
+  bool enabled = true;
+  Duration target_delay = std::chrono::seconds(1);
+  double target_runs = 10;
+};
+
 struct TenantConfig {
   std::string id;
   double weight = 1.0;
@@ -164,6 +171,7 @@ struct ServerConfig {
   EngineConfig engine;
   WorkersConfig workers;
   DeviceConfig device;
+  AdmissionConfig admission;
   std::vector<TenantConfig> tenants;
   std::vector<LimitConfig> limits;
   std::vector<OidcConfig> oidc;

@@ -187,6 +187,26 @@ struct Schema<app::DeviceConfig> {
   }
 };
 template <>
+struct Schema<app::AdmissionConfig> {
+  static auto Fields() {
+    using C = app::AdmissionConfig;
+    return std::tuple{
+        Field("enabled", &C::enabled,
+              "Refuse calls with 503 `overloaded` while the device has more work than it can do: first those "
+              "of "
+              "tenants that may use no tier of jobs but free, then those of class bulk, then the rest by "
+              "weight."),
+        Field(
+            "target_delay", &C::target_delay,
+            "Time in the queue that is fine for class interactive; twice that for standard, eight times for "
+            "bulk.",
+            Range(std::chrono::milliseconds(10), std::chrono::minutes(10))),
+        Field("target_runs", &C::target_runs,
+              "On top of it, so many times the predicted run: what costs more may wait for longer.",
+              Range(0.0, 1000.0))};
+  }
+};
+template <>
 struct Schema<app::TracingConfig> {
   static auto Fields() {
     using C = app::TracingConfig;
@@ -272,6 +292,7 @@ struct Schema<app::ServerConfig> {
         Field("engine", &C::engine, "ONNX Runtime."),
         Field("workers", &C::workers, "The processes of Python models."),
         Field("device", &C::device, "The scheduler of the device's work."),
+        Field("admission", &C::admission, "What is refused when there is too much of it."),
         Field("tenants", &C::tenants,
               "Who may call, besides the tenants and keys that the database has. While there are none at "
               "all, anybody on "

@@ -74,6 +74,8 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
   /// Of whoever calls; lives as long as the ledger. `kind` is a literal. Null without a ledger.
   [[nodiscard]] tenancy::Account* AccountOf(const tenancy::Caller& caller, std::string_view kind)
       EXCLUDES(accounts_mu_);
+  /// Calls that may wait.
+  [[nodiscard]] std::size_t max_queued() const { return max_queued_; }
   [[nodiscard]] ModelStatistics Statistics() const EXCLUDES(mu_);
 
  private:
@@ -116,6 +118,7 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
   /// By tenant's and key's index, project and kind: as many as there are callers.
   std::map<std::tuple<std::uint32_t, std::uint32_t, std::string, std::string>, tenancy::Account*, std::less<>>
       accounts_ GUARDED_BY(accounts_mu_);
+  std::size_t max_queued_ = 1;
   sched::ModelIndex model_;
   std::vector<observe::Callback> callbacks_;  // Last: they read the model's place in the scheduler.
 };
