@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "mezzo/app/admission_config.h"
 #include "mezzo/app/artifacts_config.h"
 #include "mezzo/app/oidc_config.h"
 #include "mezzo/app/redis_config.h"
@@ -93,13 +94,6 @@ struct DeviceConfig {
   double bulk_share = 0.1;
   std::size_t max_queued = 65536;
   Duration inline_limit = std::chrono::microseconds(150);
-};
-
-/// When the device has more work than it can do.
-struct AdmissionConfig {
-  bool enabled = true;
-  Duration target_delay = std::chrono::seconds(1);
-  double target_runs = 10;
 };
 
 struct TenantConfig {

@@ -2,6 +2,7 @@
 
 #include <tuple>
 
+#include "mezzo/app/admission_schema.h"
 #include "mezzo/app/artifacts_schema.h"
 #include "mezzo/app/oidc_schema.h"
 #include "mezzo/app/redis_schema.h"
@@ -184,26 +185,6 @@ struct Schema<app::DeviceConfig> {
         Field("inline_limit", &C::inline_limit,
               "Batches predicted to take less run on the I/O thread that received them; 0: never.",
               Range(std::chrono::milliseconds(0), std::chrono::milliseconds(10)))};
-  }
-};
-template <>
-struct Schema<app::AdmissionConfig> {
-  static auto Fields() {
-    using C = app::AdmissionConfig;
-    return std::tuple{
-        Field("enabled", &C::enabled,
-              "Refuse calls with 503 `overloaded` while the device has more work than it can do: first those "
-              "of "
-              "tenants that may use no tier of jobs but free, then those of class bulk, then the rest by "
-              "weight."),
-        Field(
-            "target_delay", &C::target_delay,
-            "Time in the queue that is fine for class interactive; twice that for standard, eight times for "
-            "bulk.",
-            Range(std::chrono::milliseconds(10), std::chrono::minutes(10))),
-        Field("target_runs", &C::target_runs,
-              "On top of it, so many times the predicted run: what costs more may wait for longer.",
-              Range(0.0, 1000.0))};
   }
 };
 template <>
