@@ -234,7 +234,7 @@ def hosts(count):
                                   "without Redis: most in 1 s, calls/s", "without Redis: fewest in 1 s, calls/s",
                                   "offered, calls/s")}
     config = {"redis": {"url": "env:BENCH_REDIS"}, "jobs": {"enabled": False},
-              "limits": [{"name": "all", "kind": "requests", "rate": HOSTS_LIMIT, "burst": 100}]}
+              "limits": [{"name": "all", "kind": "requests", "rate": HOSTS_LIMIT, "burst": 0.4 * HOSTS_LIMIT}]}
     for index in range(count):
         print(f"  round {index + 1}/{count}", flush=True)
         with Repository(MLP) as models, RedisServer() as redis, contextlib.ExitStack() as stack, \
