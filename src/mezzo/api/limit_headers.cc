@@ -22,6 +22,9 @@ std::string_view UnitOf(LimitKind kind) {
       return "requests";
     case LimitKind::kConcurrency:
       return "concurrent-requests";
+    case LimitKind::kQueued:
+    case LimitKind::kQueueShare:
+      return "queued-requests";
     case LimitKind::kCost:
     case LimitKind::kDailyCost:
     case LimitKind::kMonthlyCost:
@@ -60,23 +63,25 @@ class FieldText {
 
 }  // namespace
 
-void AddLimitHeaders(const tenancy::LimitState& limit, net::HttpResponse* response) {
-  if (!limit.met()) return;
-  response->headers.emplace_back("RateLimit", FieldText()
-                                                  .Put("\"")
-                                                  .Put(limit.name)
-                                                  .Put("\";r=")
-                                                  .Put(Whole(limit.remaining))
-                                                  .Put(";t=")
-                                                  .Put(Whole(std::ceil(Seconds(limit.reset))))
-                                                  .Take());
+LimitTexts TextsOf(const tenancy::LimitState& limit) {
+  if (!limit.met()) return {};
+  FieldText state;
+  state.Put("\"").Put(limit.name).Put("\";r=").Put(Whole(limit.remaining));
+  state.Put(";t=").Put(Whole(std::ceil(Seconds(limit.reset))));
   FieldText policy;
   policy.Put("\"").Put(limit.name).Put("\";q=").Put(Whole(limit.amount));
   policy.Put(";qu=\"").Put(UnitOf(limit.kind)).Put("\"");
   if (limit.window > Duration::zero()) {
     policy.Put(";w=").Put(std::max<std::int64_t>(1, Whole(std::ceil(Seconds(limit.window)))));
   }
-  response->headers.emplace_back("RateLimit-Policy", policy.Take());
+  return {.state = state.Take(), .policy = policy.Take()};
+}
+
+void AddLimitHeaders(const tenancy::LimitState& limit, net::HttpResponse* response) {
+  LimitTexts texts = TextsOf(limit);
+  if (texts.state.empty()) return;
+  response->headers.emplace_back("RateLimit", std::move(texts.state));
+  response->headers.emplace_back("RateLimit-Policy", std::move(texts.policy));
 }
 
 }  // namespace mezzo::api

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "mezzo/app/admission_config.h"
 #include "mezzo/app/artifacts_config.h"
 #include "mezzo/app/cache_config.h"
 #include "mezzo/app/oidc_config.h"
@@ -158,6 +159,7 @@ struct ServerConfig {
   EngineConfig engine;
   WorkersConfig workers;
   DeviceConfig device;
+  AdmissionConfig admission;
   std::vector<TenantConfig> tenants;
   std::vector<LimitConfig> limits;
   std::vector<OidcConfig> oidc;

@@ -2,6 +2,7 @@
 
 #include <tuple>
 
+#include "mezzo/app/admission_schema.h"
 #include "mezzo/app/artifacts_schema.h"
 #include "mezzo/app/cache_schema.h"
 #include "mezzo/app/oidc_schema.h"
@@ -257,6 +258,7 @@ struct Schema<app::ServerConfig> {
         Field("engine", &C::engine, "ONNX Runtime."),
         Field("workers", &C::workers, "The processes of Python models."),
         Field("device", &C::device, "The scheduler of the device's work."),
+        Field("admission", &C::admission, "What is refused when there is too much of it."),
         Field("tenants", &C::tenants,
               "Who may call, besides the tenants and keys that the database has. While there are none at "
               "all, anybody on "

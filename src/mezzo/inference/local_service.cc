@@ -116,6 +116,23 @@ Result<tenancy::LimitTicket> LocalService::Admit(const tenancy::Caller& caller, 
   return limiter->Admit(facts, call.limit);
 }
 
+Result<tenancy::LimitTicket> LocalService::AdmitToQueue(const Visit& visit) {
+  tenancy::Limiter* limiter = extras_.limiter;
+  if (limiter == nullptr || !limiter->counts_queues() || !visit.limited ||
+      visit.call.admission == Admission::kNone) {
+    return tenancy::LimitTicket();
+  }
+  // What the call has met before stays what its answer tells, unless it is refused here.
+  tenancy::LimitState state;
+  auto place = limiter->Admit({.caller = *visit.caller,
+                               .model = visit.call.model.str(),
+                               .refusable = visit.call.admission == Admission::kWhole,
+                               .queue_places = VersionRuntime::Of(*visit.version).max_queued()},
+                              &state);
+  if (!place.ok() && visit.call.limit != nullptr) *visit.call.limit = std::move(state);
+  return place;
+}
+
 std::optional<InferenceAnswer> LocalService::Corrected(const Visit& visit) {
   const CachePlace& place = *VersionRuntime::Of(*visit.version).place();
   const auto found = extras_.answers->CorrectionOf(place, *visit.version, visit.call, visit.plan,
@@ -261,7 +278,8 @@ runtime::Task<Result<void>> LocalService::RunRefresh(runtime::Context ctx,
                                       .plan = plan,
                                       .ticket = ticket,
                                       .account = runtime.AccountOf(*work->caller, KindOf(work->call)),
-                                      .started = started});
+                                      .started = started,
+                                      .limited = false});
   if (!answer.ok()) {
     runtime.RecordFailure(*work->caller->tenant, answer.error(), clock_.Now() - started);
     work->ticket.Fail(answer.error());
@@ -287,6 +305,13 @@ runtime::Task<Result<InferenceAnswer>> LocalService::RunOn(Visit visit) {
   item.model = runtime.model();
   item.cls = cls;
   item.deadline = DeadlineOf(visit.ctx, *version.config, visit.started);
+  item.may_shed = visit.call.admission == Admission::kWhole;
+  if (auto place = AdmitToQueue(visit); place.ok()) {
+    item.place = *std::move(place);
+  } else {
+    visit.ticket.Refund();
+    co_return std::move(place).error();
+  }
 
   std::optional<Error> refused;
   {

@@ -87,10 +87,13 @@ class LocalService final : public Service {
     tenancy::LimitTicket& ticket;
     tenancy::Account* account = nullptr;  ///< Is charged; null: nothing is.
     TimePoint started;
+    bool limited = true;  ///< By the limits on queues.
   };
   /// By the limits of the caller; an empty ticket when there are none.
   Result<tenancy::LimitTicket> Admit(const tenancy::Caller& caller, const InferenceCall& call,
                                      sched::ModelIndex model, std::uint32_t rows);
+  /// A place in the queue of the visit's model; an empty ticket when no limit is about that.
+  Result<tenancy::LimitTicket> AdmitToQueue(const Visit& visit);
   /// Of a version of a model that is cached: a kept answer, one in flight, or a run of its own.
   runtime::Task<Result<InferenceAnswer>> RunCached(Visit visit);
   /// Of a call that leads its flight: another host's answer, or a run for this host or for all.

@@ -355,6 +355,27 @@ TEST_F(LimitedServiceTest, ACallThatWaitsHoldsItsPlaceUntilItEnds) {
   EXPECT_TRUE(SendLimited(Call(1, 2)).get().ok());
 }
 
+TEST_F(LimitedServiceTest, ACallHoldsItsPlaceInTheQueueUntilItsRunStarts) {
+  Set({.kind = tenancy::LimitKind::kQueued, .amount = 1});
+  doubler_.Close();
+  auto running = SendLimited(Call(1, 2));
+  doubler_.AwaitEntered(1);
+  auto waiting = SendLimited(Call(1, 2));
+  while (executor_.totals().queued_items < 1) std::this_thread::yield();
+
+  tenancy::LimitState state;
+  InferenceCall third = Call(1, 2);
+  third.limit = &state;
+  EXPECT_EQ(SendLimited(std::move(third)).get().error().reason(), "queue_limited");
+  EXPECT_TRUE(state.refused);
+  EXPECT_EQ(state.name, "l");
+
+  doubler_.Open();
+  EXPECT_TRUE(running.get().ok());
+  EXPECT_TRUE(waiting.get().ok());
+  EXPECT_TRUE(SendLimited(Call(1, 2)).get().ok());
+}
+
 TEST_F(LimitedServiceTest, TheMeasuredDeviceTimeIsCharged) {
   Set({.kind = tenancy::LimitKind::kDailyCost, .amount = 1e9});
   tenancy::LimitState state;

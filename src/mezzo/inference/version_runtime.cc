@@ -108,6 +108,7 @@ VersionRuntime::VersionRuntime(const models::ModelVersion& version, sched::Devic
   options.name = name;
   options.max_batch_rows = static_cast<std::uint32_t>(std::max<std::int64_t>(config.max_batch_size, 1));
   options.max_queued_items = config.max_queued > 0 ? config.max_queued : default_max_queued;
+  max_queued_ = options.max_queued_items;
   options.max_concurrent = static_cast<std::uint32_t>(std::max<std::int64_t>(config.instances, 1));
   options.weight = config.weight;
   options.max_queue_delay = config.max_queue_delay;
@@ -145,6 +146,7 @@ void VersionRuntime::Stop(std::uint32_t slot) { ControlFor(slot)->Terminate(); }
 sched::RunOutcome VersionRuntime::Run(const sched::Batch& batch, std::uint32_t slot) {
   std::optional<Error> error;
   const std::span<sched::WorkItem* const> items(batch.items);
+  for (sched::WorkItem* item : items) AsRun(item).OnStart();
   if (RunTogether(items, slot, error)) return sched::RunOutcome::kOk;
   const sched::RunOutcome outcome = Blame(*error, slot);
   if (items.size() > 1 && outcome == sched::RunOutcome::kInputFault) {

@@ -74,6 +74,8 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
   }
   /// Of whoever calls; lives as long as the ledger. `kind` is a literal. Null without a ledger.
   [[nodiscard]] tenancy::Account* AccountOf(const tenancy::Caller& caller, std::string_view kind);
+  /// Calls that may wait.
+  [[nodiscard]] std::size_t max_queued() const { return max_queued_; }
   [[nodiscard]] ModelStatistics Statistics() const EXCLUDES(mu_);
 
  private:
@@ -122,6 +124,7 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
   };
   static constexpr std::size_t kAccountStripes = 4;
   std::array<AccountStripe, kAccountStripes> accounts_;
+  std::size_t max_queued_ = 1;
   sched::ModelIndex model_;
   std::vector<observe::Callback> callbacks_;  // Last: they read the model's place in the scheduler.
 };
