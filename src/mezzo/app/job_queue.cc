@@ -12,6 +12,24 @@ namespace {
 constexpr std::size_t kDatabaseThreads = 16;
 constexpr std::size_t kMaxWaitingCalls = 4096;
 
+jobs::JobStore::Options StoreOptions(const JobsConfig& config, tenancy::Ledger* ledger) {
+  jobs::JobStore::Options options;
+  options.lease = config.lease;
+  if (ledger == nullptr) return options;
+  // As those that end with a run are charged by the dispatcher.
+  options.on_runless_end = [ledger](const jobs::RunlessEnd& job) {
+    ledger
+        ->AccountFor({.tenant = job.tenant.str(),
+                      .project = job.project.str(),
+                      .key_id = job.key.str(),
+                      .model = job.model,
+                      .version = "",
+                      .kind = "job"})
+        .Add({.requests = 1, .failed = 1});
+  };
+  return options;
+}
+
 jobs::WebhookSender::Options SenderOptions(const JobsConfig& config) {
   jobs::WebhookSender::Options options;
   if (config.webhooks_to_private) options.reach = net::AddressGuard::Reach::kPrivate;
@@ -50,7 +68,7 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
                       .loop = ports.loop,
                       .clock = ports.store.clock()}),
       metrics_(ports.registry),
-      store_({.lease = config.jobs.lease}, ports.store.db(), ports.store.clock()),
+      store_(StoreOptions(config.jobs, ports.ledger), ports.store.db(), ports.store.clock()),
       reader_(ports.store.db()),
       generation_(config.data_dir, config.jobs,
                   {.catalog = ports.service.catalog(),

@@ -366,7 +366,9 @@ void VersionRuntime::RecordMiss(Duration run) {
 
 tenancy::Account* VersionRuntime::AccountOf(const tenancy::Caller& caller, std::string_view kind) {
   if (ledger_ == nullptr) return nullptr;
-  {
+  // A job's key has no index here, and may be revoked by now.
+  const bool indexed = caller.key.empty() || caller.key_index != 0;
+  if (indexed) {
     MutexLock lock(accounts_mu_);
     const auto found =
         accounts_.find(std::tuple<std::uint32_t, std::uint32_t, std::string_view, std::string_view>(
@@ -379,6 +381,7 @@ tenancy::Account* VersionRuntime::AccountOf(const tenancy::Caller& caller, std::
                                                     .model = version_.name.str(),
                                                     .version = version_.version_text,
                                                     .kind = std::string(kind)});
+  if (!indexed) return account;
   MutexLock lock(accounts_mu_);
   accounts_[{caller.tenant->index, caller.key_index, caller.project.str(), std::string(kind)}] = account;
   return account;

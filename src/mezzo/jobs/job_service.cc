@@ -79,6 +79,10 @@ runtime::Task<Result<JobStore::Submitted>> JobService::Submit(runtime::Context c
   }
   const TimePoint deadline = Limit(ctx);
   MEZZO_CO_TRY_VOID(CheckTier(job.caller.get(), job.tier));
+  if (job.caller != nullptr) {
+    job.project = job.caller->project;
+    job.key = job.caller->key;
+  }
   const auto enqueue = [this, deadline, &job, &handler]() -> Result<JobStore::Submitted> {
     MEZZO_TRY(JobEstimate estimate, handler->second->Check(job.tenant, job.request));
     job.model = std::move(estimate.model);
@@ -138,7 +142,7 @@ runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId te
     MEZZO_TRY(const Job job, ports_.reader.Get(tenant, id, deadline));
     MEZZO_TRY_VOID(CheckTier(caller.get(), job.tier));
     MEZZO_TRY(tenancy::LimitTicket ticket, Admit(caller.get(), job.model, job.cost, limit));
-    Result<JobId> again = ports_.store.Retry(tenant, id, deadline);
+    Result<JobId> again = ports_.store.Retry(tenant, id, deadline, caller.get());
     if (!again.ok()) ticket.Refund();
     return again;
   };
