@@ -281,7 +281,7 @@ Result<JobId> JobStore::Retry(const TenantId& tenant, const JobId& id, TimePoint
 }
 
 Result<JobStore::Swept> JobStore::Sweep(std::size_t limit, TimePoint deadline) {
-  static const std::string kRescueSet =
+  const std::string rescue =
       "state = CASE WHEN cancel_requested_us IS NOT NULL THEN 'cancelled' WHEN crashes + 1 >= " +
       std::to_string(options_.retry.max_crashes) +
       " THEN 'failed' ELSE 'queued' END, "
@@ -317,7 +317,7 @@ Result<JobStore::Swept> JobStore::Sweep(std::size_t limit, TimePoint deadline) {
             }));
   swept.due = due.size();
   MEZZO_TRY(const auto lost, in_transaction([&](SqlSession& session, WallTime now) {
-              return Move(session, dialect, kRescueSet,
+              return Move(session, dialect, rescue,
                           "SELECT id FROM jobs WHERE state = 'running' AND lease_until_us < $1 "
                           "ORDER BY lease_until_us LIMIT $2",
                           limit, now);
