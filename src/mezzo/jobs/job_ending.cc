@@ -196,7 +196,7 @@ Result<bool> JobStore::SaveCheckpoint(const Fence& fence, const std::string& che
 }
 
 Result<JobState> JobStore::Cancel(const TenantId& tenant, const JobId& id, TimePoint deadline) {
-  static const std::string kCancelWaiting =
+  static const std::string cancel_waiting =
       "UPDATE jobs SET state = 'cancelled', finished_us = $3, cancel_requested_us = $3, version = version + "
       "1 "
       "WHERE id = $1 AND tenant = $2 AND state IN ('scheduled', 'queued') RETURNING " +
@@ -205,7 +205,7 @@ Result<JobState> JobStore::Cancel(const TenantId& tenant, const JobId& id, TimeP
   std::vector<EndedJob> ended;
   const auto work = [&](SqlSession& session) -> Result<void> {
     const WallTime now = clock_.WallNow();
-    MEZZO_TRY(const SqlRows waiting, session.Run(kCancelWaiting, {id.str(), tenant.str(), ToMicros(now)}));
+    MEZZO_TRY(const SqlRows waiting, session.Run(cancel_waiting, {id.str(), tenant.str(), ToMicros(now)}));
     MEZZO_TRY(ended, Follow(session, db_.dialect(), waiting, now));
     if (waiting.empty()) {
       MEZZO_TRY(
