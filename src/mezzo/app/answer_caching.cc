@@ -30,9 +30,11 @@ AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
                 .clock = ports.clock,
                 .registry = ports.registry}),
       pool_({.name = "cache", .threads = 1, .max_queued = 64}),
-      handler_({.results = results_, .tier = tier_, .pool = pool_, .purge = [this](std::string_view model) {
-                  return Purge(model);
-                }}) {}
+      handler_({.results = results_,
+                .tier = tier_,
+                .recent = ports.recent,
+                .pool = pool_,
+                .purge = [this](std::string_view model) { return Purge(model); }}) {}
 
 void AnswerCaching::Start() {
   if (feed_ != nullptr) feed_->Start();

@@ -10,6 +10,7 @@
 #include "mezzo/cache/epoch_feed.h"
 #include "mezzo/cache/epoch_store.h"
 #include "mezzo/cache/memory_tier.h"
+#include "mezzo/cache/recent_items.h"
 #include "mezzo/cache/result_cache.h"
 #include "mezzo/inference/answer_cache.h"
 #include "mezzo/runtime/pool.h"
@@ -25,6 +26,7 @@ class AnswerCaching {
     const Clock& clock;
     observe::Registry& registry;
     observe::Logger& log;
+    cache::RecentItems& recent;  ///< Shown beside the answers.
   };
   AnswerCaching(const CacheConfig& config, Ports ports);
 

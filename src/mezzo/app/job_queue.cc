@@ -82,6 +82,11 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
                    .clock = ports.store.clock(),
                    .ledger = ports.ledger}),
       watch_(ports.store.db()),
+      cache_(
+          ports.recent == nullptr || !ports.recent->enabled()
+              ? nullptr
+              : std::make_unique<jobs::JobCache>(jobs::JobCache::Options{.retention = config.jobs.retention},
+                                                 *ports.recent, ports.store.db(), ports.store.clock())),
       pool_({.name = "sql", .threads = kDatabaseThreads, .max_queued = kMaxWaitingCalls}),
       service_(
           {.max_queued = config.jobs.max_queued},
@@ -91,7 +96,8 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
            .pool = pool_,
            .clock = ports.store.clock(),
            .signs_webhooks = [this](const TenantId& tenant) { return webhook_secrets_.contains(tenant); },
-           .limiter = &ports.limiter},
+           .limiter = &ports.limiter,
+           .cache = cache_.get()},
           handlers()),
       handler_({}, {.service = service_, .clock = ports.store.clock(), .artifacts = &ports.artifacts.list()}),
       media_({}, {.jobs = service_,

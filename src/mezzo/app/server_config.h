@@ -62,6 +62,7 @@ struct ModelsConfig {
 /// Of the cache of answers. Models say in model.yaml whether theirs are kept.
 struct CacheConfig {
   config::ByteSize max_bytes = config::MiB(256);
+  config::ByteSize recent_bytes = config::MiB(32);
   Duration max_staleness = std::chrono::seconds(5);
   Duration poll_interval = std::chrono::seconds(1);
 };

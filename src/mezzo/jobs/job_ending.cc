@@ -236,7 +236,7 @@ Result<void> JobStore::Delete(const TenantId& tenant, const JobId& id, TimePoint
         session.Run("DELETE FROM jobs WHERE id = $1 AND tenant = $2 AND state IN ('succeeded', 'failed', "
                     "'cancelled') RETURNING id",
                     {id.str(), tenant.str()}));
-    if (!deleted.empty()) return {};
+    if (!deleted.empty()) return Tell(session, kChangedChannel, {id.str()});
     MEZZO_TRY(const SqlRows row,
               session.Run("SELECT state FROM jobs WHERE id = $1 AND tenant = $2", {id.str(), tenant.str()}));
     if (row.empty()) return NotFound("job_unknown", "there is no job '" + id.str() + "'");

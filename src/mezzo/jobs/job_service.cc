@@ -101,8 +101,17 @@ runtime::Task<Result<JobStore::Submitted>> JobService::Submit(runtime::Context c
 }
 
 runtime::Task<Result<Job>> JobService::Get(runtime::Context ctx, TenantId tenant, JobId id) {
+  if (ports_.cache != nullptr) {
+    if (const auto kept = ports_.cache->Find(tenant, id)) co_return *kept;
+  }
   const TimePoint deadline = Limit(ctx);
-  const auto get = [&] { return ports_.reader.Get(tenant, id, deadline); };
+  const auto get = [&]() -> Result<Job> {
+    if (ports_.cache == nullptr) return ports_.reader.Get(tenant, id, deadline);
+    JobCache::Reading reading(*ports_.cache, id);
+    MEZZO_TRY(Job job, ports_.reader.Get(tenant, id, deadline));
+    reading.Keep(job);
+    return job;
+  };
   co_return co_await runtime::Offload(ports_.pool, get);
 }
 
@@ -151,7 +160,12 @@ runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId te
 
 runtime::Task<Result<void>> JobService::Delete(runtime::Context ctx, TenantId tenant, JobId id) {
   const TimePoint deadline = Limit(ctx);
-  const auto forget = [&] { return ports_.store.Delete(tenant, id, deadline); };
+  const auto forget = [&]() -> Result<void> {
+    const Result<void> deleted = ports_.store.Delete(tenant, id, deadline);
+    // Whatever came of it: the outcome may be unknown.
+    if (ports_.cache != nullptr) ports_.cache->Forget(id);
+    return deleted;
+  };
   co_return co_await runtime::Offload(ports_.pool, forget);
 }
 

@@ -8,6 +8,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
+#include "mezzo/jobs/job_cache.h"
 #include "mezzo/jobs/job_handler.h"
 #include "mezzo/jobs/job_reader.h"
 #include "mezzo/jobs/job_store.h"
@@ -37,6 +38,7 @@ class JobService {
     /// Whether webhooks without a secret of their own can be signed; null: for nobody.
     std::function<bool(const TenantId&)> signs_webhooks;
     tenancy::Limiter* limiter = nullptr;  ///< Null: no limits.
+    JobCache* cache = nullptr;            ///< Of jobs that have ended; null: each is read every time.
   };
   JobService(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers);
 

@@ -40,6 +40,18 @@ Json ToJson(const cache::ResultCache::ModelStatistics& model) {
           {"saved_device_ms", std::chrono::duration<double, std::milli>(model.saved).count()}};
 }
 
+Json ToJson(const cache::RecentItems::Statistics& recent) {
+  Json kinds = Json::array();
+  for (const auto& kind : recent.kinds) {
+    kinds.push_back({{"kind", kind.kind},
+                     {"hits", kind.hits},
+                     {"misses", kind.misses},
+                     {"entries", kind.entries},
+                     {"bytes", kind.bytes}});
+  }
+  return {{"bytes", recent.bytes}, {"max_bytes", recent.max_bytes}, {"data", std::move(kinds)}};
+}
+
 net::HttpResponse Ok(const Json& json) {
   return net::HttpResponse::Json(200, json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
@@ -58,7 +70,8 @@ net::HttpResponse CacheHandler::Statistics() const {
              {"entries", tier.entries},
              {"evicted", tier.evicted},
              {"rejected", tier.rejected},
-             {"data", std::move(models)}});
+             {"data", std::move(models)},
+             {"recent", ToJson(ports_.recent.statistics())}});
 }
 
 runtime::Task<net::HttpResponse> CacheHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {

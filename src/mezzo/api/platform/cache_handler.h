@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "mezzo/api/platform/problem.h"
+#include "mezzo/cache/recent_items.h"
 #include "mezzo/cache/result_cache.h"
 #include "mezzo/runtime/pool.h"
 
@@ -21,6 +22,7 @@ class CacheHandler final : public ProblemProtocol {
   struct Ports {
     cache::ResultCache& results;
     cache::MemoryTier& tier;
+    cache::RecentItems& recent;
     runtime::BlockingPool& pool;  ///< Runs `purge`.
     /// Makes what was computed so far invisible to all hosts; an empty name: of all models. Blocks.
     std::function<Result<void>(std::string_view model)> purge;
