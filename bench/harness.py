@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BUILD = ROOT / "build" / "release"
+BUILD = ROOT / "build" / os.environ.get("BUILD_UNDER_TEST", "release")
 MEZZO = BUILD / "src" / "mezzo" / "app" / "mezzo"
 CACHE = ROOT / ".cache"
 
@@ -31,9 +31,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for(check, what, seconds=60):
+def wait_for(check, what, seconds=60, child=None):
+    """Until `check()` holds; not longer than `child` lives."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
+        if child is not None and child.poll() is not None:
+            raise RuntimeError(f"{what} ended with exit code {child.returncode}")
         with contextlib.suppress(OSError, urllib.error.URLError, subprocess.CalledProcessError):
             if check():
                 return
@@ -75,7 +78,7 @@ class Process:
 
 
 class Mezzo(Process):
-    """`mezzo serve` of the release build."""
+    """`mezzo serve` of the release build, or of that which BUILD_UNDER_TEST names."""
 
     def __init__(self, models=(), sets=(), config=None, ready=True, env=None):
         self.http_port, self.grpc_port = free_port(), free_port()
@@ -86,7 +89,8 @@ class Mezzo(Process):
         for pair in sets:
             command += ["--set", pair]
         self._folder = tempfile.TemporaryDirectory()
-        command += ["--set", f"data_dir={self._folder.name}/data"]
+        if not any(pair.startswith("data_dir=") for pair in sets):
+            command += ["--set", f"data_dir={self._folder.name}/data"]
         if config is not None:
             path = pathlib.Path(self._folder.name, "mezzo.yaml")
             path.write_text(json.dumps(config))
@@ -97,7 +101,7 @@ class Mezzo(Process):
         self.grpc = f"127.0.0.1:{self.grpc_port}"
         if ready:
             try:
-                wait_for(lambda: http_get(self.url + "/v2/health/ready") == b"", "mezzo", 120)
+                wait_for(lambda: http_get(self.url + "/v2/health/ready") == b"", "mezzo", 120, self.child)
             except RuntimeError as error:
                 text = self.text()
                 self.__exit__()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""clang-format check, layer check, and clang-tidy on the sources that changed (--all: every source)."""
+"""clang-format check, layer check, and clang-tidy on the sources that changed (--all: every source; FILE...: of these)."""
 
+import argparse
 import concurrent.futures
 import pathlib
 import subprocess
@@ -26,9 +27,24 @@ def tidy(name):
     return name, done.returncode, done.stdout
 
 
+def named(paths):
+    """As git has them: below the repository, and sources or headers."""
+    names = []
+    for path in paths:
+        full = pathlib.Path(path).resolve()
+        if not full.is_file() or not full.is_relative_to(ROOT) or full.suffix not in (".h", ".cc"):
+            sys.exit(f"lint: {path} is no .h or .cc of this repository")
+        names.append(str(full.relative_to(ROOT)))
+    return names
+
+
 def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--all", action="store_true", help="clang-tidy every source")
+    parser.add_argument("file", nargs="*", help="look at these alone")
+    options = parser.parse_args()
     failed = 0
-    files = git_files("src/*.h", "src/*.cc", "fuzz/*.cc", "tests/*.cc")
+    files = named(options.file) or git_files("src/*.h", "src/*.cc", "fuzz/*.cc", "tests/*.cc")
     done = subprocess.run(["clang-format-19", "--dry-run", "--Werror", *files], cwd=ROOT, check=False,
                           capture_output=True, text=True)
     if done.returncode != 0:
@@ -37,7 +53,8 @@ def main():
         print(f"clang-format: {len(wrong)} files differ (./dev format mends them):", *wrong[:20], sep="\n  ")
     failed += subprocess.run([sys.executable, "tools/check_layers.py"], cwd=ROOT, check=False).returncode != 0
 
-    sources = [name for name in files if name.endswith(".cc")] if "--all" in sys.argv else changed_sources()
+    whole = options.all or options.file
+    sources = [name for name in files if name.endswith(".cc")] if whole else changed_sources()
     if sources and (ROOT / "build/dev/compile_commands.json").exists():
         with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
             for name, status, output in pool.map(tidy, sources):

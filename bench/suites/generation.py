@@ -53,7 +53,7 @@ def peer(kind, slots, threads):
                "httptools", "--no-access-log", "--log-level", "error", "--port", port]
     with Process(command, env=env, cwd=harness.ROOT / "bench" / "peers") as process:
         try:
-            harness.wait_for(lambda: harness.http_get(f"http://127.0.0.1:{port}/health") == b"", f"peer {kind}", 120)
+            harness.wait_for(lambda: harness.http_get(f"http://127.0.0.1:{port}/health") == b"", f"peer {kind}", 120, process.child)
         except RuntimeError as error:
             raise RuntimeError(f"{error}\n{process.text()}") from None
         yield port

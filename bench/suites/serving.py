@@ -268,7 +268,7 @@ def fairness(count):
     env = {"LIGHT": "light", "HEAVY": "heavy"}
 
     def ready(mezzo):
-        harness.wait_for(lambda: harness.http_get(mezzo.url + "/v2/health/ready") == b"", "mezzo", 60)
+        harness.wait_for(lambda: harness.http_get(mezzo.url + "/v2/health/ready") == b"", "mezzo", 60, mezzo.child)
         return mezzo
 
     solos, besides, fifos, batches, refusals = [], [], [], [], []

@@ -1,5 +1,6 @@
 """What is used is charged: to the right account, once, as much as the device was busy, and across kill -9."""
 
+import contextlib
 import csv
 import http.client
 import io
@@ -11,6 +12,7 @@ import time
 
 import pytest
 from mezzo_server import BINARY, MODELS, ROOT, SLOWNESS, Server
+from postgres_server import PostgresServer
 from test_tenants import Admin, first_key, make_key, make_tenant
 
 PIPELINES = ROOT / "tests" / "golden" / "generation" / "pipelines"
@@ -211,6 +213,89 @@ def test_pictures_are_charged_by_their_steps_and_number(tmp_path):
         assert (row["requests"], row["failed"], row["images"]) == (1, 0, 2)
         assert row["bytes_out"] > 200
         assert row["device_ms"] == pytest.approx(device_ms(admin), rel=0.01, abs=0.5)
+
+
+TERMINAL = ("succeeded", "failed", "cancelled")
+
+
+def run_job(caller, path, body=None):
+    """The job when it has ended."""
+    status, job = caller("POST", path, body)
+    assert status in (200, 202), job
+    deadline = time.monotonic() + 60 * SLOWNESS
+    while job["status"] not in TERMINAL:
+        assert time.monotonic() < deadline, job
+        job = caller.ok("GET", f"/v1/jobs/{job['id']}?wait=10")
+    return job
+
+
+def cancel_when(caller, job, state):
+    deadline = time.monotonic() + 30 * SLOWNESS
+    while (now := caller.ok("GET", f"/v1/jobs/{job['id']}"))["status"] != state:
+        assert time.monotonic() < deadline and now["status"] not in TERMINAL, now
+        time.sleep(0.01)
+    caller("POST", f"/v1/jobs/{job['id']}/cancel")
+    while (now := caller.ok("GET", f"/v1/jobs/{job['id']}"))["status"] != "cancelled":
+        assert time.monotonic() < deadline and now["status"] not in TERMINAL, now
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_jobs_are_on_the_account_of_their_key(tmp_path, database):
+    """Pictures, a video, one of its shots made again, cancelled jobs and the retry of one: each once."""
+    models = tmp_path / "models"
+    shutil.copytree(PIPELINES / "sd1", models / "sd1")
+    shutil.copytree(PIPELINES / "sd1", models / "slow")
+    config, env = "artifacts: {min_free: 0}\n", {}
+    with contextlib.ExitStack() as stack:
+        if database == "postgres":
+            env["DATABASE_URL"] = stack.enter_context(PostgresServer()).url
+            config += "database: {url: 'env:DATABASE_URL'}\n"
+        server = stack.enter_context(Server(models=models, config=config, data_dir=str(tmp_path / "data"), env=env))
+        admin = Admin(server, first_key(server))
+        make_tenant(admin, "acme")
+        admin.ok("POST", "/v1/tenants/acme/projects", {"id": "shop"})
+        shop, plain = make_key(admin, "acme", project="shop"), make_key(admin, "acme")
+        keys = {("shop", shop.ok("GET", "/v1/whoami")["key"]), ("", plain.ok("GET", "/v1/whoami")["key"])}
+
+        pictures = run_job(shop, "/v1/jobs", {"kind": "image", "model": "sd1",
+                                              "input": {"prompt": "a cat", "size": "64x64", "n": 2, "steps": 2}})
+        shots = [{"prompt": prompt, "duration": 0.5, "motion": "still", "transition": "cut"} for prompt in ("a cat", "a dog")]
+        film = run_job(shop, "/v1/jobs", {"kind": "storyboard", "model": "sd1",
+                                          "input": {"resolution": "720p", "aspect": "square", "music": "none", "shots": shots,
+                                                    "painting": {"steps": 2, "seed": 1}}})
+        again = run_job(plain, f"/v1/jobs/{film['id']}/shots/1/redo", {"painting": {"seed": 9}})
+        assert [job["status"] for job in (pictures, film, again)] == ["succeeded"] * 3
+
+        drawing = {"kind": "image", "model": "slow", "input": {"prompt": "a cat", "size": "512x512", "n": 4, "steps": 100}}
+        cancel_when(shop, shop("POST", "/v1/jobs", drawing)[1], "running")
+        waiting = shop("POST", "/v1/jobs", {"kind": "image", "model": "sd1", "delay_seconds": 3600,
+                                            "input": {"prompt": "a cat", "size": "64x64", "steps": 1}})[1]
+        cancel_when(shop, waiting, "scheduled")
+        assert run_job(plain, f"/v1/jobs/{waiting['id']}/retry")["status"] == "succeeded"
+
+        deadline = time.monotonic() + 30 * SLOWNESS
+        busy = 0.0
+        while True:  # The end is in the queue before it is charged, and a cancelled run on the device ends later.
+            answer = usage(admin, "group=tenant,project,key&kind=job")
+            settled = busy == device_ms(admin) and answer["total"]["requests"] >= 6
+            busy = device_ms(admin)
+            if settled or time.monotonic() > deadline:
+                break
+            time.sleep(0.3)
+        assert {(row["project"], row["key"]) for row in answer["data"]} == keys
+        found = by(answer, "project")
+        seconds = [job["result"]["video"]["duration_seconds"] for job in (film, again)]
+        for project, counts in (("shop", (4, 2, 2 + 2, seconds[0])), ("", (2, 0, 1 + 1, seconds[1]))):
+            row = found[project,]
+            assert (row["requests"], row["failed"], row["images"]) == counts[:3], row
+            assert row["video_seconds"] == pytest.approx(counts[3], abs=0.001) and row["device_ms"] > 0
+        assert answer["total"]["device_ms"] == pytest.approx(busy, rel=0.01, abs=0.5)
+        slow = usage(admin, "group=model,project&model=slow")["data"]
+        assert [(row["project"], row["requests"], row["failed"], row["images"]) for row in slow] == [("shop", 1, 1, 0)]
+        # What is made of the model is on the row of the version that has made it.
+        versions = by(usage(admin, "group=version,project&model=sd1"), "project", "version")
+        assert versions["shop", "1"]["images"] == 4 and versions["", "1"]["images"] == 2
 
 
 KILLS = 10

@@ -188,6 +188,73 @@ TEST_P(DispatcherTest, EveryAttemptThatCountsIsToldWithItsDeviceTime) {
   EXPECT_EQ(told, (std::vector<std::string>{"m 1 again 20 ms of 3 s", "m 2 succeeded 21 ms of 3 s"}));
 }
 
+TEST_P(DispatcherTest, WhoseKeyQueuedAJobIsChargedHoweverItEnds) {
+  OpenLedger();
+  tenancy::Account& ended_early =
+      ledger_->AccountFor({.tenant = "a", .project = "shop", .key_id = "k1", .model = "m", .kind = "job"});
+  NewJob job = New();
+  job.project = ProjectId("shop");
+  job.key = KeyId("k1");
+  FakeHandler patient([](JobRun& run) -> Result<std::string> {
+    while (!run.cancelled()) std::this_thread::sleep_for(milliseconds(2));
+    return Cancelled("cancelled", "told to stop");
+  });
+  {
+    const auto host = Host(patient);
+    const JobId id = Add(job);
+    ASSERT_TRUE(Within(seconds(20), [&] { return patient.runs == 1; }));
+    ASSERT_TRUE(store_->Cancel(TenantId("a"), id, Soon()).ok());
+    EXPECT_TRUE(Reaches(id, JobState::kCancelled));
+  }
+  EXPECT_EQ(ended_early.Total(), (tenancy::Usage{.requests = 1, .failed = 1}));
+
+  FakeHandler making([](JobRun& run) -> Result<std::string> {
+    EXPECT_EQ(run.job().project.str() + "/" + run.job().key.str(), "shop/k1");
+    run.Made("sdxl", "2", {.images = 3});
+    return std::string("{}");
+  });
+  {
+    const auto host = Host(making);
+    EXPECT_TRUE(Reaches(Add(job), JobState::kSucceeded));
+  }
+  EXPECT_EQ(ledger_
+                ->AccountFor({.tenant = "a",
+                              .project = "shop",
+                              .key_id = "k1",
+                              .model = "sdxl",
+                              .version = "2",
+                              .kind = "job"})
+                .Total(),
+            (tenancy::Usage{.requests = 1, .images = 3}));
+}
+
+TEST_P(DispatcherTest, AnAttemptThatLostItsLeaseIsNotCharged) {
+  OpenLedger();
+  std::atomic<bool> go = false;
+  FakeHandler slow([&go](JobRun& run) -> Result<std::string> {
+    run.Made("sdxl", "2", {.images = 3});
+    while (!go) std::this_thread::sleep_for(milliseconds(2));
+    return std::string("{}");
+  });
+  const auto host = Host(slow);
+  const JobId id = Add(New());
+  ASSERT_TRUE(Within(seconds(20), [&] { return slow.runs == 1; }));
+  // Another host takes the job over and finishes it.
+  const auto stolen = db_->Transact(
+      [](storage::SqlSession& session) -> Result<void> {
+        MEZZO_TRY_VOID(session.Run("UPDATE jobs SET attempt = attempt + 1", {}));
+        return {};
+      },
+      Soon());
+  ASSERT_TRUE(stolen.ok());
+  ASSERT_TRUE(Succeed({.id = id, .attempt = 2}));
+  go = true;
+  ASSERT_TRUE(Within(seconds(20), [&] { return host->running() == 0; }));
+  host->Stop(seconds(5));
+  EXPECT_EQ(Get(id).state, JobState::kSucceeded);
+  EXPECT_EQ(ledger_->state().accounts, 0U);
+}
+
 TEST_P(DispatcherTest, CancellingReachesARunningHandlerAtOnce) {
   FakeHandler handler(UntilCancelled);
   const auto host = Host(handler);

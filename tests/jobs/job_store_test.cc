@@ -337,6 +337,68 @@ TEST_P(JobStoreTest, ResultUsageAndWebhookAreWrittenTogetherOnce) {
   EXPECT_THAT(outbox[0], HasSubstr(R"("result":{"n":1})"));
 }
 
+TEST_P(JobStoreTest, AJobKnowsWhoseKeyQueuedIt) {
+  NewJob job = New();
+  job.project = ProjectId("shop");
+  job.key = KeyId("k1");
+  const JobId id = Add(job);
+  ASSERT_TRUE(store_->Cancel(TenantId("a"), id, Soon()).ok());
+  Add(New());
+
+  const LeasedJob nobodys = ClaimOne();
+  EXPECT_EQ(nobodys.project.str() + nobodys.key.str(), "");
+
+  ASSERT_TRUE(store_->Retry(TenantId("a"), id, Soon()).ok());
+  const LeasedJob same = ClaimOne();
+  EXPECT_EQ(same.project.str() + "/" + same.key.str(), "shop/k1");
+
+  const tenancy::Caller other{.project = ProjectId("lab"), .key = KeyId("k2")};
+  ASSERT_TRUE(store_->Retry(TenantId("a"), id, Soon(), &other).ok());
+  const LeasedJob others = ClaimOne();
+  EXPECT_EQ(others.project.str() + "/" + others.key.str(), "lab/k2");
+}
+
+TEST_P(JobStoreTest, EndsWithoutARunAreToldOnce) {
+  std::vector<std::string> told;
+  JobStore::Options options;
+  options.retry.max_crashes = 1;
+  options.on_runless_end = [&told](const RunlessEnd& end) {
+    told.push_back(end.tenant.str() + "/" + end.project.str() + "/" + end.key.str() + "/" + end.model + " " +
+                   std::string(StateName(end.state)));
+  };
+  store_ = std::make_unique<JobStore>(options, *db_, clock_);
+  NewJob job = New();
+  job.project = ProjectId("shop");
+  job.key = KeyId("k1");
+
+  const JobId waiting = Add(job);
+  ASSERT_TRUE(store_->Cancel(TenantId("a"), waiting, Soon()).ok());
+  ASSERT_TRUE(store_->Cancel(TenantId("a"), waiting, Soon()).ok());
+  EXPECT_THAT(told, ElementsAre("a/shop/k1/m cancelled"));
+  told.clear();
+
+  NewJob late = job;
+  late.deadline = clock_.WallNow() + seconds(5);
+  Add(late);
+  clock_.Advance(seconds(6));
+  Sweep();
+  Sweep();
+  EXPECT_THAT(told, ElementsAre("a/shop/k1/m failed"));
+  told.clear();
+
+  Add(job);
+  const LeasedJob lost = ClaimOne();
+  clock_.Advance(seconds(60));
+  EXPECT_EQ(Sweep().quarantined, 1U);
+  EXPECT_FALSE(Succeed(lost.fence));
+  EXPECT_THAT(told, ElementsAre("a/shop/k1/m failed"));
+  told.clear();
+
+  Add(job);
+  EXPECT_TRUE(Succeed(ClaimOne().fence));
+  EXPECT_THAT(told, IsEmpty()) << "its run is charged with it";
+}
+
 TEST_P(JobStoreTest, OnlyEndedJobsCanBeRetriedAndAsNewOnes) {
   const JobId id = Add(New());
   EXPECT_EQ(store_->Retry(TenantId("a"), id, Soon()).error().reason(), "job_not_ended");

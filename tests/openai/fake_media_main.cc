@@ -28,8 +28,9 @@ void Serve() {
                         .pool = queue.pool(),
                         .clock = queue.clock(),
                         .registry = queue.registry()});
+  cache::SignedUrls urls(queue.artifacts(), nullptr, queue.clock());
   const platform::JobArtifacts list(
-      {}, {.store = queue.artifacts(), .pool = queue.pool(), .clock = queue.clock()});
+      {}, {.store = queue.artifacts(), .urls = urls, .pool = queue.pool(), .clock = queue.clock()});
   ImagesHandler images({}, {.media = queue.media()});
   VideosHandler videos({}, {.media = queue.media(), .blobs = blobs});
   platform::JobsHandler jobs({},

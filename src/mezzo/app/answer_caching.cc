@@ -60,9 +60,10 @@ AnswerCaching::AnswerCaching(const CacheConfig& config, Ports ports)
       pool_({.name = "cache", .threads = 2, .max_queued = 64}),
       handler_({.results = results_,
                 .tier = tier_,
+                .recent = ports.recent,
                 .pool = pool_,
-                .purge = [this](const api::platform::CacheHandler::Purge& what) { return Purge(what); },
-                .shared = [this] { return SharedStatistics(); }}),
+                .shared = [this] { return SharedStatistics(); },
+                .purge = [this](const api::platform::CacheHandler::Purge& what) { return Purge(what); }}),
       seal_pool_({.name = "cache-seal", .threads = 1, .max_queued = 256}),
       shared_metrics_(ports.registry,
                       [this] { return SharedStatistics().value_or(cache::SharedTier::Statistics()); }) {}

@@ -16,6 +16,7 @@
 #include "mezzo/cache/epoch_store.h"
 #include "mezzo/cache/memory_tier.h"
 #include "mezzo/cache/publications.h"
+#include "mezzo/cache/recent_items.h"
 #include "mezzo/cache/result_cache.h"
 #include "mezzo/cache/shared_tier.h"
 #include "mezzo/cache/shared_tier_metrics.h"
@@ -37,6 +38,7 @@ class AnswerCaching {
     const Clock& clock;
     observe::Registry& registry;
     observe::Logger& log;
+    cache::RecentItems& recent;  ///< Shown beside the answers.
   };
   AnswerCaching(const CacheConfig& config, Ports ports);
 

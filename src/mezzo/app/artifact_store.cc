@@ -177,9 +177,11 @@ Result<std::unique_ptr<ArtifactStore>> ArtifactStore::Open(const ArtifactsConfig
           .store = *made->front_, .pool = made->pool_, .clock = ports.clock, .registry = ports.registry});
   made->handler_ = std::make_unique<api::platform::ArtifactsHandler>(api::platform::ArtifactsHandler::Ports{
       .blobs = *made->blobs_, .signer = *made->signer_, .clock = ports.clock});
+  made->urls_ = std::make_unique<cache::SignedUrls>(*made->front_, ports.recent, ports.clock);
   made->list_ = std::make_unique<api::platform::JobArtifacts>(
       api::platform::JobArtifacts::Options{.url_lifetime = config.url_ttl},
-      api::platform::JobArtifacts::Ports{.store = *made->front_, .pool = made->pool_, .clock = ports.clock});
+      api::platform::JobArtifacts::Ports{
+          .store = *made->front_, .urls = *made->urls_, .pool = made->pool_, .clock = ports.clock});
   storage::BlobUpkeep::Options upkeep;
   if (config.archive_days > 0) upkeep.archive_after = Days(config.archive_days);
   made->upkeep_ =

@@ -12,6 +12,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
+#include "mezzo/cache/signed_urls.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/runtime/pool.h"
@@ -33,6 +34,7 @@ class ArtifactStore {
     const Clock& clock;
     observe::Logger& log;
     observe::Registry& registry;
+    cache::RecentItems* recent = nullptr;  ///< Keeps signed URLs; null: none are kept.
   };
   /// `data_dir` exists and is this server's alone. Fails with kInvalidArgument "config_invalid_value" or
   /// "blob_store_options_invalid", kUnavailable "data_dir", or as the folder's store does. Asks no bucket.
@@ -80,6 +82,7 @@ class ArtifactStore {
   runtime::BlockingPool pool_;
   std::unique_ptr<api::BlobServer> blobs_;
   std::unique_ptr<api::platform::ArtifactsHandler> handler_;
+  std::unique_ptr<cache::SignedUrls> urls_;
   std::unique_ptr<api::platform::JobArtifacts> list_;
   std::unique_ptr<storage::BlobUpkeep> upkeep_;  // The thread's alone, once it runs.
 

@@ -15,6 +15,9 @@ struct Schema<app::CacheConfig> {
     using C = app::CacheConfig;
     return std::tuple{
         Field("max_bytes", &C::max_bytes, "What kept answers may take of this host's memory."),
+        Field("recent_bytes", &C::recent_bytes,
+              "What ended jobs and signed URLs that were asked for lately may take of this host's memory; 0: "
+              "none is kept."),
         Field(
             "max_staleness", &C::max_staleness,
             "How long after a purge or a release another host may serve what it had; a host that can't read "

@@ -12,6 +12,24 @@ namespace {
 constexpr std::size_t kDatabaseThreads = 16;
 constexpr std::size_t kMaxWaitingCalls = 4096;
 
+jobs::JobStore::Options StoreOptions(const JobsConfig& config, tenancy::Ledger* ledger) {
+  jobs::JobStore::Options options;
+  options.lease = config.lease;
+  if (ledger == nullptr) return options;
+  // As those that end with a run are charged by the dispatcher.
+  options.on_runless_end = [ledger](const jobs::RunlessEnd& job) {
+    ledger
+        ->AccountFor({.tenant = job.tenant.str(),
+                      .project = job.project.str(),
+                      .key_id = job.key.str(),
+                      .model = job.model,
+                      .version = "",
+                      .kind = "job"})
+        .Add({.requests = 1, .failed = 1});
+  };
+  return options;
+}
+
 jobs::WebhookSender::Options SenderOptions(const JobsConfig& config) {
   jobs::WebhookSender::Options options;
   if (config.webhooks_to_private) options.reach = net::AddressGuard::Reach::kPrivate;
@@ -50,7 +68,7 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
                       .loop = ports.loop,
                       .clock = ports.store.clock()}),
       metrics_(ports.registry),
-      store_({.lease = config.jobs.lease}, ports.store.db(), ports.store.clock()),
+      store_(StoreOptions(config.jobs, ports.ledger), ports.store.db(), ports.store.clock()),
       reader_(ports.store.db()),
       generation_(config.data_dir, config.jobs,
                   {.catalog = ports.service.catalog(),
@@ -64,6 +82,11 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
                    .clock = ports.store.clock(),
                    .ledger = ports.ledger}),
       watch_(ports.store.db()),
+      cache_(
+          ports.recent == nullptr || !ports.recent->enabled()
+              ? nullptr
+              : std::make_unique<jobs::JobCache>(jobs::JobCache::Options{.retention = config.jobs.retention},
+                                                 *ports.recent, ports.store.db(), ports.store.clock())),
       pool_({.name = "sql", .threads = kDatabaseThreads, .max_queued = kMaxWaitingCalls}),
       service_(
           {.max_queued = config.jobs.max_queued},
@@ -78,7 +101,8 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
                [&directory = ports.directory](const TenantId& id) {
                  auto found = directory.Find(id);
                  return found.ok() ? *std::move(found) : tenancy::TenantRef();
-               }},
+               },
+           .cache = cache_.get()},
           handlers()),
       handler_({}, {.service = service_, .clock = ports.store.clock(), .artifacts = &ports.artifacts.list()}),
       media_({}, {.jobs = service_,

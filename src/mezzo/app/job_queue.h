@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "mezzo/api/openai/images_handler.h"
@@ -19,6 +20,7 @@
 #include "mezzo/inference/service.h"
 #include "mezzo/jobs/dispatcher.h"
 #include "mezzo/jobs/housekeeper.h"
+#include "mezzo/jobs/job_cache.h"
 #include "mezzo/jobs/job_metrics.h"
 #include "mezzo/jobs/job_reader.h"
 #include "mezzo/jobs/job_service.h"
@@ -54,6 +56,7 @@ class JobQueue {
     observe::Registry& registry;
     WebhookSecrets webhook_secrets;
     tenancy::Ledger* ledger = nullptr;
+    cache::RecentItems* recent = nullptr;  ///< Keeps jobs that have ended; null: none are kept.
   };
   JobQueue(const ServerConfig& config, Ports ports);
 
@@ -81,6 +84,7 @@ class JobQueue {
   jobs::JobReader reader_;
   GenerationJobs generation_;
   jobs::JobWatch watch_;
+  std::unique_ptr<jobs::JobCache> cache_;  // Null: none are kept.
   runtime::BlockingPool pool_;
   jobs::JobService service_;
   api::platform::JobsHandler handler_;

@@ -243,7 +243,9 @@ class Server::Parts {
         usage(OpenUsage()),
         executor(DeviceOptions(config.device, config.admission), clock),
         inference_metrics(registry),
-        caching(config.cache, {.store = store.get(), .clock = clock, .registry = registry, .log = log}),
+        recent(config.cache.recent_bytes, registry, clock),
+        caching(config.cache,
+                {.store = store.get(), .clock = clock, .registry = registry, .log = log, .recent = recent}),
         binder(executor, inference_metrics, clock, config.models.default_max_queued,
                {.answers = &caching.answers(), .ledger = ledger()}),
         load_pool(
@@ -391,6 +393,7 @@ class Server::Parts {
   Result<std::unique_ptr<UsageAccounts>> usage;  // Null without a database. Start() tells a failure.
   sched::DeviceExecutor executor;
   inference::InferenceMetrics inference_metrics;
+  cache::RecentItems recent;
   AnswerCaching caching;
   inference::RuntimeBinder binder;
   runtime::BlockingPool load_pool;
@@ -469,7 +472,7 @@ class Server::Parts {
   Result<std::unique_ptr<ArtifactStore>> OpenArtifacts() {
     if (store == nullptr) return std::unique_ptr<ArtifactStore>();
     return ArtifactStore::Open(config.artifacts, config.data_dir,
-                               {.clock = clock, .log = log, .registry = registry});
+                               {.clock = clock, .log = log, .registry = registry, .recent = &recent});
   }
 
   std::unique_ptr<JobQueue> MakeJobs(WebhookSecrets secrets) {
@@ -486,7 +489,8 @@ class Server::Parts {
                                                               .log = log,
                                                               .registry = registry,
                                                               .webhook_secrets = std::move(secrets),
-                                                              .ledger = ledger()});
+                                                              .ledger = ledger(),
+                                                              .recent = &recent});
   }
 
   std::vector<api::MountedProtocol> Protocols() {

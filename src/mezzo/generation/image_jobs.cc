@@ -146,19 +146,20 @@ Result<ImageResult> ImageJobs::Generate(jobs::JobRun& run, const tenancy::Tenant
     if (!stored.ok()) failed = stored.error();
     report();  // Watchers look for partial pictures when the job has changed.
   };
-  internal::AwaitedImages awaited = internal::AwaitImages(run.ctx(),
-                                                          {.service = ports_.service,
-                                                           .loop = ports_.loop,
-                                                           .caller = {.tenant = tenant, .cls = cls},
-                                                           .model = job.model,
-                                                           .version = job.version,
-                                                           .progress =
-                                                               [&](double now) {
-                                                                 done = now;
-                                                                 report();
-                                                               },
-                                                           .preview = preview},
-                                                          job.request);
+  internal::AwaitedImages awaited = internal::AwaitImages(
+      run.ctx(),
+      {.service = ports_.service,
+       .loop = ports_.loop,
+       .caller = {.tenant = tenant, .cls = cls, .project = run.job().project, .key = run.job().key},
+       .model = job.model,
+       .version = job.version,
+       .progress =
+           [&](double now) {
+             done = now;
+             report();
+           },
+       .preview = preview},
+      job.request);
   run.AddDeviceTime(awaited.device_time);
   if (failed.has_value()) return *failed;
   return std::move(awaited.result);

@@ -60,6 +60,8 @@ runtime::Task<Result<ImageResult>> ImageService::GenerateBy(runtime::Context ctx
       .tenant = sched::TenantIndex{caller.tenant->index}, .cls = caller.cls, .deadline = ctx.deadline()};
   if (ports_.ledger != nullptr) {
     flow.account = &ports_.ledger->AccountFor({.tenant = caller.tenant->id.str(),
+                                               .project = caller.project.str(),
+                                               .key_id = caller.key.str(),
                                                .model = pipeline->name.str(),
                                                .version = pipeline->version,
                                                .kind = "job"});

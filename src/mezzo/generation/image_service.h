@@ -42,6 +42,8 @@ class ImageService {
   struct Caller {
     tenancy::TenantRef tenant;
     sched::Class cls = sched::Class::kStandard;
+    ProjectId project;  ///< Charged, with the key; empty: none.
+    KeyId key;
   };
 
   /// Makes the pictures of a request by the pipeline `model` (`version` empty: the newest). The context's

@@ -32,19 +32,21 @@ Result<PaintedShot> PipelinePainter::Paint(const runtime::Context& ctx, const Sh
                                            const std::function<void(double)>& progress) {
   MEZZO_TRY(const tenancy::TenantRef tenant, ports_.directory.Find(order.tenant));
   MEZZO_TRY(const sched::Class cls, ClassOfTier(order.tier, *tenant));
-  internal::AwaitedImages awaited = internal::AwaitImages(ctx,
-                                                          {.service = ports_.service,
-                                                           .loop = ports_.loop,
-                                                           .caller = {.tenant = tenant, .cls = cls},
-                                                           .model = ModelName(order.model),
-                                                           .version = order.version,
-                                                           .progress = progress,
-                                                           .preview = {}},
-                                                          RequestOf(order));
+  internal::AwaitedImages awaited = internal::AwaitImages(
+      ctx,
+      {.service = ports_.service,
+       .loop = ports_.loop,
+       .caller = {.tenant = tenant, .cls = cls, .project = order.project, .key = order.key},
+       .model = ModelName(order.model),
+       .version = order.version,
+       .progress = progress,
+       .preview = {}},
+      RequestOf(order));
   MEZZO_TRY(const ImageResult result, std::move(awaited.result));
   PaintedShot shot;
   MEZZO_TRY(shot.picture, ToPicture(result.images.at(0).sample));
   shot.device_time = awaited.device_time;
+  shot.version = result.version;
   return shot;
 }
 

@@ -18,6 +18,8 @@ namespace mezzo::generation {
 /// One picture for a storyboard.
 struct ShotOrder {
   TenantId tenant;
+  ProjectId project;  ///< Charged, with the key; empty: none.
+  KeyId key;
   jobs::Tier tier = jobs::Tier::kFree;
   std::string model;
   std::string version;  ///< Empty: the painter chooses.
@@ -33,6 +35,7 @@ struct ShotOrder {
 struct PaintedShot {
   media::RgbaPicture picture;
   Duration device_time = {};
+  std::string version;  ///< Of the model that has made it.
 };
 
 /// Makes pictures from prompts. Thread-safe.

@@ -370,7 +370,9 @@ void VersionRuntime::RecordMiss(Duration run) {
 tenancy::Account* VersionRuntime::AccountOf(const tenancy::Caller& caller, std::string_view kind) {
   if (ledger_ == nullptr) return nullptr;
   AccountStripe& stripe = accounts_.at(ThreadStripe<kAccountStripes>());
-  {
+  // A job's key has no index here, and may be revoked by now.
+  const bool indexed = caller.key.empty() || caller.key_index != 0;
+  if (indexed) {
     MutexLock lock(stripe.mu);
     const auto found =
         stripe.accounts.find(std::tuple<std::uint32_t, std::uint32_t, std::string_view, std::string_view>(
@@ -383,6 +385,7 @@ tenancy::Account* VersionRuntime::AccountOf(const tenancy::Caller& caller, std::
                                                     .model = version_.name.str(),
                                                     .version = version_.version_text,
                                                     .kind = std::string(kind)});
+  if (!indexed) return account;
   MutexLock lock(stripe.mu);
   stripe.accounts[{caller.tenant->index, caller.key_index, caller.project.str(), std::string(kind)}] =
       account;

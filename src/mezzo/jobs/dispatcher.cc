@@ -222,7 +222,7 @@ void Dispatcher::Ended(const RunEnd& end, bool held) {
   const auto found = active_.find(end.fence.id.str());
   // The job may be here again already, in a later attempt.
   if (found != active_.end() && found->second->job().fence.attempt == end.fence.attempt) {
-    const bool ended = end.kind == RunEnd::Kind::kSucceeded || end.kind == RunEnd::Kind::kFailed;
+    const bool ended = end.kind != RunEnd::Kind::kRetry && end.kind != RunEnd::Kind::kReleased;
     if (held && ended && ports_.ledger != nullptr)
       found->second->ChargeTo(*ports_.ledger, end.kind == RunEnd::Kind::kSucceeded);
     active_.erase(found);

@@ -50,6 +50,8 @@ struct WebhookTarget {
 /// What a caller asks for.
 struct NewJob {
   TenantId tenant;
+  ProjectId project;  ///< Charged, with the key; empty: none. JobService::Submit() takes both from `caller`.
+  KeyId key;
   double weight = 1;  ///< Of the tenant, at submission.
   std::string kind;   ///< Names the handler: "infer", "image", "video".
   std::string model;  ///< Empty: none.
@@ -103,6 +105,8 @@ struct Job {
 struct LeasedJob {
   Fence fence;
   TenantId tenant;
+  ProjectId project;  ///< Charged, with the key; empty: none.
+  KeyId key;
   std::string kind;
   std::string model;
   Tier tier = Tier::kFree;

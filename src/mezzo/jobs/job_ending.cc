@@ -103,6 +103,19 @@ Result<std::vector<EndedJob>> Move(SqlSession& session, SqlDialect dialect, std:
   return Follow(session, dialect, rows, now);
 }
 
+/// Of those that `moved`, the ones that have ended.
+void TellRunless(const JobStore::Options& options, const std::vector<EndedJob>& moved) {
+  if (options.on_runless_end == nullptr) return;
+  for (const EndedJob& job : moved) {
+    if (!IsTerminal(job.state)) continue;
+    options.on_runless_end({.tenant = job.tenant,
+                            .project = job.project,
+                            .key = job.key,
+                            .model = job.model,
+                            .state = job.state});
+  }
+}
+
 }  // namespace
 
 Result<std::vector<bool>> JobStore::End(std::span<const RunEnd> ends, TimePoint deadline) {
@@ -183,16 +196,17 @@ Result<bool> JobStore::SaveCheckpoint(const Fence& fence, const std::string& che
 }
 
 Result<JobState> JobStore::Cancel(const TenantId& tenant, const JobId& id, TimePoint deadline) {
-  static const std::string kCancelWaiting =
+  static const std::string cancel_waiting =
       "UPDATE jobs SET state = 'cancelled', finished_us = $3, cancel_requested_us = $3, version = version + "
       "1 "
       "WHERE id = $1 AND tenant = $2 AND state IN ('scheduled', 'queued') RETURNING " +
       std::string(kEndedColumns);
   JobState state{};
+  std::vector<EndedJob> ended;
   const auto work = [&](SqlSession& session) -> Result<void> {
     const WallTime now = clock_.WallNow();
-    MEZZO_TRY(const SqlRows waiting, session.Run(kCancelWaiting, {id.str(), tenant.str(), ToMicros(now)}));
-    MEZZO_TRY_VOID(Follow(session, db_.dialect(), waiting, now));
+    MEZZO_TRY(const SqlRows waiting, session.Run(cancel_waiting, {id.str(), tenant.str(), ToMicros(now)}));
+    MEZZO_TRY(ended, Follow(session, db_.dialect(), waiting, now));
     if (waiting.empty()) {
       MEZZO_TRY(
           const SqlRows running,
@@ -211,6 +225,7 @@ Result<JobState> JobStore::Cancel(const TenantId& tenant, const JobId& id, TimeP
     return {};
   };
   MEZZO_TRY_VOID(db_.Transact(work, deadline));
+  TellRunless(options_, ended);
   return state;
 }
 
@@ -221,7 +236,7 @@ Result<void> JobStore::Delete(const TenantId& tenant, const JobId& id, TimePoint
         session.Run("DELETE FROM jobs WHERE id = $1 AND tenant = $2 AND state IN ('succeeded', 'failed', "
                     "'cancelled') RETURNING id",
                     {id.str(), tenant.str()}));
-    if (!deleted.empty()) return {};
+    if (!deleted.empty()) return Tell(session, kChangedChannel, {id.str()});
     MEZZO_TRY(const SqlRows row,
               session.Run("SELECT state FROM jobs WHERE id = $1 AND tenant = $2", {id.str(), tenant.str()}));
     if (row.empty()) return NotFound("job_unknown", "there is no job '" + id.str() + "'");
@@ -231,13 +246,15 @@ Result<void> JobStore::Delete(const TenantId& tenant, const JobId& id, TimePoint
   return db_.Transact(work, deadline);
 }
 
-Result<JobId> JobStore::Retry(const TenantId& tenant, const JobId& id, TimePoint deadline) {
+Result<JobId> JobStore::Retry(const TenantId& tenant, const JobId& id, TimePoint deadline,
+                              const tenancy::Caller* caller) {
   NewJob again;
   const auto read = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(
         const SqlRows row,
         session.Run("SELECT state, kind, model, tier, cost, weight, request, COALESCE(webhook_url, ''), "
-                    "COALESCE(webhook_secret, '') FROM jobs WHERE id = $1 AND tenant = $2",
+                    "COALESCE(webhook_secret, ''), COALESCE(project, ''), COALESCE(key_id, '') FROM jobs "
+                    "WHERE id = $1 AND tenant = $2",
                     {id.str(), tenant.str()}));
     if (row.empty()) return NotFound("job_unknown", "there is no job '" + id.str() + "'");
     if (row.Text(0, 0) != "failed" && row.Text(0, 0) != "cancelled") {
@@ -245,6 +262,8 @@ Result<JobId> JobStore::Retry(const TenantId& tenant, const JobId& id, TimePoint
                                                      ": only failed and cancelled jobs can be retried");
     }
     again = {.tenant = tenant,
+             .project = caller == nullptr ? ProjectId(row.Text(0, 9)) : caller->project,
+             .key = caller == nullptr ? KeyId(row.Text(0, 10)) : caller->key,
              .weight = row.Real(0, 5),
              .kind = row.Text(0, 1),
              .model = row.Text(0, 2),
@@ -262,7 +281,7 @@ Result<JobId> JobStore::Retry(const TenantId& tenant, const JobId& id, TimePoint
 }
 
 Result<JobStore::Swept> JobStore::Sweep(std::size_t limit, TimePoint deadline) {
-  static const std::string kRescueSet =
+  const std::string rescue =
       "state = CASE WHEN cancel_requested_us IS NOT NULL THEN 'cancelled' WHEN crashes + 1 >= " +
       std::to_string(options_.retry.max_crashes) +
       " THEN 'failed' ELSE 'queued' END, "
@@ -277,53 +296,54 @@ Result<JobStore::Swept> JobStore::Sweep(std::size_t limit, TimePoint deadline) {
       " THEN CAST($1 AS BIGINT) ELSE NULL END, "
       "crashes = crashes + 1, queued_us = $1, host = NULL, lease_until_us = NULL";
   Swept swept;
-  const auto in_transaction = [&](auto step) {
-    return db_.Transact([&](SqlSession& session) { return step(session, clock_.WallNow()); }, deadline);
+  // What `step` moves; whoever has ended so is told of.
+  const auto in_transaction = [&](const auto& step) -> Result<std::vector<EndedJob>> {
+    std::vector<EndedJob> moved;
+    const auto work = [&](SqlSession& session) -> Result<void> {
+      MEZZO_TRY(moved, step(session, clock_.WallNow()));
+      return {};
+    };
+    MEZZO_TRY_VOID(db_.Transact(work, deadline));
+    TellRunless(options_, moved);
+    return moved;
   };
   const SqlDialect dialect = db_.dialect();
 
-  MEZZO_TRY_VOID(in_transaction([&](SqlSession& session, WallTime now) -> Result<void> {
-    MEZZO_TRY(const auto moved,
-              Move(session, dialect, "state = 'queued', queued_us = $1, run_after_us = NULL",
-                   "SELECT id FROM jobs WHERE state = 'scheduled' AND run_after_us <= $1 "
-                   "ORDER BY run_after_us LIMIT $2",
-                   limit, now));
-    swept.due = moved.size();
-    return {};
-  }));
-  MEZZO_TRY_VOID(in_transaction([&](SqlSession& session, WallTime now) -> Result<void> {
-    MEZZO_TRY(const auto moved, Move(session, dialect, kRescueSet,
-                                     "SELECT id FROM jobs WHERE state = 'running' AND lease_until_us < $1 "
-                                     "ORDER BY lease_until_us LIMIT $2",
-                                     limit, now));
-    swept.rescued = swept.quarantined = 0;
-    for (const EndedJob& job : moved) ++(job.state == JobState::kFailed ? swept.quarantined : swept.rescued);
-    return {};
-  }));
-  MEZZO_TRY_VOID(in_transaction([&](SqlSession& session, WallTime now) -> Result<void> {
-    MEZZO_TRY(const auto moved,
-              Move(session, dialect,
-                   "state = 'failed', finished_us = $1, error_reason = 'deadline_exceeded', "
-                   "error_message = 'the deadline passed before the job could start'",
-                   "SELECT id FROM jobs WHERE deadline_us IS NOT NULL AND state IN ('queued', 'scheduled') "
-                   "AND deadline_us <= $1 ORDER BY deadline_us LIMIT $2",
-                   limit, now));
-    swept.expired = moved.size();
-    return {};
-  }));
-  MEZZO_TRY_VOID(in_transaction([&](SqlSession& session, WallTime now) -> Result<void> {
-    const std::string select =
-        "SELECT id FROM jobs WHERE state = 'queued' AND lane > 1 AND queued_us <= CAST($1 AS BIGINT) - " +
-        std::to_string(ToMicros(options_.aging)) + " ORDER BY queued_us LIMIT $2";
-    // Level with what starts now in the lane above.
-    MEZZO_TRY(const auto moved,
-              Move(session, dialect,
-                   "start_tag = COALESCE((SELECT tag FROM job_lanes WHERE job_lanes.lane = jobs.lane - 1 "
-                   "AND job_lanes.tenant = ''), 0), lane = lane - 1, queued_us = $1",
-                   select, limit, now));
-    swept.promoted = moved.size();
-    return {};
-  }));
+  MEZZO_TRY(const auto due, in_transaction([&](SqlSession& session, WallTime now) {
+              return Move(session, dialect, "state = 'queued', queued_us = $1, run_after_us = NULL",
+                          "SELECT id FROM jobs WHERE state = 'scheduled' AND run_after_us <= $1 "
+                          "ORDER BY run_after_us LIMIT $2",
+                          limit, now);
+            }));
+  swept.due = due.size();
+  MEZZO_TRY(const auto lost, in_transaction([&](SqlSession& session, WallTime now) {
+              return Move(session, dialect, rescue,
+                          "SELECT id FROM jobs WHERE state = 'running' AND lease_until_us < $1 "
+                          "ORDER BY lease_until_us LIMIT $2",
+                          limit, now);
+            }));
+  for (const EndedJob& job : lost) ++(job.state == JobState::kFailed ? swept.quarantined : swept.rescued);
+  MEZZO_TRY(const auto late, in_transaction([&](SqlSession& session, WallTime now) {
+              return Move(session, dialect,
+                          "state = 'failed', finished_us = $1, error_reason = 'deadline_exceeded', "
+                          "error_message = 'the deadline passed before the job could start'",
+                          "SELECT id FROM jobs WHERE deadline_us IS NOT NULL AND state IN ('queued', "
+                          "'scheduled') AND deadline_us <= $1 ORDER BY deadline_us LIMIT $2",
+                          limit, now);
+            }));
+  swept.expired = late.size();
+  MEZZO_TRY(const auto aged, in_transaction([&](SqlSession& session, WallTime now) {
+              const std::string select =
+                  "SELECT id FROM jobs WHERE state = 'queued' AND lane > 1 AND queued_us <= CAST($1 AS "
+                  "BIGINT) - " +
+                  std::to_string(ToMicros(options_.aging)) + " ORDER BY queued_us LIMIT $2";
+              // Level with what starts now in the lane above.
+              return Move(session, dialect,
+                          "start_tag = COALESCE((SELECT tag FROM job_lanes WHERE job_lanes.lane = jobs.lane "
+                          "- 1 AND job_lanes.tenant = ''), 0), lane = lane - 1, queued_us = $1",
+                          select, limit, now);
+            }));
+  swept.promoted = aged.size();
   return swept;
 }
 

@@ -79,6 +79,10 @@ runtime::Task<Result<JobStore::Submitted>> JobService::Submit(runtime::Context c
   }
   const TimePoint deadline = Limit(ctx);
   MEZZO_CO_TRY_VOID(CheckTier(job.caller.get(), job.tier));
+  if (job.caller != nullptr) {
+    job.project = job.caller->project;
+    job.key = job.caller->key;
+  }
   const auto enqueue = [this, deadline, &job, &handler]() -> Result<JobStore::Submitted> {
     MEZZO_TRY(JobEstimate estimate, handler->second->Check(job.tenant, job.request));
     job.model = std::move(estimate.model);
@@ -97,8 +101,17 @@ runtime::Task<Result<JobStore::Submitted>> JobService::Submit(runtime::Context c
 }
 
 runtime::Task<Result<Job>> JobService::Get(runtime::Context ctx, TenantId tenant, JobId id) {
+  if (ports_.cache != nullptr) {
+    if (const auto kept = ports_.cache->Find(tenant, id)) co_return *kept;
+  }
   const TimePoint deadline = Limit(ctx);
-  const auto get = [&] { return ports_.reader.Get(tenant, id, deadline); };
+  const auto get = [&]() -> Result<Job> {
+    if (ports_.cache == nullptr) return ports_.reader.Get(tenant, id, deadline);
+    JobCache::Reading reading(*ports_.cache, id);
+    MEZZO_TRY(Job job, ports_.reader.Get(tenant, id, deadline));
+    reading.Keep(job);
+    return job;
+  };
   co_return co_await runtime::Offload(ports_.pool, get);
 }
 
@@ -156,7 +169,7 @@ runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId te
     MEZZO_TRY(const Job job, ports_.reader.Get(tenant, id, deadline));
     MEZZO_TRY_VOID(CheckTier(caller.get(), job.tier));
     MEZZO_TRY(tenancy::LimitTicket ticket, Admit(caller.get(), job.model, job.cost, limit));
-    Result<JobId> again = ports_.store.Retry(tenant, id, deadline);
+    Result<JobId> again = ports_.store.Retry(tenant, id, deadline, caller.get());
     if (!again.ok()) ticket.Refund();
     return again;
   };
@@ -165,7 +178,12 @@ runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId te
 
 runtime::Task<Result<void>> JobService::Delete(runtime::Context ctx, TenantId tenant, JobId id) {
   const TimePoint deadline = Limit(ctx);
-  const auto forget = [&] { return ports_.store.Delete(tenant, id, deadline); };
+  const auto forget = [&]() -> Result<void> {
+    const Result<void> deleted = ports_.store.Delete(tenant, id, deadline);
+    // Whatever came of it: the outcome may be unknown.
+    if (ports_.cache != nullptr) ports_.cache->Forget(id);
+    return deleted;
+  };
   co_return co_await runtime::Offload(ports_.pool, forget);
 }
 

@@ -8,6 +8,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
+#include "mezzo/jobs/job_cache.h"
 #include "mezzo/jobs/job_handler.h"
 #include "mezzo/jobs/job_reader.h"
 #include "mezzo/jobs/job_store.h"
@@ -39,6 +40,7 @@ class JobService {
     tenancy::Limiter* limiter = nullptr;  ///< Null: no limits.
     /// The tenant of a job; null: nobody knows it. Needed with `limiter`.
     std::function<tenancy::TenantRef(const TenantId&)> find_tenant = {};
+    JobCache* cache = nullptr;  ///< Of jobs that have ended; null: each is read every time.
   };
   JobService(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers);
 

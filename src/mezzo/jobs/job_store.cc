@@ -47,11 +47,12 @@ const BulkStatement& InsertJobs() {
       "queued_us, "
       "run_after_us, deadline_us, attempt, errors, crashes, progress, stage, request, checkpoint, result, "
       "webhook_url, "
-      "webhook_secret, version) "
+      "webhook_secret, version, project, key_id) "
       "SELECT {id}, {tenant}, {kind}, {model}, {tier}, {tier}, CAST({start_tag} AS DOUBLE PRECISION), "
       "CAST({cost} AS DOUBLE PRECISION), CAST({weight} AS DOUBLE PRECISION), {state}, $1, $1, "
       "NULLIF({run_after}, 0), "
-      "NULLIF({due}, 0), 0, 0, 0, 0, '', {request}, '', '', NULLIF({url}, ''), NULLIF({secret}, ''), 1 "
+      "NULLIF({due}, 0), 0, 0, 0, 0, '', {request}, '', '', NULLIF({url}, ''), NULLIF({secret}, ''), 1, "
+      "NULLIF({project}, ''), NULLIF({key}, '') "
       "{rows}",
       1,
       {{"id"},
@@ -67,7 +68,9 @@ const BulkStatement& InsertJobs() {
        {"due", false},
        {"request"},
        {"url"},
-       {"secret"}});
+       {"secret"},
+       {"project"},
+       {"key"}});
   return statement;
 }
 
@@ -118,7 +121,8 @@ Result<void> SaveLanes(SqlSession& session, SqlDialect dialect, const Lanes& lan
 
 /// The columns of InsertJobs(), filled row by row.
 struct JobColumns {
-  std::vector<std::string> id, tenant, kind, model, start_tag, cost, weight, state, request, url, secret;
+  std::vector<std::string> id, tenant, kind, model, start_tag, cost, weight, state, request, url, secret,
+      project, key;
   std::vector<std::int64_t> tier, run_after, due;
 
   void Add(const std::string& job_id, const NewJob& job, double tag) {
@@ -136,12 +140,14 @@ struct JobColumns {
     request.push_back(job.request);
     url.push_back(job.webhook ? job.webhook->url : "");
     secret.push_back(job.webhook ? job.webhook->secret : "");
+    project.push_back(job.project.str());
+    key.push_back(job.key.str());
   }
   std::vector<internal::BulkColumn> Take() && {
-    return {std::move(id),    std::move(tenant),    std::move(kind), std::move(model),
-            std::move(tier),  std::move(start_tag), std::move(cost), std::move(weight),
-            std::move(state), std::move(run_after), std::move(due),  std::move(request),
-            std::move(url),   std::move(secret)};
+    return {std::move(id),    std::move(tenant),    std::move(kind),    std::move(model),
+            std::move(tier),  std::move(start_tag), std::move(cost),    std::move(weight),
+            std::move(state), std::move(run_after), std::move(due),     std::move(request),
+            std::move(url),   std::move(secret),    std::move(project), std::move(key)};
   }
 };
 
@@ -235,7 +241,7 @@ std::string ClaimWhere(const std::string& condition) {
          "jobs.weight, "
          "jobs.deadline_us, jobs.errors, jobs.request, jobs.checkpoint, COALESCE(jobs.cancel_requested_us, "
          "0), "
-         "jobs.lane, jobs.start_tag";
+         "jobs.lane, jobs.start_tag, COALESCE(jobs.project, ''), COALESCE(jobs.key_id, '')";
 }
 
 /// The next $4 jobs.
@@ -269,6 +275,8 @@ LeasedJob LeasedAt(const SqlRows& rows, std::size_t row) {
   job.checkpoint = rows.Text(row, 11);
   job.cancel_requested = rows.Int(row, 12) != 0;
   job.lane = rows.Int(row, 13);
+  job.project = ProjectId(rows.Text(row, 15));
+  job.key = KeyId(rows.Text(row, 16));
   return job;
 }
 

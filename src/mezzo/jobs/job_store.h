@@ -35,6 +35,16 @@ struct RunEnd {
   Duration device_time = {};
 };
 
+/// A job that ended while no run of it was under way: cancelled or too late as it waited, or given up because
+/// its hosts had vanished.
+struct RunlessEnd {
+  TenantId tenant;
+  ProjectId project;
+  KeyId key;
+  std::string model;
+  JobState state = JobState::kFailed;
+};
+
 /// The queue's writes: each method is one transaction, and whatever it changes of a running job is guarded by
 /// (job, attempt, running). Blocks. Thread-safe; many hosts share one database.
 ///
@@ -47,6 +57,8 @@ class JobStore {
     Duration aging = std::chrono::minutes(5);     ///< A job that waited this long moves up a tier.
     Duration patience = std::chrono::seconds(2);  ///< After this wait a host without the model takes it too.
     RetryPolicy retry;
+    /// Told of each such job once, by the host that ended it, after the commit. Must not block. Null: nobody.
+    std::function<void(const RunlessEnd&)> on_runless_end;
   };
   /// `db` and `clock` outlive the store. On hosts that share a database their wall clocks should agree to
   /// well within a lease.
@@ -90,8 +102,10 @@ class JobStore {
   /// A waiting job ends at once; a running one is told and ends at its next step. Terminal ones stay: the
   /// answer is the state after the call. kNotFound "job_unknown" when the tenant has no such job.
   Result<JobState> Cancel(const TenantId& tenant, const JobId& id, TimePoint deadline);
-  /// Queues a failed or cancelled job once more with fresh budgets, as a new job; its id.
-  Result<JobId> Retry(const TenantId& tenant, const JobId& id, TimePoint deadline);
+  /// Queues a failed or cancelled job once more with fresh budgets, as a new job; its id. `caller` is charged
+  /// with it; null: who was charged with the old one.
+  Result<JobId> Retry(const TenantId& tenant, const JobId& id, TimePoint deadline,
+                      const tenancy::Caller* caller = nullptr);
   /// Forgets a job that has ended; its usage and a webhook that is on its way stay. kNotFound "job_unknown",
   /// kFailedPrecondition "job_not_ended".
   Result<void> Delete(const TenantId& tenant, const JobId& id, TimePoint deadline);

@@ -118,13 +118,20 @@ CREATE TABLE job_webhook_gone (
 CREATE INDEX job_webhook_gone_since ON job_webhook_gone (since_us);
 )sql";
 
-constexpr std::array<storage::Migration, 2> kMigrations = {
+// Whom a job is charged to, below its tenant; null: nobody, and in rows from before.
+constexpr std::string_view kOwners = R"sql(
+ALTER TABLE jobs ADD COLUMN project TEXT;
+ALTER TABLE jobs ADD COLUMN key_id TEXT;
+)sql";
+
+constexpr std::array<storage::Migration, 3> kMigrations = {
     {{.version = 1,
       .name = "queue",
       .sql = kTables,
       .sqlite = "",
       .postgres = "CREATE TABLE jobs_default PARTITION OF jobs DEFAULT;\n"},
-     {.version = 2, .name = "webhooks", .sql = kWebhooks, .sqlite = "", .postgres = ""}}};
+     {.version = 2, .name = "webhooks", .sql = kWebhooks, .sqlite = "", .postgres = ""},
+     {.version = 3, .name = "owners", .sql = kOwners, .sqlite = "", .postgres = ""}}};
 
 }  // namespace
 

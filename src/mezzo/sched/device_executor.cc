@@ -203,10 +203,14 @@ void DeviceExecutor::RunBatch(Batch& batch, std::uint32_t slot, TimePoint starte
     --running_of_[static_cast<std::size_t>(batch.model)];
     idle_.NotifyAll();
   }
-  FinishItems(batch, started, report, holds);
+  // As the scheduler charges it: what a hang takes beyond the moment it was called one is nobody's doing.
+  const Duration charged =
+      std::clamp(report.run, Duration::zero(), std::max(Duration::zero(), batch.overdue - started));
+  FinishItems(batch, started, report, charged, holds);
 }
 
-void DeviceExecutor::FinishItems(Batch& batch, TimePoint started, RunReport report, bool holds) {
+void DeviceExecutor::FinishItems(Batch& batch, TimePoint started, RunReport report, Duration charged,
+                                 bool holds) {
   std::uint64_t rows = 0;
   Duration before{};
   for (WorkItem* item : batch.items) {
@@ -214,8 +218,8 @@ void DeviceExecutor::FinishItems(Batch& batch, TimePoint started, RunReport repo
     rows += item->rows;
     const Duration until =
         rows >= batch.rows
-            ? report.run
-            : Duration(report.run * static_cast<std::int64_t>(rows) / static_cast<std::int64_t>(batch.rows));
+            ? charged
+            : Duration(charged * static_cast<std::int64_t>(rows) / static_cast<std::int64_t>(batch.rows));
     report.share = until - before;
     before = until;
     AsDeviceItem(item).Finish(nullptr, report);

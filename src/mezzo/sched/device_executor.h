@@ -18,9 +18,11 @@ namespace mezzo::sched {
 
 /// What happened to an item, for its metrics.
 struct RunReport {
-  Duration queued{};     ///< From Submit to the start of the run.
-  Duration run{};        ///< The batch's time on the device.
-  Duration share{};      ///< The item's part of it, by rows; the parts of a batch add up to `run` exactly.
+  Duration queued{};  ///< From Submit to the start of the run.
+  Duration run{};     ///< The batch's time on the device.
+  /// The item's part of it, by rows. The parts of a batch add up to `run` exactly, or to what it had taken
+  /// when the watchdog called it a hang.
+  Duration share{};
   Duration predicted{};  ///< What the latency model expected the run to take.
   std::uint32_t batch_rows = 0;
 };
@@ -130,7 +132,8 @@ class DeviceExecutor {
   void LendLoop(runtime::Loop& loop);
   void DrainOnLoop(Donor& donor);
   /// Finishes the items of a batch that has run; while they submit their successors nothing is dispatched.
-  void FinishItems(Batch& batch, TimePoint started, RunReport report, bool holds) EXCLUDES(mu_);
+  void FinishItems(Batch& batch, TimePoint started, RunReport report, Duration charged, bool holds)
+      EXCLUDES(mu_);
   /// Runs a dispatched batch on this thread and finishes its items.
   void RunBatch(Batch& batch, std::uint32_t slot, TimePoint started) EXCLUDES(mu_);
   Dispatched TryDispatch(Batch& batch, Duration longest, std::uint32_t slot, TimePoint now,

@@ -78,7 +78,8 @@ class GateRunner final : public BatchRunner {
 };
 
 struct Item final : DeviceItem {
-  void Finish(const Error* error, const RunReport& /*report*/) override {
+  void Finish(const Error* error, const RunReport& its_report) override {
+    report = its_report;
     finished.set_value(error == nullptr ? std::string("ran") : error->reason());
   }
   std::string Await() {
@@ -86,6 +87,7 @@ struct Item final : DeviceItem {
     return future.wait_for(seconds(30)) == std::future_status::ready ? future.get() : std::string("hung");
   }
   std::promise<std::string> finished;
+  RunReport report;
 };
 
 /// Submits itself again whenever it has run, until its steps are done.
@@ -277,6 +279,9 @@ TEST_F(DeviceExecutorTest, AHungRunIsStoppedAndItsSlotReplaced) {
   EXPECT_EQ(executor_->Submit(refused).error().reason(), "breaker_open");
   runner_.Open();
   EXPECT_EQ(hung.Await(), "ran");
+  // What it took beyond the watchdog's time is charged to nobody, here as in the scheduler's books.
+  EXPECT_LT(hung.report.share, hung.report.run);
+  EXPECT_EQ(hung.report.share, executor_->StatisticsOf(hung.model).charged);
 }
 
 TEST_F(DeviceExecutorTest, CancelAndCompletionNeverBothEndAnItem) {

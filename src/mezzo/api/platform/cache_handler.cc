@@ -63,6 +63,18 @@ Json ToJson(const std::optional<cache::SharedTier::Statistics>& shared) {
           {"waiting", shared->waiting}};
 }
 
+Json ToJson(const cache::RecentItems::Statistics& recent) {
+  Json kinds = Json::array();
+  for (const auto& kind : recent.kinds) {
+    kinds.push_back({{"kind", kind.kind},
+                     {"hits", kind.hits},
+                     {"misses", kind.misses},
+                     {"entries", kind.entries},
+                     {"bytes", kind.bytes}});
+  }
+  return {{"bytes", recent.bytes}, {"max_bytes", recent.max_bytes}, {"data", std::move(kinds)}};
+}
+
 net::HttpResponse Ok(const Json& json) {
   return net::HttpResponse::Json(200, json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
@@ -82,7 +94,8 @@ net::HttpResponse CacheHandler::Statistics() const {
              {"evicted", tier.evicted},
              {"rejected", tier.rejected},
              {"shared", ToJson(ports_.shared())},
-             {"data", std::move(models)}});
+             {"data", std::move(models)},
+             {"recent", ToJson(ports_.recent.statistics())}});
 }
 
 Result<CacheHandler::Purge> CacheHandler::PurgeOf(const RoutedCall& call) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "mezzo/api/platform/problem.h"
+#include "mezzo/cache/recent_items.h"
 #include "mezzo/cache/result_cache.h"
 #include "mezzo/cache/shared_tier.h"
 #include "mezzo/runtime/pool.h"
@@ -30,6 +31,7 @@ class CacheHandler final : public ProblemProtocol {
   struct Ports {
     cache::ResultCache& results;
     cache::MemoryTier& tier;
+    cache::RecentItems& recent;
     runtime::BlockingPool& pool;  ///< Runs `purge`.
     /// Of the tier that hosts share; nothing without one.
     std::function<std::optional<cache::SharedTier::Statistics>()> shared;

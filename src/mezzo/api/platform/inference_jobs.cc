@@ -95,7 +95,8 @@ Result<std::string> InferenceJobs::Run(jobs::JobRun& run) {
   MEZZO_TRY(const tenancy::TenantRef tenant, ports_.directory.Find(run.job().tenant));
   MEZZO_TRY(InferenceJob job, Decode(tenant->id, run.job().request));
   const std::uint32_t rows = RowsOf(job.decoded.call);
-  auto caller = std::make_shared<const tenancy::Caller>(tenancy::Caller{.tenant = tenant});
+  auto caller = std::make_shared<const tenancy::Caller>(
+      tenancy::Caller{.tenant = tenant, .project = run.job().project, .key = run.job().key});
   job.decoded.call.admission = inference::Admission::kNone;  // When it was queued.
   MEZZO_TRY_VOID(run.Report(0, "inference"));
   MEZZO_TRY(const inference::InferenceAnswer answer,

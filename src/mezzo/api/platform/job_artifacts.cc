@@ -19,17 +19,16 @@ runtime::Task<Result<std::string>> JobArtifacts::List(TenantId tenant, jobs::Job
     MEZZO_TRY(const storage::BlobPrefix prefix, storage::BlobPrefix::Of(tenant, job.str()));
     const TimePoint deadline = ports_.clock.Now() + options_.store_timeout;
     MEZZO_TRY(const storage::BlobPage page, ports_.store.List(prefix, after, limit, deadline));
-    const WallTime expires = ports_.clock.WallNow() + options_.url_lifetime;
     Json data = Json::array();
     for (const storage::BlobEntry& entry : page.entries) {
-      MEZZO_TRY(std::string url, ports_.store.SignUrl(entry.key, {.lifetime = options_.url_lifetime}));
+      MEZZO_TRY(cache::SignedUrls::Url url, ports_.urls.Sign(entry.key, {.lifetime = options_.url_lifetime}));
       data.push_back({{"object", "artifact"},
                       {"key", entry.key.text()},
                       {"attempt", ParseUint(entry.key.attempt()).value_or(0)},
                       {"name", entry.key.name()},
                       {"bytes", entry.size},
-                      {"url", AbsoluteUrl(*request, std::move(url))},
-                      {"url_expires_at", TimeText(expires)}});
+                      {"url", AbsoluteUrl(*request, std::move(url.text))},
+                      {"url_expires_at", TimeText(url.expires)}});
     }
     const Json last = page.entries.empty() ? Json(nullptr) : Json(page.entries.back().key.text());
     return Json({{"object", "list"}, {"data", std::move(data)}, {"last_key", last}, {"has_more", page.more}})

@@ -5,6 +5,7 @@
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/strong_id.h"
+#include "mezzo/cache/signed_urls.h"
 #include "mezzo/jobs/job.h"
 #include "mezzo/net/http_types.h"
 #include "mezzo/runtime/pool.h"
@@ -28,6 +29,7 @@ class JobArtifacts {
   /// All outlive the object. `pool` asks the store.
   struct Ports {
     storage::BlobStore& store;
+    cache::SignedUrls& urls;  ///< Of its objects.
     runtime::BlockingPool& pool;
     const Clock& clock;
   };

@@ -95,40 +95,63 @@ Result<void> Act(const CacheOptions& options) {
   return {};
 }
 
+double NumberOf(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_number() ? found->get<double>() : 0.0;
+}
+
+/// Ended jobs and signed URLs; nothing of servers that keep none.
+std::string RecentTable(const Json& answer) {
+  const auto recent = answer.find("recent");
+  if (recent == answer.end() || !recent->is_object() || !recent->contains("data")) return "";
+  const Json& kinds = (*recent)["data"];
+  if (!kinds.is_array() || kinds.empty()) return "";
+  TextTable table({"RECENT", "HITS", "RATIO", "MISSES", "ENTRIES", "SIZE"});
+  for (const Json& kind : kinds) {
+    if (!kind.is_object() || !kind.contains("kind") || !kind["kind"].is_string()) continue;
+    const double hits = NumberOf(kind, "hits");
+    const double asked = hits + NumberOf(kind, "misses");
+    table.Add({Printable(kind["kind"].get<std::string>()), fmt::format("{:.0f}", hits),
+               asked > 0 ? fmt::format("{:.1f} %", 100 * hits / asked) : "-",
+               fmt::format("{:.0f}", NumberOf(kind, "misses")),
+               fmt::format("{:.0f}", NumberOf(kind, "entries")), Size(NumberOf(kind, "bytes"))});
+  }
+  return fmt::format("\n{} of {}\n", Size(NumberOf(*recent, "bytes")), Size(NumberOf(*recent, "max_bytes"))) +
+         table.ToString();
+}
+
 }  // namespace
 
 Result<std::string> CacheTable(std::string_view text) {
   const Json answer = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!answer.is_object() || !answer.contains("data") || !answer["data"].is_array()) return BadAnswer(text);
-  const auto number = [](const Json& object, const char* name) {
-    const auto found = object.find(name);
-    return found != object.end() && found->is_number() ? found->get<double>() : 0.0;
-  };
   std::string out =
-      fmt::format("{} of {}\n", Size(number(answer, "bytes")), Size(number(answer, "max_bytes")));
+      fmt::format("{} of {}\n", Size(NumberOf(answer, "bytes")), Size(NumberOf(answer, "max_bytes")));
   if (answer.contains("shared") && answer["shared"].is_object()) {
     const Json& shared = answer["shared"];
     out += fmt::format(
         "shared with other hosts{}: {:.0f} hits, {:.0f} joins, {:.0f} computed for all, {:.0f} alone, {:.0f} "
         "corrupt\n",
-        shared.value("healthy", Json(true)) == Json(false) ? " (failing)" : "", number(shared, "hits"),
-        number(shared, "joins"), number(shared, "leads"), number(shared, "alone"), number(shared, "corrupt"));
+        shared.value("healthy", Json(true)) == Json(false) ? " (failing)" : "", NumberOf(shared, "hits"),
+        NumberOf(shared, "joins"), NumberOf(shared, "leads"), NumberOf(shared, "alone"),
+        NumberOf(shared, "corrupt"));
   }
-  if (answer["data"].empty()) return out + "no model declares a cache\n";
+  const auto recent = RecentTable(answer);
+  if (answer["data"].empty()) return out + "no model declares a cache\n" + recent;
   TextTable table({"MODEL", "HITS", "RATIO", "MISSES", "SHARED", "JOINS", "STALE", "BYPASSED", "ENTRIES",
                    "SIZE", "SAVED"});
   for (const Json& model : answer["data"]) {
     if (!model.is_object() || !model.contains("model") || !model["model"].is_string()) return BadAnswer(text);
-    const double hits = number(model, "hits");
-    const double asked = hits + number(model, "misses") + number(model, "joins");
-    const auto count = [&](const char* name) { return fmt::format("{:.0f}", number(model, name)); };
+    const double hits = NumberOf(model, "hits");
+    const double asked = hits + NumberOf(model, "misses") + NumberOf(model, "joins");
+    const auto count = [&](const char* name) { return fmt::format("{:.0f}", NumberOf(model, name)); };
     table.Add({Printable(model["model"].get<std::string>()), count("hits"),
                asked > 0 ? fmt::format("{:.1f} %", 100 * hits / asked) : "-", count("misses"),
                count("shared"), count("joins"), count("stale"), count("bypasses"), count("entries"),
-               Size(number(model, "bytes")),
-               fmt::format("{:.3f} s", number(model, "saved_device_ms") / 1000)});
+               Size(NumberOf(model, "bytes")),
+               fmt::format("{:.3f} s", NumberOf(model, "saved_device_ms") / 1000)});
   }
-  return out + table.ToString();
+  return out + table.ToString() + recent;
 }
 
 Result<std::string> CorrectionsTable(std::string_view text) {

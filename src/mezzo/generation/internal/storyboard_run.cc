@@ -202,6 +202,7 @@ Result<void> StoryboardRun::FindFinishedShots() {
     ShotRecord& shot = manifest_.shots[i];
     if (!shot.artifact.empty()) continue;
     shot.painted = true;
+    ++own_shots_;
     shot.seed = manifest_.painting.seed.has_value() ? *manifest_.painting.seed + i
                                                     : SeedOf(run_.job().fence.id.str(), i);
     const std::string name = Versioned(fmt::format("shot-{}", i), "png");
@@ -231,6 +232,8 @@ Result<void> StoryboardRun::PaintShot(std::size_t shot) {
   MEZZO_TRY_VOID(Step(progress(0), stage));
   ShotOrder order = OrderOf(storyboard_, shot, manifest_.model, manifest_.model_version, manifest_.painting);
   order.tenant = tenant();
+  order.project = run_.job().project;
+  order.key = run_.job().key;
   order.tier = run_.job().tier;
   order.seed = manifest_.shots[shot].seed;
   order.steps_factor = steps_factor_;
@@ -238,6 +241,7 @@ Result<void> StoryboardRun::PaintShot(std::size_t shot) {
   const auto report = [&](double part) { (void)run_.Report(progress(part), stage); };
   MEZZO_TRY(const PaintedShot painted, ports_.painter.Paint(run_.ctx(), order, report));
   run_.AddDeviceTime(painted.device_time);
+  painted_by_ = painted.version;
   MEZZO_TRY(const std::string png, ports_.codec.Encode(painted.picture, media::PictureFormat::kPng, 100));
   MEZZO_TRY(const Stored stored,
             Store(Versioned(fmt::format("shot-{}", shot), "png"), AsBytes(png), "image/png"));
@@ -331,8 +335,10 @@ Result<std::string> StoryboardRun::StoreAll(const media::RenderedVideo& video) {
             Store(Versioned("storyboard", "json"), AsBytes(manifest_.ToJson()), "application/json"));
   result["storyboard"] = described(kept);
   const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(video.file.duration);
-  run_.Made(manifest_.model, manifest_.model_version,
-            {.video_ms = length.count(), .bytes_out = static_cast<std::int64_t>(video_.bytes)});
+  run_.Made(manifest_.model, painted_by_.empty() ? manifest_.model_version : painted_by_,
+            {.images = own_shots_,
+             .video_ms = length.count(),
+             .bytes_out = static_cast<std::int64_t>(video_.bytes)});
   return result.dump();
 }
 

@@ -81,7 +81,9 @@ class StoryboardRun {
   media::DegradationLevel level_ = media::DegradationLevel::kFull;
   double steps_factor_ = 1;
   std::vector<std::string> notes_;
-  double painted_until_ = 0;  // The progress at which all shots are there.
+  std::int64_t own_shots_ = 0;  // Painted by this job, in whatever attempt; a redo keeps the others.
+  std::string painted_by_;      // The version of the model, as far as this attempt knows.
+  double painted_until_ = 0;    // The progress at which all shots are there.
   Stored video_;
 };
 

@@ -69,6 +69,8 @@ void ActiveRun::ChargeTo(tenancy::Ledger& ledger, bool succeeded) {
   usage.failed = succeeded ? 0 : 1;
   ledger
       .AccountFor({.tenant = job_.tenant.str(),
+                   .project = job_.project.str(),
+                   .key_id = job_.key.str(),
                    .model = made_model_.empty() ? job_.model : made_model_,
                    .version = made_version_,
                    .kind = "job"})

@@ -31,7 +31,8 @@ class ActiveRun final : public JobRun {
 
   void Made(const std::string& model, const std::string& version, const tenancy::Usage& usage) override
       EXCLUDES(mu_);
-  /// What the job's end is charged with: one request, and what the attempt has made if it succeeded.
+  /// What the job's end is charged with: one request, which failed when the job did or was cancelled, and
+  /// what the attempt has made if it succeeded.
   void ChargeTo(tenancy::Ledger& ledger, bool succeeded) EXCLUDES(mu_);
 
   /// The first reason stays.

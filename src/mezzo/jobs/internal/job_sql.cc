@@ -50,6 +50,8 @@ EndedJob EndedAt(const storage::SqlRows& rows, std::size_t row) {
     job.error = JobError{.reason = rows.Text(row, 7), .message = TextAt(rows, row, 8)};
   job.webhook_url = TextAt(rows, row, 9);
   job.webhook_secret = TextAt(rows, row, 10);
+  job.project = ProjectId(rows.Text(row, 11));
+  job.key = KeyId(rows.Text(row, 12));
   return job;
 }
 

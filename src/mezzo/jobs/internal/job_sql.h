@@ -22,7 +22,8 @@ Result<void> Tell(storage::SqlSession& session, std::string_view channel,
 /// What RETURNING gives of jobs that end, and the rows as such.
 inline constexpr std::string_view kEndedColumns =
     "jobs.id, jobs.tenant, jobs.kind, jobs.model, jobs.state, jobs.attempt, jobs.result, jobs.error_reason, "
-    "jobs.error_message, jobs.webhook_url, jobs.webhook_secret";
+    "jobs.error_message, jobs.webhook_url, jobs.webhook_secret, COALESCE(jobs.project, ''), "
+    "COALESCE(jobs.key_id, '')";
 EndedJob EndedAt(const storage::SqlRows& rows, std::size_t row);
 
 }  // namespace mezzo::jobs::internal

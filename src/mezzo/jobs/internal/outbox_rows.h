@@ -11,10 +11,12 @@
 
 namespace mezzo::jobs::internal {
 
-/// A job that has just ended, with what its webhook needs.
+/// A job that has just ended, with what its webhook and its account need.
 struct EndedJob {
   JobId id;
   TenantId tenant;
+  ProjectId project;
+  KeyId key;
   std::string kind;
   std::string model;
   JobState state = JobState::kSucceeded;
