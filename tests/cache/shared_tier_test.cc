@@ -570,6 +570,20 @@ TEST_F(SharedTierTest, AServerThatEndsStoresNothingAndHoldsNothing) {
   EXPECT_EQ(a.tier.statistics().pending, 0U);
 }
 
+TEST_F(SharedTierTest, AResultThatCouldNotBeStoredKeepsNobodyWaiting) {
+  predicted_ = seconds(5);  // The lease lives 20 s.
+  Host& a = AddHost();
+  Host& b = AddHost();
+  const auto lead = Ask(a, Key(1), "x", milliseconds(100));
+  const auto other = Ask(b, Key(1), "x", milliseconds(100));
+  a.link.fail_at = a.link.calls + 1;  // The storing.
+  time_.Run(seconds(3));
+  EXPECT_EQ(lead->answer, "x");
+  EXPECT_EQ(other->kind, Kind::kLead);
+  EXPECT_EQ(other->answer, "x");
+  EXPECT_EQ(a.tier.statistics().dropped, 1U);
+}
+
 TEST_F(SharedTierTest, MetricsShowWhatItDid) {
   Host& a = AddHost();
   SharedTierMetrics metrics(a.registry, [&a] { return a.tier.statistics(); });
