@@ -142,16 +142,15 @@ class Link final : public KvStore {
 CacheKey Key(std::int64_t n) { return KeyBuilder("test").Integer(n).Finish(); }
 
 struct Host {
-  Host(KvStore& store, Time& time, int number, SharedTier::Options options = {})
+  Host(KvStore& store, Time& time, runtime::BlockingPool& pool, int number, SharedTier::Options options = {})
       : link(store, time),
-        pool({.name = "test", .threads = 1, .max_queued = 16}),
         tier(Named(std::move(options), number),
              {.store = link,
               .clock = time.clock,
               .waits = registry.NewHistogram("mezzo_test_wait_seconds", "Waits."),
               .pool = pool,
               .spawn =
-                  [this](SharedTier::Work work) {
+                  [this](const SharedTier::Work& work) {
                     if (!spawns) return false;
                     runtime::Start(work(background), [](const Result<void>&) {});
                     return true;
@@ -168,7 +167,6 @@ struct Host {
 
   Link link;
   observe::Registry registry;
-  runtime::BlockingPool pool;
   Context background;
   bool spawns = true;
   SharedTier tier;
@@ -193,7 +191,7 @@ class SharedTierTest : public ::testing::Test {
 
   Host& AddHost(SharedTier::Options options = {}) {
     hosts_.push_back(
-        std::make_unique<Host>(store_, time_, static_cast<int>(hosts_.size()), std::move(options)));
+        std::make_unique<Host>(store_, time_, pool_, static_cast<int>(hosts_.size()), std::move(options)));
     return *hosts_.back();
   }
   /// A caller that computes `answer` in `run` when it has to.
@@ -201,13 +199,13 @@ class SharedTierTest : public ::testing::Test {
                             std::uint64_t epoch = 1, Context ctx = Context()) {
     auto call = std::make_shared<Call>();
     SharedTier::Question question{.key = std::move(key), .epoch = epoch, .predicted = predicted_};
-    runtime::Start(Serve(std::move(ctx), host, std::move(question), std::move(answer), run, call),
+    runtime::Start(Serve(std::move(ctx), &host, std::move(question), std::move(answer), run, call),
                    [](const Result<void>&) {});
     return call;
   }
-  Task<Result<void>> Serve(Context ctx, Host& host, SharedTier::Question question, std::string answer,
+  Task<Result<void>> Serve(Context ctx, Host* host, SharedTier::Question question, std::string answer,
                            Duration run, std::shared_ptr<Call> call) {
-    auto begun = co_await host.tier.Begin(ctx, std::move(question));
+    auto begun = co_await host->tier.Begin(ctx, std::move(question));
     if (!begun.ok()) {
       call->cancelled = begun.error().code() == Code::kCancelled;
       co_return begun.error();
@@ -238,6 +236,7 @@ class SharedTierTest : public ::testing::Test {
     return runtime::SyncWait(store_.Get(Context(), std::move(names))).value()[0].value();
   }
 
+  runtime::BlockingPool pool_{{.name = "test", .threads = 1, .max_queued = 16}};
   Time time_;
   drivers::MemoryKvStore store_{{}, time_.clock};
   std::vector<std::unique_ptr<Host>> hosts_;
@@ -270,13 +269,13 @@ TEST_F(SharedTierTest, OfAllHostsOneComputesWhateverTheTimes) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     std::mt19937_64 random(seed);
     const auto upto = [&](int limit) { return static_cast<int>(random() % static_cast<unsigned>(limit)); };
-    std::vector<Host*> hosts;
-    for (int i = 0; i < 3; ++i) hosts.push_back(&AddHost());
+    const std::array<Host*, 3> hosts = {&AddHost(), &AddHost(), &AddHost()};
     for (Host* host : hosts) host->link.delay = milliseconds(upto(10));
     executions_ = 0;
     predicted_ = milliseconds(upto(200));
     const Duration run = milliseconds(1 + upto(8000));
     std::vector<std::shared_ptr<Call>> calls;
+    calls.reserve(12);
     for (int i = 0; i < 12; ++i) {
       time_.Run(milliseconds(upto(20)));
       calls.push_back(Ask(*hosts[static_cast<std::size_t>(upto(3))], Key(static_cast<int>(seed)), "x", run));
@@ -284,6 +283,7 @@ TEST_F(SharedTierTest, OfAllHostsOneComputesWhateverTheTimes) {
     time_.Run(seconds(200));
     EXPECT_EQ(executions_, 1) << "seed " << seed;
     for (const auto& call : calls) EXPECT_EQ(call->answer, "x") << "seed " << seed;
+    hosts_.clear();
   }
 }
 
@@ -447,14 +447,14 @@ TEST_F(SharedTierTest, EveryCallOfTheStoreMayFail) {
     for (int victim = 0; victim < 3; ++victim) {
       int fail_at = 1;
       for (bool untouched = false; !untouched; ++fail_at) {
-        std::vector<Host*> hosts;
-        for (int i = 0; i < 3; ++i) hosts.push_back(&AddHost());
+        const std::array<Host*, 3> hosts = {&AddHost(), &AddHost(), &AddHost()};
         Link& link = hosts[static_cast<std::size_t>(victim)]->link;
         link.fail_at = fail_at;
         link.after = after;
         executions_ = 0;
         const int name = 10'000 + victim * 1000 + fail_at * 2 + (after ? 1 : 0);
         std::vector<std::shared_ptr<Call>> calls;
+        calls.reserve(hosts.size());
         for (Host* host : hosts) calls.push_back(Ask(*host, Key(name), "x", milliseconds(1700)));
         time_.Run(seconds(20));
         untouched = link.calls < fail_at;
@@ -465,6 +465,7 @@ TEST_F(SharedTierTest, EveryCallOfTheStoreMayFail) {
           EXPECT_EQ(host->tier.statistics().leases, 0U);
           EXPECT_EQ(host->tier.statistics().pending, 0U);
         }
+        hosts_.clear();
         ASSERT_LT(fail_at, 1000);
       }
       EXPECT_GT(fail_at, 5) << "victim " << victim;
@@ -535,6 +536,7 @@ TEST_F(SharedTierTest, ACallerThatIsCancelledWaitsNoLonger) {
 TEST_F(SharedTierTest, WhatCantBeStoredInTimeIsDropped) {
   Host& a = AddHost({.max_pending = 3, .writers = 1});
   std::vector<std::shared_ptr<Call>> calls;
+  calls.reserve(20);
   for (int i = 0; i < 20; ++i) calls.push_back(Ask(a, Key(i), "x", milliseconds(10)));
   a.link.delay = milliseconds(20);  // From here on, so that writes pile up.
   time_.Run(seconds(30));
@@ -547,8 +549,8 @@ TEST_F(SharedTierTest, WhatCantBeStoredInTimeIsDropped) {
 
 TEST_F(SharedTierTest, WhatTheStoreFindsTooLargeIsRefused) {
   drivers::MemoryKvStore small({.max_value_bytes = 500}, time_.clock);
-  Host a(small, time_, 50);
-  Host b(small, time_, 51);
+  Host a(small, time_, pool_, 50);
+  Host b(small, time_, pool_, 51);
   const auto lead = Ask(a, Key(1), std::string(1000, 'x'));
   const auto other = Ask(b, Key(1), "own");
   time_.Run(seconds(1));
@@ -566,6 +568,20 @@ TEST_F(SharedTierTest, AServerThatEndsStoresNothingAndHoldsNothing) {
   EXPECT_EQ(call->answer, "x");
   EXPECT_EQ(a.tier.statistics().leases, 0U);
   EXPECT_EQ(a.tier.statistics().pending, 0U);
+}
+
+TEST_F(SharedTierTest, AResultThatCouldNotBeStoredKeepsNobodyWaiting) {
+  predicted_ = seconds(5);  // The lease lives 20 s.
+  Host& a = AddHost();
+  Host& b = AddHost();
+  const auto lead = Ask(a, Key(1), "x", milliseconds(100));
+  const auto other = Ask(b, Key(1), "x", milliseconds(100));
+  a.link.fail_at = a.link.calls + 1;  // The storing.
+  time_.Run(seconds(3));
+  EXPECT_EQ(lead->answer, "x");
+  EXPECT_EQ(other->kind, Kind::kLead);
+  EXPECT_EQ(other->answer, "x");
+  EXPECT_EQ(a.tier.statistics().dropped, 1U);
 }
 
 TEST_F(SharedTierTest, MetricsShowWhatItDid) {
@@ -607,6 +623,7 @@ TEST(SharedTierOnLoops, ManyCallersOfThreeHostsRunEachKeyOnce) {
   runtime::Scope callers;
   runtime::Scope background;
   std::vector<std::unique_ptr<SharedTier>> hosts;
+  hosts.reserve(3);
   for (std::size_t i = 0; i < 3; ++i) {
     hosts.push_back(std::make_unique<SharedTier>(
         SharedTier::Options{.secret = std::string(64, 'a'),
@@ -629,7 +646,7 @@ TEST(SharedTierOnLoops, ManyCallersOfThreeHostsRunEachKeyOnce) {
                                   std::atomic<int>* right) {
       SharedTier::Question question{.key = Key(key), .epoch = 1};
       MEZZO_CO_TRY(SharedTier::Outcome outcome, co_await tier->Begin(ctx, std::move(question)));
-      const std::string answer(1000, static_cast<char>('a' + key));
+      std::string answer(1000, static_cast<char>('a' + key));
       if (outcome.kind == Kind::kFound) {
         *right += outcome.payload == answer ? 1 : 0;
         co_return Result<void>();

@@ -341,10 +341,7 @@ Task<Result<void>> SharedTier::Renew(Context ctx, std::shared_ptr<Lease::Held> h
     }
   }
   if (lease->held && (gone || !kept)) {
-    std::function<Task<Result<bool>>(Context)> call = [this, &held, fence = lease->fence](Context own) {
-      return ports_.store.Release(std::move(own), held->names.lease, fence);
-    };
-    const Result<bool> released = co_await Guard<bool>(std::move(ctx), std::move(call));
+    const Result<bool> released = co_await GiveBack(std::move(ctx), held, lease->fence);
     if (!released.ok()) co_return released.error();
   }
   co_return Result<void>();
@@ -414,10 +411,7 @@ Task<Result<void>> SharedTier::RunWrite(Context ctx, std::shared_ptr<Write> writ
     co_return Result<void>();
   }
   if (!write->stores) {
-    std::function<Task<Result<bool>>(Context)> release = [this, &held](Context own) {
-      return ports_.store.Release(std::move(own), held.names.lease, held.fence);
-    };
-    const Result<bool> released = co_await Guard<bool>(std::move(ctx), std::move(release));
+    const Result<bool> released = co_await GiveBack(std::move(ctx), write->held, held.fence);
     if (!released.ok()) co_return released.error();
     co_return Result<void>();
   }
@@ -452,10 +446,21 @@ Task<Result<void>> SharedTier::RunWrite(Context ctx, std::shared_ptr<Write> writ
     sealed = internal::SealEntry(entry, options_.secret);
     stored = co_await SetSealed(ctx, write->held, sealed, shorter);
   }
-  if (!stored.ok()) co_return stored.error();
+  if (!stored.ok()) {
+    // The others need not wait for the lease's end, if the store takes that much.
+    (void)co_await GiveBack(std::move(ctx), write->held, held.fence);
+    co_return stored.error();
+  }
   Count(*stored ? kStored : kOvertaken);
   if (*stored) Count(kBytesWritten, sealed.size());
   co_return Result<void>();
+}
+
+Task<Result<bool>> SharedTier::GiveBack(Context ctx, std::shared_ptr<Lease::Held> held, std::uint64_t fence) {
+  std::function<Task<Result<bool>>(Context)> release = [&](Context own) {
+    return ports_.store.Release(std::move(own), held->names.lease, fence);
+  };
+  co_return co_await Guard<bool>(std::move(ctx), std::move(release));
 }
 
 Task<Result<bool>> SharedTier::SetSealed(Context ctx, std::shared_ptr<Lease::Held> held, std::string sealed,

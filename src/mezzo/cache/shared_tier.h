@@ -205,6 +205,8 @@ class SharedTier {
   void Enqueue(Write write) EXCLUDES(mu_);
   runtime::Task<Result<void>> RunWrites(runtime::Context ctx);
   runtime::Task<Result<void>> RunWrite(runtime::Context ctx, std::shared_ptr<Write> write);
+  runtime::Task<Result<bool>> GiveBack(runtime::Context ctx, std::shared_ptr<Lease::Held> held,
+                                       std::uint64_t fence);
   runtime::Task<Result<bool>> SetSealed(runtime::Context ctx, std::shared_ptr<Lease::Held> held,
                                         std::string sealed, Duration lifetime);
 
