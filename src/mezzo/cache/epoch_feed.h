@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
@@ -42,7 +43,7 @@ class EpochFeed {
     /// From the feed's thread; blocks.
     std::function<Result<void>(TimePoint deadline)> also;
   };
-  EpochFeed(Options options, Ports ports) : options_(options), ports_(ports) {}
+  EpochFeed(Options options, Ports ports) : options_(options), ports_(std::move(ports)) {}
   ~EpochFeed();
   EpochFeed(const EpochFeed&) = delete;
   EpochFeed& operator=(const EpochFeed&) = delete;
