@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
 #include "mezzo/observe/log.h"
+#include "mezzo/storage/change_feed.h"
 #include "mezzo/tenancy/directory.h"
 #include "mezzo/tenancy/ledger/ledger.h"
 #include "mezzo/tenancy/ledger/price_book.h"
