@@ -1,8 +1,11 @@
 """A model that is published again and again on three hosts, whose ways to database and Redis fail, while calls go on."""
 
+import contextlib
 import json
 import pathlib
+import socket
 import sys
+import threading
 import time
 
 import pytest
@@ -90,9 +93,6 @@ def test_publication_rollback_and_unload_raise_the_epoch_once_for_all_hosts(clus
 
 
 def test_the_proxy_does_what_it_is_told():
-    import socket
-    import threading
-
     listener = socket.create_server(("127.0.0.1", 0))
 
     def echo():
@@ -116,9 +116,11 @@ def test_the_proxy_does_what_it_is_told():
         garbled = talk()
         assert len(garbled) == 50 and garbled != b"x" * 50
         proxy.set("cut")
-        with pytest.raises(OSError):
-            assert talk()
-            raise ConnectionError("closed without an answer")
+        try:
+            answer = talk()
+        except OSError:
+            answer = b""
+        assert answer == b"", "reset, or closed without an answer"
         proxy.set("stall")
         with pytest.raises(TimeoutError):
             talk(timeout=0.3)
@@ -128,9 +130,8 @@ def test_the_proxy_does_what_it_is_told():
             held.sendall(b"y")
             assert held.recv(10) == b"y"
             proxy.set("noise")
-            with pytest.raises(OSError):
-                while held.recv(100):
+            with contextlib.suppress(OSError):
+                while held.recv(100):  # Until it is closed; a reset ends it too.
                     pass
-                raise ConnectionError("closed")
         assert proxy.faults == 5
     listener.close()
