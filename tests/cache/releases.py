@@ -70,10 +70,12 @@ class Host(Server):
         cache = {"mode": "exact", "ttl": "1h", **({"shared": True} if shared else {})}
         (self.models / MODEL / "model.yaml").write_text(f"cache: {json.dumps(cache)}\n")
         self.write(0)
-        config = {"database": {"url": "env:DATABASE_URL"}, "redis": {"url": "env:REDIS_URL"}, "grpc": {"enabled": False},
+        config = {"database": {"url": "env:DATABASE_URL"}, "grpc": {"enabled": False},
                   "http": {"address": self.address}, "insecure": True,
                   "models": {"control": "explicit", "startup": [MODEL]},
                   "cache": {"max_staleness": f"{int(BOUND * 1000)}ms", "poll_interval": "100ms"}}
+        if redis:
+            config["redis"] = {"url": "env:REDIS_URL"}
         super().__init__(*binary_args, models=self.models, config=json.dumps(config), data_dir=folder / f"data-{index}",
                          env={"DATABASE_URL": database, "REDIS_URL": redis})
 

@@ -92,7 +92,7 @@ OTHER_ROUTES = (
     "POST /v1/cache/purge",
     "GET /v1/cache/corrections",
     "POST /v1/cache/corrections",
-    "DELETE /v1/cache/corrections/{id}",
+    "DELETE /v1/cache/corrections/{c}",
     "GET /v1/usage",
     "GET /v1/prices",
     "PUT /v1/prices",

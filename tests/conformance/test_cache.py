@@ -205,7 +205,7 @@ def infer(server, model, first, name=None, headers=None):
     return answer_headers.get("X-Mezzo-Cache"), json.loads(text)["outputs"][0]["data"][0]
 
 
-@pytest.mark.covers("GET /v1/cache/corrections", "POST /v1/cache/corrections", "DELETE /v1/cache/corrections/{id}")
+@pytest.mark.covers("GET /v1/cache/corrections", "POST /v1/cache/corrections", "DELETE /v1/cache/corrections/{c}")
 def test_a_correction_replaces_one_answer_of_one_tenant(tenants):
     path = "/v1/cache/corrections"
     assert infer(tenants, "kept", 70, "a") == ("miss", 70)

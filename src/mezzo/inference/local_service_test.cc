@@ -516,6 +516,7 @@ TEST_F(CachedServiceTest, EqualCallsAtATimeRunOnce) {
   auto leader = Ask(Question(5, 6));
   doubler_.AwaitEntered(1);
   std::vector<std::future<Result<InferenceAnswer>>> followers;
+  followers.reserve(50);
   for (int i = 0; i < 50; ++i) followers.push_back(Ask(Question(5, 6)));
   const auto late = Ask(Question(5, 6), nullptr, runtime::Context().WithDeadline(clock_.Now())).get();
   EXPECT_EQ(late.error().code(), Code::kDeadlineExceeded);
