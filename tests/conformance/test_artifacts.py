@@ -70,6 +70,7 @@ def test_a_long_result_is_an_artifact(artifact_server, job, url):
     page = listed(artifact_server, job)
     assert [item["key"] for item in page["data"]] == [result["artifact"]]
     assert page["data"][0]["bytes"] == result["bytes"] and not page["has_more"]
+    assert page["data"][0]["url"] == url, "what a browser has fetched it need not fetch again"
 
     assert url.startswith(artifact_server.http_url + "/v1/artifacts/anonymous/")
     with urllib.request.urlopen(url) as answer:  # Without any key.

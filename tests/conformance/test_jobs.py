@@ -278,3 +278,37 @@ def test_webhooks_reach_public_addresses_only_unless_configured(jobs_server):
         post(jobs_server, "/v1/jobs?wait=30", simple(webhook={"url": receiver.url, "secret": SECRET}))
         time.sleep(2)
         assert receiver.got == []
+
+
+def database_reads(server):
+    text = server.get("/metrics")[2].decode()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+               if line.startswith("mezzo_storage_sql_calls_total{") and 'kind="read"' in line)
+
+
+def reads_per_poll(config, tmp_path):
+    """Reads of the database by the polls of an ended job, and of its artifacts."""
+    polls = 200
+    with mezzo_server.Server(models=mezzo_server.MODELS, config=config, data_dir=str(tmp_path)) as server:
+        job = post(server, "/v1/jobs?wait=30", simple(3, 4))[2]
+        assert job["status"] == "succeeded"
+        first = get(server, f"/v1/jobs/{job['id']}")[1]
+        time.sleep(0.5)  # What was told of its end has been heard.
+        get(server, f"/v1/jobs/{job['id']}")
+        before = database_reads(server)
+        for _ in range(polls):
+            assert get(server, f"/v1/jobs/{job['id']}") == (200, first)
+        reads = database_reads(server) - before
+        assert get(server, "/v1/jobs/0190-nothing")[0] == 404
+        stats = get(server, "/v1/cache")[1]["recent"]
+        return reads / polls, {kind["kind"]: kind for kind in stats["data"]}, server.get("/metrics")[2].decode()
+
+
+def test_polls_of_an_ended_job_ask_the_database_once(tmp_path):
+    # Beside the polls the server itself reads a few times a second: whoever waits, quotas, epochs.
+    reads, kinds, metrics = reads_per_poll("cache: {recent_bytes: 1MiB}\n", tmp_path / "kept")
+    assert reads < 0.5
+    assert kinds["job"]["hits"] >= 200 and kinds["job"]["entries"] == 1 and kinds["job"]["bytes"] > 500
+    assert 'mezzo_cache_recent_reads_total{kind="job",outcome="hit"}' in metrics
+    reads, kinds, _ = reads_per_poll("cache: {recent_bytes: 0}\n", tmp_path / "anew")
+    assert reads >= 1 and not kinds

@@ -70,6 +70,13 @@ def test_every_call_is_on_the_account_of_its_caller(platform):
     assert [row["tenant"] for row in own["data"]] == ["other"] and own["total"]["requests"] == 3
     assert three("GET", "/v1/usage?tenant=acme")[0] == 404
     assert usage(three, "tenant=other")["total"]["requests"] == 3
+    viewer = make_key(platform, "other", scopes=["read"])
+    assert [row["tenant"] for row in usage(viewer, "group=tenant,key")["data"]] == ["other"]
+    assert viewer("GET", "/v1/usage?tenant=acme")[0] == 404
+    # Each filter, and the same by the command line.
+    for query, calls in (("project=shop", 8), ("version=1&tenant=acme", 13), ("kind=job", 0), ("kind=inference&tenant=other", 3)):
+        assert usage(platform, query)["total"]["requests"] == calls, query
+    assert usage(platform)["warning"] is None
     assert usage(platform, "tenant=acme&model=nothing")["data"] == []
 
 
@@ -117,6 +124,9 @@ def test_the_command_shows_what_was_used(platform):
     assert table.splitlines()[1].split()[1:3] == ["acme", "13"] and table.splitlines()[-1].startswith("total")
     rows = subprocess.run([*command, "--csv"], capture_output=True, text=True, env=env, check=True, timeout=60).stdout
     assert next(csv.DictReader(io.StringIO(rows)))["requests"] == "13"
+    narrow = [*command, "--csv", "--project", "shop", "--version", "1", "--kind", "inference"]
+    rows = subprocess.run(narrow, capture_output=True, text=True, env=env, check=True, timeout=60).stdout
+    assert next(csv.DictReader(io.StringIO(rows)))["requests"] == "8"
 
 
 def device_ms(admin):

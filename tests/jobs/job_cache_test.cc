@@ -32,15 +32,15 @@ class JobCacheTest : public QueueTest {
   }
   /// Waits until all that was told before has arrived: notifications come in order.
   void Drain() {
+    ASSERT_TRUE(Within(seconds(20), [&] { return greeted_.load(); })) << "listening has not begun";
     const auto told = db_->Transact(
         [](storage::SqlSession& session) {
           return session.Notify({.channel = kChangedChannel, .payload = "sentinel"});
         },
         Soon());
-    EXPECT_TRUE(told.ok());
-    const int before = drained_;
-    EXPECT_TRUE(Within(seconds(20), [&] { return sentinels_ > before; }));
-    drained_ = before + 1;
+    ASSERT_TRUE(told.ok());
+    ++drained_;
+    ASSERT_TRUE(Within(seconds(20), [&] { return sentinels_ >= drained_; }));
   }
   /// As JobService::Get(): the cache, and then the database.
   bool Read(JobCache& kept, const JobId& id, const std::string& tenant = "a") {
@@ -63,9 +63,11 @@ class JobCacheTest : public QueueTest {
     return Within(seconds(20), [&] { return Read(kept, id) && kept.Find(TenantId("a"), id) != nullptr; });
   }
 
-  std::atomic<int> sentinels_ = 0;  // Seen so far; no partner.
+  std::atomic<int> sentinels_ = 0;     // Seen so far; no partner.
+  std::atomic<bool> greeted_ = false;  // No partner.
   int drained_ = 0;
   std::shared_ptr<void> sentinel_ = db_->Listen(std::string(kChangedChannel), [this](std::string_view told) {
+    if (told.empty()) greeted_ = true;
     if (told == "sentinel") sentinels_.fetch_add(1);
   });
   observe::Registry registry_;

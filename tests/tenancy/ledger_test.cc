@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/observe/health.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/tenancy/ledger/testing/faulty_disk.h"
@@ -76,6 +77,8 @@ class LedgerTest : public ::testing::TestWithParam<SqlDialect> {
   /// written.
   struct Run {
     observe::Registry registry;
+    observe::Health health;
+    observe::HealthCheck check = health.NewCheck("usage", observe::HealthKind::kDegraded);
     std::unique_ptr<Ledger> ledger;
   };
   std::unique_ptr<Run> Open(Ledger::Options options = {}) {
@@ -85,7 +88,8 @@ class LedgerTest : public ::testing::TestWithParam<SqlDialect> {
                                          .folder = folder_.path() + "/usage",
                                          .clock = wall_,
                                          .registry = run->registry,
-                                         .log = log_});
+                                         .log = log_,
+                                         .health = &run->check});
     EXPECT_TRUE(opened.ok()) << opened.error().ToString();
     run->ledger = *std::move(opened);
     return run;
@@ -321,6 +325,31 @@ TEST_P(LedgerTest, WithoutADiskTheDatabaseGetsItAllTheSame) {
     ASSERT_TRUE(run->ledger->Post(Soon()).ok());
     EXPECT_EQ(Total(true).requests, i + 1);
   }
+}
+
+TEST_P(LedgerTest, HealthAndTheWarningSayWhatCannotBeWritten) {
+  auto run = Open();
+  const auto health = [&run] { return run->health.Report().at(0); };
+  EXPECT_TRUE(health().ok);
+  EXPECT_EQ(run->ledger->Warning(), "");
+
+  disk_.FailAt(1, /*for_good=*/true);
+  run->ledger->AccountFor(Key("a")).Add({.requests = 1});
+  EXPECT_FALSE(run->ledger->Flush().ok());
+  EXPECT_FALSE(health().ok);
+  EXPECT_NE(health().reason.find("the journal can't be written"), std::string::npos) << health().reason;
+  EXPECT_TRUE(run->health.ready()) << "it serves all the same";
+
+  db_.gone = true;
+  EXPECT_FALSE(run->ledger->Post(Soon()).ok());
+  EXPECT_NE(health().reason.find("wait for the database"), std::string::npos) << health().reason;
+  EXPECT_EQ(run->ledger->Warning(), health().reason);
+
+  disk_.FailAt(0, false);
+  db_.gone = false;
+  ASSERT_TRUE(run->ledger->Settle(Soon()).ok());
+  EXPECT_TRUE(health().ok);
+  EXPECT_EQ(run->ledger->Warning(), "");
 }
 
 TEST_P(LedgerTest, TheThreadsDoItByThemselvesAndStopWritesTheRest) {

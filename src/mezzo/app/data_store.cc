@@ -14,6 +14,7 @@
 #include "mezzo/drivers/postgres/postgres_db.h"
 #include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/schema.h"
+#include "mezzo/storage/metered_sql_db.h"
 #include "mezzo/storage/migrations.h"
 #include "mezzo/tenancy/identity_schema.h"
 #include "mezzo/tenancy/ledger/usage_schema.h"
@@ -69,7 +70,12 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
   return store;
 }
 
+void DataStore::Meter(observe::Registry& registry) {
+  metered_ = std::make_unique<storage::MeteredSqlDb>(*db_, registry, real_);
+}
+
 DataStore::~DataStore() {
+  metered_.reset();
   db_.reset();
   ::close(lock_);
 }

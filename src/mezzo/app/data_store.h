@@ -6,6 +6,7 @@
 #include "mezzo/app/server_config.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
+#include "mezzo/observe/metrics.h"
 #include "mezzo/storage/shared_clock.h"
 #include "mezzo/storage/sql_db.h"
 
@@ -22,7 +23,9 @@ class DataStore {
   DataStore(const DataStore&) = delete;
   DataStore& operator=(const DataStore&) = delete;
 
-  [[nodiscard]] storage::SqlDb& db() { return *db_; }
+  [[nodiscard]] storage::SqlDb& db() { return metered_ == nullptr ? *db_ : *metered_; }
+  /// Counts the calls of whoever asks for db() from now on. Once; the registry outlives those calls.
+  void Meter(observe::Registry& registry);
   /// The clock of all hosts of the database.
   [[nodiscard]] storage::SharedClock& clock() { return clock_; }
 
@@ -33,6 +36,7 @@ class DataStore {
   RealClock real_;
   storage::SharedClock clock_{real_};
   std::unique_ptr<storage::SqlDb> db_;
+  std::unique_ptr<storage::SqlDb> metered_;  // Null until there is a registry.
 };
 
 }  // namespace mezzo::app

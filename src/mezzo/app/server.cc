@@ -454,9 +454,13 @@ class Server::Parts {
 
   Result<std::unique_ptr<UsageAccounts>> OpenUsage() {
     if (store == nullptr) return std::unique_ptr<UsageAccounts>();
-    return UsageAccounts::Open(
-        config.data_dir,
-        {.store = *store, .directory = directory, .limiter = limiter, .registry = registry, .log = log});
+    store->Meter(registry);  // This is the first to ask it.
+    return UsageAccounts::Open(config.data_dir, {.store = *store,
+                                                 .directory = directory,
+                                                 .limiter = limiter,
+                                                 .registry = registry,
+                                                 .log = log,
+                                                 .health = health});
   }
 
   /// Null without a database.

@@ -6,6 +6,7 @@
 #include "mezzo/api/platform/usage_handler.h"
 #include "mezzo/app/data_store.h"
 #include "mezzo/base/result.h"
+#include "mezzo/observe/health.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/runtime/pool.h"
@@ -27,6 +28,7 @@ class UsageAccounts {
     tenancy::Limiter& limiter;
     observe::Registry& registry;
     observe::Logger& log;
+    observe::Health& health;  ///< Degraded while usage can't be written.
   };
   /// Fails with the journal's errors.
   static Result<std::unique_ptr<UsageAccounts>> Open(const std::string& data_dir, Ports ports);
@@ -47,6 +49,7 @@ class UsageAccounts {
  private:
   explicit UsageAccounts(Ports ports);
 
+  observe::HealthCheck health_;
   tenancy::JournalDisk disk_;
   tenancy::UsageReader reader_;
   tenancy::PriceStore prices_;

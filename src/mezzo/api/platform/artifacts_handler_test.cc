@@ -208,7 +208,9 @@ TEST_F(ArtifactsHandlerTest, MoreDownloadsThanAllowedAreToldToComeBack) {
 TEST_F(ArtifactsHandlerTest, AListGivesUrlsThatWork) {
   Put("a.png", "first");
   Put("b.png", "second");
-  const JobArtifacts artifacts({.url_lifetime = hours(2)}, {.store = store_, .pool = pool_, .clock = clock_});
+  cache::SignedUrls urls(store_, nullptr, clock_);
+  const JobArtifacts artifacts({.url_lifetime = hours(2)},
+                               {.store = store_, .urls = urls, .pool = pool_, .clock = clock_});
   net::testing::MadeRequest request("GET", "/", {{"Host", "example.org"}});
   const auto list = [&](const std::string& job, const std::string& after, std::size_t limit) {
     std::promise<Result<std::string>> promise;

@@ -186,8 +186,10 @@ UsageHandler::Answer UsageHandler::Report(const RoutedCall& call) const {
   if (ports_.settle) ports_.settle(Limit());
   const tenancy::UsageQuery asked = query;
   MEZZO_TRY(UsageReport report, MakeReport(ports_.reader, ports_.prices, std::move(query), Limit()));
+  const std::string warning = ports_.warning ? ports_.warning() : std::string();
   if (format == "csv") {  // Of everything: it goes into a file.
     net::HttpResponse response;
+    if (!warning.empty()) response.headers.emplace_back("X-Mezzo-Warning", warning);
     response.content_type = "text/csv; charset=utf-8; header=present";
     response.headers.emplace_back("Content-Disposition", "attachment; filename=\"usage.csv\"");
     response.text = ReportCsv(report);
@@ -209,7 +211,8 @@ UsageHandler::Answer UsageHandler::Report(const RoutedCall& call) const {
              {"currency", report.currency.empty() ? Json(nullptr) : Json(report.currency)},
              {"data", std::move(data)},
              {"has_more", end < report.rows.size()},
-             {"total", ToJson(report.total, whole)}});
+             {"total", ToJson(report.total, whole)},
+             {"warning", warning.empty() ? Json(nullptr) : Json(warning)}});
 }
 
 UsageHandler::Answer UsageHandler::ShowPrices() const {

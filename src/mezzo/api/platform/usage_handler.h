@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -33,6 +34,8 @@ class UsageHandler final : public ProblemProtocol {
     const Clock& clock;
     /// Brings what was used on this host before now into the database. Null: nothing.
     std::function<void(TimePoint deadline)> settle;
+    /// What reports of this host lack just now, for people; empty: nothing. Null: nothing ever.
+    std::function<std::string()> warning;
   };
   UsageHandler(Options options, Ports ports) : options_(options), ports_(std::move(ports)) {}
 

@@ -33,7 +33,11 @@ std::string Path(const UsageOptions& options) {
   add("from", options.from);
   add("to", options.to);
   add("tenant", options.tenant);
+  add("project", options.project);
+  add("key", options.key);
   add("model", options.model);
+  add("version", options.version);
+  add("kind", options.kind);
   if (options.csv) add("format", "csv");
   return path;
 }
@@ -109,7 +113,10 @@ Result<std::string> UsageTable(std::string_view text) {
       !page["total"].is_object()) {
     return BadAnswer(text);
   }
-  if (page["data"].empty()) return std::string("nothing was used\n");
+  const auto said = page.find("warning");
+  const std::string warning =
+      said != page.end() && said->is_string() ? "warning: " + Printable(said->get<std::string>()) + "\n" : "";
+  if (page["data"].empty()) return warning + "nothing was used\n";
   const auto found = page.find("currency");
   const std::string currency = found != page.end() && found->is_string() ? found->get<std::string>() : "";
   std::vector<std::string> header = {"START"};
@@ -138,7 +145,7 @@ Result<std::string> UsageTable(std::string_view text) {
     add(row, row["start"].get<std::string>());
   }
   add(page["total"], "total");
-  return table.ToString();
+  return warning + table.ToString();
 }
 
 CLI::App* AddUsageCommand(CLI::App& app, UsageOptions& options) {
@@ -152,7 +159,11 @@ CLI::App* AddUsageCommand(CLI::App& app, UsageOptions& options) {
   command->add_option("--group", options.group, "tenant, project, key, model, version, kind")
       ->capture_default_str();
   command->add_option("--tenant", options.tenant, "Of this tenant alone");
+  command->add_option("--project", options.project, "Of this project alone");
+  command->add_option("--key", options.key, "Of the API key of this id alone");
   command->add_option("--model", options.model, "Of this model alone");
+  command->add_option("--version", options.version, "Of this version alone");
+  command->add_option("--kind", options.kind, "inference or job")->check(CLI::IsMember({"inference", "job"}));
   command->add_flag("--csv", options.csv, "Print CSV");
   command->add_flag("--json", options.json, "Print the server's answer as it is");
   return command;

@@ -17,8 +17,12 @@ struct UsageOptions {
   std::string to;
   std::string by = "day";
   std::string group = "tenant,model";
-  std::string tenant;  ///< Empty: all that the caller may see.
-  std::string model;   ///< Empty: all.
+  std::string tenant;   ///< Empty: all that the caller may see.
+  std::string project;  ///< Empty: all, as for the others.
+  std::string key;      ///< An API key's id.
+  std::string model;
+  std::string version;
+  std::string kind;  ///< "inference" or "job".
   bool csv = false;
   bool json = false;
 };

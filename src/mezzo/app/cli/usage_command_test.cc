@@ -27,6 +27,16 @@ TEST(UsageTable, ShowsRowsAndTheTotalWithTheirCost) {
   EXPECT_THAT(*table, HasSubstr("\ntotal "));
 }
 
+TEST(UsageTable, BeginsWithTheServersWarning) {
+  std::string answer = kAnswer;
+  answer.insert(1, R"("warning":"the journal can't be written",)");
+  EXPECT_THAT(UsageTable(answer).value(),
+              ::testing::StartsWith("warning: the journal can't be written\nSTART"));
+  answer = kAnswer;
+  answer.insert(1, R"("warning":null,)");
+  EXPECT_THAT(UsageTable(answer).value(), ::testing::StartsWith("START"));
+}
+
 TEST(UsageTable, RefusesWhatIsNoReport) {
   EXPECT_EQ(UsageTable("[]").error().reason(), "bad_answer");
   EXPECT_EQ(UsageTable(R"({"data":[7],"total":{}})").error().reason(), "bad_answer");

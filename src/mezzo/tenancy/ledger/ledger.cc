@@ -69,6 +69,7 @@ Ledger::~Ledger() {
 Result<std::unique_ptr<Ledger>> Ledger::Open(Options options, Ports ports) {
   std::unique_ptr<Ledger> ledger(new Ledger(options, std::move(ports)));
   MEZZO_TRY_VOID(ledger->Recover());
+  ledger->TellHealth();
   return ledger;
 }
 
@@ -209,6 +210,7 @@ Result<void> Ledger::Flush() {
     ports_.log.Error("usage can't be written to the journal: a crash would lose it",
                      {{"error", written.error().ToString()}});
   if (turned && written.ok()) ports_.log.Info("usage is written to the journal again");
+  if (turned) TellHealth();
   if (!written.ok()) return written;
   return collected;
 }
@@ -265,6 +267,7 @@ Result<void> Ledger::Post(TimePoint deadline) {
   if (turned && !done.ok())
     ports_.log.Warn("usage waits for the database", {{"error", done.error().ToString()}});
   if (turned && done.ok()) ports_.log.Info("usage is written to the database again");
+  if (turned) TellHealth();
   return done;
 }
 
@@ -285,6 +288,27 @@ void Ledger::Prune() {
       store_.Prune(now_us - ToMicros(options_.hourly_retention), now_us - ToMicros(kEpochsKept),
                    AddSaturating(ports_.clock.Now(), options_.database_timeout));
   if (!pruned.ok()) ports_.log.Warn("old usage was not removed", {{"error", pruned.error().ToString()}});
+}
+
+std::string Ledger::Warning() const {
+  const State now = state();
+  std::string text;
+  if (!now.journal_ok) text = "usage of this host is in its memory alone: the journal can't be written";
+  if (!now.database_ok) {
+    text += text.empty() ? "" : "; ";
+    text += FormatBytes(now.pending_bytes) + " of usage of this host wait for the database";
+  }
+  return text;
+}
+
+void Ledger::TellHealth() {
+  if (ports_.health == nullptr) return;
+  const std::string warning = Warning();
+  if (warning.empty()) {
+    ports_.health->Ok();
+  } else {
+    ports_.health->Fail(warning);
+  }
 }
 
 // --- Threads

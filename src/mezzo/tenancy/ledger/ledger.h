@@ -11,6 +11,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
+#include "mezzo/observe/health.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/storage/sql_db.h"
@@ -49,6 +50,7 @@ class Ledger {
     const Clock& clock;
     observe::Registry& registry;
     observe::Logger& log;
+    observe::HealthCheck* health = nullptr;  ///< Told of every change of State::degraded(); null: nobody.
   };
 
   /// Reads what earlier runs have left in the journal. Fails with "usage_journal" when it can't.
@@ -85,6 +87,8 @@ class Ledger {
     [[nodiscard]] bool degraded() const { return !journal_ok || !database_ok; }
   };
   [[nodiscard]] State state() const EXCLUDES(mu_, accounts_mu_);
+  /// What reports lack or a crash would lose just now, for people; empty: nothing.
+  [[nodiscard]] std::string Warning() const EXCLUDES(mu_, accounts_mu_);
 
  private:
   /// A record on its way; shared by both threads.
@@ -110,6 +114,7 @@ class Ledger {
   Result<void> WritePending() EXCLUDES(mu_) REQUIRES(flush_mu_);
   [[nodiscard]] std::vector<PendingRef> NextToPost() const EXCLUDES(mu_);
   void TakePosted(const std::vector<PendingRef>& posted) EXCLUDES(mu_);
+  void TellHealth() EXCLUDES(mu_, accounts_mu_);
   void FlushLoop() EXCLUDES(mu_);
   void PostLoop() EXCLUDES(mu_);
   void Prune();

@@ -1,14 +1,14 @@
 #include "mezzo/tenancy/ledger/usage_schema.h"
 
 #include <array>
+#include <string>
 
 namespace mezzo::tenancy {
 namespace {
 
-// `start_us` is when the hour or day (UTC) began, microseconds of the wall clock. `usage_writers` has a row
-// for each run of a server: the last of its journal's records that are in the tables.
-constexpr std::string_view kTables = R"sql(
-CREATE TABLE usage_hourly (
+// Sums by hour and by day are kept alike. `start_us` is when the hour or day (UTC) began, microseconds of the
+// wall clock.
+constexpr std::string_view kSums = R"sql(CREATE TABLE {table} (
   start_us BIGINT NOT NULL,
   tenant TEXT NOT NULL,
   project TEXT NOT NULL,
@@ -27,30 +27,12 @@ CREATE TABLE usage_hourly (
   saved_ns BIGINT NOT NULL,
   PRIMARY KEY (tenant, start_us, project, key_id, model, version, kind)
 );
-CREATE INDEX usage_hourly_by_time ON usage_hourly (start_us);
+CREATE INDEX {table}_by_time ON {table} (start_us);
+)sql";
 
-CREATE TABLE usage_daily (
-  start_us BIGINT NOT NULL,
-  tenant TEXT NOT NULL,
-  project TEXT NOT NULL,
-  key_id TEXT NOT NULL,
-  model TEXT NOT NULL,
-  version TEXT NOT NULL,
-  kind TEXT NOT NULL,
-  requests BIGINT NOT NULL,
-  failed BIGINT NOT NULL,
-  device_ns BIGINT NOT NULL,
-  images BIGINT NOT NULL,
-  video_ms BIGINT NOT NULL,
-  bytes_in BIGINT NOT NULL,
-  bytes_out BIGINT NOT NULL,
-  cache_hits BIGINT NOT NULL,
-  saved_ns BIGINT NOT NULL,
-  PRIMARY KEY (tenant, start_us, project, key_id, model, version, kind)
-);
-CREATE INDEX usage_daily_by_time ON usage_daily (start_us);
-
-CREATE TABLE usage_writers (
+// `usage_writers` has a row for each run of a server: the last of its journal's records that are in the
+// tables.
+constexpr std::string_view kOthers = R"sql(CREATE TABLE usage_writers (
   epoch TEXT NOT NULL PRIMARY KEY,
   sequence BIGINT NOT NULL,
   updated_us BIGINT NOT NULL
@@ -66,11 +48,22 @@ CREATE TABLE prices (
 );
 )sql";
 
-constexpr std::array<storage::Migration, 1> kMigrations = {
-    {{.version = 1, .name = "usage", .sql = kTables, .sqlite = "", .postgres = ""}}};
+std::string SumsIn(std::string_view table) {
+  constexpr std::string_view kPlace = "{table}";
+  std::string sql(kSums);
+  for (std::size_t at = sql.find(kPlace); at != std::string::npos; at = sql.find(kPlace, at))
+    sql.replace(at, kPlace.size(), table);
+  return sql;
+}
 
 }  // namespace
 
-std::span<const storage::Migration> UsageMigrations() { return kMigrations; }
+std::span<const storage::Migration> UsageMigrations() {
+  static const std::string tables =
+      "\n" + SumsIn("usage_hourly") + "\n" + SumsIn("usage_daily") + "\n" + std::string(kOthers);
+  static const std::array<storage::Migration, 1> migrations = {
+      {{.version = 1, .name = "usage", .sql = tables, .sqlite = "", .postgres = ""}}};
+  return migrations;
+}
 
 }  // namespace mezzo::tenancy
