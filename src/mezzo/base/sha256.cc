@@ -6,13 +6,22 @@
 #include "mezzo/base/check.h"
 
 namespace mezzo {
+namespace {
+
+/// Found once: OpenSSL 3 otherwise looks the algorithm up, under a lock, whenever a digest begins.
+const EVP_MD* Algorithm() {
+  static EVP_MD* const fetched = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return fetched != nullptr ? fetched : EVP_sha256();
+}
+
+}  // namespace
 
 struct Sha256::State {
   State() : context(EVP_MD_CTX_new()) { MEZZO_CHECK(context != nullptr); }
   ~State() { EVP_MD_CTX_free(context); }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
-  void Begin() const { MEZZO_CHECK(EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1); }
+  void Begin() const { MEZZO_CHECK(EVP_DigestInit_ex(context, Algorithm(), nullptr) == 1); }
 
   EVP_MD_CTX* const context;
 };
@@ -34,9 +43,9 @@ Sha256Digest Sha256::Finish() {
 }
 
 Sha256Digest Sha256Of(BytesView bytes) {
-  Sha256 sha;
-  sha.Update(bytes);
-  return sha.Finish();
+  Sha256Digest digest{};
+  MEZZO_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, Algorithm(), nullptr) == 1);
+  return digest;
 }
 
 Sha256Digest HmacSha256(std::string_view key, std::string_view text) {

@@ -134,7 +134,9 @@ Result<std::unique_ptr<const CachePlace>> AnswerCache::PlaceOf(const models::Mod
 cache::CacheKey AnswerCache::KeyOf(const CachePlace& place, const models::ModelVersion& version,
                                    const InferenceCall& call, const RequestPlan& plan,
                                    const tenancy::Tenant& tenant) {
-  cache::KeyBuilder key("infer");
+  std::size_t expected = 256;  // Names, shapes and parameters: more only in rare calls.
+  for (const tensor::Tensor* input : plan.inputs) expected += input != nullptr ? input->data.size() : 0;
+  cache::KeyBuilder key("infer", expected);
   key.Text(version.name.str()).Text(version.version_text).Text(AsText(place.content));
   key.Text(place.by_tenant ? tenant.id.str() : std::string());
   for (const tensor::Tensor* input : plan.inputs) {
