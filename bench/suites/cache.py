@@ -49,6 +49,8 @@ def ratios(_count):
         series = {f"{label}, {result['places']:,} places, %": [100 * result[policy]]
                   for result in results for policy, label in POLICIES.items()}
         note = WORKLOADS.get(name) or WORKLOADS[name.split()[0]]
+        if not measures:
+            note += "\n\n![hit ratios by size and policy](cache-ratios.png)"
         free = name in WITHOUT_BARS
         measures.append(Measure(f"hit ratio on {name}, points above LRU, least of {len(results)} sizes", [min(above_lru)],
                                 (-1 if name == "shifts" else -0.5) if free else 0, ">=", note=note, series=series))
