@@ -1,6 +1,7 @@
 #include "mezzo/cache/key.h"
 
 #include <algorithm>
+#include <array>
 
 namespace mezzo::cache {
 namespace {
@@ -12,12 +13,15 @@ constexpr char kInteger = 'I';
 constexpr char kMembers = 'M';
 
 void AppendNumber(std::uint64_t number, std::string& out) {
-  for (int shift = 0; shift < 64; shift += 8) out.push_back(static_cast<char>(number >> shift));
+  std::array<char, sizeof(number)> bytes;
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(number >> (8 * i));
+  out.append(bytes.data(), bytes.size());
 }
 
 }  // namespace
 
-KeyBuilder::KeyBuilder(std::string_view purpose) {
+KeyBuilder::KeyBuilder(std::string_view purpose, std::size_t expected) {
+  text_.reserve(expected);
   Length(kPurpose, purpose.size());
   text_ += purpose;
 }

@@ -42,7 +42,8 @@ class CacheKey {
 class KeyBuilder {
  public:
   /// `purpose` keeps the keys of different users of one cache apart.
-  explicit KeyBuilder(std::string_view purpose);
+  /// `expected`: bytes of the text, if known, so that it need not grow.
+  explicit KeyBuilder(std::string_view purpose, std::size_t expected = 0);
 
   KeyBuilder& Text(std::string_view text);
   KeyBuilder& Bytes(BytesView bytes);

@@ -22,10 +22,11 @@ class TierShard;
 ///
 /// Which to keep: a small window of newcomers in front of a main part; who leaves the window stays only if it
 /// was asked for more often, by a sketch of recent requests, than the one it would push out (W-TinyLFU: G.
-/// Einziger, R. Friedman, B. Manes, "TinyLFU", ACM ToS 2017). Both parts are first in, first out, the main
-/// part with second chances for what was read (CLOCK), because that needs no lock on a hit (as in S3-FIFO: J.
-/// Yang et al., SOSP'23). A flood of keys that are asked for once passes through the window and leaves the
-/// rest alone.
+/// Einziger, R. Friedman, B. Manes, "TinyLFU", ACM ToS 2017). How such decisions turn out is watched, and
+/// newcomers get a credit while those that were turned away come back sooner than what was kept. Both parts
+/// are first in, first out, the main part with second chances for what was read (CLOCK), because that needs
+/// no lock on a hit (as in S3-FIFO: J. Yang et al., SOSP'23). A flood of keys that are asked for once passes
+/// through the window and leaves the rest alone.
 ///
 /// Get takes no lock and never waits: chains of atomic pointers, and memory freed once no reader can hold it
 /// (epochs, as SRCU does it). Put, Erase and EraseExactly lock one shard for a bounded number of steps,
@@ -38,8 +39,9 @@ class MemoryTier {
     ByteCount max_bytes = ByteCount{256} << 20;  ///< Of keys, values and their bookkeeping; at least 64 KiB.
     /// Larger entries (value and key) are not kept. At most an eighth of max_bytes: more is taken for that.
     ByteCount max_entry_bytes = ByteCount{4} << 20;
-    std::size_t max_shards = 16;  ///< Fewer when they would be too small for the largest entries.
-    std::uint64_t seed = 1;       ///< Of the hash that spreads keys.
+    std::size_t max_shards =
+        16;                  ///< Fewer when they would be too small: for the largest entries, or below 1 MiB.
+    std::uint64_t seed = 1;  ///< Of the hash that spreads keys.
   };
   /// What lies under a key.
   struct Item {

@@ -131,7 +131,9 @@ cache::CacheKey AnswerCache::KeyOf(const CachePlace& place, const models::ModelV
 cache::CacheKey AnswerCache::QuestionOf(const CachePlace& place, const models::ModelVersion& version,
                                         const InferenceCall& call, const RequestPlan& plan,
                                         std::string_view tenant, std::uint64_t purged) {
-  cache::KeyBuilder key("infer");
+  std::size_t expected = 256;  // Names, shapes and parameters: more only in rare calls.
+  for (const tensor::Tensor* input : plan.inputs) expected += input != nullptr ? input->data.size() : 0;
+  cache::KeyBuilder key("infer", expected);
   key.Text(version.name.str()).Text(version.version_text).Text(AsText(place.content));
   key.Text(place.by_tenant ? tenant : std::string_view());
   for (const tensor::Tensor* input : plan.inputs) {
