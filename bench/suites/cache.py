@@ -164,45 +164,81 @@ def misses(count):
 
 
 def misses_hosts(count):
-    """The same over three hosts that share results through a Redis and a PostgreSQL."""
+    """The same over three hosts that share results through a Redis and a PostgreSQL: of a model that takes no time, and of
+    one that takes half a second, so that hosts have to wait for each other."""
     sys.path.insert(0, str(harness.ROOT / "tests"))
     from postgres_server import PostgresServer
     from redis_server import RedisServer
 
-    executions, took = [], []
-    # The machine is overloaded on purpose: what a call to Redis may take is not what is measured.
-    sets = ["http.max_connections_per_peer=4000", "cache.shared_timeout=10s", "redis.command_timeout=20s"]
+    found = {model: {"executions": [], "hosts that waited for another": [], "time of all, s": []} for model in ("mlp", "delay")}
+    shared = {"mode": "exact", "ttl": "1h", "shared": True}
     config = {"redis": {"url": "env:BENCH_REDIS_URL"}, "database": {"url": "env:BENCH_DATABASE_URL", "connections": 4}}
     for index in range(count):
         print(f"  round {index + 1}/{count}", flush=True)
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            models = cached_models(pathlib.Path(folder), {"mode": "exact", "ttl": "1h", "shared": True})
+            models = cached_models(pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())), shared)
+            cached_delay(models, shared)
             redis, postgres = stack.enter_context(RedisServer()), stack.enter_context(PostgresServer())
             env = {"BENCH_REDIS_URL": redis.url, "BENCH_DATABASE_URL": postgres.url}
-            hosts = [stack.enter_context(Mezzo([models], sets=sets, config=config, env=env)) for _ in range(HOSTS)]
-            started = time.monotonic()
-            answered = asyncio.run(stampedes([host.http_port for host in hosts], STAMPEDE // (HOSTS * 5) + 1, 5))
-            took.append(time.monotonic() - started)
-            assert answered >= STAMPEDE, f"{answered} of {STAMPEDE:,} calls were answered"
-            ran = [host.metrics().get('mezzo_inference_batch_rows_sum{model="mlp",version="1"}', 0) for host in hosts]
-            executions.append(sum(ran))
-    return [Measure(f"{STAMPEDE:,} calls of one key at once over {HOSTS} hosts: distance from one execution",
-                    [abs(ran - 1) for ran in executions], 0, "<=", series={"executions": executions, "time of all, s": took},
-                    note="All processes on one machine; results through Redis, epochs and the secret through PostgreSQL.")]
+            hosts = [stack.enter_context(Mezzo([models], sets=["http.max_connections_per_peer=4000"], config=config, env=env))
+                     for _ in range(HOSTS)]
+            for model, series in found.items():
+                what = mlp_body_binary() if model == "mlp" else delay_body(hosts[0], 0.5)
+                before = [host.metrics() for host in hosts]
+                started = time.monotonic()
+                answered = asyncio.run(stampedes([host.http_port for host in hosts], STAMPEDE // (HOSTS * 5) + 1, 5, model, what))
+                series["time of all, s"].append(time.monotonic() - started)
+                assert answered >= STAMPEDE, f"{answered} of {STAMPEDE:,} calls were answered"
+                after = [host.metrics() for host in hosts]
+
+                def grown(name, before=before, after=after):
+                    return sum(b.get(name, 0) - a.get(name, 0) for a, b in zip(before, after, strict=True))
+
+                series["executions"].append(grown(f'mezzo_inference_batch_rows_sum{{model="{model}",version="1"}}'))
+                series["hosts that waited for another"].append(grown('mezzo_cache_shared_calls_total{outcome="join"}'))
+    return [Measure(f"{STAMPEDE:,} calls of one key at once over {HOSTS} hosts, {what}: distance from one execution",
+                    [abs(ran - 1) for ran in found[model]["executions"]], 0, "<=", series=found[model],
+                    note="All processes on one machine; results through Redis, epochs and the secret through PostgreSQL.")
+            for model, what in (("mlp", "a run of no time"), ("delay", "a run of half a second"))]
 
 
-async def stampedes(ports, connections, calls):
-    return sum(await asyncio.gather(*(stampede(port, connections, calls) for port in ports)))
+def cached_delay(folder, cache):
+    """The tests' model that takes as long as it is told, with and without a cache."""
+    for name in ("delay", "delay_uncached"):
+        shutil.copytree(harness.CACHE / "testmodels" / "delay", folder / name)
+    (folder / "delay" / "model.yaml").write_text(f"cache: {json.dumps(cache)}\n")
 
 
-async def stampede(port, connections, calls):
+def delay_body(mezzo, seconds):
+    """The body and the headers of a call of about so many seconds."""
+
+    def body(steps):
+        return {"inputs": [{"name": "STEPS", "shape": [1, 1], "datatype": "INT64", "data": [steps]}]}
+
+    steps, took = 500, 0
+    while took < 0.03:
+        steps *= 3
+        started = time.monotonic()
+        mezzo.post("/v2/models/delay_uncached/infer", body(steps))
+        took = time.monotonic() - started
+    return json.dumps(body(int(steps * seconds / took))).encode(), {}
+
+
+async def stampedes(ports, connections, calls, model, what):
+    """Of all ports; nobody asks before all are connected."""
+    gate = asyncio.Barrier(len(ports))
+    return sum(await asyncio.gather(*(stampede(port, connections, calls, model, what, gate) for port in ports)))
+
+
+async def stampede(port, connections, calls, model="mlp", what=None, gate=None):
     """How many of `connections` times `calls` equal calls were answered with 200."""
-    body, headers = mlp_body_binary()
+    body, headers = what or mlp_body_binary()
     lines = [f"{name}: {value}" for name, value in headers.items()]
-    request = "\r\n".join(["POST /v2/models/mlp/infer HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}",
+    request = "\r\n".join([f"POST /v2/models/{model}/infer HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}",
                            *lines]).encode() + b"\r\n\r\n" + body
     opened = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(connections)))
+    if gate is not None:
+        await gate.wait()
 
     async def one(reader, writer):
         answered = 0

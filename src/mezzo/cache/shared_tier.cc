@@ -53,7 +53,7 @@ struct SharedTier::Write {
   std::shared_ptr<Lease::Held> held;
   bool stores = false;  ///< False: only gives the lease back.
   SharedEntry::Kind kind = SharedEntry::Kind::kValue;
-  std::function<std::string()> encode;
+  std::function<std::string()> encode = nullptr;
   ByteCount bytes = 0;
   Duration cost{};
   Duration ttl{};

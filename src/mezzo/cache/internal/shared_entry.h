@@ -24,7 +24,7 @@ struct SharedEntry {
   WallTime stored{};   ///< By the clock of the host that computed it; whole milliseconds.
   WallTime expires{};  ///< The same.
   Duration cost{};     ///< What computing it took.
-  std::string payload;
+  std::string payload = {};
 };
 
 /// The bytes of an entry: a head of fixed size, the payload, and their HMAC-SHA256 by `secret`.
