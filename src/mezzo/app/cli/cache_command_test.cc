@@ -1,5 +1,6 @@
 #include "mezzo/app/cli/cache_command.h"
 
+#include <CLI/CLI.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -33,6 +34,40 @@ TEST(CacheTable, SaysNothingOfHostsThatShareNothing) {
 TEST(CacheTable, RefusesWhatIsNoAnswer) {
   EXPECT_EQ(CacheTable("nonsense").error().reason(), "bad_answer");
   EXPECT_EQ(CacheTable(R"({"data":[{"model":1}]})").error().reason(), "bad_answer");
+}
+
+TEST(CorrectionsTable, ShowsEachAndSaysWhenThereIsNone) {
+  const auto table = CorrectionsTable(
+      R"({"data":[{"id":"cor_1","model":"m","version":"2","tenant":"t","bytes":2048,"created_at":"2026-01-01",)"
+      R"("created_by":"k"},{"id":"cor_2","model":"p","version":"1","tenant":null,"bytes":10}]})");
+  ASSERT_TRUE(table.ok());
+  EXPECT_THAT(*table, HasSubstr("cor_1"));
+  EXPECT_THAT(*table, HasSubstr("2.0 KiB"));
+  EXPECT_THAT(*table, HasSubstr("2026-01-01"));
+  EXPECT_THAT(*table, HasSubstr("cor_2"));
+  EXPECT_THAT(CorrectionsTable(R"({"data":[]})").value(), HasSubstr("no answer is corrected"));
+}
+
+TEST(CorrectionsTable, RefusesWhatIsNoListOfCorrections) {
+  for (const char* text : {"", "[]", "{}", R"({"data":{}})", R"({"data":[1]})"}) {
+    EXPECT_EQ(CorrectionsTable(text).error().reason(), "bad_answer") << text;
+  }
+}
+
+TEST(CacheCommand, TakesWhatItsSubcommandsNeed) {
+  CLI::App app;
+  CacheOptions options;
+  AddCacheCommand(app, options);
+  app.parse("cache correct m --version 2 --request q.json --response r.json --tenant t", false);
+  EXPECT_TRUE(options.correct);
+  EXPECT_EQ(options.model + options.version + options.request + options.response + options.tenant,
+            "m2q.jsonr.jsont");
+  CLI::App other;
+  CacheOptions purge;
+  AddCacheCommand(other, purge);
+  other.parse("cache purge --all --tenant t", false);
+  EXPECT_TRUE(purge.purge && purge.all);
+  EXPECT_EQ(purge.tenant, "t");
 }
 
 }  // namespace
