@@ -295,6 +295,42 @@ def test_a_jobs_device_time_is_put_right_when_it_ends(platform, tenant):
     assert used_of(platform, tenant, "job-cost") >= returned, "and not once more"
 
 
+def test_waiting_jobs_are_limited_too(tmp_path):
+    """One slot that is taken and more jobs behind it than their tenant may have waiting; when they are through there is room again."""
+    config = "jobs: {slots: 1}\n"
+    with Server(models=mezzo_server.MODELS, data_dir=str(tmp_path), config=config) as server:
+        admin = Admin(server, first_key(server))
+        make_tenant(admin, "many")
+        make_tenant(admin, "other")
+        many, other = make_key(admin, "many"), make_key(admin, "other")
+        put(admin, "waiting", kind="queued", per=["tenant"], amount=3)
+        put(admin, "of-a-key", kind="queued", key="nobody", amount=0)
+        long = {"kind": "inference", "model": "delay", "input": {"inputs": [
+            {"name": "STEPS", "shape": [1, 1], "datatype": "INT64", "data": [1 << 40]}]}}
+        running = []
+        deadline = time.monotonic() + 30 * SLOWNESS
+        refused = None
+        while refused is None:  # Some run or are leased ahead; then three wait.
+            assert time.monotonic() < deadline and len(running) < 40
+            status, headers, answer = call(many, "/v1/jobs", long)
+            if status == 202:
+                running.append(answer["id"])
+                time.sleep(0.3)
+            else:
+                refused = (status, headers, answer)
+        status, headers, problem = refused
+        assert (status, headers["x-mezzo-reason"], headers["retry-after"]) == (429, "queue_limited", "30")
+        assert headers["ratelimit-policy"] == '"waiting";q=3;qu="queued-requests"'
+        assert problem["limit"]["name"] == "waiting" and "3 jobs may wait" in problem["detail"]
+        assert len(running) >= 3
+        assert call(other, "/v1/jobs", simple())[0] == 202, "each tenant has its own"
+        for job in running:
+            call(many, f"/v1/jobs/{job}/cancel", {})
+        while call(many, "/v1/jobs", simple())[0] != 202:
+            assert time.monotonic() < deadline + 30 * SLOWNESS
+            time.sleep(0.2)
+
+
 def test_concurrency_is_given_back(platform, tenant):
     put(platform, "room", kind="concurrency", tenant=tenant.tenant, amount=1)
     assert [call(tenant)[0] for _ in range(20)] == [200] * 20

@@ -452,6 +452,27 @@ TEST_P(JobStoreTest, DepthsCountWhatWaitsByLane) {
   EXPECT_FALSE((*depths)[1].oldest.has_value());
 }
 
+TEST_P(JobStoreTest, WhatWaitsIsCountedByTenantAndModel) {
+  Add(New("a"));
+  Add(New("a"));
+  Add(New("b"));
+  NewJob other = New("b");
+  other.model = "n";
+  Add(other);
+  NewJob later = New("c");
+  later.run_after = clock_.WallNow() + std::chrono::hours(1);
+  Add(later);
+  const LeasedJob running = ClaimOne();
+
+  const auto waiting = reader_->WaitingByTenant(Soon());
+
+  std::vector<std::string> found;
+  for (const auto& row : *waiting)
+    found.push_back(row.tenant.str() + " " + row.model + " " + std::to_string(row.queued));
+  const std::string of_a = running.tenant.str() == "a" ? "a m 1" : "a m 2";
+  EXPECT_THAT(found, ::testing::UnorderedElementsAre(of_a, "b m 1", "b n 1"));
+}
+
 TEST_P(JobStoreTest, OnlyEndedJobsOfTheTenantCanBeForgotten) {
   const JobId waiting = Add(New());
   const JobId ended = Add(New());

@@ -135,4 +135,23 @@ Result<std::vector<JobReader::Depth>> JobReader::Depths(std::size_t limit, TimeP
   return depths;
 }
 
+Result<std::vector<JobReader::Waiting>> JobReader::WaitingByTenant(TimePoint deadline) {
+  std::vector<Waiting> waiting;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    waiting.clear();
+    MEZZO_TRY(
+        const SqlRows rows,
+        session.Run("SELECT tenant, model, COUNT(*) FROM jobs WHERE state = 'queued' GROUP BY tenant, model",
+                    {}));
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      waiting.push_back({.tenant = TenantId(std::string(rows.Text(i, 0))),
+                         .model = std::string(rows.Text(i, 1)),
+                         .queued = static_cast<std::size_t>(rows.Int(i, 2))});
+    }
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  return waiting;
+}
+
 }  // namespace mezzo::jobs

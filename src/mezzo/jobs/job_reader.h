@@ -52,6 +52,14 @@ class JobReader {
   /// What waits, by lane, up to `limit` of each lane counted.
   Result<std::vector<Depth>> Depths(std::size_t limit, TimePoint deadline);
 
+  struct Waiting {
+    TenantId tenant;
+    std::string model;
+    std::size_t queued = 0;
+  };
+  /// What waits, by tenant and model.
+  Result<std::vector<Waiting>> WaitingByTenant(TimePoint deadline);
+
  private:
   storage::SqlDb& db_;
 };

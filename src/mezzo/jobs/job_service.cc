@@ -50,6 +50,63 @@ Result<void> JobService::CheckRoom(Tier tier, TimePoint deadline) {
       .WithRetryAfter(kComeBack);
 }
 
+std::size_t JobService::WaitingOf(const tenancy::Limit& limit, const TenantId& tenant,
+                                  const std::string& model) const {
+  const bool of_tenant = !limit.tenant.empty() || (limit.per & tenancy::kPerTenant) != 0;
+  const bool of_model = !limit.model.empty() || (limit.per & tenancy::kPerModel) != 0;
+  std::size_t count = 0;
+  auto at = of_tenant ? waiting_.lower_bound({tenant.str(), ""}) : waiting_.begin();
+  for (; at != waiting_.end() && (!of_tenant || at->first.first == tenant.str()); ++at) {
+    if (!of_model || at->first.second == model) count += at->second;
+  }
+  return count;
+}
+
+Result<void> JobService::CheckQueued(const tenancy::Caller* caller, const std::string& model,
+                                     tenancy::LimitState* met, TimePoint deadline) {
+  if (ports_.limiter == nullptr || caller == nullptr || !ports_.limiter->counts_queues()) return {};
+  const TimePoint now = ports_.clock.Now();
+  bool count = false;
+  {
+    MutexLock lock(mu_);
+    count = !waiting_at_ || now - *waiting_at_ >= kCountGap;
+    if (count && waiting_at_) waiting_at_ = now;  // The others go on with what is known.
+  }
+  if (count) {
+    MEZZO_TRY(const auto waiting, ports_.reader.WaitingByTenant(deadline));
+    std::vector<tenancy::Limit> limits = ports_.limiter->limits();
+    std::erase_if(limits, [](const tenancy::Limit& limit) {
+      return limit.kind != tenancy::LimitKind::kQueued || !limit.project.empty() || !limit.key.empty() ||
+             (limit.per & (tenancy::kPerProject | tenancy::kPerKey)) != 0;
+    });
+    MutexLock lock(mu_);
+    waiting_at_ = now;
+    waiting_.clear();
+    for (const auto& row : waiting) waiting_[{row.tenant.str(), row.model}] = row.queued;
+    queue_limits_ = std::move(limits);
+  }
+  const TenantId& tenant = caller->tenant->id;
+  MutexLock lock(mu_);
+  for (const tenancy::Limit& limit : queue_limits_) {
+    if (!limit.tenant.empty() && limit.tenant != tenant) continue;
+    if (!limit.model.empty() && limit.model.str() != model) continue;
+    if (static_cast<double>(WaitingOf(limit, tenant, model)) + 1 <= limit.amount) continue;
+    if (met != nullptr) {
+      *met = {.name = limit.name,
+              .kind = limit.kind,
+              .amount = limit.amount,
+              .reset = kComeBack,
+              .refused = true};
+    }
+    return ResourceExhausted("queue_limited", "limit '" + limit.name + "' is used up: " +
+                                                  std::to_string(static_cast<std::int64_t>(limit.amount)) +
+                                                  " jobs may wait")
+        .WithRetryAfter(kComeBack);
+  }
+  ++waiting_[{tenant.str(), model}];
+  return {};
+}
+
 Result<void> JobService::CheckTier(const tenancy::Caller* caller, Tier tier) {
   if (caller == nullptr || caller->tenant->tiers.at(static_cast<std::size_t>(tier) - 1)) return {};
   return PermissionDenied(
@@ -89,6 +146,7 @@ runtime::Task<Result<JobStore::Submitted>> JobService::Submit(runtime::Context c
     job.cost = estimate.cost;
     MEZZO_TRY(tenancy::LimitTicket ticket, Admit(job.caller.get(), job.model, job.cost, job.limit));
     const auto queue = [&]() -> Result<JobStore::Submitted> {
+      MEZZO_TRY_VOID(CheckQueued(job.caller.get(), job.model, job.limit, deadline));
       MEZZO_TRY_VOID(CheckRoom(job.tier, deadline));
       MEZZO_TRY(auto outcomes, ports_.store.Enqueue({&job, 1}, deadline));
       return std::move(outcomes[0]);
@@ -169,7 +227,8 @@ runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId te
     MEZZO_TRY(const Job job, ports_.reader.Get(tenant, id, deadline));
     MEZZO_TRY_VOID(CheckTier(caller.get(), job.tier));
     MEZZO_TRY(tenancy::LimitTicket ticket, Admit(caller.get(), job.model, job.cost, limit));
-    Result<JobId> again = ports_.store.Retry(tenant, id, deadline, caller.get());
+    const auto room = CheckQueued(caller.get(), job.model, limit, deadline);
+    Result<JobId> again = room.ok() ? ports_.store.Retry(tenant, id, deadline, caller.get()) : room.error();
     if (!again.ok()) ticket.Refund();
     return again;
   };

@@ -3,7 +3,10 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
@@ -46,7 +49,8 @@ class JobService {
 
   /// Asks the kind's handler, then queues. `job.model` and `job.cost` are the handler's. Errors:
   /// kInvalidArgument "job_kind_unknown", "job_request" (a webhook nobody could sign) and the handler's;
-  /// kPermissionDenied "tier_not_allowed"; Limiter::Admit()'s; kResourceExhausted "jobs_queue_full";
+  /// kPermissionDenied "tier_not_allowed"; Limiter::Admit()'s; kResourceExhausted "jobs_queue_full",
+  /// "queue_limited";
   /// JobStore::Enqueue()'s. Of a job that was there already (idempotency key) limits count nothing.
   runtime::Task<Result<JobStore::Submitted>> Submit(runtime::Context ctx, NewJob job);
   runtime::Task<Result<Job>> Get(runtime::Context ctx, TenantId tenant, JobId id);
@@ -72,6 +76,13 @@ class JobService {
                                                    double cost, tenancy::LimitState* limit) const;
   /// Of a job that was cancelled before it ran: what limits on cost have counted for it comes back.
   void Return(const Job& job) const;
+  /// Whether limits of kind `queued` leave room for one more job of the tenant; notes it when they do. Those
+  /// for one key or project don't count jobs, which do not remember theirs. On the pool; asks the database
+  /// and looks at the limits at most once a second, so jobs that hosts take at once may go over by some.
+  Result<void> CheckQueued(const tenancy::Caller* caller, const std::string& model, tenancy::LimitState* met,
+                           TimePoint deadline) EXCLUDES(mu_);
+  [[nodiscard]] std::size_t WaitingOf(const tenancy::Limit& limit, const TenantId& tenant,
+                                      const std::string& model) const REQUIRES(mu_);
   /// On the pool. Counts what waits at most once a second.
   Result<void> CheckRoom(Tier tier, TimePoint deadline) EXCLUDES(mu_);
 
@@ -81,6 +92,10 @@ class JobService {
   Mutex mu_;
   TimePoint counted_at_ GUARDED_BY(mu_){};
   std::map<Tier, std::size_t> queued_ GUARDED_BY(mu_);
+  std::optional<TimePoint> waiting_at_ GUARDED_BY(mu_);
+  std::map<std::pair<std::string, std::string>, std::size_t> waiting_
+      GUARDED_BY(mu_);  // By tenant and model.
+  std::vector<tenancy::Limit> queue_limits_ GUARDED_BY(mu_);
 };
 
 }  // namespace mezzo::jobs

@@ -16,12 +16,15 @@ namespace {
 /// Keeps `depth` items of every flow queued or running: every completed item is enqueued again.
 class Load {
  public:
-  Load(std::uint32_t tenants, std::uint32_t models, std::uint32_t batch, std::uint32_t depth, bool deadlines)
+  Load(std::uint32_t tenants, std::uint32_t models, std::uint32_t batch, std::uint32_t depth, bool deadlines,
+       bool is_protected)
       : deadlines_(deadlines) {
     Scheduler::Options options;
     options.slots = 4;
     options.max_queued_items = 1U << 24;
     options.tenant_queue_share = 1;
+    // It looks at all and sheds nothing: every queue here is as long as it stays.
+    options.overload = {.enabled = is_protected, .target = std::chrono::hours(1000)};
     scheduler_ = std::make_unique<Scheduler>(options);
     for (std::uint32_t m = 0; m < models; ++m) {
       scheduler_->AddModel({.name = "m",
@@ -41,6 +44,7 @@ class Load {
           item.tenant = TenantIndex{t};
           item.model = ModelIndex{m};
           item.cls = static_cast<Class>(t % kClassCount);
+          item.may_shed = true;
           order.push_back(&item);
         }
       }
@@ -71,11 +75,11 @@ class Load {
   TimePoint now_{std::chrono::seconds(1)};
 };
 
-void RunLoad(benchmark::State& state, bool deadlines) {
+void RunLoad(benchmark::State& state, bool deadlines, bool is_protected = false) {
   const auto flows = static_cast<std::uint32_t>(state.range(0));
   const auto batch = static_cast<std::uint32_t>(state.range(1));
   const std::uint32_t models = flows >= 100 ? 10 : 1;
-  Load load(flows / models, models, batch, 4, deadlines);
+  Load load(flows / models, models, batch, 4, deadlines, is_protected);
   std::size_t items = 0;
   for (auto _ : state) items += load.Step();
   state.SetItemsProcessed(static_cast<std::int64_t>(items));
@@ -83,6 +87,7 @@ void RunLoad(benchmark::State& state, bool deadlines) {
 
 void BM_EnqueueDispatchComplete(benchmark::State& state) { RunLoad(state, false); }
 void BM_WithDeadlines(benchmark::State& state) { RunLoad(state, true); }
+void BM_Protected(benchmark::State& state) { RunLoad(state, false, true); }
 
 BENCHMARK(BM_EnqueueDispatchComplete)
     ->Args({1, 8})
@@ -91,6 +96,8 @@ BENCHMARK(BM_EnqueueDispatchComplete)
     ->Args({10000, 8})
     ->Args({10000, 32});
 BENCHMARK(BM_WithDeadlines)->Args({100, 8})->Args({10000, 8})->Args({10000, 32});
+// Overload protection switched on, while there is none.
+BENCHMARK(BM_Protected)->Args({100, 8})->Args({10000, 8});
 
 }  // namespace
 }  // namespace mezzo::sched
