@@ -1,11 +1,14 @@
 """Admission, accounting and fairness between tenants: what they cost, and what they hold."""
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -13,6 +16,9 @@ import time
 import harness
 from harness import Measure, Mezzo, labelled, load, rounds
 from serving import MLP, Repository, infer_url, mlp_body_binary, ratio
+
+sys.path.insert(0, str(harness.ROOT / "tests"))
+from redis_server import RedisServer  # noqa: E402
 
 ADMISSION = harness.BUILD / "bench" / "mezzo_bench_admission"
 FAIRNESS = harness.BUILD / "bench" / "mezzo_bench_fairness"
@@ -195,5 +201,89 @@ def charged_requests(mezzo):
     return json.loads(ask(mezzo, "/v1/usage?group=tenant", {}))["total"]["requests"]
 
 
+HOSTS_LIMIT = 1000
+HOSTS_OFFERED = 1600
+HOSTS_SHARES = [(0.80, 0.15, 0.05), (0.05, 0.80, 0.15), (0.15, 0.05, 0.80), (0.34, 0.33, 0.33)]
+HOSTS_PASSED = 'mezzo_inference_requests_total{model="mlp",version="1",tenant="anonymous",outcome="success"}'
+
+
+def hosts_trace(path, host, seconds, seed):
+    """Poisson arrivals at one host; what part of all traffic it gets changes every four seconds."""
+    draw, now, times = random.Random(seed * 10 + host), 0.0, []
+    while now < seconds:
+        rate = HOSTS_OFFERED * HOSTS_SHARES[int(now / 4) % len(HOSTS_SHARES)][host]
+        now += draw.expovariate(rate)
+        times.append(now)
+    path.write_text("".join(f"{at:.6f}\n" for at in times))
+
+
+def window(samples, length, sense):
+    """The most (or fewest) a second in any span of so many seconds, of (time, total) samples."""
+    found, begin = [], 0
+    for at, total in samples:
+        while samples[begin + 1][0] <= at - length:
+            begin += 1
+        if samples[begin][0] <= at - length:
+            found.append((total - samples[begin][1]) / (at - samples[begin][0]))
+    return sense(found)
+
+
+def hosts(count):
+    """One limit over three hosts and a real Redis, with traffic that moves between them; then Redis is killed."""
+    settled, shared, alone = 3, 24, 16  # Seconds: of leases to begin with; of each part.
+    rows = {name: [] for name in ("least in 10 s, calls/s", "most in 10 s, calls/s", "without Redis: most in 10 s, calls/s",
+                                  "without Redis: most in 1 s, calls/s", "without Redis: fewest in 1 s, calls/s",
+                                  "offered, calls/s")}
+    config = {"redis": {"url": "env:BENCH_REDIS"}, "jobs": {"enabled": False},
+              "limits": [{"name": "all", "kind": "requests", "rate": HOSTS_LIMIT, "burst": 0.4 * HOSTS_LIMIT}]}
+    for index in range(count):
+        print(f"  round {index + 1}/{count}", flush=True)
+        with Repository(MLP) as models, RedisServer() as redis, contextlib.ExitStack() as stack, \
+                tempfile.TemporaryDirectory() as folder:
+            env = {"BENCH_REDIS": redis.url}
+            three = [stack.enter_context(Mezzo([models], config=config, env=env)) for _ in range(3)]
+            harness.wait_for(lambda three=three: all(one.metrics()["mezzo_tenancy_limit_hosts"] == 3 for one in three),
+                             "three hosts that see each other")
+            seconds = settled + shared + alone + 2
+            flows = []
+            for host, one in enumerate(three):
+                trace = pathlib.Path(folder, f"{host}.csv")
+                hosts_trace(trace, host, seconds, index + 1)
+                flows.append({**MLP_FLOW, "name": f"h{host}", "url": one.url, "trace": str(trace), "connections": 16})
+            running = harness.Background(lambda flows=flows, seconds=seconds: load(flows, seconds, warmup=0.0))
+
+            def sample(until, three=three):
+                samples = []
+                while time.monotonic() < until:
+                    # A sample's time is the middle of its reading: 0.1 s at a 1,000 a second would be 1 % of ten seconds.
+                    begun = time.monotonic()
+                    total = sum(one.metrics().get(HOSTS_PASSED, 0) for one in three)
+                    samples.append(((begun + time.monotonic()) / 2, total))
+                    time.sleep(max(0, begun + 0.2 - time.monotonic()))
+                return samples
+
+            harness.wait_for(lambda three=three: all(one.metrics().get(HOSTS_PASSED, 0) > 0 for one in three), "the load")
+            start = time.monotonic() + settled
+            time.sleep(settled)
+            together = sample(start + shared)
+            redis.kill()
+            apart = sample(time.monotonic() + alone)
+            report = running.join()
+        rows["least in 10 s, calls/s"].append(window(together, 10, min))
+        rows["most in 10 s, calls/s"].append(window(together, 10, max))
+        rows["without Redis: most in 10 s, calls/s"].append(window(apart, 10, max))
+        rows["without Redis: most in 1 s, calls/s"].append(window(apart, 1, max))
+        rows["without Redis: fewest in 1 s, calls/s"].append(window(apart, 1, min))
+        rows["offered, calls/s"].append(sum(flow["intended"] for flow in report.values()) / seconds)
+    errors = [100 * max(1 - least / HOSTS_LIMIT, most / HOSTS_LIMIT - 1)
+              for least, most in zip(rows["least in 10 s, calls/s"], rows["most in 10 s, calls/s"], strict=True)]
+    return [Measure("3 hosts, one limit of 1,000/s: largest error over any 10 s", errors, 5, "<=", " %", series=rows,
+                    note="1,600 calls/s, of which a host gets 5 to 80 %, changing every 4 s; the servers, Redis and the generator "
+                         "share the cores."),
+            Measure("3 hosts, Redis killed: most over any 10 s / the limit",
+                    [most / HOSTS_LIMIT for most in rows["without Redis: most in 10 s, calls/s"]], 1.3, "<="),
+            Measure("3 hosts, Redis killed: fewest calls in any second", rows["without Redis: fewest in 1 s, calls/s"], 1)]
+
+
 BENCHMARKS = {"admission": admission, "throughput": throughput, "noisy": noisy, "fairness": fairness, "usage": usage,
-              "kills": kills}
+              "kills": kills, "hosts": hosts}

@@ -1,5 +1,6 @@
 """Limits on requests, device time, concurrency and quotas, and the tiers of jobs, as callers and admins meet them."""
 
+import http.client
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ import grpc
 import mezzo_server
 import openai
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from mezzo_server import SLOWNESS, Server
 from test_jobs import simple
 from test_tenants import Admin, first_key, make_key, make_tenant
@@ -38,6 +40,33 @@ def tenant(platform, request):
     for limit in platform.ok("GET", "/v1/limits")["data"]:
         if limit["name"] not in before:
             platform.ok("DELETE", f"/v1/limits/{limit['name']}")
+
+
+def status_pb2_of(data):
+    """A google.rpc.Status with one RetryInfo, decoded by protobuf from a description made here (googleapis is not installed)."""
+    file = descriptor_pb2.FileDescriptorProto(name="rpc.proto", package="rpc", syntax="proto3")
+    kinds = {"int32": 5, "int64": 3, "string": 9, "bytes": 12, "message": 11}
+    for message, fields in {"Duration": [("seconds", 1, "int64", 1), ("nanos", 2, "int32", 1)],
+                            "RetryInfo": [("retry_delay", 1, "Duration", 1)],
+                            "Any": [("type_url", 1, "string", 1), ("value", 2, "bytes", 1)],
+                            "Status": [("code", 1, "int32", 1), ("message", 2, "string", 1), ("details", 3, "Any", 3)]}.items():
+        made = file.message_type.add(name=message)
+        for name, number, kind, label in fields:
+            field = made.field.add(name=name, number=number, type=kinds.get(kind, kinds["message"]), label=label)
+            if kind not in kinds:
+                field.type_name = f".rpc.{kind}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+
+    def parse(name, text):
+        message = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"rpc.{name}"))()
+        message.ParseFromString(text)
+        return message
+
+    status = parse("Status", data)
+    delay = parse("RetryInfo", status.details[0].value).retry_delay
+    return {"code": status.code, "message": status.message, "type_url": status.details[0].type_url,
+            "retry_seconds": delay.seconds + delay.nanos * 1e-9}
 
 
 class Keyed:
@@ -113,6 +142,35 @@ def test_v2_answers_429_with_everything_a_client_needs(platform, tenant):
     assert tenant("GET", "/v1/models")[0] == 200, "what does no work is not limited"
     metrics = Server.metrics(Keyed(platform))
     assert metrics['mezzo_tenancy_limited_total{reason="rate_limited"}'] >= 1 and metrics["mezzo_tenancy_limit_buckets"] >= 1
+
+
+def test_a_large_body_is_refused_before_it_is_read(platform, tenant):
+    """Of a tenant whose limit is used up: the head alone gets the answer, and a limit that lets it through has lost nothing by it."""
+
+    def large(body):
+        status, headers, _ = platform.server.request("POST", INFER, json.dumps(body).encode() + b" " * 100_000,
+                                                     {"Authorization": f"Bearer {tenant.key}", "Content-Type": "application/json"})
+        return status, {name.lower(): value for name, value in headers.items()}
+
+    put(platform, "large", kind="requests", tenant=tenant.tenant, rate=0.001, burst=2)
+    assert large(BODY)[1]["ratelimit"].startswith('"large";r=1;')
+    assert large({"inputs": []})[0] == 400, "a wrong one takes nothing"
+    assert large(BODY)[0] == 200
+    connection = http.client.HTTPConnection(platform.server.http, timeout=20 * SLOWNESS)
+    connection.putrequest("POST", INFER)
+    connection.putheader("Authorization", f"Bearer {tenant.key}")
+    connection.putheader("Content-Length", "30000000")
+    connection.endheaders()
+    answer = connection.getresponse()  # Not a byte of the body has been sent.
+    headers = {name.lower(): value for name, value in answer.getheaders()}
+    assert answer.status == 429 and headers["x-mezzo-reason"] == "rate_limited" and int(headers["retry-after"]) > 100
+    assert headers["ratelimit-policy"] == '"large";q=2;qu="requests";w=2000'
+    connection.close()
+    request = service_pb2.ModelInferRequest(model_name="simple", raw_input_contents=[bytes(100_000)])
+    with grpc.insecure_channel(platform.server.grpc) as channel, pytest.raises(grpc.RpcError) as error:
+        service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, metadata=[("authorization", f"Bearer {tenant.key}")])
+    assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, "not that the request is wrong"
+    assert dict(error.value.trailing_metadata())["ratelimit"].startswith('"large";r=0;')
 
 
 def test_whoever_waits_as_told_gets_in(platform, tenant):
@@ -214,6 +272,29 @@ def test_device_time_is_charged_as_measured(platform, tenant):
     assert status == 429 and 'qu="device-milliseconds"' in headers["ratelimit-policy"]
 
 
+def used_of(platform, caller, name):
+    """What the caller's next call sees used of a limit of 1,000,000 units, but for its own."""
+    status, headers, _ = call(caller)
+    assert status == 200 and headers["ratelimit"].startswith(f'"{name}";')
+    return 1_000_000 - int(re.search(r";r=(\d+)", headers["ratelimit"])[1])
+
+
+def test_a_jobs_device_time_is_put_right_when_it_ends(platform, tenant):
+    """What a job was predicted to take is counted when it is queued; what is left in the end is what it took, or nothing."""
+    put(platform, "job-cost", kind="cost", tenant=tenant.tenant, rate=0.1, burst=1_000_000)
+    job = {"kind": "inference", "model": "add_sub", "input": {"inputs": [
+        {"name": name, "shape": [1, 16], "datatype": "FP32", "data": [1] * 16} for name in ("INPUT0", "INPUT1")]}}
+    waiting = [call(tenant, "/v1/jobs", {**job, "delay_seconds": 3600})[2]["id"] for _ in range(20)]
+    assert used_of(platform, tenant, "job-cost") >= 20, "a model that never ran: a millisecond each"
+    for one in waiting:
+        assert call(tenant, f"/v1/jobs/{one}/cancel", {})[2]["status"] == "cancelled"
+    returned = used_of(platform, tenant, "job-cost")
+    assert returned <= 10
+    for one in waiting[:3]:
+        call(tenant, f"/v1/jobs/{one}/cancel", {})
+    assert used_of(platform, tenant, "job-cost") >= returned, "and not once more"
+
+
 def test_concurrency_is_given_back(platform, tenant):
     put(platform, "room", kind="concurrency", tenant=tenant.tenant, amount=1)
     assert [call(tenant)[0] for _ in range(20)] == [200] * 20
@@ -258,6 +339,28 @@ def test_grpc_answers_resource_exhausted(platform, tenant):
     trailers = dict(error.value.trailing_metadata())
     assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and "limit 'rpc'" in error.value.details()
     assert trailers["x-mezzo-reason"] == "rate_limited" and 9 <= int(trailers["retry-after"]) <= 10
+    assert trailers["ratelimit"] == f'"rpc";r=0;t={trailers["retry-after"]}'
+    assert trailers["ratelimit-policy"] == '"rpc";q=1;qu="requests";w=10'
+    # google.rpc.Status with a google.rpc.RetryInfo, as Google's and other clients read it.
+    details = status_pb2_of(trailers["grpc-status-details-bin"])
+    assert details["code"] == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0] and details["message"] == error.value.details()
+    assert details["type_url"] == "type.googleapis.com/google.rpc.RetryInfo" and 9 <= details["retry_seconds"] <= 10
+
+
+def test_grpc_tells_what_is_left(platform, tenant):
+    put(platform, "rpc-left", kind="requests", tenant=tenant.tenant, rate=0.1, burst=3)
+    request = service_pb2.ModelInferRequest(model_name="simple")
+    for name, value in (("INPUT0", 1), ("INPUT1", 2)):
+        tensor = request.inputs.add(name=name, datatype="INT32", shape=[1, 16])
+        tensor.contents.int_contents.extend([value] * 16)
+    with grpc.insecure_channel(platform.server.grpc) as channel:
+        infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+        _, call_done = infer.with_call(request, metadata=[("authorization", f"Bearer {tenant.key}")])
+        _, unlimited = infer.with_call(request, metadata=[("authorization", f"Bearer {platform.key}")])
+    trailers = dict(call_done.trailing_metadata())
+    assert trailers["ratelimit"].startswith('"rpc-left";r=2;t=')
+    assert trailers["ratelimit-policy"] == '"rpc-left";q=3;qu="requests";w=30'
+    assert "ratelimit" not in dict(unlimited.trailing_metadata())
 
 
 def test_a_tenant_asks_only_for_the_tiers_it_has(platform, tenant):

@@ -43,6 +43,8 @@ SERVER_ERRORS = {
 
 # Operations that can't succeed here, and why.
 NEVER_WELL = {
+    "POST /v1/cache/corrections": "needs a model that declares a cache; test_cache.py has one",
+    "DELETE /v1/cache/corrections/{correction}": "the same",
     "POST /v1/images/generations": "needs a model of pictures: the test of pictures and videos below has one",
     "POST /v1/images/edits": "the same",
     "POST /v1/videos": "the same",

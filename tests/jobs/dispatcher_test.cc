@@ -72,7 +72,8 @@ class DispatcherTest : public QueueTest {
                                                        .clock = real_,
                                                        .log = log_,
                                                        .metrics = metrics_,
-                                                       .ledger = ledger_.get()},
+                                                       .ledger = ledger_.get(),
+                                                       .on_end = on_end_},
                                      std::map<std::string, JobHandler*, std::less<>>{{"test", &handler}});
     host->Start();
     return host;
@@ -104,6 +105,7 @@ class DispatcherTest : public QueueTest {
   storage::testing::TempDir journal_;
   tenancy::JournalDisk disk_;
   std::unique_ptr<tenancy::Ledger> ledger_;  // Null unless a test opens it.
+  std::function<void(const LeasedJob&, const RunEnd&)> on_end_;
 };
 
 TEST_P(DispatcherTest, RunsWhatIsQueuedBeforeAndAfterItStarts) {
@@ -160,6 +162,30 @@ TEST_P(DispatcherTest, AJobIsChargedOnceByTheAttemptThatCounts) {
   EXPECT_EQ(ledger_->AccountFor({.tenant = "a", .model = "sdxl", .version = "2", .kind = "job"}).Total(),
             (tenancy::Usage{.requests = 2, .failed = 1, .images = 3, .bytes_out = 100}));
   EXPECT_EQ(ledger_->state().accounts, 1U);
+}
+
+TEST_P(DispatcherTest, EveryAttemptThatCountsIsToldWithItsDeviceTime) {
+  Mutex mu;
+  std::vector<std::string> told;
+  on_end_ = [&](const LeasedJob& job, const RunEnd& end) {
+    MutexLock lock(mu);
+    told.push_back(job.model + " " + std::to_string(end.fence.attempt) + " " +
+                   (end.kind == RunEnd::Kind::kSucceeded ? "succeeded" : "again") + " " +
+                   std::to_string(end.device_time / milliseconds(1)) + " ms of " +
+                   std::to_string(static_cast<int>(job.cost)) + " s");
+  };
+  std::atomic<int> attempts = 0;
+  FakeHandler handler([&attempts](JobRun& run) -> Result<std::string> {
+    run.AddDeviceTime(milliseconds(20 + attempts));
+    if (++attempts < 2) return Unavailable("engine_busy", "busy");
+    return std::string("{}");
+  });
+  {
+    const auto host = Host(handler);
+    EXPECT_TRUE(Reaches(Add(New("a", Tier::kFree, 3)), JobState::kSucceeded));
+  }
+  MutexLock lock(mu);
+  EXPECT_EQ(told, (std::vector<std::string>{"m 1 again 20 ms of 3 s", "m 2 succeeded 21 ms of 3 s"}));
 }
 
 TEST_P(DispatcherTest, WhoseKeyQueuedAJobIsChargedHoweverItEnds) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "mezzo/api/limit_headers.h"
+#include "mezzo/base/strings.h"
 
 namespace mezzo::api {
 namespace {
@@ -11,6 +12,14 @@ net::BodyPlan Refusal(net::HttpResponse response) {
   net::BodyPlan plan;
   plan.refusal = std::make_unique<net::HttpResponse>(std::move(response));
   return plan;
+}
+
+/// Whether reading and decoding the body costs more than asking the limits once more.
+bool HasLargeBody(const net::HttpRequest& head) {
+  constexpr std::uint64_t kLarge = 64 << 10;
+  if (head.Header("Transfer-Encoding")) return true;
+  const auto length = head.Header("Content-Length");
+  return length && ParseUint(*length).value_or(0) >= kLarge;
 }
 
 /// Authorization, or X-Api-Key.
@@ -44,6 +53,18 @@ net::BodyPlan Gate::PlanBody(const net::HttpRequest& head) const {
 
   auto caller = tenancy::Admit(directory_, CredentialOf(head), head.is_loopback(), *match.route->scope);
   if (!caller.ok()) return Refusal(protocol->Refuse(caller.error()));
+  if (limiter_ != nullptr && match.route->scope == tenancy::Scope::kInfer &&
+      head.method() == net::Method::kPost && HasLargeBody(head)) {
+    // Only looked at: the call is counted when it has been found to be one.
+    tenancy::LimitState limit;
+    auto ticket = limiter_->Admit({.caller = **caller}, &limit);
+    if (!ticket.ok()) {
+      net::HttpResponse refusal = protocol->Refuse(ticket.error());
+      AddLimitHeaders(limit, &refusal);
+      return Refusal(std::move(refusal));
+    }
+    ticket->Refund();
+  }
   net::BodyPlan plan = protocol->Plan(head, match);
   plan.finding = *std::move(caller);
   return plan;

@@ -7,6 +7,7 @@
 #include "mezzo/api/protocol.h"
 #include "mezzo/net/http_types.h"
 #include "mezzo/tenancy/directory.h"
+#include "mezzo/tenancy/limiter.h"
 
 namespace mezzo::api {
 
@@ -18,16 +19,19 @@ struct MountedProtocol {
 
 /// The HTTP port's way in. When a request's head is there: finds the protocol that owns the path (as the
 /// server has decoded it, once) and the route in its table, asks tenancy::Admit() once, and refuses whatever
-/// no table names. A protocol sees only what was let in. Thread-safe.
+/// no table names. A protocol sees only what was let in. A large body that asks for work is not even read
+/// when the caller's limits are used up, as far as they can be told without the model: who floods a host with
+/// pictures shall cost it little. Thread-safe.
 class Gate final : public net::HttpHandler {
  public:
   /// Refuses what a page of another site can make a browser on this host send; null: let through.
   using BrowserGuard = std::unique_ptr<net::HttpResponse> (*)(const net::HttpRequest& head);
 
-  /// All outlive the gate. `guard` is asked while callers without keys are let in; null: nobody is.
+  /// All outlive the gate. `guard` is asked while callers without keys are let in; null: nobody is. Null
+  /// `limiter`: there are no limits.
   Gate(std::vector<MountedProtocol> protocols, const tenancy::Directory& directory,
-       BrowserGuard guard = nullptr)
-      : protocols_(std::move(protocols)), directory_(directory), guard_(guard) {}
+       BrowserGuard guard = nullptr, tenancy::Limiter* limiter = nullptr)
+      : protocols_(std::move(protocols)), directory_(directory), guard_(guard), limiter_(limiter) {}
 
   [[nodiscard]] net::BodyPlan PlanBody(const net::HttpRequest& head) const override;
   runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, net::HttpRequest* request) override;
@@ -40,6 +44,7 @@ class Gate final : public net::HttpHandler {
   const std::vector<MountedProtocol> protocols_;
   const tenancy::Directory& directory_;
   const BrowserGuard guard_;
+  tenancy::Limiter* const limiter_;
 };
 
 }  // namespace mezzo::api

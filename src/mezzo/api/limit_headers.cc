@@ -1,11 +1,13 @@
 #include "mezzo/api/limit_headers.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <string>
 #include <string_view>
-
-#include <fmt/format.h>
+#include <utility>
 
 namespace mezzo::api {
 namespace {
@@ -20,6 +22,9 @@ std::string_view UnitOf(LimitKind kind) {
       return "requests";
     case LimitKind::kConcurrency:
       return "concurrent-requests";
+    case LimitKind::kQueued:
+    case LimitKind::kQueueShare:
+      return "queued-requests";
     case LimitKind::kCost:
     case LimitKind::kDailyCost:
     case LimitKind::kMonthlyCost:
@@ -37,19 +42,46 @@ std::int64_t Whole(double value) {
   return static_cast<std::int64_t>(std::clamp(std::floor(value), 0.0, kMost));
 }
 
+/// Text of a header, put together in place: every answer within a limit has two of them.
+class FieldText {
+ public:
+  FieldText& Put(std::string_view text) {
+    text_ += text;
+    return *this;
+  }
+  FieldText& Put(std::int64_t number) {
+    std::array<char, 20> digits;  // NOLINT(*-member-init): to_chars() writes what is read.
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+    text_.append(digits.data(), end);
+    return *this;
+  }
+  std::string Take() { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
 }  // namespace
 
-void AddLimitHeaders(const tenancy::LimitState& limit, net::HttpResponse* response) {
-  if (!limit.met()) return;
-  const std::int64_t reset = Whole(std::ceil(Seconds(limit.reset)));
-  response->headers.emplace_back("RateLimit",
-                                 fmt::format("\"{}\";r={};t={}", limit.name, Whole(limit.remaining), reset));
-  std::string policy =
-      fmt::format("\"{}\";q={};qu=\"{}\"", limit.name, Whole(limit.amount), UnitOf(limit.kind));
+LimitTexts TextsOf(const tenancy::LimitState& limit) {
+  if (!limit.met()) return {};
+  FieldText state;
+  state.Put("\"").Put(limit.name).Put("\";r=").Put(Whole(limit.remaining));
+  state.Put(";t=").Put(Whole(std::ceil(Seconds(limit.reset))));
+  FieldText policy;
+  policy.Put("\"").Put(limit.name).Put("\";q=").Put(Whole(limit.amount));
+  policy.Put(";qu=\"").Put(UnitOf(limit.kind)).Put("\"");
   if (limit.window > Duration::zero()) {
-    policy += fmt::format(";w={}", std::max<std::int64_t>(1, Whole(std::ceil(Seconds(limit.window)))));
+    policy.Put(";w=").Put(std::max<std::int64_t>(1, Whole(std::ceil(Seconds(limit.window)))));
   }
-  response->headers.emplace_back("RateLimit-Policy", std::move(policy));
+  return {.state = state.Take(), .policy = policy.Take()};
+}
+
+void AddLimitHeaders(const tenancy::LimitState& limit, net::HttpResponse* response) {
+  LimitTexts texts = TextsOf(limit);
+  if (texts.state.empty()) return;
+  response->headers.emplace_back("RateLimit", std::move(texts.state));
+  response->headers.emplace_back("RateLimit-Policy", std::move(texts.policy));
 }
 
 }  // namespace mezzo::api

@@ -90,16 +90,20 @@ void Identities::TakeLimits(std::vector<tenancy::Limit> limits) {
 
 void Identities::TakeTenants(const std::vector<tenancy::TenantRef>& tenants) {
   for (const tenancy::TenantRef& tenant : tenants) {
-    const sched::Scheduler::TenantOptions options{.name = tenant->id.str(), .weight = tenant->weight};
-    if (tenant->index >= weights_.size()) {
+    const sched::Scheduler::TenantOptions options{
+        .name = tenant->id.str(), .weight = tenant->weight, .free_tier = tenant->free_tier()};
+    if (tenant->index >= known_.size()) {
       const auto index = ports_.executor.AddTenant(options);
       MEZZO_CHECK(static_cast<std::uint32_t>(index) == tenant->index);
-      weights_.push_back(tenant->weight);
+      known_.push_back(tenant);
       ports_.counts.Add(*tenant);
-    } else if (weights_[tenant->index] != tenant->weight) {
-      ports_.executor.SetTenant(sched::TenantIndex{tenant->index}, options);
-      weights_[tenant->index] = tenant->weight;
+      continue;
     }
+    tenancy::TenantRef& known = known_[tenant->index];
+    if (known->weight != tenant->weight || known->free_tier() != tenant->free_tier()) {
+      ports_.executor.SetTenant(sched::TenantIndex{tenant->index}, options);
+    }
+    known = tenant;
   }
 }
 

@@ -64,7 +64,7 @@ class Identities {
   runtime::BlockingPool pool_;
   api::platform::TenantsHandler handler_;
   api::platform::LimitsHandler limits_handler_;
-  std::vector<double> weights_;  // By tenant index; the feed's thread only.
+  std::vector<tenancy::TenantRef> known_;  // By tenant index; the feed's thread only.
   std::optional<std::string> first_admin_key_;
   tenancy::DirectoryFeed feed_;  // Last: its thread uses what is above.
 };

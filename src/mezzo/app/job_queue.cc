@@ -97,6 +97,11 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
            .clock = ports.store.clock(),
            .signs_webhooks = [this](const TenantId& tenant) { return webhook_secrets_.contains(tenant); },
            .limiter = &ports.limiter,
+           .find_tenant =
+               [&directory = ports.directory](const TenantId& id) {
+                 auto found = directory.Find(id);
+                 return found.ok() ? *std::move(found) : tenancy::TenantRef();
+               },
            .cache = cache_.get()},
           handlers()),
       handler_({}, {.service = service_, .clock = ports.store.clock(), .artifacts = &ports.artifacts.list()}),
@@ -114,7 +119,9 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
                    .clock = ports.store.clock(),
                    .log = ports.log,
                    .metrics = metrics_,
-                   .ledger = ports.ledger},
+                   .ledger = ports.ledger,
+                   .on_end = [&limiter = ports.limiter, &directory = ports.directory](
+                                 const auto& job, const auto& end) { Settle(limiter, directory, job, end); }},
                   handlers()),
       webhook_metrics_(ports.registry),
       webhooks_({}, ports.store.db(), ports.store.clock()),
@@ -128,6 +135,19 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
       pruner_({.job_retention = config.jobs.retention}, ports.store.db(), ports.store.clock()),
       housekeeper_(
           {}, {.pruner = pruner_, .clock = ports.store.clock(), .db = ports.store.db(), .log = ports.log}) {}
+
+void JobQueue::Settle(tenancy::Limiter& limiter, const tenancy::Directory& directory,
+                      const jobs::LeasedJob& job, const jobs::RunEnd& end) {
+  using Kind = jobs::RunEnd::Kind;
+  constexpr double kMillis = 1000;
+  const bool over = end.kind == Kind::kSucceeded || end.kind == Kind::kFailed || end.kind == Kind::kCancelled;
+  // The prediction was counted once, whatever number of attempts there were.
+  const double predicted = over ? job.cost : 0;
+  const auto tenant = directory.Find(job.tenant);
+  if (!tenant.ok()) return;
+  const tenancy::Caller caller{.tenant = *tenant};
+  limiter.AddCost(caller, job.model, (Seconds(end.device_time) - predicted) * kMillis);
+}
 
 jobs::Dispatcher::Options JobQueue::DispatcherOptions(const ServerConfig& config, const Ports& ports) {
   jobs::Dispatcher::Options options;

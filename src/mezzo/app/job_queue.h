@@ -69,6 +69,9 @@ class JobQueue {
   void Stop(Duration grace);
 
  private:
+  /// Puts right what limits on cost have counted for a job: measured now, predicted when it was let in.
+  static void Settle(tenancy::Limiter& limiter, const tenancy::Directory& directory,
+                     const jobs::LeasedJob& job, const jobs::RunEnd& end);
   [[nodiscard]] jobs::Dispatcher::Options DispatcherOptions(const ServerConfig& config, const Ports& ports);
   [[nodiscard]] std::vector<std::string> SecretsOf(const TenantId& tenant) const;
   /// What runs jobs, by kind.

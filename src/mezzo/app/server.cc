@@ -53,12 +53,14 @@ T OrCores(T configured) {
   return configured > 0 ? configured : static_cast<T>(Cores());
 }
 
-sched::DeviceExecutor::Options DeviceOptions(const DeviceConfig& config) {
+sched::DeviceExecutor::Options DeviceOptions(const DeviceConfig& config, const AdmissionConfig& admission) {
   sched::DeviceExecutor::Options options;
   options.scheduler.slots = OrCores(config.slots);
   options.scheduler.policy = config.policy;
   options.scheduler.class_shares = {config.interactive_share, config.standard_share, config.bulk_share};
   options.scheduler.max_queued_items = config.max_queued;
+  options.scheduler.overload = {
+      .enabled = admission.enabled, .target = admission.target_delay, .target_runs = admission.target_runs};
   options.inline_limit = config.inline_limit;
   return options;
 }
@@ -177,8 +179,8 @@ std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
         [&] { return static_cast<double>(limiter.buckets()); });
   auto& limited = registry.NewCallbackFamily("mezzo_tenancy_limited_total", "Calls that a limit refused.",
                                              observe::MetricType::kCounter, {"reason"});
-  constexpr std::array<std::string_view, 3> kReasons = {"rate_limited", "concurrency_limited",
-                                                        "quota_exceeded"};
+  constexpr std::array<std::string_view, 4> kReasons = {"rate_limited", "concurrency_limited",
+                                                        "quota_exceeded", "queue_limited"};
   for (std::size_t i = 0; i < kReasons.size(); ++i) {
     callbacks.push_back(limited.Add({std::string(kReasons.at(i))},
                                     [&limiter, i] { return static_cast<double>(limiter.refusals().at(i)); }));
@@ -193,6 +195,24 @@ std::vector<observe::Callback> RegisterCounts(observe::Registry& registry,
       callbacks.push_back(refused.Add(
           {sched::ClassName(cls), sched::RefusalName(static_cast<sched::Refusal>(r))},
           [&executor, cls, r] { return static_cast<double>(executor.StatisticsOf(cls).refused.at(r)); }));
+    }
+  }
+  gauge("mezzo_sched_overload_signal", "Time in the queue over what is fine for it; above 1 is too much.",
+        [&] { return executor.overload().signal; });
+  gauge("mezzo_sched_admission_limit",
+        "Predicted device seconds a second that may come in while there is too much; 0: no limit now.",
+        [&] { return executor.overload().limit / 1e9; });
+  counter("mezzo_sched_overloads_total", "Times that a limit on what comes in began.",
+          [&] { return static_cast<double>(executor.overload().overloads); });
+  auto& shed = registry.NewCallbackFamily("mezzo_sched_shed_total",
+                                          "Calls refused because the device had more work than it can do.",
+                                          observe::MetricType::kCounter, {"tier", "class"});
+  constexpr std::array<std::string_view, 2> kTiers = {"free", "paid"};
+  for (std::size_t t = 0; t < kTiers.size(); ++t) {
+    for (std::size_t c = 0; c < sched::kClassCount; ++c) {
+      callbacks.push_back(
+          shed.Add({std::string(kTiers.at(t)), std::string(sched::ClassName(static_cast<sched::Class>(c)))},
+                   [&executor, t, c] { return static_cast<double>(executor.overload().shed.at(t).at(c)); }));
     }
   }
   return callbacks;
@@ -221,7 +241,7 @@ class Server::Parts {
         tracer(clock, sampler, sink),
         engines(config.engine, config.workers, clock, registry, log),
         usage(OpenUsage()),
-        executor(DeviceOptions(config.device), clock),
+        executor(DeviceOptions(config.device, config.admission), clock),
         inference_metrics(registry),
         recent(config.cache.recent_bytes, registry, clock),
         caching(config.cache,
@@ -236,6 +256,7 @@ class Server::Parts {
             {.engine = engines.all(), .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
         service(catalog, executor, tracer, clock,
                 {.limiter = &limiter, .answers = &caching.answers(), .background = &scope}),
+        corrections(caching.NewCorrectionsHandler(service)),
         regions({.enabled = config.shared_memory.enabled}),
         trace_settings(
             TraceDefaults(config.tracing),
@@ -261,7 +282,7 @@ class Server::Parts {
                {.service = service, .tokenizers = tokenizers, .clock = clock, .pool = &codec_pool}),
         artifacts(OpenArtifacts()),
         jobs(MakeJobs(std::move(secrets))),
-        gate(Protocols(), directory, RefuseForeignPage) {
+        gate(Protocols(), directory, RefuseForeignPage, &limiter) {
     if (config.http.enabled) {
       http = std::make_unique<net::HttpServer>(HttpOptions(config.http, codec_pool), gate, loops, registry);
     }
@@ -276,7 +297,8 @@ class Server::Parts {
                                                                    .registry = registry,
                                                                    .logger = log,
                                                                    .clock = clock,
-                                                                   .loops = loops});
+                                                                   .loops = loops,
+                                                                   .limiter = &limiter});
     }
   }
 
@@ -294,6 +316,7 @@ class Server::Parts {
       (*people)->Start();
       directory.set_people(people->get());
     }
+    MEZZO_TRY_VOID(caching.Share(**shared, loops));
     caching.Start();
     MEZZO_TRY_VOID(catalog.Start(&binder));
     if (*artifacts != nullptr) (*artifacts)->Start();
@@ -378,6 +401,7 @@ class Server::Parts {
   models::RepositoryCatalog catalog;
   tenancy::Limiter limiter{{}, clock};
   inference::LocalService service;
+  std::unique_ptr<api::Protocol> corrections;  // Null without a database.
   api::SharedMemoryRegions regions;
   api::TraceSettings trace_settings;
   api::LogSettings log_settings;
@@ -414,7 +438,8 @@ class Server::Parts {
     }
     limiter.Replace(declared_limits);
     for (const auto& tenant : declared.tenants) {
-      const auto index = executor.AddTenant({.name = tenant->id.str(), .weight = tenant->weight});
+      const auto index = executor.AddTenant(
+          {.name = tenant->id.str(), .weight = tenant->weight, .free_tier = tenant->free_tier()});
       MEZZO_CHECK(static_cast<std::uint32_t>(index) == tenant->index);
       tenant_counts.Add(*tenant);
     }
@@ -489,6 +514,10 @@ class Server::Parts {
       protocols.push_back({.protocol = &jobs->uploads(), .prefixes = {api::platform::UploadsHandler::kRoot}});
       protocols.push_back(
           {.protocol = &(*artifacts)->handler(), .prefixes = {api::platform::ArtifactsHandler::kRoot}});
+    }
+    if (corrections != nullptr) {
+      protocols.push_back(
+          {.protocol = corrections.get(), .prefixes = {api::platform::CorrectionsHandler::kRoot}});
     }
     protocols.push_back({.protocol = &caching.handler(), .prefixes = {api::platform::CacheHandler::kRoot}});
     protocols.push_back({.protocol = &openai, .prefixes = {"/v1"}});

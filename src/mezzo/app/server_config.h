@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "mezzo/app/admission_config.h"
 #include "mezzo/app/artifacts_config.h"
+#include "mezzo/app/cache_config.h"
 #include "mezzo/app/oidc_config.h"
 #include "mezzo/app/redis_config.h"
 #include "mezzo/config/value.h"
@@ -57,14 +59,6 @@ struct ModelsConfig {
   std::int64_t default_max_batch = 32;
   std::size_t default_max_queued = 1024;
   std::size_t load_threads = 1;
-};
-
-/// Of the cache of answers. Models say in model.yaml whether theirs are kept.
-struct CacheConfig {
-  config::ByteSize max_bytes = config::MiB(256);
-  config::ByteSize recent_bytes = config::MiB(32);
-  Duration max_staleness = std::chrono::seconds(5);
-  Duration poll_interval = std::chrono::seconds(1);
 };
 
 struct ProviderLibrary {
@@ -165,6 +159,7 @@ struct ServerConfig {
   EngineConfig engine;
   WorkersConfig workers;
   DeviceConfig device;
+  AdmissionConfig admission;
   std::vector<TenantConfig> tenants;
   std::vector<LimitConfig> limits;
   std::vector<OidcConfig> oidc;

@@ -2,7 +2,9 @@
 
 #include <tuple>
 
+#include "mezzo/app/admission_schema.h"
 #include "mezzo/app/artifacts_schema.h"
+#include "mezzo/app/cache_schema.h"
 #include "mezzo/app/oidc_schema.h"
 #include "mezzo/app/redis_schema.h"
 #include "mezzo/app/server_config.h"
@@ -112,24 +114,6 @@ struct Schema<app::ModelsConfig> {
               Range(1, 1'000'000)),
         Field("load_threads", &C::load_threads, "Models that load at the same time, at background priority.",
               Range(1, 64))};
-  }
-};
-template <>
-struct Schema<app::CacheConfig> {
-  static auto Fields() {
-    using C = app::CacheConfig;
-    return std::tuple{
-        Field("max_bytes", &C::max_bytes, "What kept answers may take of this host's memory."),
-        Field("recent_bytes", &C::recent_bytes,
-              "What ended jobs and signed URLs read lately may take of this host's memory; 0: none is kept."),
-        Field(
-            "max_staleness", &C::max_staleness,
-            "How long after a purge or a release another host may serve what it had; a host that can't read "
-            "the database for that long computes every answer.",
-            Range(std::chrono::milliseconds(100), std::chrono::hours(1))),
-        Field("poll_interval", &C::poll_interval,
-              "How often the database is asked, beside its notifications; well below max_staleness.",
-              Range(std::chrono::milliseconds(10), std::chrono::minutes(10)))};
   }
 };
 template <>
@@ -274,6 +258,7 @@ struct Schema<app::ServerConfig> {
         Field("engine", &C::engine, "ONNX Runtime."),
         Field("workers", &C::workers, "The processes of Python models."),
         Field("device", &C::device, "The scheduler of the device's work."),
+        Field("admission", &C::admission, "What is refused when there is too much of it."),
         Field("tenants", &C::tenants,
               "Who may call, besides the tenants and keys that the database has. While there are none at "
               "all, anybody on "

@@ -38,11 +38,11 @@ struct Schema<app::LimitConfig> {
     using C = app::LimitConfig;
     return std::tuple{
         Field("name", &C::name, "Name of the limit, as answers show it.", Required{}, Length(1, 64)),
-        Field(
-            "kind", &C::kind,
-            "What is counted: requests or cost (device milliseconds) a second; concurrency; daily_requests, "
-            "daily_cost, daily_money; monthly_requests, monthly_cost, monthly_money.",
-            Required{}),
+        Field("kind", &C::kind,
+              "What is counted: requests or cost (device milliseconds) a second; concurrency; queued (calls "
+              "that wait) or queue_share (calls that wait, as part of a model's queue); daily_requests, "
+              "daily_cost, daily_money; monthly_requests, monthly_cost, monthly_money.",
+              Required{}),
         Field("tenant", &C::tenant, "Whose calls; empty: everybody's."),
         Field("project", &C::project, "Those of one project of the tenant; empty: all."),
         Field("key", &C::key, "Those with one key, by its id; empty: all."),

@@ -7,12 +7,23 @@
 
 namespace mezzo {
 
+namespace {
+
+/// EVP_sha256() has its implementation looked up at every use, which costs more than a short digest.
+const EVP_MD* Algorithm() {
+  static EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);  // Lives as long as the process.
+  MEZZO_CHECK(algorithm != nullptr);
+  return algorithm;
+}
+
+}  // namespace
+
 struct Sha256::State {
   State() : context(EVP_MD_CTX_new()) { MEZZO_CHECK(context != nullptr); }
   ~State() { EVP_MD_CTX_free(context); }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
-  void Begin() const { MEZZO_CHECK(EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1); }
+  void Begin() const { MEZZO_CHECK(EVP_DigestInit_ex2(context, Algorithm(), nullptr) == 1); }
 
   EVP_MD_CTX* const context;
 };
@@ -34,14 +45,14 @@ Sha256Digest Sha256::Finish() {
 }
 
 Sha256Digest Sha256Of(BytesView bytes) {
-  Sha256 sha;
+  thread_local Sha256 sha;  // Made once: what Finish() leaves is as new.
   sha.Update(bytes);
   return sha.Finish();
 }
 
 Sha256Digest HmacSha256(std::string_view key, std::string_view text) {
   Sha256Digest digest{};
-  MEZZO_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+  MEZZO_CHECK(HMAC(Algorithm(), key.data(), static_cast<int>(key.size()),
                    reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(),
                    nullptr) != nullptr);
   return digest;

@@ -11,6 +11,8 @@
 namespace mezzo::cache {
 namespace {
 
+/// Smaller shards lose more hits to their unevenness than they save waits.
+constexpr ByteCount kLeastShard = ByteCount{1} << 20;
 constexpr ByteCount kLeastBudget = ByteCount{64} << 10;
 
 /// MurmurHash3's finaliser (A. Appleby, public domain).
@@ -28,7 +30,8 @@ MemoryTier::MemoryTier(Options options, const Clock& clock)
   max_entry_bytes_ = std::clamp<ByteCount>(options.max_entry_bytes, kEntryOverhead, budget / 8);
   // A shard holds several of the largest entries, so that one of them does not empty it.
   const ByteCount fitting = std::max<ByteCount>(budget / (4 * max_entry_bytes_), 1);
-  const ByteCount wanted = std::clamp<ByteCount>(options.max_shards, 1, 1024);
+  const ByteCount wanted =
+      std::clamp<ByteCount>(std::min<ByteCount>(options.max_shards, budget / kLeastShard), 1, 1024);
   const auto count = std::bit_floor(static_cast<std::size_t>(std::min(fitting, wanted)));
   for (std::size_t i = 0; i < count; ++i) {
     shards_.push_back(std::make_unique<internal::TierShard>(budget / count, *reclaimer_));

@@ -34,11 +34,6 @@ void CountSaved(CachedModel& model, Duration cost) {
 
 bool Keeps(const Rules& rules) { return rules.ttl > Duration::zero() && !rules.single_flight_only; }
 
-/// The model would say the same to the same question.
-bool WouldComeAgain(Code code) {
-  return code == Code::kInvalidArgument || code == Code::kOutOfRange || code == Code::kUnimplemented;
-}
-
 /// The failure says something of the leader, not of the question.
 bool IsLeadersOwn(Code code) {
   return code == Code::kCancelled || code == Code::kDeadlineExceeded || code == Code::kAborted ||
@@ -62,7 +57,17 @@ bool TakeRefresh(CachedModel& model, Duration ttl, TimePoint now) {
   return false;
 }
 
+/// A leader was answered by another host.
+void CountShared(CachedModel& model, Duration cost) {
+  Count(model.shared);
+  CountSaved(model, cost);
+}
+
 }  // namespace
+
+bool WouldComeAgain(Code code) {
+  return code == Code::kInvalidArgument || code == Code::kOutOfRange || code == Code::kUnimplemented;
+}
 
 struct ResultCache::Models {
   std::map<std::string, ModelRef, std::less<>> by_name;
@@ -338,7 +343,8 @@ bool ResultCache::Keep(const ModelRef& model, const CacheKey& key, const Rules& 
   return true;
 }
 
-bool ResultCache::Replace(const ModelRef& model, const CacheKey& key, const Rules& rules, CachedRef value) {
+bool ResultCache::Replace(const ModelRef& model, const CacheKey& key, const Rules& rules, CachedRef value,
+                          Duration cost, std::uint64_t epoch) {
   if (model == nullptr || value == nullptr) return false;
   FlightShard& shard = flights_->ShardOf(key);
   const MutexLock lock(shard.mu);
@@ -346,7 +352,9 @@ bool ResultCache::Replace(const ModelRef& model, const CacheKey& key, const Rule
     flight->replaced = true;
     flights_->Remove(shard, *flight);
   }
-  const bool kept = Keep(model, key, rules, {.value = std::move(value), .epoch = EpochOf(model)});
+  const bool kept =
+      Keep(model, key, rules,
+           {.value = std::move(value), .cost = cost, .epoch = epoch != 0 ? epoch : EpochOf(model)});
   if (!kept) tier_.Erase(key);
   return kept;
 }
@@ -401,6 +409,7 @@ ResultCache::ModelStatistics ResultCache::StatisticsOf(const ModelRef& model) co
           .stale = read(model->stale),
           .negative = read(model->negative),
           .misses = read(model->misses),
+          .shared = read(model->shared),
           .joins = read(model->joins),
           .bypasses = read(model->bypasses),
           .refreshes = read(model->refreshes),
@@ -466,18 +475,21 @@ ResultCache::Ticket::~Ticket() {
 
 void ResultCache::Ticket::Fill(CachedRef value, Duration cost, TimePoint expires) {
   MEZZO_CHECK(cache_ != nullptr && value != nullptr);
+  if (expires != kNever) CountShared(*model_, cost);
   std::exchange(cache_, nullptr)
       ->Complete(*flight_, model_, key_, rules_,
                  {.value = std::move(value), .cost = cost, .epoch = epoch_, .limit = expires});
 }
 
-void ResultCache::Ticket::Fail(const Error& error, Duration cost) {
+void ResultCache::Ticket::Fail(const Error& error, Duration cost, TimePoint expires) {
   MEZZO_CHECK(cache_ != nullptr);
+  if (expires != kNever) CountShared(*model_, cost);
   ResultCache* cache = std::exchange(cache_, nullptr);
   if (IsLeadersOwn(error.code())) return cache->PassLead(*flight_);
   // What would not come again is told to those who wait, and not kept.
   if (!WouldComeAgain(error.code())) rules_.negative_ttl = Duration::zero();
-  cache->Complete(*flight_, model_, key_, rules_, {.error = error, .cost = cost, .epoch = epoch_});
+  cache->Complete(*flight_, model_, key_, rules_,
+                  {.error = error, .cost = cost, .epoch = epoch_, .limit = expires});
 }
 
 ResultCache::Follower::Follower(ResultCache& cache, std::shared_ptr<Flight> flight, ModelRef model,

@@ -39,6 +39,9 @@ struct Rules {
   bool shared = false;  ///< For who drives a tier that hosts share; no effect on this host's.
 };
 
+/// Whether a model would give this error again to the same question: such errors are kept.
+[[nodiscard]] bool WouldComeAgain(Code code);
+
 /// Results of models on this host: hits, one execution per key at a time, and nothing older than its model's
 /// epoch.
 ///
@@ -81,16 +84,17 @@ class ResultCache {
     ~Ticket();
 
     /// Gives `value` to the followers, and keeps it when rules, size and epoch allow. `cost` is the device
-    /// time (or whatever else a hit saves) that it took. `expires`: no later than that, for results that are
-    /// not new (from a shared tier). The ticket is spent.
+    /// time (or whatever else a hit saves) that it took. `expires`: no later than that, for results that
+    /// another host has computed; they count as saved. The ticket is spent.
     void Fill(CachedRef value, Duration cost, TimePoint expires = kNever);
     /// Gives the error to the followers and, when the model would answer the same again (kInvalidArgument,
     /// kOutOfRange, kUnimplemented), keeps it for Rules::negative_ttl. Errors that are the leader's own
     /// matter (kCancelled, kDeadlineExceeded, kAborted, kResourceExhausted, kPermissionDenied,
     /// kUnauthenticated) pass the lead on instead. The ticket is spent.
-    void Fail(const Error& error, Duration cost = {});
+    void Fail(const Error& error, Duration cost = {}, TimePoint expires = kNever);
     /// Of the model when this lead began: what is stored elsewhere is stamped with it.
     [[nodiscard]] std::uint64_t epoch() const { return epoch_; }
+    [[nodiscard]] const CacheKey& key() const { return key_; }
 
    private:
     friend class ResultCache;
@@ -140,6 +144,7 @@ class ResultCache {
     std::uint64_t stale = 0;
     std::uint64_t negative = 0;
     std::uint64_t misses = 0;  ///< That led.
+    std::uint64_t shared = 0;  ///< Of these: answered by what another host had computed.
     std::uint64_t joins = 0;
     std::uint64_t bypasses = 0;
     std::uint64_t refreshes = 0;  ///< Led while the old result was served.
@@ -169,8 +174,10 @@ class ResultCache {
   runtime::Task<Result<Outcome>> Follow(runtime::Context ctx, Follower follower);
 
   /// Puts `value` in place of what is kept for the key, whatever is being computed: a correction of one
-  /// answer. False when it is not kept.
-  bool Replace(const ModelRef& model, const CacheKey& key, const Rules& rules, CachedRef value);
+  /// answer. False when it is not kept. `cost` as Ticket::Fill()'s; `epoch`: of the model when the value's
+  /// computation began, and nothing is kept when that has risen since; 0: the model's now.
+  bool Replace(const ModelRef& model, const CacheKey& key, const Rules& rules, CachedRef value,
+               Duration cost = {}, std::uint64_t epoch = 0);
 
   [[nodiscard]] static std::uint64_t EpochOf(const ModelRef& model);
   /// Makes everything older invisible at once. Raises by one, or to `at_least` when that is more; the new

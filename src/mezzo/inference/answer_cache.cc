@@ -2,61 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <utility>
 
-#include "mezzo/models/config_json.h"
+#include "mezzo/base/check.h"
+#include "mezzo/inference/answer_codec.h"
+#include "mezzo/inference/answer_text.h"
 
 namespace mezzo::inference {
 namespace {
 
 using cache::ResultCache;
-
-Error Unreadable(const std::filesystem::path& file, const std::string& why) {
-  return Unavailable("cache_digest", "the digest of '" + file.string() + "' can't be made: " + why);
-}
-
-Result<void> DigestFile(const std::filesystem::path& file, Sha256& digest) {
-  constexpr std::size_t kPiece = std::size_t{1} << 20;
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return Unreadable(file, "it can't be opened");
-  std::vector<char> piece(kPiece);
-  while (in) {
-    in.read(piece.data(), static_cast<std::streamsize>(piece.size()));
-    digest.Update(std::as_bytes(std::span(piece.data(), static_cast<std::size_t>(in.gcount()))));
-  }
-  if (!in.eof()) return Unreadable(file, "reading it failed");
-  return {};
-}
-
-/// Of what decides the answers: the version's files in the order of their names, and the configuration.
-Result<Sha256Digest> ContentOf(const models::ModelVersion& version) {
-  namespace fs = std::filesystem;
-  std::vector<fs::path> files;
-  std::error_code failed;
-  if (!version.folder.empty() && fs::is_directory(version.folder, failed)) {
-    for (fs::recursive_directory_iterator at(version.folder, failed), end; !failed && at != end;
-         at.increment(failed)) {
-      if (at->is_regular_file(failed)) files.push_back(at->path());
-    }
-    if (failed) return Unreadable(version.folder, failed.message());
-  }
-  std::sort(files.begin(), files.end());
-  Sha256 digest;
-  const auto add = [&digest](std::string_view text) {
-    const std::uint64_t size = text.size();
-    digest.Update(std::as_bytes(std::span(&size, 1)));
-    digest.Update(std::as_bytes(std::span(text.data(), text.size())));
-  };
-  for (const auto& file : files) {
-    add(fs::relative(file, version.folder, failed).string());
-    add(std::to_string(fs::file_size(file, failed)));
-    MEZZO_TRY_VOID(DigestFile(file, digest));
-  }
-  add(models::ConfigToJson(*version.config));
-  return digest.Finish();
-}
 
 std::string TextOf(const ParameterValue& value) {
   struct Visitor {
@@ -82,18 +37,28 @@ SharedBytes CopyOf(const SharedBytes& bytes) {
   return buffer.Share();
 }
 
+std::vector<NamedTensor> CopyOf(const std::vector<NamedTensor>& outputs) {
+  std::vector<NamedTensor> copies;
+  copies.reserve(outputs.size());
+  for (const NamedTensor& output : outputs) {
+    copies.push_back({.name = output.name,
+                      .tensor = {.dtype = output.tensor.dtype,
+                                 .shape = output.tensor.shape,
+                                 .data = CopyOf(output.tensor.data)}});
+  }
+  return copies;
+}
+
 }  // namespace
 
 CachedAnswer::CachedAnswer(const InferenceAnswer& answer)
-    : parameters_(answer.parameters), cost_(answer.device_share) {
+    : CachedAnswer(CopyOf(answer.outputs), answer.parameters, answer.device_share) {}
+
+CachedAnswer::CachedAnswer(std::vector<NamedTensor> outputs, Parameters parameters, Duration cost)
+    : outputs_(std::move(outputs)), parameters_(std::move(parameters)), cost_(cost) {
   constexpr ByteCount kBookkeeping = 256;
   bytes_ = kBookkeeping;
-  outputs_.reserve(answer.outputs.size());
-  for (const NamedTensor& output : answer.outputs) {
-    outputs_.push_back({.name = output.name,
-                        .tensor = {.dtype = output.tensor.dtype,
-                                   .shape = output.tensor.shape,
-                                   .data = CopyOf(output.tensor.data)}});
+  for (const NamedTensor& output : outputs_) {
     bytes_ += kBookkeeping + static_cast<ByteCount>(output.name.size() + output.tensor.data.size());
   }
 }
@@ -105,9 +70,20 @@ InferenceAnswer CachedAnswer::Answer() const {
   return answer;
 }
 
+Result<cache::CachedRef> CachedAnswer::Decode(std::string_view text) {
+  InferenceAnswer answer;
+  MEZZO_TRY(answer.outputs, DecodeOutputs(text));
+  return cache::CachedRef(std::make_shared<const CachedAnswer>(answer));
+}
+
 AnswerCache::AnswerCache(Ports ports)
     : ports_(ports),
       metrics_(ports.registry, ports.tier),
+      hit_age_(ports.registry.NewHistogramFamily(
+          "mezzo_cache_hit_age_seconds", "Age of kept answers when they were served.", {"model"}, 4096)),
+      corrected_count_(ports.registry.NewCallbackCounter(
+          "mezzo_cache_corrected_total", "Calls that were answered with a correction.",
+          [this] { return static_cast<double>(corrected_.load(std::memory_order_relaxed)); })),
       unverified_count_(ports.registry.NewCallbackCounter(
           "mezzo_cache_unverified_total", "Calls that bypassed the cache while its epochs could not be read.",
           [this] { return static_cast<double>(unverified_.load(std::memory_order_relaxed)); })) {}
@@ -116,7 +92,7 @@ Result<std::unique_ptr<const CachePlace>> AnswerCache::PlaceOf(const models::Mod
   const models::CacheConfig& config = version.config->cache;
   if (config.mode == models::CacheMode::kOff) return std::unique_ptr<const CachePlace>();
   auto place = std::make_unique<CachePlace>();
-  MEZZO_TRY(place->content, ContentOf(version));
+  MEZZO_TRY(place->content, digests_.Of(version));
   const std::string& name = version.name.str();
   place->model = ports_.epochs != nullptr ? ports_.epochs->Model(name) : ports_.results.Model(name);
   if (place->model == nullptr) return std::unique_ptr<const CachePlace>();  // Beyond the cache's bound.
@@ -127,16 +103,37 @@ Result<std::unique_ptr<const CachePlace>> AnswerCache::PlaceOf(const models::Mod
                   .max_entry_bytes = config.max_entry,
                   .single_flight_only = config.mode == models::CacheMode::kSingleFlight,
                   .shared = config.shared};
+  if (config.shared && hosts_ == nullptr) {
+    place->rules.shared = false;
+    if (ports_.log != nullptr) {
+      ports_.log->Warn("cache.shared has no effect: hosts share results through `redis.url` and a database",
+                       {{"model", name}});
+    }
+  }
   metrics_.Show(place->model);
+  place->hit_age = &hit_age_.With({name});
+  if (ports_.publications != nullptr) {
+    place->published = ports_.publications->Publish(name, version.version_text, place->content);
+  }
   return std::unique_ptr<const CachePlace>(std::move(place));
 }
 
 cache::CacheKey AnswerCache::KeyOf(const CachePlace& place, const models::ModelVersion& version,
                                    const InferenceCall& call, const RequestPlan& plan,
-                                   const tenancy::Tenant& tenant) {
+                                   const tenancy::Tenant& tenant) const {
+  std::uint64_t purged = 0;
+  if (place.by_tenant && ports_.tenants != nullptr) {
+    purged = ports_.tenants->Of(tenant.id.str(), version.name.str());
+  }
+  return QuestionOf(place, version, call, plan, tenant.id.str(), purged);
+}
+
+cache::CacheKey AnswerCache::QuestionOf(const CachePlace& place, const models::ModelVersion& version,
+                                        const InferenceCall& call, const RequestPlan& plan,
+                                        std::string_view tenant, std::uint64_t purged) {
   cache::KeyBuilder key("infer");
   key.Text(version.name.str()).Text(version.version_text).Text(AsText(place.content));
-  key.Text(place.by_tenant ? tenant.id.str() : std::string());
+  key.Text(place.by_tenant ? tenant : std::string_view());
   for (const tensor::Tensor* input : plan.inputs) {
     key.Integer(input != nullptr ? 1 : 0);
     if (input == nullptr) continue;
@@ -150,18 +147,104 @@ cache::CacheKey AnswerCache::KeyOf(const CachePlace& place, const models::ModelV
   parameters.reserve(call.parameters.size());
   for (const auto& [name, value] : call.parameters) parameters.emplace_back(name, TextOf(value));
   key.Members(std::move(parameters));
+  if (purged > 0) key.Integer(static_cast<std::int64_t>(purged));
   return key.Finish();
+}
+
+void AnswerCache::Withdrawn(const std::string& model, std::int64_t version) {
+  if (ports_.publications != nullptr) ports_.publications->Withdraw(model, std::to_string(version));
+}
+
+cache::CachedRef AnswerCache::CorrectionOf(const CachePlace& place, const models::ModelVersion& version,
+                                           const InferenceCall& call, const RequestPlan& plan,
+                                           const tenancy::Tenant& tenant, TimePoint now) {
+  if (ports_.corrections == nullptr || ports_.corrections->empty() || call.no_store) return nullptr;
+  if (ports_.epochs != nullptr && !ports_.epochs->IsFresh(now)) return nullptr;
+  auto found = ports_.corrections->Find(QuestionOf(place, version, call, plan, tenant.id.str()));
+  if (found != nullptr) corrected_.fetch_add(1, std::memory_order_relaxed);
+  return found;
+}
+
+void AnswerCache::Refill(const CachePlace& place, const models::ModelVersion& version,
+                         const InferenceCall& call, const RequestPlan& plan, const tenancy::Tenant& tenant,
+                         const InferenceAnswer& answer, std::uint64_t epoch) {
+  ports_.results.Replace(place.model, KeyOf(place, version, call, plan, tenant), place.rules,
+                         std::make_shared<const CachedAnswer>(answer), answer.device_share, epoch);
+}
+
+bool AnswerCache::Verified(const CachePlace& place, TimePoint now) {
+  const bool known = ports_.epochs == nullptr || ports_.epochs->IsFresh(now);
+  if (known && (place.published == nullptr || place.published->recorded())) return true;
+  unverified_.fetch_add(1, std::memory_order_relaxed);
+  return false;
 }
 
 ResultCache::Outcome AnswerCache::Begin(const CachePlace& place, const models::ModelVersion& version,
                                         const InferenceCall& call, const RequestPlan& plan,
                                         const tenancy::Tenant& tenant, TimePoint now) {
   if (call.no_store) return {};
-  if (ports_.epochs != nullptr && !ports_.epochs->IsFresh(now)) {
-    unverified_.fetch_add(1, std::memory_order_relaxed);
-    return {};
+  if (!Verified(place, now)) return {};
+  auto outcome =
+      ports_.results.Begin(place.model, KeyOf(place, version, call, plan, tenant), place.rules, now);
+  if (outcome.value != nullptr && place.hit_age != nullptr) place.hit_age->Observe(outcome.age);
+  return outcome;
+}
+
+void AnswerCache::Share(cache::SharedTier& hosts) {
+  MEZZO_CHECK(ports_.epochs != nullptr);
+  hosts_ = &hosts;
+}
+
+runtime::Task<Result<AnswerCache::FromHosts>> AnswerCache::AskHosts(runtime::Context ctx,
+                                                                    const CachePlace* place,
+                                                                    const ResultCache::Ticket* ticket,
+                                                                    Duration predicted, bool refresh) {
+  FromHosts said;
+  if (hosts_ == nullptr || !place->rules.shared) co_return said;
+  cache::SharedTier::Question question{
+      .key = ticket->key(), .epoch = ticket->epoch(), .predicted = predicted};
+  // What this host has was made when the others' was, and is about to end. Half a life is new.
+  if (refresh) question.min_left = place->rules.ttl / 2;
+  MEZZO_CO_TRY(cache::SharedTier::Outcome outcome, co_await hosts_->Begin(ctx, std::move(question)));
+  said.waited = outcome.waited;
+  said.lease = std::move(outcome.lease);
+  if (outcome.kind != cache::SharedTier::Kind::kFound) co_return said;
+  const TimePoint now = ports_.clock.Now();
+  // The epoch may have risen, or be in doubt, since the caller began.
+  if (ResultCache::EpochOf(place->model) != ticket->epoch() || !ports_.results.trusted() ||
+      !Verified(*place, now)) {
+    hosts_->CountOutdated();
+    co_return said;
   }
-  return ports_.results.Begin(place.model, KeyOf(place, version, call, plan, tenant), place.rules, now);
+  if (!outcome.error.has_value()) {
+    said.answer = DecodeAnswer(outcome.payload, outcome.cost);
+    if (said.answer == nullptr) {
+      hosts_->CountCorrupt();
+      co_return said;
+    }
+  }
+  said.error = std::move(outcome.error);
+  said.cost = outcome.cost;
+  said.expires = AddSaturating(now, outcome.left);
+  co_return said;
+}
+
+void AnswerCache::Share(std::optional<cache::SharedTier::Lease> lease, const CachePlace& place,
+                        std::shared_ptr<const CachedAnswer> answer) {
+  if (!lease.has_value()) return;
+  if (answer->bytes() > place.rules.max_entry_bytes) {
+    lease->Refuse(std::min<Duration>(place.rules.ttl, kLongestRefusal));
+    return;
+  }
+  const ByteCount bytes = answer->bytes();
+  const Duration cost = answer->cost();
+  lease->Store([answer = std::move(answer)] { return EncodeAnswer(*answer); }, bytes, cost, place.rules.ttl);
+}
+
+void AnswerCache::Share(std::optional<cache::SharedTier::Lease> lease, const CachePlace& place,
+                        const Error& error, Duration cost) {
+  if (!lease.has_value() || !cache::WouldComeAgain(error.code())) return;
+  lease->StoreError(error, cost, place.rules.negative_ttl);
 }
 
 }  // namespace mezzo::inference

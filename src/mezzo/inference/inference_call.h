@@ -52,6 +52,8 @@ struct InferenceCall {
   std::uint64_t priority = 0;
   /// "Cache-Control: no-store": neither answered from a cache nor kept in one.
   bool no_store = false;
+  /// "Cache-Control: no-cache": computed anew, and kept in place of what was.
+  bool no_cache = false;
   Admission admission = Admission::kWhole;
   /// Where the service leaves what limit the call has met; null: nowhere. Outlives the call.
   tenancy::LimitState* limit = nullptr;
@@ -67,6 +69,7 @@ struct StageTimes {
 
 /// What the model's cache had to do with an answer, from least to most work.
 enum class CacheUse : std::uint8_t {
+  kCorrected,  ///< Somebody has put an answer in place of the model's.
   kHit,
   kStale,   ///< Past its lifetime; one caller computes it anew meanwhile.
   kJoin,    ///< Shared the run of an equal call.
@@ -74,9 +77,9 @@ enum class CacheUse : std::uint8_t {
   kBypass,  ///< Computed, and not kept.
 };
 
-/// "hit", "stale", "join", "miss", "bypass": X-Mezzo-Cache.
+/// "corrected", "hit", "stale", "join", "miss", "bypass": X-Mezzo-Cache.
 constexpr std::string_view CacheUseName(CacheUse use) {
-  constexpr std::array<std::string_view, 5> kNames = {"hit", "stale", "join", "miss", "bypass"};
+  constexpr std::array<std::string_view, 6> kNames = {"corrected", "hit", "stale", "join", "miss", "bypass"};
   return kNames[static_cast<std::size_t>(use)];
 }
 

@@ -74,7 +74,13 @@ runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx,
                       .account = account,
                       .started = started};
     if (runtime.place() != nullptr) {
-      answer.emplace(co_await RunCached(visit));
+      if (auto corrected = Corrected(visit)) {
+        answer.emplace(*std::move(corrected));
+      } else if (call.no_cache && !call.no_store) {
+        answer.emplace(co_await RunAnew(visit));
+      } else {
+        answer.emplace(co_await RunCached(visit));
+      }
     } else {
       answer.emplace(co_await RunOn(visit));
     }
@@ -110,6 +116,47 @@ Result<tenancy::LimitTicket> LocalService::Admit(const tenancy::Caller& caller, 
   return limiter->Admit(facts, call.limit);
 }
 
+Result<tenancy::LimitTicket> LocalService::AdmitToQueue(const Visit& visit) {
+  tenancy::Limiter* limiter = extras_.limiter;
+  if (limiter == nullptr || !limiter->counts_queues() || !visit.limited ||
+      visit.call.admission == Admission::kNone) {
+    return tenancy::LimitTicket();
+  }
+  // What the call has met before stays what its answer tells, unless it is refused here.
+  tenancy::LimitState state;
+  auto place = limiter->Admit({.caller = *visit.caller,
+                               .model = visit.call.model.str(),
+                               .refusable = visit.call.admission == Admission::kWhole,
+                               .queue_places = VersionRuntime::Of(*visit.version).max_queued()},
+                              &state);
+  if (!place.ok() && visit.call.limit != nullptr) *visit.call.limit = std::move(state);
+  return place;
+}
+
+std::optional<InferenceAnswer> LocalService::Corrected(const Visit& visit) {
+  const CachePlace& place = *VersionRuntime::Of(*visit.version).place();
+  const auto found = extras_.answers->CorrectionOf(place, *visit.version, visit.call, visit.plan,
+                                                   *visit.caller->tenant, visit.started);
+  if (found == nullptr) return std::nullopt;
+  visit.ticket.Settle(0);
+  return ServeKept(visit, static_cast<const CachedAnswer&>(*found), CacheUse::kCorrected);
+}
+
+runtime::Task<Result<InferenceAnswer>> LocalService::RunAnew(Visit visit) {
+  VersionRuntime& runtime = VersionRuntime::Of(*visit.version);
+  const CachePlace& place = *runtime.place();
+  const bool verified = extras_.answers->Verified(place, visit.started);
+  const std::uint64_t epoch = cache::ResultCache::EpochOf(place.model);
+  MEZZO_CO_TRY(InferenceAnswer answer, co_await RunOn(visit));
+  answer.cache = verified ? CacheUse::kMiss : CacheUse::kBypass;
+  if (verified) {
+    extras_.answers->Refill(place, *visit.version, visit.call, visit.plan, *visit.caller->tenant, answer,
+                            epoch);
+  }
+  runtime.RecordMiss(answer.times.run);
+  co_return answer;
+}
+
 runtime::Task<Result<InferenceAnswer>> LocalService::RunCached(Visit visit) {
   using Kind = cache::ResultCache::Kind;
   VersionRuntime& runtime = VersionRuntime::Of(*visit.version);
@@ -129,30 +176,62 @@ runtime::Task<Result<InferenceAnswer>> LocalService::RunCached(Visit visit) {
   if (outcome.error || outcome.value != nullptr) visit.ticket.Settle(0);
   if (outcome.error) co_return *std::move(outcome.error);
   if (outcome.value != nullptr) {
-    const auto& kept = static_cast<const CachedAnswer&>(*outcome.value);
-    InferenceAnswer answer = kept.Answer();
-    answer.model = visit.call.model;
-    answer.version = visit.version->version_text;
-    answer.id = visit.call.id;
-    answer.cache = joined                         ? CacheUse::kJoin
-                   : outcome.kind == Kind::kStale ? CacheUse::kStale
-                                                  : CacheUse::kHit;
-    answer.served_by = visit.version;
-    runtime.RecordCached(tenant, clock_.Now() - visit.started);
-    Charge(visit.account, {.cache_hits = 1, .saved_ns = kept.cost().count()});
+    const CacheUse use = joined                         ? CacheUse::kJoin
+                         : outcome.kind == Kind::kStale ? CacheUse::kStale
+                                                        : CacheUse::kHit;
+    InferenceAnswer answer = ServeKept(visit, static_cast<const CachedAnswer&>(*outcome.value), use);
     if (outcome.ticket) Refresh(*std::move(outcome.ticket), visit);
     co_return answer;
   }
+  if (outcome.kind == Kind::kLead) co_return co_await Lead(visit, *std::move(outcome.ticket));
   auto answer = co_await RunOn(visit);
-  if (outcome.kind != Kind::kLead) {
-    if (answer.ok()) answer->cache = CacheUse::kBypass;
-    co_return answer;
+  if (answer.ok()) answer->cache = CacheUse::kBypass;
+  co_return answer;
+}
+
+InferenceAnswer LocalService::ServeKept(const Visit& visit, const CachedAnswer& kept, CacheUse use) {
+  InferenceAnswer answer = kept.Answer();
+  answer.model = visit.call.model;
+  answer.version = visit.version->version_text;
+  answer.id = visit.call.id;
+  answer.cache = use;
+  answer.served_by = visit.version;
+  VersionRuntime::Of(*visit.version).RecordCached(*visit.caller->tenant, clock_.Now() - visit.started);
+  Charge(visit.account, {.cache_hits = 1, .saved_ns = kept.cost().count()});
+  return answer;
+}
+
+runtime::Task<Result<InferenceAnswer>> LocalService::Lead(Visit visit, cache::ResultCache::Ticket given) {
+  cache::ResultCache::Ticket ticket = std::move(given);  // A local: it goes when the coroutine ends.
+  VersionRuntime& runtime = VersionRuntime::Of(*visit.version);
+  const CachePlace& place = *runtime.place();
+  AnswerCache& answers = *extras_.answers;
+  const auto within = visit.ctx.WithDeadline(DeadlineOf(visit.ctx, *visit.version->config, visit.started));
+  const Duration predicted = executor_.PredictRun(runtime.model(), visit.plan.rows);
+  auto said = co_await answers.AskHosts(within, &place, &ticket, predicted, /*refresh=*/false);
+  if (!said.ok()) {
+    visit.ticket.Refund();
+    co_return said.error();
   }
+  if (said->error) {
+    visit.ticket.Settle(0);
+    ticket.Fail(*said->error, said->cost, said->expires);
+    co_return *std::move(said->error);
+  }
+  if (said->answer != nullptr) {
+    visit.ticket.Settle(0);
+    ticket.Fill(said->answer, said->cost, said->expires);
+    co_return ServeKept(visit, *said->answer, said->waited ? CacheUse::kJoin : CacheUse::kHit);
+  }
+  auto answer = co_await RunOn(visit);
   if (!answer.ok()) {
-    outcome.ticket->Fail(answer.error());
+    ticket.Fail(answer.error());
+    answers.Share(std::move(said->lease), place, answer.error(), Duration());
     co_return answer;
   }
-  outcome.ticket->Fill(std::make_shared<const CachedAnswer>(*answer), answer->device_share);
+  const auto kept = std::make_shared<const CachedAnswer>(*answer);
+  ticket.Fill(kept, answer->device_share);
+  answers.Share(std::move(said->lease), place, kept);
   answer->cache = CacheUse::kMiss;
   runtime.RecordMiss(answer->times.run);
   co_return answer;
@@ -179,6 +258,19 @@ runtime::Task<Result<void>> LocalService::RunRefresh(runtime::Context ctx,
   VersionRuntime& runtime = VersionRuntime::Of(*work->version);
   MEZZO_CO_TRY(const RequestPlan plan, PlanRequest(*work->version, work->call));
   tenancy::LimitTicket ticket;  // The call that was served has paid; this run is charged, and not limited.
+  const CachePlace& place = *runtime.place();
+  AnswerCache& answers = *extras_.answers;
+  const Duration predicted = executor_.PredictRun(runtime.model(), plan.rows);
+  MEZZO_CO_TRY(AnswerCache::FromHosts said,
+               co_await answers.AskHosts(ctx, &place, &work->ticket, predicted, /*refresh=*/true));
+  if (said.error) {
+    work->ticket.Fail(*said.error, said.cost, said.expires);
+    co_return Result<void>();
+  }
+  if (said.answer != nullptr) {
+    work->ticket.Fill(said.answer, said.cost, said.expires);
+    co_return Result<void>();
+  }
   const auto answer = co_await RunOn({.ctx = ctx,
                                       .caller = work->caller,
                                       .version = work->version,
@@ -186,13 +278,17 @@ runtime::Task<Result<void>> LocalService::RunRefresh(runtime::Context ctx,
                                       .plan = plan,
                                       .ticket = ticket,
                                       .account = runtime.AccountOf(*work->caller, KindOf(work->call)),
-                                      .started = started});
+                                      .started = started,
+                                      .limited = false});
   if (!answer.ok()) {
     runtime.RecordFailure(*work->caller->tenant, answer.error(), clock_.Now() - started);
     work->ticket.Fail(answer.error());
+    answers.Share(std::move(said.lease), place, answer.error(), Duration());
     co_return answer.error();
   }
-  work->ticket.Fill(std::make_shared<const CachedAnswer>(*answer), answer->device_share);
+  const auto kept = std::make_shared<const CachedAnswer>(*answer);
+  work->ticket.Fill(kept, answer->device_share);
+  answers.Share(std::move(said.lease), place, kept);
   co_return Result<void>();
 }
 
@@ -209,6 +305,13 @@ runtime::Task<Result<InferenceAnswer>> LocalService::RunOn(Visit visit) {
   item.model = runtime.model();
   item.cls = cls;
   item.deadline = DeadlineOf(visit.ctx, *version.config, visit.started);
+  item.may_shed = visit.call.admission == Admission::kWhole;
+  if (auto place = AdmitToQueue(visit); place.ok()) {
+    item.place = *std::move(place);
+  } else {
+    visit.ticket.Refund();
+    co_return std::move(place).error();
+  }
 
   std::optional<Error> refused;
   {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,9 @@ class RuntimeBinder final : public models::VersionBinder {
       : RuntimeBinder(executor, metrics, clock, default_max_queued, Extras()) {}
 
   Result<std::unique_ptr<models::VersionExtension>> Bind(const models::ModelVersion& version) override;
+  void Withdrawn(const std::string& model, std::int64_t version) override {
+    if (extras_.answers != nullptr) extras_.answers->Withdrawn(model, version);
+  }
 
  private:
   sched::DeviceExecutor& executor_;
@@ -83,12 +87,23 @@ class LocalService final : public Service {
     tenancy::LimitTicket& ticket;
     tenancy::Account* account = nullptr;  ///< Is charged; null: nothing is.
     TimePoint started;
+    bool limited = true;  ///< By the limits on queues.
   };
   /// By the limits of the caller; an empty ticket when there are none.
   Result<tenancy::LimitTicket> Admit(const tenancy::Caller& caller, const InferenceCall& call,
                                      sched::ModelIndex model, std::uint32_t rows);
+  /// A place in the queue of the visit's model; an empty ticket when no limit is about that.
+  Result<tenancy::LimitTicket> AdmitToQueue(const Visit& visit);
   /// Of a version of a model that is cached: a kept answer, one in flight, or a run of its own.
   runtime::Task<Result<InferenceAnswer>> RunCached(Visit visit);
+  /// Of a call that leads its flight: another host's answer, or a run for this host or for all.
+  runtime::Task<Result<InferenceAnswer>> Lead(Visit visit, cache::ResultCache::Ticket ticket);
+  /// An answer that was kept, as the call's own.
+  InferenceAnswer ServeKept(const Visit& visit, const CachedAnswer& kept, CacheUse use);
+  /// The same for who wants it computed anew ("no-cache"): what comes of it takes the kept answer's place.
+  runtime::Task<Result<InferenceAnswer>> RunAnew(Visit visit);
+  /// What somebody has put in place of the model's answer, if it was done for this call's question.
+  std::optional<InferenceAnswer> Corrected(const Visit& visit);
   runtime::Task<Result<InferenceAnswer>> RunOn(Visit visit);
   /// Computes an answer anew, beside the call that was served with the old one.
   void Refresh(cache::ResultCache::Ticket ticket, const Visit& visit);

@@ -355,6 +355,27 @@ TEST_F(LimitedServiceTest, ACallThatWaitsHoldsItsPlaceUntilItEnds) {
   EXPECT_TRUE(SendLimited(Call(1, 2)).get().ok());
 }
 
+TEST_F(LimitedServiceTest, ACallHoldsItsPlaceInTheQueueUntilItsRunStarts) {
+  Set({.kind = tenancy::LimitKind::kQueued, .amount = 1});
+  doubler_.Close();
+  auto running = SendLimited(Call(1, 2));
+  doubler_.AwaitEntered(1);
+  auto waiting = SendLimited(Call(1, 2));
+  while (executor_.totals().queued_items < 1) std::this_thread::yield();
+
+  tenancy::LimitState state;
+  InferenceCall third = Call(1, 2);
+  third.limit = &state;
+  EXPECT_EQ(SendLimited(std::move(third)).get().error().reason(), "queue_limited");
+  EXPECT_TRUE(state.refused);
+  EXPECT_EQ(state.name, "l");
+
+  doubler_.Open();
+  EXPECT_TRUE(running.get().ok());
+  EXPECT_TRUE(waiting.get().ok());
+  EXPECT_TRUE(SendLimited(Call(1, 2)).get().ok());
+}
+
 TEST_F(LimitedServiceTest, TheMeasuredDeviceTimeIsCharged) {
   Set({.kind = tenancy::LimitKind::kDailyCost, .amount = 1e9});
   tenancy::LimitState state;
@@ -403,7 +424,9 @@ class CachedServiceTest : public LocalServiceTest {
 
   cache::MemoryTier tier_{{.max_bytes = ByteCount{8} << 20}, clock_};
   cache::ResultCache results_{{.jitter = 0, .beta = 0}, tier_, clock_};
-  AnswerCache answers_{{.results = results_, .tier = tier_, .clock = clock_, .registry = registry_}};
+  cache::TenantEpochs tenants_;
+  AnswerCache answers_{
+      {.results = results_, .tier = tier_, .tenants = &tenants_, .clock = clock_, .registry = registry_}};
   RuntimeBinder cached_binder_{executor_, metrics_, clock_, 1024, {.answers = &answers_}};
   runtime::Scope background_;
   LocalService cached_{
@@ -456,11 +479,44 @@ TEST_F(CachedServiceTest, NoStoreAndUncachedModelsAreLeftAlone) {
   EXPECT_EQ(runs(), 4U);
 }
 
+TEST_F(CachedServiceTest, NoCacheComputesAnewAndKeepsThatUnlessTheEpochHasRisenMeanwhile) {
+  const auto anew = [] {
+    InferenceCall call = Question(1, 2);
+    call.no_cache = true;
+    return call;
+  };
+  EXPECT_EQ(Ask(anew()).get()->cache, CacheUse::kMiss);
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kHit);
+  EXPECT_EQ(Ask(anew()).get()->cache, CacheUse::kMiss);
+  EXPECT_EQ(runs(), 2U);
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kHit);
+  doubler_.Close();
+  auto late = Ask(anew());
+  doubler_.AwaitEntered(3);
+  results_.RaiseEpoch(results_.Find("c"));
+  doubler_.Open();
+  EXPECT_TRUE(late.get().ok());
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kMiss)
+      << "what began under the old epoch is not kept";
+}
+
+TEST_F(CachedServiceTest, ATenantsPurgedAnswersAreNotFoundAgain) {
+  ASSERT_TRUE(Ask(Question(1, 2)).get().ok());
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kHit);
+  tenants_.Raise("another", "c");
+  tenants_.Raise(caller_->tenant->id.str(), "another");
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kHit);
+  tenants_.Raise(caller_->tenant->id.str(), "c");
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kMiss);
+  EXPECT_EQ(Ask(Question(1, 2)).get()->cache, CacheUse::kHit);
+}
+
 TEST_F(CachedServiceTest, EqualCallsAtATimeRunOnce) {
   doubler_.Close();
   auto leader = Ask(Question(5, 6));
   doubler_.AwaitEntered(1);
   std::vector<std::future<Result<InferenceAnswer>>> followers;
+  followers.reserve(50);
   for (int i = 0; i < 50; ++i) followers.push_back(Ask(Question(5, 6)));
   const auto late = Ask(Question(5, 6), nullptr, runtime::Context().WithDeadline(clock_.Now())).get();
   EXPECT_EQ(late.error().code(), Code::kDeadlineExceeded);

@@ -9,6 +9,7 @@
 #include "mezzo/inference/request_plan.h"
 #include "mezzo/runtime/loop.h"
 #include "mezzo/sched/device_executor.h"
+#include "mezzo/tenancy/limiter.h"
 
 namespace mezzo::inference {
 
@@ -18,6 +19,9 @@ class RuntimeItem : public sched::DeviceItem {
  public:
   /// Outlives the run, and does not change during it.
   [[nodiscard]] const RequestPlan& plan() const { return *plan_; }
+
+  /// Its run starts. Called by the runner, on its thread.
+  virtual void OnStart() {}
 
   /// Set by the runner: this call's outputs, in the plan's order, or its own error.
   std::optional<Result<std::vector<tensor::Tensor>>> result;
@@ -43,6 +47,9 @@ class CallItem final : public RuntimeItem {
   CallItem(const RequestPlan& plan, runtime::Loop& home) : home_(home) { SetPlan(plan); }
 
   void Finish(const Error* error, const sched::RunReport& report) override;
+  void OnStart() override { place = tenancy::LimitTicket(); }
+
+  tenancy::LimitTicket place;  ///< In the queue; not touched by others while it is queued or runs.
 
   /// Awaits the end of the item, after Submit succeeded within await_suspend.
   struct Awaiter {

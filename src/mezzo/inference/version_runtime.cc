@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "mezzo/base/published.h"
 #include "mezzo/inference/batch_gather.h"
 #include "mezzo/models/warmup.h"
 
@@ -107,6 +108,7 @@ VersionRuntime::VersionRuntime(const models::ModelVersion& version, sched::Devic
   options.name = name;
   options.max_batch_rows = static_cast<std::uint32_t>(std::max<std::int64_t>(config.max_batch_size, 1));
   options.max_queued_items = config.max_queued > 0 ? config.max_queued : default_max_queued;
+  max_queued_ = options.max_queued_items;
   options.max_concurrent = static_cast<std::uint32_t>(std::max<std::int64_t>(config.instances, 1));
   options.weight = config.weight;
   options.max_queue_delay = config.max_queue_delay;
@@ -144,6 +146,7 @@ void VersionRuntime::Stop(std::uint32_t slot) { ControlFor(slot)->Terminate(); }
 sched::RunOutcome VersionRuntime::Run(const sched::Batch& batch, std::uint32_t slot) {
   std::optional<Error> error;
   const std::span<sched::WorkItem* const> items(batch.items);
+  for (sched::WorkItem* item : items) AsRun(item).OnStart();
   if (RunTogether(items, slot, error)) return sched::RunOutcome::kOk;
   const sched::RunOutcome outcome = Blame(*error, slot);
   if (items.size() > 1 && outcome == sched::RunOutcome::kInputFault) {
@@ -366,14 +369,15 @@ void VersionRuntime::RecordMiss(Duration run) {
 
 tenancy::Account* VersionRuntime::AccountOf(const tenancy::Caller& caller, std::string_view kind) {
   if (ledger_ == nullptr) return nullptr;
+  AccountStripe& stripe = accounts_.at(ThreadStripe<kAccountStripes>());
   // A job's key has no index here, and may be revoked by now.
   const bool indexed = caller.key.empty() || caller.key_index != 0;
   if (indexed) {
-    MutexLock lock(accounts_mu_);
+    MutexLock lock(stripe.mu);
     const auto found =
-        accounts_.find(std::tuple<std::uint32_t, std::uint32_t, std::string_view, std::string_view>(
+        stripe.accounts.find(std::tuple<std::uint32_t, std::uint32_t, std::string_view, std::string_view>(
             caller.tenant->index, caller.key_index, caller.project.str(), kind));
-    if (found != accounts_.end()) return found->second;
+    if (found != stripe.accounts.end()) return found->second;
   }
   tenancy::Account* account = &ledger_->AccountFor({.tenant = caller.tenant->id.str(),
                                                     .project = caller.project.str(),
@@ -382,8 +386,9 @@ tenancy::Account* VersionRuntime::AccountOf(const tenancy::Caller& caller, std::
                                                     .version = version_.version_text,
                                                     .kind = std::string(kind)});
   if (!indexed) return account;
-  MutexLock lock(accounts_mu_);
-  accounts_[{caller.tenant->index, caller.key_index, caller.project.str(), std::string(kind)}] = account;
+  MutexLock lock(stripe.mu);
+  stripe.accounts[{caller.tenant->index, caller.key_index, caller.project.str(), std::string(kind)}] =
+      account;
   return account;
 }
 

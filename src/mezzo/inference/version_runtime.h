@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -72,8 +73,9 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
     stages_.encode->Observe(encode);
   }
   /// Of whoever calls; lives as long as the ledger. `kind` is a literal. Null without a ledger.
-  [[nodiscard]] tenancy::Account* AccountOf(const tenancy::Caller& caller, std::string_view kind)
-      EXCLUDES(accounts_mu_);
+  [[nodiscard]] tenancy::Account* AccountOf(const tenancy::Caller& caller, std::string_view kind);
+  /// Calls that may wait.
+  [[nodiscard]] std::size_t max_queued() const { return max_queued_; }
   [[nodiscard]] ModelStatistics Statistics() const EXCLUDES(mu_);
 
  private:
@@ -112,10 +114,17 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
   std::vector<std::unique_ptr<TenantSeries>> tenants_ GUARDED_BY(mu_);         // By tenant index.
   ModelStatistics statistics_ GUARDED_BY(mu_);
   tenancy::Ledger* const ledger_;  // May be null.
-  Mutex accounts_mu_;
-  /// By tenant's and key's index, project and kind: as many as there are callers.
-  std::map<std::tuple<std::uint32_t, std::uint32_t, std::string, std::string>, tenancy::Account*, std::less<>>
-      accounts_ GUARDED_BY(accounts_mu_);
+  /// Accounts found before, by tenant's and key's index, project and kind: as many as there are callers. Each
+  /// stripe is for some of the threads.
+  struct alignas(64) AccountStripe {
+    Mutex mu;
+    std::map<std::tuple<std::uint32_t, std::uint32_t, std::string, std::string>, tenancy::Account*,
+             std::less<>>
+        accounts GUARDED_BY(mu);
+  };
+  static constexpr std::size_t kAccountStripes = 4;
+  std::array<AccountStripe, kAccountStripes> accounts_;
+  std::size_t max_queued_ = 1;
   sched::ModelIndex model_;
   std::vector<observe::Callback> callbacks_;  // Last: they read the model's place in the scheduler.
 };

@@ -208,6 +208,16 @@ void Dispatcher::Ended(const RunEnd& end, bool held) {
         held ? "job failed" : "job's end did not count: the lease had been lost",
         {{"job", end.fence.id.str()}, {"attempt", end.fence.attempt}, {"reason", end.error.reason}});
   }
+  if (held && ports_.on_end) {
+    Run run;
+    {
+      MutexLock lock(mu_);
+      const auto found = active_.find(end.fence.id.str());
+      if (found != active_.end() && found->second->job().fence.attempt == end.fence.attempt)
+        run = found->second;
+    }
+    if (run != nullptr) ports_.on_end(run->job(), end);
+  }
   MutexLock lock(mu_);
   const auto found = active_.find(end.fence.id.str());
   // The job may be here again already, in a later attempt.

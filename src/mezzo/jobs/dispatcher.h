@@ -57,6 +57,9 @@ class Dispatcher {
     observe::Logger& log;
     JobMetrics& metrics;
     tenancy::Ledger* ledger = nullptr;  ///< Charged with the jobs that end here. Null: nothing is charged.
+    /// Told of each attempt that has ended here and counts. Called on a thread of the dispatcher's, without a
+    /// lock. Empty: nobody is.
+    std::function<void(const LeasedJob& job, const RunEnd& end)> on_end = {};
   };
   /// `handlers` by kind; a job of another kind fails with "job_kind_unknown".
   Dispatcher(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers);

@@ -139,8 +139,26 @@ runtime::Task<Result<JobReader::Page>> JobService::List(runtime::Context ctx,
 
 runtime::Task<Result<JobState>> JobService::Cancel(runtime::Context ctx, TenantId tenant, JobId id) {
   const TimePoint deadline = Limit(ctx);
-  const auto cancel = [&] { return ports_.store.Cancel(tenant, id, deadline); };
+  const auto cancel = [&]() -> Result<JobState> {
+    if (ports_.limiter == nullptr || !ports_.limiter->counts_cost()) {
+      return ports_.store.Cancel(tenant, id, deadline);
+    }
+    MEZZO_TRY(const Job job, ports_.reader.Get(tenant, id, deadline));
+    MEZZO_TRY(const JobState state, ports_.store.Cancel(tenant, id, deadline));
+    // A job that ran is settled where its run ends.
+    const bool waited = job.state == JobState::kQueued || job.state == JobState::kScheduled;
+    if (waited && state == JobState::kCancelled) Return(job);
+    return state;
+  };
   co_return co_await runtime::Offload(ports_.pool, cancel);
+}
+
+void JobService::Return(const Job& job) const {
+  constexpr double kMillis = 1000;
+  const tenancy::TenantRef tenant = ports_.find_tenant ? ports_.find_tenant(job.tenant) : nullptr;
+  if (tenant == nullptr) return;
+  const tenancy::Caller caller{.tenant = tenant};
+  ports_.limiter->AddCost(caller, job.model, -job.cost * kMillis);
 }
 
 runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId tenant, JobId id,

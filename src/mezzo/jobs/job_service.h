@@ -38,7 +38,9 @@ class JobService {
     /// Whether webhooks without a secret of their own can be signed; null: for nobody.
     std::function<bool(const TenantId&)> signs_webhooks;
     tenancy::Limiter* limiter = nullptr;  ///< Null: no limits.
-    JobCache* cache = nullptr;            ///< Of jobs that have ended; null: each is read every time.
+    /// The tenant of a job; null: nobody knows it. Needed with `limiter`.
+    std::function<tenancy::TenantRef(const TenantId&)> find_tenant = {};
+    JobCache* cache = nullptr;  ///< Of jobs that have ended; null: each is read every time.
   };
   JobService(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers);
 
@@ -68,6 +70,8 @@ class JobService {
   [[nodiscard]] static Result<void> CheckTier(const tenancy::Caller* caller, Tier tier);
   [[nodiscard]] Result<tenancy::LimitTicket> Admit(const tenancy::Caller* caller, const std::string& model,
                                                    double cost, tenancy::LimitState* limit) const;
+  /// Of a job that was cancelled before it ran: what limits on cost have counted for it comes back.
+  void Return(const Job& job) const;
   /// On the pool. Counts what waits at most once a second.
   Result<void> CheckRoom(Tier tier, TimePoint deadline) EXCLUDES(mu_);
 

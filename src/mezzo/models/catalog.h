@@ -11,6 +11,7 @@
 #include "mezzo/base/result.h"
 #include "mezzo/base/strong_id.h"
 #include "mezzo/engine/engine.h"
+#include "mezzo/models/content_digest.h"
 #include "mezzo/models/model_config.h"
 #include "mezzo/runtime/context.h"
 #include "mezzo/runtime/task.h"
@@ -35,8 +36,9 @@ struct RunTiming {
 struct ModelVersion {
   ModelName name;
   std::int64_t version = 1;
-  std::string version_text;  ///< "1".
-  std::string folder;        ///< Where its files lie: in a repository, or with those that a load brought.
+  std::string version_text;      ///< "1".
+  std::string folder;            ///< Where its files lie: in a repository, or with those that a load brought.
+  std::vector<FileState> files;  ///< In `folder`, as its load began; only of models that declare `cache`.
   std::shared_ptr<const ModelConfig> config;
   std::unique_ptr<engine::Session> session;
   ByteCount memory_bytes{};
@@ -51,6 +53,12 @@ class VersionBinder {
  public:
   virtual ~VersionBinder() = default;
   virtual Result<std::unique_ptr<VersionExtension>> Bind(const ModelVersion& version) = 0;
+  /// The version is no longer served, for good: unloaded, gone from the repository or no longer wanted. Not
+  /// when it is replaced, or evicted to come back. From any thread; must not block.
+  virtual void Withdrawn(const std::string& model, std::int64_t version) {
+    (void)model;
+    (void)version;
+  }
 };
 
 enum class VersionState : std::uint8_t { kUnknown, kOnDisk, kLoading, kReady, kUnloading, kUnavailable };

@@ -396,6 +396,7 @@ cache:
   EXPECT_EQ(c.max_entry, ByteCount{4} << 20);
   EXPECT_EQ(c.scope, CacheScope::kPublic);
   EXPECT_FALSE(c.shared);
+  EXPECT_TRUE(Yaml("cache: {mode: exact, ttl: 1s, shared: true}").config.cache.shared);
   EXPECT_EQ(Yaml("cache: {mode: exact, ttl: 1s}").config.cache.max_entry, ByteCount{1} << 20);
 }
 

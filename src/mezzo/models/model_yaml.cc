@@ -284,7 +284,7 @@ struct Schema<yaml::Cache> {
         Field("max_entry", &C::max_entry, "Larger results are not kept; 1MiB by default.",
               Range(config::ByteSize(1), config::ByteSize(ByteCount{1} << 30))),
         Field("scope", &C::scope, "Whose calls share results: those of one tenant, or everybody's (public)."),
-        Field("shared", &C::shared, "Whether hosts share results; not available yet.")};
+        Field("shared", &C::shared, "Whether hosts share results, through Redis and the database.")};
   }
   static std::optional<std::string> Validate(const yaml::Cache& c) {
     const bool exact = c.mode == models::CacheMode::kExact;
@@ -294,7 +294,7 @@ struct Schema<yaml::Cache> {
       return "has 'stale_while_revalidate', which needs the mode 'exact' and a 'ttl'";
     }
     if (!exact && c.max_entry.has_value()) return "has 'max_entry', which needs the mode 'exact'";
-    if (c.shared) return "has 'shared', but hosts do not share results yet: each keeps its own";
+    if (!exact && c.shared) return "has 'shared', which needs the mode 'exact' and a 'ttl'";
     if (c.mode == models::CacheMode::kOff && c.scope != models::CacheScope::kTenant) {
       return "has the scope 'public', which needs another mode than 'off'";
     }

@@ -373,6 +373,11 @@ FlowStatistics DeviceExecutor::StatisticsOf(Class cls) const {
   return scheduler_.StatisticsOf(cls);
 }
 
+OverloadStatistics DeviceExecutor::overload() const {
+  MutexLock lock(mu_);
+  return scheduler_.overload();
+}
+
 Breaker::State DeviceExecutor::breaker_state(ModelIndex model) const {
   MutexLock lock(mu_);
   return scheduler_.breaker_state(model);

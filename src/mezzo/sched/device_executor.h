@@ -99,6 +99,7 @@ class DeviceExecutor {
   [[nodiscard]] ModelStatistics StatisticsOf(ModelIndex model) const EXCLUDES(mu_);
   [[nodiscard]] FlowStatistics StatisticsOf(TenantIndex tenant, Class cls) const EXCLUDES(mu_);
   [[nodiscard]] FlowStatistics StatisticsOf(Class cls) const EXCLUDES(mu_);
+  [[nodiscard]] OverloadStatistics overload() const EXCLUDES(mu_);
   [[nodiscard]] Breaker::State breaker_state(ModelIndex model) const EXCLUDES(mu_);
   [[nodiscard]] Duration PredictWait(TenantIndex tenant, ModelIndex model, Class cls) const EXCLUDES(mu_);
   /// Expected run of a batch of the model, over all batch keys.

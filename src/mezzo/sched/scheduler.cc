@@ -47,6 +47,7 @@ Duration Scheduler::PredictRun(ModelIndex model, std::uint64_t batch_key, std::u
   return core_->model(model).latency.For(batch_key).Expected(rows);
 }
 
+const OverloadStatistics& Scheduler::overload() const { return core_->overload(); }
 std::size_t Scheduler::queued_items() const { return core_->queued_items(); }
 std::uint32_t Scheduler::free_slots() const { return core_->free_slots(); }
 Breaker::State Scheduler::breaker_state(ModelIndex model) const {

@@ -10,6 +10,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 #include "mezzo/runtime/breaker.h"
+#include "mezzo/sched/overload_control.h"
 #include "mezzo/sched/statistics.h"
 #include "mezzo/sched/work_item.h"
 
@@ -93,6 +94,9 @@ class Scheduler {
     double tenant_queue_share =
         0.8;  ///< The most of a queue that one of several tenants may hold; 1: all of it.
     std::size_t max_idle_flows = 65536;  ///< Idle flows whose past service is remembered.
+    OverloadControl::Options
+        overload;  ///< Of kFair. When on, the last tenth of a queue takes no class bulk, and
+                   ///< the last quarter no free tier as long as another tenant is not of it.
   };
   struct ModelOptions {
     std::string name;  ///< For messages.
@@ -113,6 +117,7 @@ class Scheduler {
   struct TenantOptions {
     std::string name;  ///< For messages.
     double weight = 1;
+    bool free_tier = false;  ///< The first to be shed.
   };
 
   explicit Scheduler(Options options);
@@ -131,8 +136,8 @@ class Scheduler {
   void SetSlots(std::uint32_t slots);
 
   /// Queues `item` or refuses it: kInvalidArgument "batch_too_large"; kUnavailable, with the time to come
-  /// back after, "queue_full", "breaker_open" or "deadline_unreachable" (predicted start + high quantile of
-  /// its run > deadline).
+  /// back after, "queue_full", "overloaded", "breaker_open" or "deadline_unreachable" (predicted start + high
+  /// quantile of its run > deadline).
   Result<void> Enqueue(WorkItem& item, TimePoint now);
 
   /// Starts the next batch on a free slot unless its run may exceed `longest`. May refuse queued items
@@ -172,6 +177,7 @@ class Scheduler {
   /// Until when the last Dispatch() left a slot free for a chain's next step; kNever when it did not.
   [[nodiscard]] TimePoint waits_until() const;
 
+  [[nodiscard]] const OverloadStatistics& overload() const;
   [[nodiscard]] std::size_t queued_items() const;
   [[nodiscard]] std::uint32_t free_slots() const;
   [[nodiscard]] Breaker::State breaker_state(ModelIndex model) const;

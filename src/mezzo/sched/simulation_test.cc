@@ -259,6 +259,61 @@ TEST(Simulation, UnusedShareGoesToWhoeverHasWork) {
       << "inside its share, interactive work waits for one run";
 }
 
+/// Of who returns at `back`, as flow 1: how many batches of the other start after that and before its first
+/// one, and its part of the device in the quarter of a second from its first batch on.
+struct Return {
+  int batches_before = 0;
+  double part = 0;
+};
+Return ReturnOf(Simulation sim, Duration back) {
+  sim.flows[1].from = back;
+  Return found;
+  Duration own{};
+  Duration all{};
+  TimePoint first = kNever;
+  const TimePoint arrival = TimePoint(seconds(1)) + back;  // Simulations begin at one second.
+  sim.on_run = [&](const SimulatedRun& run) {
+    if (run.start < arrival) return;
+    const auto mine = static_cast<std::uint32_t>(
+        std::count_if(run.batch->items.begin(), run.batch->items.end(), [&](const WorkItem* item) {
+          return item->tenant == sim.flows[1].tenant && item->cls == sim.flows[1].cls;
+        }));
+    if (mine > 0) first = std::min(first, run.start);
+    if (first == kNever) ++found.batches_before;
+    if (first == kNever || run.start > first + milliseconds(250)) return;
+    all += run.end - run.start;
+    own += (run.end - run.start) * mine / run.batch->rows;
+  };
+  ExpectKept(Simulate(sim));
+  found.part = Seconds(own) / Seconds(all);
+  return found;
+}
+
+TEST(Simulation, ALentGuaranteeComesBackWithTheNextBatch) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    Simulation sim;
+    sim.seed = seed;
+    sim.duration = seconds(2);
+    sim.models = {ModelOf(milliseconds(1), milliseconds(1), 8), ModelOf(milliseconds(1), milliseconds(1), 8)};
+    sim.tenants = {{.name = "lender's"}, {.name = "borrower's"}};
+    sim.flows = {Closed(1, 0, 32), Closed(0, 1, 32)};
+    const Duration back = milliseconds(900 + 7 * static_cast<int>(seed));
+    sim.flows[0].cls = Class::kBulk;
+    sim.flows[1].cls = Class::kInteractive;
+
+    const Return of_class = ReturnOf(sim, back);
+    sim.flows[0].cls = sim.flows[1].cls = Class::kStandard;
+    sim.tenants[0].weight = 3;
+    const Return of_tenant = ReturnOf(sim, back);
+
+    EXPECT_EQ(of_class.batches_before, 0) << "only the batch that runs goes before";
+    EXPECT_GE(of_class.part, 0.6);
+    EXPECT_EQ(of_tenant.batches_before, 0);
+    EXPECT_NEAR(of_tenant.part, 0.75, 0.08);
+  }
+}
+
 TEST(Simulation, ManyTenantsOfABusyModelDoNotHoldUpOthers) {
   Simulation sim;
   sim.duration = seconds(1);

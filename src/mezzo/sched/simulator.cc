@@ -181,6 +181,7 @@ void Run::Arrive(std::uint32_t index) {
   item.rows = flow.rows;
   item.batch_key = flow.batch_key;
   item.deadline = flow.deadline > Duration::zero() ? now_ + flow.deadline : kNever;
+  item.may_shed = flow.may_shed;
   item.flow = index;
   item.arrival = now_;
   item.counted = Measured(now_);
@@ -194,6 +195,7 @@ void Run::Arrive(std::uint32_t index) {
       reason =
           error.code() == Code::kDeadlineExceeded ? Refusal::kDeadlineExpired : Refusal::kDeadlineUnreachable;
     }
+    if (error.reason() == "overloaded") reason = Refusal::kOverloaded;
     if (error.reason() == "breaker_open") reason = Refusal::kBreakerOpen;
     if (error.reason() == "batch_too_large") reason = Refusal::kBatchTooLarge;
     if (item.counted) ++result.refused[static_cast<std::size_t>(reason)];

@@ -55,6 +55,7 @@ struct SimulatedFlow {
   Duration until = Duration::max();  ///< … and end here.
   std::uint32_t rows = 1;
   std::uint64_t batch_key = 0;
+  bool may_shed = true;                                  ///< When the scheduler protects the device.
   Duration deadline{};                                   ///< After arrival; zero: none.
   double cancel_rate = 0;                                ///< Part of the items cancelled …
   Duration cancel_after = std::chrono::milliseconds(1);  ///< … after an exponential time of this mean.

@@ -30,6 +30,8 @@ std::string_view RefusalName(Refusal refusal) {
       return "model_removed";
     case Refusal::kBatchTooLarge:
       return "batch_too_large";
+    case Refusal::kOverloaded:
+      return "overloaded";
   }
   return "unknown";
 }

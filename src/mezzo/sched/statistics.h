@@ -17,8 +17,9 @@ enum class Refusal : std::uint8_t {
   kBreakerOpen,
   kModelRemoved,
   kBatchTooLarge,
+  kOverloaded,  ///< Shed to protect the device (OverloadControl); at Enqueue().
 };
-inline constexpr std::size_t kRefusalCount = 6;
+inline constexpr std::size_t kRefusalCount = 7;
 
 /// "queue_full" and so on: a label for metrics, all distinct.
 std::string_view RefusalName(Refusal refusal);
@@ -42,6 +43,14 @@ struct ModelStatistics : FlowStatistics {
   std::uint64_t hung_batches = 0;
   std::uint64_t breaker_opened = 0;
   Duration predicted{};  ///< Sum over completed batches, to compare with `charged`.
+};
+
+/// How a device stands between its load and what it can do.
+struct OverloadStatistics {
+  double signal = 0;            ///< Waiting times over what is fine; above 1 is too much.
+  double limit = 0;             ///< Predicted device nanoseconds a second that may come in; 0: no limit now.
+  std::uint64_t overloads = 0;  ///< How often a limit began.
+  std::array<std::array<std::uint64_t, 3>, 2> shed{};  ///< Items: of the free tier, of others; by class.
 };
 
 }  // namespace mezzo::sched

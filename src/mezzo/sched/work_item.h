@@ -51,6 +51,8 @@ struct WorkItem {
   /// steps. Null: nothing. Only compared.
   const void* chain = nullptr;
   std::uint32_t chain_rows = 0;  ///< Rows that the chain then queues, about.
+  bool may_shed =
+      false;  ///< Refused when the device is overloaded; not of work that has been let in as a whole.
 
   [[nodiscard]] State state() const { return state_; }
   /// When Enqueue() accepted it.

@@ -62,19 +62,10 @@ Directory::IndexRef Directory::MakeIndex(Contents contents) {
   return index;
 }
 
-Directory::IndexRef Directory::Now() const {
-  MutexLock lock(mu_);
-  return index_;
-}
-
-void Directory::Replace(Contents contents) {
-  IndexRef index = MakeIndex(std::move(contents));
-  MutexLock lock(mu_);
-  index_.swap(index);  // The old one dies after the lock.
-}
+void Directory::Replace(Contents contents) { (void)index_.Replace(MakeIndex(std::move(contents))); }
 
 Result<CallerRef> Directory::Authenticate(std::string_view credential, bool from_loopback) const {
-  const IndexRef index = Now();
+  const IndexRef index = index_.Get();
   const Contents& contents = index->contents;
   credential = WithoutScheme(credential);
   const bool anonymous_here =
@@ -87,7 +78,12 @@ Result<CallerRef> Directory::Authenticate(std::string_view credential, bool from
       if (!key.expires || now < *key.expires) {
         if (key.caller->use != nullptr) {
           const auto since_epoch = std::chrono::floor<std::chrono::microseconds>(now.time_since_epoch());
-          key.caller->use->last_us.store(since_epoch.count(), std::memory_order_relaxed);
+          // Written once a millisecond at most: callers of one key do not wait for each other's cache lines.
+          std::atomic<std::int64_t>& last = key.caller->use->last_us;
+          constexpr std::int64_t kOften = 1000;
+          if (since_epoch.count() - last.load(std::memory_order_relaxed) >= kOften) {
+            last.store(since_epoch.count(), std::memory_order_relaxed);
+          }
         }
         return key.caller;
       }
@@ -145,22 +141,22 @@ CallerRef Directory::CallerByClaims(const TenantRef& tenant, const Person& perso
 }
 
 Result<TenantRef> Directory::Find(const TenantId& id) const {
-  const IndexRef index = Now();
+  const IndexRef index = index_.Get();
   const auto found = index->by_id.find(id);
   if (found != index->by_id.end()) return found->second;
   return FailedPrecondition("tenant_unknown", "tenant '" + id.str() + "' does not exist any more");
 }
 
 Result<CallerRef> Directory::FindKey(const KeyId& id) const {
-  const IndexRef index = Now();
+  const IndexRef index = index_.Get();
   const auto found = index->by_key.find(id);
   if (found != index->by_key.end()) return found->second;
   return NotFound("key_not_found", "there is no key '" + Printable(id.str(), 64) + "'");
 }
 
-std::vector<TenantRef> Directory::tenants() const { return Now()->contents.tenants; }
+std::vector<TenantRef> Directory::tenants() const { return index_.Get()->contents.tenants; }
 
-bool Directory::admits_anonymous() const { return Now()->contents.anonymous != nullptr; }
+bool Directory::admits_anonymous() const { return index_.Get()->contents.anonymous != nullptr; }
 
 Result<CallerRef> Admit(const Directory& directory, std::string_view credential, bool from_loopback,
                         Scope scope) {

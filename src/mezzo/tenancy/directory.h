@@ -10,6 +10,7 @@
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
+#include "mezzo/base/published.h"
 #include "mezzo/base/result.h"
 #include "mezzo/base/sha256.h"
 #include "mezzo/storage/lru_map.h"
@@ -54,22 +55,21 @@ class Directory {
   /// many clients insist on sending something; with a provider of people a token never is. Errors:
   /// kUnauthenticated "key_missing", "key_unknown" or "key_expired"; of tokens, OidcProvider::Verify()'s and
   /// kPermissionDenied "person_unknown" or "person_ambiguous".
-  [[nodiscard]] Result<CallerRef> Authenticate(std::string_view credential, bool from_loopback) const
-      EXCLUDES(mu_);
+  [[nodiscard]] Result<CallerRef> Authenticate(std::string_view credential, bool from_loopback) const;
 
   /// Who verifies tokens from now on; outlives the directory's calls. Null: nobody does.
   void set_people(OidcProvider* provider) { provider_.store(provider, std::memory_order_release); }
 
   /// For work that outlives the call it came with: kFailedPrecondition "tenant_unknown".
-  [[nodiscard]] Result<TenantRef> Find(const TenantId& id) const EXCLUDES(mu_);
+  [[nodiscard]] Result<TenantRef> Find(const TenantId& id) const;
   /// Who calls with the key of that id: kNotFound "key_not_found".
-  [[nodiscard]] Result<CallerRef> FindKey(const KeyId& id) const EXCLUDES(mu_);
-  [[nodiscard]] std::vector<TenantRef> tenants() const EXCLUDES(mu_);
+  [[nodiscard]] Result<CallerRef> FindKey(const KeyId& id) const;
+  [[nodiscard]] std::vector<TenantRef> tenants() const;
   /// Whether callers without a key are let in from this host.
-  [[nodiscard]] bool admits_anonymous() const EXCLUDES(mu_);
+  [[nodiscard]] bool admits_anonymous() const;
 
   /// Calls that have been admitted go on as they were.
-  void Replace(Contents contents) EXCLUDES(mu_);
+  void Replace(Contents contents);
 
  private:
   static constexpr std::size_t kMaxMade = 4096;
@@ -86,7 +86,6 @@ class Directory {
   using IndexRef = std::shared_ptr<const Index>;
 
   static IndexRef MakeIndex(Contents contents);
-  [[nodiscard]] IndexRef Now() const EXCLUDES(mu_);
   /// The person's place: in the tenant that their claims name, else in the only one that has them. The
   /// database's role goes before that of the claims.
   [[nodiscard]] Result<CallerRef> CallerOf(const Index& index, const Person& person) const;
@@ -94,8 +93,7 @@ class Directory {
       EXCLUDES(made_mu_);
 
   const Clock& clock_;
-  mutable Mutex mu_;
-  IndexRef index_ GUARDED_BY(mu_);
+  Published<Index> index_;
   std::atomic<OidcProvider*> provider_{nullptr};  // Published once it is whole.
   mutable Mutex made_mu_;
   mutable storage::LruMap<CallerRef> made_ GUARDED_BY(made_mu_){kMaxMade};  // By claims.

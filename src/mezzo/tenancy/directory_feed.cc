@@ -4,7 +4,6 @@
 #include <set>
 
 #include "mezzo/base/strings.h"
-#include "mezzo/runtime/loop.h"
 #include "mezzo/tenancy/internal/identity_rows.h"
 
 namespace mezzo::tenancy {
@@ -27,69 +26,42 @@ bool IsUntouched(const IdentityStore::Everything& all) {
 }  // namespace
 
 DirectoryFeed::DirectoryFeed(Options options, Ports ports, Declared declared)
-    : options_(options), ports_(std::move(ports)), declared_(std::move(declared)) {}
+    : options_(options),
+      ports_(std::move(ports)),
+      declared_(std::move(declared)),
+      feed_({.thread = "directory",
+             .channel = std::string(kIdentitiesChannel),
+             .poll = options_.poll,
+             .failed = "identities could not be read: they stay as they were",
+             .recovered = "identities are read again"},
+            {.db = &ports_.db, .clock = ports_.clock, .log = ports_.log, .read = [this](TimePoint begun) {
+               return Follow(begun);
+             }}) {}
 
 DirectoryFeed::~DirectoryFeed() { Stop(); }
 
 Result<void> DirectoryFeed::Load() { return Refresh(/*known=*/0); }
 
 void DirectoryFeed::Start() {
-  subscription_ = ports_.db.Listen(std::string(kIdentitiesChannel), [this](std::string_view) {
-    MutexLock lock(mu_);
-    told_ = true;
-    changed_.NotifyAll();
-  });
-  thread_ = std::thread([this] { Follow(); });
-}
-
-void DirectoryFeed::CatchUp(Duration limit) {
-  const auto until = std::chrono::steady_clock::now() + limit;
-  MutexLock lock(mu_);
-  const std::uint64_t ticket = ++asked_;
-  told_ = true;
-  changed_.NotifyAll();
-  while (caught_up_ < ticket && !stopping_) {
-    if (!changed_.WaitUntil(mu_, until)) return;
-  }
+  next_touch_ = ports_.clock.Now() + options_.touch;
+  started_ = true;
+  feed_.Start();
 }
 
 void DirectoryFeed::Stop() {
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-    changed_.NotifyAll();
-  }
-  subscription_.reset();
-  if (thread_.joinable()) thread_.join();
+  feed_.Stop();
+  if (!std::exchange(started_, false)) return;
+  (void)WriteUses();  // A last use that is lost at the end costs nothing.
 }
 
-void DirectoryFeed::Follow() {
-  runtime::SetThreadName("directory");
-  TimePoint next_touch = ports_.clock.Now() + options_.touch;
-  while (true) {
-    std::uint64_t asked = 0;
-    {
-      MutexLock lock(mu_);
-      if (!told_ && !stopping_) changed_.WaitUntil(mu_, std::chrono::steady_clock::now() + options_.poll);
-      if (stopping_) break;
-      told_ = false;
-      asked = asked_;
-    }
-    if (const auto refreshed = Refresh(revision_); !refreshed.ok()) {
-      ports_.log.Warn("identities could not be read: they stay as they were",
-                      {{"error", refreshed.error().ToString()}});
-    } else {
-      MutexLock lock(mu_);
-      caught_up_ = asked;
-      changed_.NotifyAll();
-    }
-    if (ports_.clock.Now() < next_touch) continue;
-    next_touch = ports_.clock.Now() + options_.touch;
-    if (const auto written = WriteUses(); !written.ok()) {
-      ports_.log.Warn("the last uses of keys could not be written", {{"error", written.error().ToString()}});
-    }
+Result<void> DirectoryFeed::Follow(TimePoint begun) {
+  Result<void> refreshed = Refresh(revision_);
+  if (begun < next_touch_) return refreshed;
+  next_touch_ = begun + options_.touch;
+  if (const auto written = WriteUses(); !written.ok()) {
+    ports_.log.Warn("the last uses of keys could not be written", {{"error", written.error().ToString()}});
   }
-  (void)WriteUses();  // A last use that is lost at the end costs nothing.
+  return refreshed;
 }
 
 Result<void> DirectoryFeed::Refresh(std::int64_t known) {

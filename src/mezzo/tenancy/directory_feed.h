@@ -5,14 +5,13 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
 #include "mezzo/observe/log.h"
+#include "mezzo/storage/change_feed.h"
 #include "mezzo/storage/sql_db.h"
 #include "mezzo/tenancy/directory.h"
 #include "mezzo/tenancy/identity_store.h"
@@ -64,17 +63,18 @@ class DirectoryFeed {
   DirectoryFeed& operator=(const DirectoryFeed&) = delete;
 
   /// Reads for the first time. Fails with the database's errors.
-  Result<void> Load() EXCLUDES(mu_);
+  Result<void> Load();
   /// Keeps up from now on, until Stop(). After Load().
-  void Start() EXCLUDES(mu_);
+  void Start();
   /// Waits until the directory has whatever the database had when this was called, at most for `limit`.
   /// Blocks; after Start().
-  void CatchUp(Duration limit) EXCLUDES(mu_);
-  void Stop() EXCLUDES(mu_);
+  void CatchUp(Duration limit) { (void)feed_.CatchUp(limit); }
+  /// Not beside Start() or another Stop(). Idempotent.
+  void Stop();
 
  private:
-  void Follow() EXCLUDES(mu_);
-  Result<void> Refresh(std::int64_t known) EXCLUDES(mu_);
+  Result<void> Follow(TimePoint begun);
+  Result<void> Refresh(std::int64_t known);
   Result<void> WriteUses();
   [[nodiscard]] Directory::Contents ContentsOf(const IdentityStore::Everything& all);
   [[nodiscard]] TenantRef MakeTenant(TenantId id, const TenantSettings& settings);
@@ -98,14 +98,9 @@ class DirectoryFeed {
   std::map<KeyId, KnownKey> keys_;
   std::uint32_t last_key_index_ = 0;
 
-  Mutex mu_;
-  CondVar changed_;
-  bool told_ GUARDED_BY(mu_) = false;
-  std::uint64_t asked_ GUARDED_BY(mu_) = 0;      // Calls of CatchUp(),
-  std::uint64_t caught_up_ GUARDED_BY(mu_) = 0;  // and those that a reading has come after.
-  bool stopping_ GUARDED_BY(mu_) = false;
-  std::shared_ptr<void> subscription_;
-  std::thread thread_;  // Last: it uses everything above.
+  TimePoint next_touch_{};
+  bool started_ = false;      // Whoever starts and stops.
+  storage::ChangeFeed feed_;  // Last: its thread uses everything above.
 };
 
 }  // namespace mezzo::tenancy

@@ -11,8 +11,8 @@ namespace mezzo::tenancy {
 namespace {
 
 constexpr std::array<std::string_view, kLimitKindCount> kKinds = {
-    "requests",         "cost",         "concurrency",  "daily_requests", "daily_cost", "daily_money",
-    "monthly_requests", "monthly_cost", "monthly_money"};
+    "requests",   "cost",        "concurrency",      "queued",       "queue_share",  "daily_requests",
+    "daily_cost", "daily_money", "monthly_requests", "monthly_cost", "monthly_money"};
 
 Error Bad(const std::string& limit, const std::string& what) {
   return InvalidArgument("limit_invalid", "limit '" + Printable(limit, 64) + "': " + what);
@@ -29,10 +29,11 @@ std::string_view LimitKindName(LimitKind kind) { return kKinds.at(static_cast<st
 Result<LimitKind> ParseLimitKind(std::string_view name) {
   const auto at = std::find(kKinds.begin(), kKinds.end(), name);
   if (at != kKinds.end()) return static_cast<LimitKind>(at - kKinds.begin());
-  return InvalidArgument("limit_invalid",
-                         "'kind' must be requests, cost, concurrency, or daily_ or monthly_ and "
-                         "requests, cost or money, not '" +
-                             Printable(name, 64) + "'");
+  return InvalidArgument(
+      "limit_invalid",
+      "'kind' must be requests, cost, concurrency, queued, queue_share, or daily_ or monthly_ and "
+      "requests, cost or money, not '" +
+          Printable(name, 64) + "'");
 }
 
 std::string LimitPerText(std::uint8_t per) {
@@ -79,6 +80,10 @@ Result<Limit> CheckLimit(Limit limit) {
   if (!IsRate(limit.kind)) {
     if (limit.rate != 0 || limit.burst != 0) {
       return Bad(limit.name, "'rate' and 'burst' are of the kinds requests and cost; give 'amount'");
+    }
+    if (limit.kind == LimitKind::kQueueShare) {
+      if (!IsIn(limit.amount, 0, 1)) return Bad(limit.name, "'amount' of queue_share must be in [0, 1]");
+      if (limit.model.empty()) limit.per |= kPerModel;  // Each model has a queue of its own.
     }
     if (!IsIn(limit.amount, 0, kMost)) return Bad(limit.name, "'amount' must be in [0, 1e15]");
     return limit;

@@ -17,6 +17,8 @@ enum class LimitKind : std::uint8_t {
   kRequests,     ///< Per second, with a burst.
   kCost,         ///< Milliseconds per second, with a burst.
   kConcurrency,  ///< Calls that run now. Jobs do not count: their queue is bounded by other means.
+  kQueued,       ///< Calls that wait in this host's queues, each until its run starts.
+  kQueueShare,   ///< The same, as part of a model's queue: apart for each model. Calls only.
   kDailyRequests,
   kDailyCost,
   kDailyMoney,  ///< What the ledger says (Limiter::RaiseUsed()).
@@ -24,12 +26,15 @@ enum class LimitKind : std::uint8_t {
   kMonthlyCost,
   kMonthlyMoney,
 };
-inline constexpr std::size_t kLimitKindCount = 9;
+inline constexpr std::size_t kLimitKindCount = 11;
 
 constexpr bool IsRate(LimitKind kind) { return kind <= LimitKind::kCost; }
+constexpr bool IsQueue(LimitKind kind) {
+  return kind == LimitKind::kQueued || kind == LimitKind::kQueueShare;
+}
 constexpr bool IsQuota(LimitKind kind) { return kind >= LimitKind::kDailyRequests; }
 constexpr bool IsMonthly(LimitKind kind) { return kind >= LimitKind::kMonthlyRequests; }
-/// "requests", "cost", "concurrency", "daily_requests" and so on.
+/// "requests", "cost", "concurrency", "queued", "queue_share", "daily_requests" and so on.
 std::string_view LimitKindName(LimitKind kind);
 /// kInvalidArgument "limit_invalid".
 Result<LimitKind> ParseLimitKind(std::string_view name);
@@ -59,7 +64,7 @@ struct Limit {
   LimitKind kind = LimitKind::kRequests;
   double rate = 0;    ///< Of rates: units per second.
   double burst = 0;   ///< Of rates: units at once, before `rate` holds; 0: a second's worth, at least one.
-  double amount = 0;  ///< Of the others; zero shuts.
+  double amount = 0;  ///< Of the others, of queue_share a part of 1; zero shuts.
 
   friend bool operator==(const Limit&, const Limit&) = default;
 };

@@ -66,11 +66,20 @@ bool CountsCost(LimitKind kind) {
   return kind == LimitKind::kCost || kind == LimitKind::kDailyCost || kind == LimitKind::kMonthlyCost;
 }
 
-/// What of a call a limit counts.
+/// Held as long as the ticket lives.
+bool IsHeld(LimitKind kind) { return kind == LimitKind::kConcurrency || IsQueue(kind); }
+
+/// How much of a limit on what is held there is.
+double AmountOf(const Limit& limit, std::size_t queue_places) {
+  if (limit.kind != LimitKind::kQueueShare || limit.amount <= 0) return limit.amount;
+  return std::max(1.0, std::floor(limit.amount * static_cast<double>(queue_places)));
+}
+
+/// What of a call a limit counts. `running`: what it holds.
 double UnitsOf(LimitKind kind, double requests, double cost_ms, double running) {
   if (CountsRequests(kind)) return requests;
   if (CountsCost(kind)) return cost_ms;
-  return kind == LimitKind::kConcurrency ? running : 0;
+  return IsHeld(kind) ? running : 0;
 }
 
 std::size_t Mix(std::size_t hash, std::size_t value) {
@@ -83,6 +92,7 @@ std::size_t Mix(std::size_t hash, std::size_t value) {
 std::string_view UnitName(LimitKind kind) {
   if (CountsRequests(kind)) return "requests";
   if (CountsCost(kind)) return "ms of device time";
+  if (IsQueue(kind)) return "may wait";
   return kind == LimitKind::kConcurrency ? "calls at once" : "of the budget";
 }
 
@@ -147,7 +157,7 @@ struct Limiter::Bucket {
     if (listed || pins.load(std::memory_order_acquire) > 0) return false;
     if (rate != nullptr) return rate->IsFull(TimePoint(Duration(now)));
     if (IsRate(kind)) return tat <= now;
-    if (kind == LimitKind::kConcurrency) return true;
+    if (IsHeld(kind)) return true;
     return count == 0 || period != (IsMonthly(kind) ? month : day);
   }
 };
@@ -222,16 +232,19 @@ void Limiter::Replace(const std::vector<Limit>& limits) {
   std::map<std::string_view, const Limit*> last;
   for (const Limit& limit : limits) last[limit.name] = &limit;
   bool counts_cost = false;
+  bool counts_queues = false;
   MutexLock lock(mu_);
+  const RulesRef old = rules_.Get();
   rules->all.reserve(last.size());
   for (const auto& [name, limit] : last) {
     Rule rule{.limit = *limit};
-    const auto before = rules_->by_name.find(name);
-    const bool goes_on = before != rules_->by_name.end() && before->second->limit.kind == limit->kind &&
+    const auto before = old->by_name.find(name);
+    const bool goes_on = before != old->by_name.end() && before->second->limit.kind == limit->kind &&
                          before->second->limit.per == limit->per;
     rule.id = goes_on ? before->second->id : ++last_id_;
     if (IsRate(limit->kind)) rule.tolerance = Tolerance(*limit);
     counts_cost = counts_cost || CountsCost(limit->kind);
+    counts_queues = counts_queues || IsQueue(limit->kind);
     rules->has_quotas = rules->has_quotas || IsQuota(limit->kind);
     rules->all.push_back(std::move(rule));
   }
@@ -249,21 +262,15 @@ void Limiter::Replace(const std::vector<Limit>& limits) {
   }
   any_.store(!rules->all.empty(), std::memory_order_relaxed);
   counts_cost_.store(counts_cost, std::memory_order_relaxed);
-  rules_ = std::move(rules);
+  counts_queues_.store(counts_queues, std::memory_order_relaxed);
+  (void)rules_.Replace(std::move(rules));
 }
 
 std::vector<Limit> Limiter::limits() const {
   std::vector<Limit> limits;
-  const RulesRef rules = Now();
+  const RulesRef rules = rules_.Get();
   for (const Rule& rule : rules->all) limits.push_back(rule.limit);
   return limits;
-}
-
-Limiter::RulesRef Limiter::Now() const NO_THREAD_SAFETY_ANALYSIS {
-  LockSoon(mu_);
-  RulesRef now = rules_;
-  mu_.Unlock();
-  return now;
 }
 
 std::size_t Limiter::buckets() const {
@@ -275,8 +282,8 @@ std::size_t Limiter::buckets() const {
   return count;
 }
 
-std::array<std::uint64_t, 3> Limiter::refusals() const {
-  std::array<std::uint64_t, 3> counts{};
+std::array<std::uint64_t, 4> Limiter::refusals() const {
+  std::array<std::uint64_t, 4> counts{};
   for (std::size_t i = 0; i < counts.size(); ++i)
     counts.at(i) = refused_.at(i).load(std::memory_order_relaxed);
   return counts;
@@ -351,6 +358,12 @@ Error Limiter::RefusalOf(const LimitState& state, const Limit& limit) {
                              fmt::format("{} is used up: {:g} {}", name, limit.amount, units))
         .WithRetryAfter(state.reset);
   }
+  if (IsQueue(limit.kind)) {
+    count(3);
+    return ResourceExhausted("queue_limited",
+                             fmt::format("limit '{}' is used up: {:g} {}", limit.name, state.amount, units))
+        .WithRetryAfter(state.reset);
+  }
   count(2);
   return ResourceExhausted(
              "quota_exceeded",
@@ -361,14 +374,14 @@ Error Limiter::RefusalOf(const LimitState& state, const Limit& limit) {
 
 Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO_THREAD_SAFETY_ANALYSIS {
   if (!any_.load(std::memory_order_relaxed)) return LimitTicket();
-  const RulesRef rules = Now();
-  constexpr std::size_t kUsual = 8;
-  std::vector<Match> matches;
+  const RulesRef rules = rules_.Get();
+  const bool about_queue = facts.queue_places > 0;
+  boost::container::small_vector<Match, kUsualMatches> matches;
   const auto look = [&](const std::vector<const Rule*>& candidates) {
     for (const Rule* rule : candidates) {
       if (!rule->Matches(facts.caller, facts.model)) continue;
       if (rule->limit.kind == LimitKind::kConcurrency && !facts.counts_concurrency) continue;
-      if (matches.empty()) matches.reserve(kUsual);
+      if (IsQueue(rule->limit.kind) != about_queue) continue;
       Match match{.rule = rule, .key = KeyFor(*rule, facts.caller, facts.model)};
       match.shard = static_cast<std::uint32_t>(BucketKeyHash{}(match.key) % kShards);
       matches.push_back(match);
@@ -390,9 +403,9 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
   const TimePoint now = clock_.Now();
   const std::int64_t nanos = NanosOf(now);
   const WallTime wall = rules->has_quotas ? clock_.WallNow() : WallTime();
-  const double requests = facts.counts_request ? 1 : 0;
-  const double running = facts.counts_concurrency ? 1 : 0;
-  const double cost = std::isfinite(facts.cost_ms) ? std::max(0.0, facts.cost_ms) : 0;
+  const double requests = facts.counts_request && !about_queue ? 1 : 0;
+  const double running = facts.counts_concurrency || about_queue ? 1 : 0;
+  const double cost = std::isfinite(facts.cost_ms) && !about_queue ? std::max(0.0, facts.cost_ms) : 0;
 
   LimitState worst;
   const Rule* hit = nullptr;       // The one that refuses, for longest.
@@ -406,7 +419,7 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
       }
       return;
     }
-    if (hit != nullptr || rule.limit.kind == LimitKind::kConcurrency) return;
+    if (hit != nullptr || IsHeld(rule.limit.kind)) return;
     const double left = now_state.amount > 0 ? now_state.remaining / now_state.amount : 0;
     if (left >= least_left) return;
     least_left = left;
@@ -455,11 +468,11 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
       found.reset = Duration(check.refused ? wait : check.tat - nanos);
       found.remaining = std::max(
           0.0, static_cast<double>(rule.tolerance - (check.tat - nanos)) / kNanosPerSecond * limit.rate);
-    } else if (limit.kind == LimitKind::kConcurrency) {
-      found.amount = limit.amount;
-      found.refused = bucket.count + units > limit.amount;
+    } else if (IsHeld(limit.kind)) {
+      found.amount = AmountOf(limit, facts.queue_places);
+      found.refused = bucket.count + units > found.amount;
       found.reset = options_.concurrency_retry;
-      found.remaining = std::max(0.0, limit.amount - bucket.count - units);
+      found.remaining = std::max(0.0, found.amount - bucket.count - units);
     } else {
       const Period period = PeriodOf(limit.kind, wall);
       if (bucket.period != period.number) {
@@ -509,7 +522,6 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
   ticket.requests_ = requests;
   ticket.cost_ms_ = cost;
   ticket.running_ = running;
-  ticket.held_.reserve(pinned);
   for (std::size_t i = 0; i < pinned; ++i) {
     const Match& match = matches[i];
     Bucket& bucket = *match.bucket;
@@ -535,6 +547,47 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
   return ticket;
 }
 
+void Limiter::AddUnits(Bucket& bucket, const Limit& limit, double units, std::int64_t period) const {
+  if (bucket.rate != nullptr) {
+    bucket.rate->Take(units);
+  } else if (IsRate(limit.kind)) {
+    // What comes late adds to a bucket that has filled up meanwhile; what comes back only takes away from
+    // what is still owed: before `now` means full.
+    if (units > 0) bucket.tat = std::max(bucket.tat, NanosOf(clock_.Now()));
+    bucket.tat += Emission(limit, units);
+  } else if (IsHeld(limit.kind) || bucket.period == period) {
+    bucket.count = std::max(0.0, bucket.count + units);
+  }
+}
+
+void Limiter::AddCost(const Caller& caller, std::string_view model, double ms) NO_THREAD_SAFETY_ANALYSIS {
+  if (!counts_cost() || !std::isfinite(ms) || ms == 0) return;
+  const RulesRef rules = rules_.Get();
+  const TimePoint now = clock_.Now();
+  const CallFacts facts{.caller = caller, .model = model};
+  for (const Rule& rule : rules->all) {
+    const Limit& limit = rule.limit;
+    const bool is_of_more =
+        !limit.key.empty() || !limit.project.empty() || (limit.per & (kPerKey | kPerProject)) != 0;
+    if (!CountsCost(limit.kind) || is_of_more || !rule.Matches(caller, model)) continue;
+    const BucketKey key = KeyFor(rule, caller, model);
+    Shard& shard = shards_->at(BucketKeyHash{}(key) % kShards);
+    LockSoon(shard.mu);
+    Bucket* bucket = FindBucket(shard, key, now);
+    if (bucket != nullptr) {
+      bucket->kind = limit.kind;
+      if (!host_.empty()) ShareBucket(shard, *bucket, rule, facts);
+      const std::int64_t period = IsQuota(limit.kind) ? PeriodOf(limit.kind, clock_.WallNow()).number : -1;
+      if (IsQuota(limit.kind) && bucket->period != period) {
+        bucket->period = period;
+        bucket->count = 0;
+      }
+      AddUnits(*bucket, limit, ms, period);
+    }
+    shard.mu.Unlock();
+  }
+}
+
 void Limiter::Adjust(const LimitTicket& ticket, double requests, double cost_ms, double running, bool unpin) {
   const auto units_of = [&](const LimitTicket::Held& held) {
     return UnitsOf(held.limit->kind, requests, cost_ms, running);
@@ -544,19 +597,8 @@ void Limiter::Adjust(const LimitTicket& ticket, double requests, double cost_ms,
                          [&](const LimitTicket::Held& held) { return units_of(held) != 0; });
   for (const LimitTicket::Held& held : ticket.held_) {
     Bucket& bucket = *static_cast<Bucket*>(held.bucket);
-    const LimitKind kind = held.limit->kind;
     const double units = units_of(held);
-    if (units == 0) continue;
-    if (bucket.rate != nullptr) {
-      bucket.rate->Take(units);
-    } else if (IsRate(kind)) {
-      // What comes late adds to a bucket that has filled up meanwhile; what comes back only takes away from
-      // what is still owed: before `now` means full.
-      if (units > 0) bucket.tat = std::max(bucket.tat, NanosOf(clock_.Now()));
-      bucket.tat += Emission(*held.limit, units);
-    } else if (kind == LimitKind::kConcurrency || bucket.period == held.period) {
-      bucket.count = std::max(0.0, bucket.count + units);
-    }
+    if (units != 0) AddUnits(bucket, *held.limit, units, held.period);
   }
   if (!unpin) return;
   for (const LimitTicket::Held& held : ticket.held_) {
@@ -566,7 +608,7 @@ void Limiter::Adjust(const LimitTicket& ticket, double requests, double cost_ms,
 
 Result<void> Limiter::RaiseUsed(std::string_view name, const Caller& caller, std::string_view model,
                                 double used) NO_THREAD_SAFETY_ANALYSIS {
-  const RulesRef rules = Now();
+  const RulesRef rules = rules_.Get();
   const auto found = rules->by_name.find(name);
   if (found == rules->by_name.end()) {
     return NotFound("limit_unknown", "there is no limit '" + std::string(name.substr(0, 64)) + "'");
@@ -593,7 +635,7 @@ void Limiter::Share(std::string host) { host_ = std::move(host); }
 void Limiter::ShareBucket(Shard& shard, Bucket& bucket, const Rule& rule, const CallFacts& facts) {
   const Limit& limit = rule.limit;
   const bool is_rate = IsRate(limit.kind);
-  if (IsQuota(limit.kind)) return;
+  if (IsQuota(limit.kind) || IsQueue(limit.kind)) return;  // Queues are this host's own.
   if (bucket.rate == nullptr && bucket.permits == nullptr) {
     // Indices and hashes are this process's own: what hosts share is named by what it stands for.
     std::string name = limit.name + '\n' + std::string(LimitKindName(limit.kind)) + '\n';

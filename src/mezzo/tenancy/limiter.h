@@ -11,8 +11,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include <boost/container/small_vector.hpp>
+
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
+#include "mezzo/base/published.h"
 #include "mezzo/base/result.h"
 #include "mezzo/storage/token_store.h"
 #include "mezzo/tenancy/limit.h"
@@ -23,6 +26,9 @@ namespace mezzo::tenancy {
 
 class Limiter;
 
+/// Limits that most calls match at most; more cost an allocation.
+inline constexpr std::size_t kUsualMatches = 4;
+
 /// What is asked of the limits. Everything it refers to outlives the question.
 struct CallFacts {
   const Caller& caller;
@@ -31,6 +37,9 @@ struct CallFacts {
   bool counts_request = true;      ///< Of requests.
   bool counts_concurrency = true;  ///< Of calls that run now.
   bool refusable = true;           ///< Otherwise it is only counted, over the limit if need be.
+  /// About a place in the model's queue, of so many; the ticket holds it until it dies. Only limits on queues
+  /// are asked then, and otherwise none of them. Zero: not about that.
+  std::size_t queue_places = 0;
 };
 
 /// What an admitted call has taken from its limits. Gives its place among the running calls back when it
@@ -68,7 +77,7 @@ class [[nodiscard]] LimitTicket {
 
   Limiter* limiter_ = nullptr;
   std::shared_ptr<const void> rules_;
-  std::vector<Held> held_;
+  boost::container::small_vector<Held, kUsualMatches> held_;
   double requests_ = 0;
   double cost_ms_ = 0;
   double running_ = 0;
@@ -103,19 +112,23 @@ class Limiter {
   /// From the next call on. All have passed CheckLimit(); of one name the last holds. What has been counted
   /// stays with a limit whose name, kind and `per` stay.
   void Replace(const std::vector<Limit>& limits) EXCLUDES(mu_);
-  [[nodiscard]] std::vector<Limit> limits() const EXCLUDES(mu_);
+  [[nodiscard]] std::vector<Limit> limits() const;
 
-  /// Takes from every limit that matches. kResourceExhausted "rate_limited", "concurrency_limited" or
-  /// "quota_exceeded", naming the limit that makes the caller wait longest, with when to come back; then
-  /// nothing has been taken. "limits_full" when there is no room to count. Leaves in `state`, if not null,
-  /// what was met.
-  Result<LimitTicket> Admit(const CallFacts& facts, LimitState* state = nullptr) EXCLUDES(mu_);
+  /// Takes from every limit that matches. kResourceExhausted "rate_limited", "concurrency_limited",
+  /// "queue_limited" or "quota_exceeded", naming the limit that makes the caller wait longest, with when to
+  /// come back; then nothing has been taken. "limits_full" when there is no room to count. Leaves in `state`,
+  /// if not null, what was met.
+  Result<LimitTicket> Admit(const CallFacts& facts, LimitState* state = nullptr);
+
+  /// Puts right what work is counted for that was admitted without keeping its ticket (a job): `ms` of device
+  /// time more, or less, than its prediction. Of limits on cost that count by tenant and model at most: whose
+  /// key or project the work had is not known any more.
+  void AddCost(const Caller& caller, std::string_view model, double ms);
 
   /// What has been used of a quota in the current day or month, by whoever keeps the books: the bucket of
   /// this caller and model counts no less from now on. kNotFound "limit_unknown"; kInvalidArgument
   /// "limit_invalid" of a limit that is no quota.
-  Result<void> RaiseUsed(std::string_view name, const Caller& caller, std::string_view model, double used)
-      EXCLUDES(mu_);
+  Result<void> RaiseUsed(std::string_view name, const Caller& caller, std::string_view model, double used);
 
   /// From now on limits on rates and concurrency are shared with other hosts by a TokenStore, in which this
   /// host has the name `host`, unique among them. Before the first call.
@@ -137,10 +150,10 @@ class Limiter {
   };
   /// What the buckets in use want now, at most `most` of each kind; with `announce` also what this host uses
   /// of each rate. One round at a time: the next after EndRound().
-  Round BeginRound(bool announce, std::size_t most) EXCLUDES(mu_);
+  Round BeginRound(bool announce, std::size_t most);
   /// What the store answered; null: it did not.
   void EndRound(const Round& round, const std::vector<storage::TokenStore::TokenGrant>* tokens,
-                const std::vector<storage::TokenStore::PermitGrant>* permits) EXCLUDES(mu_);
+                const std::vector<storage::TokenStore::PermitGrant>* permits);
   /// Tells all buckets how this host stands.
   void SetView(const SharingView& view);
   /// Whether a round before its time would serve somebody. Cheap.
@@ -148,9 +161,11 @@ class Limiter {
 
   /// Whether a prediction of the cost would be used. Cheap.
   [[nodiscard]] bool counts_cost() const { return counts_cost_.load(std::memory_order_relaxed); }
+  /// Whether some limit is about queues. Cheap.
+  [[nodiscard]] bool counts_queues() const { return counts_queues_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::size_t buckets() const;
-  /// Refusals so far by slug: rate_limited, concurrency_limited, quota_exceeded.
-  [[nodiscard]] std::array<std::uint64_t, 3> refusals() const;
+  /// Refusals so far by slug: rate_limited, concurrency_limited, quota_exceeded, queue_limited.
+  [[nodiscard]] std::array<std::uint64_t, 4> refusals() const;
 
  private:
   friend class LimitTicket;
@@ -165,7 +180,6 @@ class Limiter {
   using RulesRef = std::shared_ptr<const Rules>;
   static constexpr std::size_t kShards = 64;
 
-  [[nodiscard]] RulesRef Now() const EXCLUDES(mu_);
   [[nodiscard]] static BucketKey KeyFor(const Rule& rule, const Caller& caller, std::string_view model);
   /// With the shard locked; null when it is full.
   Bucket* FindBucket(Shard& shard, const BucketKey& key, TimePoint now) NO_THREAD_SAFETY_ANALYSIS;
@@ -177,6 +191,8 @@ class Limiter {
   void AskFor(Bucket& bucket, std::uint32_t shard, bool announce, TimePoint now, const SharingView& view,
               Round& round) const;
   [[nodiscard]] Error RefusalOf(const LimitState& state, const Limit& limit);
+  /// With the bucket's shard locked. Of a quota, nothing when its period is another by now.
+  void AddUnits(Bucket& bucket, const Limit& limit, double units, std::int64_t period) const;
   /// Adds units to what the ticket has taken; negative ones come back.
   void Adjust(const LimitTicket& ticket, double requests, double cost_ms, double running,
               bool unpin) NO_THREAD_SAFETY_ANALYSIS;
@@ -186,12 +202,13 @@ class Limiter {
   const std::unique_ptr<std::array<Shard, kShards>> shards_;
   std::atomic<bool> any_{false};                         // Partner: rules_; a call may see either.
   std::atomic<bool> counts_cost_{false};                 // The same.
+  std::atomic<bool> counts_queues_{false};               // The same.
   std::atomic<bool> hungry_{false};                      // No partner.
   std::string host_;                                     // Empty: nothing is shared.
   std::size_t next_shard_ = 0;                           // Rounds only.
-  std::array<std::atomic<std::uint64_t>, 3> refused_{};  // No partner.
-  mutable Mutex mu_;
-  RulesRef rules_ GUARDED_BY(mu_);
+  std::array<std::atomic<std::uint64_t>, 4> refused_{};  // No partner.
+  Published<Rules> rules_;
+  Mutex mu_;  // One Replace() at a time.
   std::uint32_t last_id_ GUARDED_BY(mu_) = 0;
 };
 

@@ -448,5 +448,90 @@ TEST(LimitWords, GoThereAndBack) {
   EXPECT_EQ(ParseLimitPer("tenant,user").error().reason(), "limit_invalid");
 }
 
+TEST_F(LimiterTest, APlaceInTheQueueIsHeldUntilTheTicketDies) {
+  limiter_.Replace({Amount("q", LimitKind::kQueued, 2, kPerTenant), Rate("r", 0.001, 1)});
+  const auto queue = [this](const CallerRef& caller, LimitState* state = nullptr) {
+    return limiter_.Admit({.caller = *caller, .model = "m", .queue_places = 100}, state);
+  };
+  EXPECT_TRUE(limiter_.counts_queues());
+  EXPECT_EQ(Burst(alice_), 1) << "a call does not count as one that waits";
+  std::vector<LimitTicket> places;
+  for (int i = 0; i < 2; ++i) places.push_back(*queue(alice_));
+
+  LimitState state;
+  const auto refused = queue(alice_, &state);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason(), "queue_limited");
+  EXPECT_EQ(refused.error().code(), Code::kResourceExhausted);
+  EXPECT_THAT(refused.error().message(), HasSubstr("limit 'q' is used up: 2 may wait"));
+  EXPECT_EQ(state.amount, 2);
+  EXPECT_EQ(limiter_.refusals()[3], 1u);
+  EXPECT_TRUE(queue(bob_).ok()) << "each tenant has its own";
+
+  places.pop_back();
+  EXPECT_TRUE(queue(alice_).ok());
+}
+
+TEST_F(LimiterTest, AShareOfAQueueIsOfEachModelsOwn) {
+  limiter_.Replace({Checked({.name = "s", .kind = LimitKind::kQueueShare, .amount = 0.25})});
+  const auto fill = [this](std::string_view model, std::size_t places) {
+    std::vector<LimitTicket> held;
+    while (true) {
+      auto ticket = limiter_.Admit({.caller = *alice_, .model = model, .queue_places = places});
+      if (!ticket.ok()) return held;
+      held.push_back(*std::move(ticket));
+    }
+  };
+  const auto small = fill("small", 8);
+  const auto large = fill("large", 100);
+  EXPECT_EQ(small.size(), 2u);
+  EXPECT_EQ(large.size(), 25u);
+  EXPECT_EQ(fill("tiny", 1).size(), 1u) << "a share that is not zero is a place at least";
+  EXPECT_FALSE(CheckLimit({.name = "s", .kind = LimitKind::kQueueShare, .amount = 1.5}).ok());
+
+  limiter_.Replace({Checked({.name = "s", .kind = LimitKind::kQueueShare, .amount = 0})});
+  EXPECT_EQ(fill("none", 100).size(), 0u) << "zero shuts";
+}
+
+TEST_F(LimiterTest, WhatMayNotBeRefusedStillCountsInTheQueue) {
+  limiter_.Replace({Amount("q", LimitKind::kQueued, 1)});
+  const CallFacts part{.caller = *alice_, .model = "m", .refusable = false, .queue_places = 100};
+  const auto first = limiter_.Admit(part);
+  const auto second = limiter_.Admit(part);
+  EXPECT_TRUE(first.ok() && second.ok());
+  EXPECT_FALSE(limiter_.Admit({.caller = *alice_, .model = "m", .queue_places = 100}).ok());
+}
+
+TEST_F(LimiterTest, AJobsCostIsPutRightWhenItHasEnded) {
+  const CallerRef somebody = MakeCaller("alice", 0);  // By what key the job came is not known any more.
+  for (const Limit& limit : {Rate("rate", 0.001, 1000, kPerTenant, LimitKind::kCost),
+                             Amount("day", LimitKind::kDailyCost, 1000, kPerTenant | kPerModel)}) {
+    SCOPED_TRACE(limit.name);
+    limiter_.Replace({limit});
+    const auto left = [this] {
+      LimitState state;
+      EXPECT_TRUE(Admit(alice_, "m", 0, &state).ok());
+      return state.remaining;
+    };
+    ASSERT_TRUE(Admit(alice_, "m", 800).ok());
+    EXPECT_NEAR(left(), 200, 0.01);
+
+    limiter_.AddCost(*somebody, "m", -600);
+    EXPECT_NEAR(left(), 800, 0.01);
+    limiter_.AddCost(*somebody, "m", 300);
+    EXPECT_NEAR(left(), 500, 0.01);
+    limiter_.AddCost(*MakeCaller("bob", 1), "m", 300);
+    EXPECT_NEAR(left(), 500, 0.01) << "another tenant's";
+    limiter_.AddCost(*somebody, "m", -1e9);
+    EXPECT_NEAR(left(), 1000, 0.01) << "no more comes back than was taken";
+  }
+  limiter_.Replace({Rate("key", 0.001, 1000, kPerKey, LimitKind::kCost)});
+  ASSERT_TRUE(Admit(alice_, "m", 800).ok());
+  limiter_.AddCost(*somebody, "m", -800);
+  LimitState state;
+  ASSERT_TRUE(Admit(alice_, "m", 0, &state).ok());
+  EXPECT_NEAR(state.remaining, 200, 0.01) << "whose key it was is not known";
+}
+
 }  // namespace
 }  // namespace mezzo::tenancy

@@ -19,6 +19,9 @@ struct Tenant {
   std::array<bool, 3> classes = {true, true, true};  ///< Allowed: interactive, standard, bulk.
   std::array<bool, 3> tiers = {true, true, true};    ///< Allowed for jobs: paid, urgent, free.
   bool platform = false;                             ///< Its callers may have scopes that reach all tenants.
+
+  /// Neither paid nor urgent: the first to wait and to be refused.
+  [[nodiscard]] bool free_tier() const { return !platform && !tiers[0] && !tiers[1]; }
 };
 using TenantRef = std::shared_ptr<const Tenant>;
 

@@ -23,7 +23,8 @@ class IoThreads;
 }
 namespace mezzo::tenancy {
 class Directory;
-}
+class Limiter;
+}  // namespace mezzo::tenancy
 
 namespace mezzo::api {
 
@@ -89,6 +90,7 @@ class GrpcServer {
     observe::Logger& logger;
     const Clock& clock;
     runtime::IoThreads& loops;
+    tenancy::Limiter* limiter = nullptr;  ///< Asked before a large message is decoded; null: nobody is.
   };
 
   GrpcServer(Options options, Services services);

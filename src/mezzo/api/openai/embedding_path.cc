@@ -83,7 +83,7 @@ runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(runtime::Context c
                                                               tenancy::LimitState* limit,
                                                               const EmbeddingRequest* decoded) const {
   Work work{.ctx = ctx, .caller = std::move(caller), .limit = limit};
-  work.no_store = SaysNoStore(request->Header("Cache-Control").value_or(""));
+  work.cache_control = request->Header("Cache-Control").value_or("");
   ModelName name(decoded->model);
   MEZZO_CO_TRY(work.version, co_await FindVersion(ctx, std::move(name)));
   MEZZO_CO_TRY(work.model, EmbeddingModel::Of(*work.version->config));
@@ -180,7 +180,7 @@ inference::InferenceCall OpenAiHandler::MakeCall(const Work& work, const RowGrou
   if (work.model.token_types)
     call.inputs.push_back(MakeInput("token_type_ids", batch, batch->token_type_ids));
   call.outputs.push_back({.name = work.model.output});
-  call.no_store = work.no_store;
+  TakeCacheControl(work.cache_control, call);
   return call;
 }
 
@@ -218,7 +218,8 @@ Result<void> OpenAiHandler::TakeAnswer(Work* work, const RowGroup& group, infere
   for (std::size_t i = 0; i < group.rows.size(); ++i) {
     work->embeddings.rows[group.rows[i]] = output.data.Slice(i * row_bytes, row_bytes);
   }
-  if (answer.cache) work->cache = std::max(work->cache.value_or(inference::CacheUse::kHit), *answer.cache);
+  if (answer.cache)
+    work->cache = std::max(work->cache.value_or(inference::CacheUse::kCorrected), *answer.cache);
   if (!work->first) work->first = std::move(answer);
   return {};
 }

@@ -74,8 +74,8 @@ class OpenAiHandler final : public Dialect {
     std::size_t max_tokens = 0;
     Embeddings embeddings;
     std::optional<inference::InferenceAnswer> first;  ///< For the statistics.
-    bool no_store = false;
-    std::optional<inference::CacheUse> cache;  ///< Of the group that took most work.
+    std::string_view cache_control;                   ///< The request's, which outlives it.
+    std::optional<inference::CacheUse> cache;         ///< Of the group that took most work.
   };
 
   [[nodiscard]] Answer ListModels() const;

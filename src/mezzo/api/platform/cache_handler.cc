@@ -21,7 +21,7 @@ constexpr ByteCount kMaxBody = 4096;
 constexpr std::size_t kMaxName = 256;
 constexpr std::array<Route, 2> kRoutes = {
     Route{Method::kGet, "/v1/cache", Scope::kObserve, kIgnoredBody, kStatistics},
-    Route{Method::kPost, "/v1/cache/purge", Scope::kOperate, kMaxBody, kPurge}};
+    Route{Method::kPost, "/v1/cache/purge", Scope::kRead, kMaxBody, kPurge}};
 
 Json ToJson(const cache::ResultCache::ModelStatistics& model) {
   return {{"model", model.model},
@@ -30,6 +30,7 @@ Json ToJson(const cache::ResultCache::ModelStatistics& model) {
           {"stale", model.stale},
           {"negative", model.negative},
           {"misses", model.misses},
+          {"shared", model.shared},
           {"joins", model.joins},
           {"bypasses", model.bypasses},
           {"refreshes", model.refreshes},
@@ -38,6 +39,28 @@ Json ToJson(const cache::ResultCache::ModelStatistics& model) {
           {"entries", model.entries},
           {"bytes", model.bytes},
           {"saved_device_ms", std::chrono::duration<double, std::milli>(model.saved).count()}};
+}
+
+Json ToJson(const std::optional<cache::SharedTier::Statistics>& shared) {
+  if (!shared.has_value()) return nullptr;
+  return {{"healthy", shared->healthy},
+          {"hits", shared->hits},
+          {"joins", shared->joins},
+          {"leads", shared->leads},
+          {"alone", shared->alone},
+          {"failures", shared->failures},
+          {"late", shared->late},
+          {"refused", shared->refused},
+          {"corrupt", shared->corrupt},
+          {"outdated", shared->outdated},
+          {"stored", shared->stored},
+          {"overtaken", shared->overtaken},
+          {"dropped", shared->dropped},
+          {"bytes_read", shared->bytes_read},
+          {"bytes_written", shared->bytes_written},
+          {"pending", shared->pending},
+          {"leases", shared->leases},
+          {"waiting", shared->waiting}};
 }
 
 Json ToJson(const cache::RecentItems::Statistics& recent) {
@@ -70,25 +93,47 @@ net::HttpResponse CacheHandler::Statistics() const {
              {"entries", tier.entries},
              {"evicted", tier.evicted},
              {"rejected", tier.rejected},
+             {"shared", ToJson(ports_.shared())},
              {"data", std::move(models)},
              {"recent", ToJson(ports_.recent.statistics())}});
 }
 
+Result<CacheHandler::Purge> CacheHandler::PurgeOf(const RoutedCall& call) {
+  static constexpr std::array<std::string_view, 3> kMembers = {"model", "tenant", "all"};
+  MEZZO_TRY(const Members members, Members::Parse(call.request->body().text(), kMembers));
+  MEZZO_TRY(const auto model, members.Text("model", kMaxName));
+  MEZZO_TRY(const auto tenant, members.Text("tenant", kMaxName));
+  MEZZO_TRY(const auto all, members.Flag("all"));
+  // Whoever operates models may purge anybody's answers; the tenant's own are its keepers'.
+  const tenancy::Caller& caller = *call.caller;
+  const bool own = tenant && *tenant == caller.tenant->id.str() && caller.Has(Scope::kKeys);
+  if (!own && !caller.Has(Scope::kOperate) && !caller.Has(Scope::kAdmin)) {
+    return PermissionDenied(
+        "scope_missing", tenant ? "a tenant's own part of the cache is purged with a key of that tenant that "
+                                  "allows 'keys', any other with one that allows 'operate'"
+                                : "a key that allows 'operate' purges models; without it, 'tenant' must be "
+                                  "the caller's own");
+  }
+  if (model.value_or("").empty() != all.value_or(false)) {
+    return Members::Bad(model.value_or("").empty()
+                            ? "'model' must be a model's name, or 'all' true, to purge all models"
+                            : "'all' must not stand beside 'model'");
+  }
+  if (tenant && tenant->empty()) return Members::Bad("'tenant' must be a tenant's id");
+  return Purge{.model = model.value_or(""), .tenant = tenant.value_or("")};
+}
+
 runtime::Task<net::HttpResponse> CacheHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {
   if (call.route == kStatistics) co_return Statistics();
-  static constexpr std::array<std::string_view, 1> kMembers = {"model"};
-  const auto members = Members::Parse(call.request->body().text(), kMembers);
-  if (!members.ok()) co_return ProblemResponse(members.error());
-  const auto model = members->Text("model", kMaxName);
-  if (!model.ok()) co_return ProblemResponse(model.error());
-  const std::string name = model->value_or("");
-  if (*model && name.empty()) {
-    co_return ProblemResponse(Members::Bad("'model' must be a model's name; leave it out to purge all"));
-  }
-  auto purge = [this, &name] { return ports_.purge(name); };
+  const auto what = PurgeOf(call);
+  if (!what.ok()) co_return ProblemResponse(what.error());
+  auto purge = [this, &what] { return ports_.purge(*what); };
   const Result<void> done = co_await runtime::Offload(ports_.pool, std::move(purge));
   if (!done.ok()) co_return ProblemResponse(done.error());
-  co_return Ok({{"object", "cache.purge"}, {"model", name.empty() ? Json(nullptr) : Json(name)}});
+  Json answer = {{"object", "cache.purge"},
+                 {"model", what->model.empty() ? Json(nullptr) : Json(what->model)}};
+  if (!what->tenant.empty()) answer["tenant"] = what->tenant;
+  co_return Ok(answer);
 }
 
 }  // namespace mezzo::api::platform

@@ -26,10 +26,6 @@ std::string ServerTiming(const inference::StageTimes& stages, Duration decode, D
       millis(encode), millis(total));
 }
 
-bool SaysNoStore(const net::HttpRequest& request) {
-  return api::SaysNoStore(request.Header("Cache-Control").value_or(""));
-}
-
 void AddCacheHeader(const inference::InferenceAnswer& answer, net::HttpResponse& response) {
   if (answer.cache) response.headers.emplace_back("X-Mezzo-Cache", inference::CacheUseName(*answer.cache));
 }
@@ -72,7 +68,7 @@ runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call cal
   const TimePoint started = Now();
   MEZZO_CO_TRY(DecodedRequest decoded, DecodeInfer(call, versioned ? call.captures[1] : std::string_view()));
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, decoded.timeout));
-  decoded.call.no_store = SaysNoStore(*call.request);
+  TakeCacheControl(call.request->Header("Cache-Control").value_or(""), decoded.call);
   const TimePoint admitted = Now();
   decoded.call.limit = call.limit;
   MEZZO_CO_TRY(
@@ -113,7 +109,7 @@ runtime::Task<V2Handler::Answer> V2Handler::Generate(runtime::Context ctx, Call 
   MEZZO_CO_TRY(const auto config, ports_.service.catalog().ConfigOf(call.captures[0], version));
   MEZZO_CO_TRY(inference::InferenceCall inference,
                DecodeGenerate(call.request->body(), call.captures[0], version, *config, options_.decode));
-  inference.no_store = SaysNoStore(*call.request);
+  TakeCacheControl(call.request->Header("Cache-Control").value_or(""), inference);
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, std::nullopt));
   const TimePoint admitted = Now();
   inference.limit = call.limit;

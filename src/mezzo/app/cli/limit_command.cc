@@ -163,10 +163,10 @@ CLI::App* AddLimitCommand(CLI::App& app, LimitOptions& options) {
   }
   CLI::App* set = action("set", "Makes a limit, or replaces the one of that name", Action::kSet);
   set->add_option("NAME", options.name, "Name of the limit")->required();
-  set->add_option(
-         "--kind", options.kind,
-         "requests, cost (device milliseconds), concurrency, daily_ or monthly_ and requests, cost or "
-         "money")
+  set->add_option("--kind", options.kind,
+                  "requests, cost (device milliseconds), concurrency, queued, queue_share (of a model's "
+                  "queue, 0 to 1), "
+                  "daily_ or monthly_ and requests, cost or money")
       ->required();
   set->add_option("--tenant", options.tenant, "Whose calls; everybody's if not said");
   set->add_option("--project", options.project, "Those of one of the tenant's projects");

@@ -27,6 +27,7 @@ struct CachedModel {
   std::atomic<std::uint64_t> stale{0};
   std::atomic<std::uint64_t> negative{0};
   std::atomic<std::uint64_t> misses{0};
+  std::atomic<std::uint64_t> shared{0};
   std::atomic<std::uint64_t> joins{0};
   std::atomic<std::uint64_t> bypasses{0};
   std::atomic<std::uint64_t> refreshes{0};

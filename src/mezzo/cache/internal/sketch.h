@@ -27,17 +27,22 @@ class Sketch {
     const std::uint64_t mixed = hash * kSpread;
     const std::size_t line = LineOf(mixed);
     if (const unsigned behind = TakeUp(line); behind > 0) Halve(line * kWords, behind);
-    for (const Place& place : PlacesOf(mixed, line)) {
+    const Places places = PlacesOf(mixed, line);
+    const std::uint64_t least = LeastOf(places);
+    for (const Place& place : places) {
+      if (least == kMost) break;
       std::atomic<std::uint64_t>& word = words_[place.word];
       const std::uint64_t value = word.load(std::memory_order_relaxed);
-      if (((value >> place.shift) & kMost) != kMost) {
+      if (((value >> place.shift) & kMost) == least) {
         word.store(value + (std::uint64_t{1} << place.shift), std::memory_order_relaxed);
       }
     }
     const std::uint64_t records = records_.load(std::memory_order_relaxed) + 1;
-    const bool over = records >= period_.load(std::memory_order_relaxed);
-    if (over) halvings_.fetch_add(1, std::memory_order_relaxed);
-    records_.store(over ? 0 : records, std::memory_order_relaxed);
+    records_.store(records, std::memory_order_relaxed);
+    const std::uint64_t since = halved_at_.load(std::memory_order_relaxed);
+    if (records - since < period_.load(std::memory_order_relaxed)) return;
+    halved_at_.store(records, std::memory_order_relaxed);
+    halvings_.fetch_add(1, std::memory_order_relaxed);
   }
 
   [[nodiscard]] std::uint32_t Estimate(std::uint64_t hash) const {
@@ -45,19 +50,18 @@ class Sketch {
     const std::size_t line = LineOf(mixed);
     const auto behind = static_cast<std::uint8_t>(halvings_.load(std::memory_order_relaxed) -
                                                   halved_[line].load(std::memory_order_relaxed));
-    std::uint64_t least = kMost;
-    for (const Place& place : PlacesOf(mixed, line)) {
-      least = std::min(least, (words_[place.word].load(std::memory_order_relaxed) >> place.shift) & kMost);
-    }
-    return static_cast<std::uint32_t>(least >> std::min<unsigned>(behind, 4));
+    return static_cast<std::uint32_t>(LeastOf(PlacesOf(mixed, line)) >> std::min<unsigned>(behind, 4));
   }
+
+  /// How many there were: a clock for what is measured in requests.
+  [[nodiscard]] std::uint64_t records() const { return records_.load(std::memory_order_relaxed); }
 
   /// Counters are halved once in `records` records.
   void SetPeriod(std::uint64_t records) { period_.store(records, std::memory_order_relaxed); }
 
  private:
   static constexpr std::size_t kWords = 8;  // Of a line: 64 bytes, 128 counters.
-  static constexpr std::size_t kKeysPerLine = 8;
+  static constexpr std::size_t kKeysPerLine = 2;
   static constexpr std::uint64_t kMost = 15;
   static constexpr std::uint64_t kSpread = 0x9E3779B97F4A7C15ULL;
 
@@ -76,6 +80,14 @@ class Sketch {
                    .shift = static_cast<unsigned>(bits >> 1 & 15) * 4};
     }
     return places;
+  }
+
+  [[nodiscard]] std::uint64_t LeastOf(const Places& places) const {
+    std::uint64_t least = kMost;
+    for (const Place& place : places) {
+      least = std::min(least, (words_[place.word].load(std::memory_order_relaxed) >> place.shift) & kMost);
+    }
+    return least;
   }
 
   /// How many halvings the line lacks; this caller has to do them.
@@ -98,6 +110,7 @@ class Sketch {
   std::unique_ptr<std::atomic<std::uint8_t>[]> halved_;  // Of each line: the halvings it has had, modulo 256.
   std::atomic<std::uint8_t> halvings_{0};
   std::atomic<std::uint64_t> records_{0};
+  std::atomic<std::uint64_t> halved_at_{0};
   std::atomic<std::uint64_t> period_{1024};
 };
 

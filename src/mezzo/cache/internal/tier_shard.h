@@ -9,6 +9,7 @@
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
+#include "mezzo/cache/internal/duels.h"
 #include "mezzo/cache/internal/reclaimer.h"
 #include "mezzo/cache/internal/sketch.h"
 #include "mezzo/cache/key.h"
@@ -95,6 +96,7 @@ class TierShard {
   const std::size_t bucket_count_;
   const std::unique_ptr<std::atomic<Node*>[]> buckets_;  // Written under mu_, read under a pin.
   Sketch sketch_;
+  Duels duels_;
 
   mutable Mutex mu_;
   ByteCount budget_ GUARDED_BY(mu_);

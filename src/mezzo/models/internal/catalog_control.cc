@@ -257,6 +257,7 @@ Result<void> RepositoryCatalog::Core::UnloadNow(const std::string& name) {
     model.source = nullptr;
     model.change_problem = nullptr;
     for (auto& [version, slot] : model.slots) {
+      if (slot.active) after.withdrawn.emplace_back(name, version);
       if (slot.ref != nullptr) Drop(model, version, std::move(slot.ref), after);
       slot = Slot();
     }
@@ -337,6 +338,7 @@ void RepositoryCatalog::Core::TakeChange(const std::string& name, std::shared_pt
       model.served = false;
       model.taken_stamp = 0;
       for (auto& [version, slot] : model.slots) {
+        if (slot.active) after.withdrawn.emplace_back(name, version);
         if (slot.ref != nullptr) Drop(model, version, std::move(slot.ref), after);
       }
       model.slots.clear();

@@ -164,6 +164,10 @@ void RepositoryCatalog::Core::Finish(After& after) {
                     {"bytes", event.bytes},
                     {"seconds", event.took}});
   }
+  for (const auto& [model, version] : after.withdrawn) {
+    if (binder_ != nullptr) binder_->Withdrawn(model, version);
+  }
+  after.withdrawn.clear();
   after.wake.clear();
   after.events.clear();
   after.drop.clear();  // Last references go to the keeper.

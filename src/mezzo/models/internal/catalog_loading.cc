@@ -432,6 +432,7 @@ void RepositoryCatalog::Core::DropUnwanted(Model& model, After& after) {
       ++it;
       continue;
     }
+    if (slot.active) after.withdrawn.emplace_back(model.source->folder.name, it->first);
     if (slot.ref != nullptr) Drop(model, it->first, std::move(slot.ref), after);
     it = model.slots.erase(it);
   }

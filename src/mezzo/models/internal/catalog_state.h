@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mezzo/base/clock.h"
@@ -103,6 +104,7 @@ struct Model {
 struct After {
   std::vector<runtime::Context> wake;
   std::vector<VersionRef> drop;
+  std::vector<std::pair<std::string, std::int64_t>> withdrawn;  ///< For the binder.
   struct Event {
     bool failed = false;
     std::string text;

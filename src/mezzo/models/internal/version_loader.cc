@@ -52,6 +52,10 @@ Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, 
   }
   const ModelConfig& declared = source.declared.config;
   const TimePoint start = clock_.Now();
+  std::vector<FileState> files;  // Before the engine reads any.
+  if (declared.cache.mode != CacheMode::kOff) {
+    MEZZO_TRY(files, FilesOf(folder->path));
+  }
   engine::LoadRequest request;
   request.model = source.folder.name;
   request.platform = declared.platform;
@@ -83,6 +87,7 @@ Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, 
   }
   MEZZO_TRY(loaded->timing, WarmUp(*loaded->session, config, options_.max_warmup_bytes, clock_));
   loaded->folder = folder->path;
+  loaded->files = std::move(files);
   loaded->name = ModelName(source.folder.name);
   loaded->version = version;
   loaded->version_text = std::to_string(version);

@@ -27,9 +27,12 @@ void AppendHeader(std::string_view name, std::string_view value, std::string& ou
   out += ": ";
   const std::size_t start = out.size();
   out += value;
-  std::replace_if(
-      out.begin() + static_cast<std::ptrdiff_t>(start), out.end(),
-      [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; }, ' ');
+  // Written without a branch, so that it is done many characters at a time.
+  for (std::size_t i = start; i < out.size(); ++i) {
+    const char c = out[i];
+    const bool control = (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
+    out[i] = control ? ' ' : c;
+  }
   out += "\r\n";
 }
 

@@ -64,7 +64,8 @@ Scheduler::Core::Core(Options options)
       tree_(options_),
       backlog_(options_, tree_),
       former_(options_, backlog_),
-      forecast_(tree_, backlog_) {
+      forecast_(tree_, backlog_),
+      overload_(options_.policy == Policy::kFair ? options_.overload : OverloadControl::Options()) {
   options_.slots = std::max<std::uint32_t>(1, options_.slots);
   options_.tenant_queue_share = std::clamp(options_.tenant_queue_share, 0.01, 1.0);
   HangUnder(everybody_, tree_);
@@ -145,12 +146,15 @@ TenantIndex Scheduler::Core::AddTenant(TenantOptions options) {
   const TenantIndex index{static_cast<std::uint32_t>(tenants_.size())};
   tenants_.push_back(std::make_unique<Tenant>());
   HangUnder(*tenants_.back(), tree_);
+  ++paid_tenants_;  // As which it begins.
   SetTenant(index, std::move(options));
   return index;
 }
 
 void Scheduler::Core::SetTenant(TenantIndex index, TenantOptions options) {
   Tenant& tenant = TenantAt(index);
+  paid_tenants_ += tenant.options.free_tier ? 1 : 0;
+  paid_tenants_ -= options.free_tier ? 1 : 0;
   tenant.options = std::move(options);
   for (Node& node : tenant.nodes) node.weight = SaneWeight(tenant.options.weight);
 }
@@ -195,6 +199,7 @@ Result<void> Scheduler::Core::Admit(WorkItem& item, Model& model, Tenant& tenant
                            fmt::format("{} rows for model '{}', which takes 1 to {} at once", item.rows,
                                        model.options.name, model.options.max_batch_rows));
   }
+  if (overload_.enabled()) MEZZO_TRY_VOID(AdmitByLoad(item, model, tenant, now));
   MEZZO_TRY_VOID(AdmitToQueue(item, model, tenant, now));
   ItemAccess::Timed(item) = options_.policy == Policy::kFair && item.deadline < kNever;
   if (ItemAccess::Timed(item)) MEZZO_TRY_VOID(AdmitByDeadline(item, model, tenant, now));
@@ -208,13 +213,17 @@ Duration Scheduler::Core::RetryAfterQueue(const WorkItem& item, TimePoint now) {
 Result<void> Scheduler::Core::AdmitToQueue(const WorkItem& item, const Model& model, const Tenant& tenant,
                                            TimePoint now) {
   const std::size_t in_model = model.stats.queued_items;
+  const std::size_t most_of_model = LimitFor(item, tenant, model.options.max_queued_items);
+  const std::size_t most_of_device = LimitFor(item, tenant, options_.max_queued_items);
   std::string full;
-  if (in_model >= model.options.max_queued_items) {
-    full = fmt::format("model '{}' has {} items queued, limit {}", model.options.name, in_model,
-                       model.options.max_queued_items);
-  } else if (backlog_.size() >= options_.max_queued_items) {
+  if (in_model >= most_of_model) {
+    full =
+        fmt::format("model '{}' has {} items queued, limit {}", model.options.name, in_model, most_of_model);
+    overload_.OnFull(now);
+  } else if (backlog_.size() >= most_of_device) {
     full = fmt::format("{} items are queued on the device of model '{}', limit {}", backlog_.size(),
-                       model.options.name, options_.max_queued_items);
+                       model.options.name, most_of_device);
+    overload_.OnFull(now);
   } else if (tenants_.size() > 1 && options_.tenant_queue_share < 1 && options_.policy == Policy::kFair) {
     const double alpha = options_.tenant_queue_share / (1 - options_.tenant_queue_share);
     const auto limit_of = [alpha](std::size_t limit, std::size_t used) {
@@ -473,7 +482,10 @@ Dispatched Scheduler::Core::Dispatch(TimePoint now, Batch& out, Duration longest
   if (fair) RefuseHopeless(now);
   while (free_slots() > 0 && backlog_.size() > 0) {
     const internal::FlowTree::Choice choice = tree_.Select(now);
-    if (choice.leaf == nullptr) return Dispatched::kNothing;
+    if (choice.leaf == nullptr) {
+      overload_.OnIdle(now);
+      return Dispatched::kNothing;
+    }
     Subqueue* lead = choice.leaf->subqueues.top();
     bool from_tokens = choice.from_tokens;
     if (!backlog_.deadlines().empty()) {
@@ -508,6 +520,7 @@ Dispatched Scheduler::Core::Dispatch(TimePoint now, Batch& out, Duration longest
     Start(run, from_tokens, now, out);
     return Dispatched::kBatch;
   }
+  if (free_slots() > 0) overload_.OnIdle(now);
   return Dispatched::kNothing;
 }
 
@@ -612,8 +625,11 @@ void Scheduler::Core::Start(Running& run, bool from_tokens, TimePoint now, Batch
   run.from_tokens = from_tokens;
   run.hung = false;
   run.probe = ItemAccess::Probe(*run.items.front());
+  overload_.OnRun(fit.Expected(run.rows), now);
   for (WorkItem* item : run.items) {
     CountQueued(*item, -1);
+    overload_.OnStart(item->cls, item->enqueued(), fit.Expected(item->rows),
+                      Duration(ItemAccess::Cost(*item)), now);
     ++TenantAt(item->tenant).nodes[At(item->cls)].stats.running_items;
     ++tree_.class_state(item->cls).stats.running_items;
   }
@@ -649,6 +665,7 @@ bool Scheduler::Core::Complete(std::uint64_t batch, Duration measured, RunOutcom
   // A hang is charged up to the moment it was called one: what follows is not the tenants' doing.
   measured = std::clamp(measured, Duration::zero(), std::max(Duration::zero(), run.overdue - run.start));
   const double charged = static_cast<double>(measured.count());
+  overload_.OnRun(measured, now);
   if (outcome == RunOutcome::kOk && !run.hung) {
     model.latency.Learn(run.batch_key, run.rows, measured);
     model.last_measured = now;

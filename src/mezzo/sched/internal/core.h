@@ -43,6 +43,7 @@ class Scheduler::Core {
   [[nodiscard]] const internal::Model& model(ModelIndex index) const;
   [[nodiscard]] const internal::Tenant& tenant(TenantIndex index) const;
   [[nodiscard]] const internal::ClassState& class_state(Class cls) const { return tree_.class_state(cls); }
+  [[nodiscard]] const OverloadStatistics& overload() const { return overload_.statistics(); }
   [[nodiscard]] std::size_t queued_items() const { return backlog_.size(); }
   [[nodiscard]] std::uint32_t free_slots() const;
 
@@ -53,6 +54,13 @@ class Scheduler::Core {
   void Tick(TimePoint now);
 
   Result<void> Admit(WorkItem& item, internal::Model& model, internal::Tenant& tenant, TimePoint now);
+  /// Refuses what is shed.
+  Result<void> AdmitByLoad(const WorkItem& item, const internal::Model& model, internal::Tenant& tenant,
+                           TimePoint now);
+  [[nodiscard]] static ShedGroup GroupOf(const WorkItem& item, const internal::Tenant& tenant);
+  /// What of a queue the item may fill.
+  [[nodiscard]] std::size_t LimitFor(const WorkItem& item, const internal::Tenant& tenant,
+                                     std::size_t limit) const;
   Result<void> AdmitToQueue(const WorkItem& item, const internal::Model& model,
                             const internal::Tenant& tenant, TimePoint now);
   Result<void> AdmitByDeadline(WorkItem& item, internal::Model& model, internal::Tenant& tenant,
@@ -103,6 +111,8 @@ class Scheduler::Core {
   internal::Backlog backlog_;
   internal::BatchFormer former_;
   internal::Forecast forecast_;
+  OverloadControl overload_;
+  std::size_t paid_tenants_ = 0;  // Those that are not of the free tier.
   std::vector<std::unique_ptr<internal::Model>> models_;
   std::vector<std::uint32_t> free_models_;
   std::vector<std::unique_ptr<internal::Tenant>> tenants_;

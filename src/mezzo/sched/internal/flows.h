@@ -162,6 +162,7 @@ struct Tenant {
   Scheduler::TenantOptions options;
   std::array<Node, kClassCount> nodes;
   std::uint64_t queued_items = 0;
+  std::array<OverloadControl::Flow, kShedGroupCount> offers;  // By ShedGroup.
 };
 
 /// A model within a class.

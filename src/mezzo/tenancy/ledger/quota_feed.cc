@@ -5,8 +5,6 @@
 #include <memory>
 #include <utility>
 
-#include "mezzo/runtime/loop.h"
-
 namespace mezzo::tenancy {
 namespace {
 
@@ -68,6 +66,16 @@ std::vector<QuotaUse> UsedOf(const Limit& limit, const std::vector<UsageReport::
   return uses;
 }
 
+QuotaFeed::QuotaFeed(Options options, Ports ports)
+    : options_(options),
+      ports_(ports),
+      feed_({.thread = "quotas",
+             .channel = "",
+             .poll = options_.poll,
+             .failed = "usage can't be read: quotas hold by what this host counts",
+             .recovered = "usage is read again for quotas"},
+            {.clock = ports_.clock, .log = ports_.log, .read = [this](TimePoint) { return Refresh(); }}) {}
+
 void QuotaFeed::Tell(const Limit& limit, const QuotaUse& use) {
   Caller caller;
   if ((limit.per & kPerKey) != 0) {
@@ -116,37 +124,6 @@ Result<void> QuotaFeed::Refresh() {
   MEZZO_TRY_VOID(ports_.ledger.Settle(AddSaturating(ports_.clock.Now(), options_.database_timeout)));
   MEZZO_TRY_VOID(RefreshPeriod(limits, /*monthly=*/false));
   return RefreshPeriod(limits, /*monthly=*/true);
-}
-
-void QuotaFeed::Start() {
-  thread_ = std::thread([this] { Follow(); });
-}
-
-void QuotaFeed::Stop() {
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-    changed_.NotifyAll();
-  }
-  if (thread_.joinable()) thread_.join();
-}
-
-void QuotaFeed::Follow() {
-  runtime::SetThreadName("quotas");
-  while (true) {
-    const auto done = Refresh();
-    if (!done.ok() && !std::exchange(failing_, true)) {
-      ports_.log.Warn("usage can't be read: quotas hold by what this host counts",
-                      {{"error", done.error().ToString()}});
-    }
-    if (done.ok() && std::exchange(failing_, false)) ports_.log.Info("usage is read again for quotas");
-    const auto until = std::chrono::steady_clock::now() + options_.poll;
-    MutexLock lock(mu_);
-    while (!stopping_) {
-      if (!changed_.WaitUntil(mu_, until)) break;
-    }
-    if (stopping_) return;
-  }
 }
 
 }  // namespace mezzo::tenancy

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
 #include "mezzo/observe/log.h"
+#include "mezzo/storage/change_feed.h"
 #include "mezzo/tenancy/directory.h"
 #include "mezzo/tenancy/ledger/ledger.h"
 #include "mezzo/tenancy/ledger/price_book.h"
@@ -53,29 +53,23 @@ class QuotaFeed {
     const Clock& clock;
     observe::Logger& log;
   };
-  QuotaFeed(Options options, Ports ports) : options_(options), ports_(ports) {}
-  ~QuotaFeed() { Stop(); }
+  QuotaFeed(Options options, Ports ports);
   QuotaFeed(const QuotaFeed&) = delete;
   QuotaFeed& operator=(const QuotaFeed&) = delete;
 
   /// One reading. Errors: the reports'.
   Result<void> Refresh();
   /// Reads now, and keeps up from now on.
-  void Start() EXCLUDES(mu_);
-  void Stop() EXCLUDES(mu_);
+  void Start() { feed_.Start(); }
+  void Stop() { feed_.Stop(); }
 
  private:
-  void Follow() EXCLUDES(mu_);
   Result<void> RefreshPeriod(const std::vector<Limit>& limits, bool monthly);
   void Tell(const Limit& limit, const QuotaUse& use);
 
   const Options options_;
   const Ports ports_;
-  bool failing_ = false;  // The feed's thread only.
-  Mutex mu_;
-  CondVar changed_;
-  bool stopping_ GUARDED_BY(mu_) = false;
-  std::thread thread_;  // Last: it uses everything above.
+  storage::ChangeFeed feed_;  // Last: its thread uses everything above.
 };
 
 }  // namespace mezzo::tenancy

@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "mezzo/base/published.h"
+
 namespace mezzo::tenancy {
 
 /// What was used. Counts only ever grow; sums of many years fit. Device time is kept in nanoseconds, so that
@@ -76,17 +78,22 @@ class Account {
   [[nodiscard]] const UsageKey& key() const { return key_; }
 
   void Add(const Usage& usage) {
-    Shard& shard = shards_[ShardOfThread()];
+    Shard& shard = shards_[ThreadStripe<kShards>()];
     for (std::size_t i = 0; i < kUsageFields; ++i) {
       const std::int64_t more = usage.*kUsageMembers[i];
       if (more != 0) shard.counts[i].fetch_add(more, std::memory_order_relaxed);
     }
     // Always written: whoever takes the mark sees what was added before it was set.
-    changed_.exchange(true, std::memory_order_release);
+    shard.changed.exchange(true, std::memory_order_release);
   }
 
   /// Whether anything may have been added since the last call.
-  [[nodiscard]] bool TakeChanged() { return changed_.exchange(false, std::memory_order_acquire); }
+  [[nodiscard]] bool TakeChanged() {
+    bool changed = false;
+    for (Shard& shard : shards_)
+      changed = shard.changed.exchange(false, std::memory_order_acquire) || changed;
+    return changed;
+  }
   [[nodiscard]] Usage Total() const {
     Usage total;
     for (const Shard& shard : shards_) {
@@ -100,16 +107,10 @@ class Account {
   static constexpr std::size_t kShards = 4;
   struct alignas(64) Shard {
     std::array<std::atomic<std::int64_t>, kUsageFields> counts{};
+    std::atomic<bool> changed{false};  // Set after counts have grown; partner of TakeChanged().
   };
-  static std::size_t ShardOfThread() {
-    static std::atomic<std::size_t> next{0};  // A number source; no partner.
-    thread_local const std::size_t mine = next.fetch_add(1, std::memory_order_relaxed) % kShards;
-    return mine;
-  }
-
   const UsageKey key_;
   std::array<Shard, kShards> shards_;
-  std::atomic<bool> changed_{false};  // Set after shards_ have grown; partner of TakeChanged().
 };
 
 }  // namespace mezzo::tenancy

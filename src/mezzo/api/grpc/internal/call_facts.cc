@@ -4,6 +4,8 @@
 #include <chrono>
 
 #include "mezzo/api/grpc/internal/inflate.h"
+#include "mezzo/api/grpc/internal/retry_info.h"
+#include "mezzo/api/limit_headers.h"
 #include "mezzo/api/status_table.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/base/uuid.h"
@@ -88,7 +90,15 @@ grpc::Status Refuse(grpc::ServerContextBase& call, const Error& error, std::stri
     call.AddTrailingMetadata("retry-pushback-ms", std::to_string(millis));
     call.AddTrailingMetadata("grpc-retry-pushback-ms", std::to_string(millis));
   }
-  return {static_cast<grpc::StatusCode>(WireStatusOf(error.code()).grpc), error.message()};
+  const int code = WireStatusOf(error.code()).grpc;
+  return {static_cast<grpc::StatusCode>(code), error.message(), RetryDetails(error, code)};
+}
+
+void AddLimitTrailers(grpc::ServerContextBase& call, const tenancy::LimitState& limit) {
+  LimitTexts texts = TextsOf(limit);
+  if (texts.state.empty()) return;
+  call.AddTrailingMetadata("ratelimit", std::move(texts.state));
+  call.AddTrailingMetadata("ratelimit-policy", std::move(texts.policy));
 }
 
 Result<void> MessageBytes::Read(const grpc::ByteBuffer& buffer, ByteCount limit) {

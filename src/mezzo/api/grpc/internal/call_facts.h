@@ -11,6 +11,7 @@
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/result.h"
 #include "mezzo/runtime/context.h"
+#include "mezzo/tenancy/limit.h"
 #include "mezzo/tenancy/tenant.h"
 
 namespace mezzo::api::rpc {
@@ -30,9 +31,12 @@ runtime::Context MakeContext(const Front& front, const grpc::ServerContextBase& 
 runtime::Context WithTimeout(const Front& front, const runtime::Context& ctx,
                              const std::optional<Duration>& timeout);
 
-/// An error as gRPC's status. Reason, request id and the time to come back go into the trailing metadata;
-/// must come before the call is finished.
+/// An error as gRPC's status. Reason, request id and the time to come back go into the trailing metadata, the
+/// time also as google.rpc.RetryInfo into the status's details; must come before the call is finished.
 grpc::Status Refuse(grpc::ServerContextBase& call, const Error& error, std::string_view request_id = {});
+
+/// What limit the call has met, as the trailers `ratelimit` and `ratelimit-policy`; see AddLimitHeaders().
+void AddLimitTrailers(grpc::ServerContextBase& call, const tenancy::LimitState& limit);
 
 /// A message's bytes, in the pieces they came in; decompressed if need be.
 class MessageBytes {

@@ -8,6 +8,7 @@
 #include "mezzo/api/grpc/internal/infer_request.h"
 #include "mezzo/inference/service.h"
 #include "mezzo/runtime/task.h"
+#include "mezzo/tenancy/limiter.h"
 
 namespace mezzo::api::rpc {
 namespace {
@@ -55,6 +56,7 @@ class InferCall final : public grpc::ServerUnaryReactor {
 
   void Run() {
     admitted_ = front_.services.clock.Now();
+    decoded_.call.limit = &limit_;
     runtime::Start(front_.services.service.Infer(ctx_, caller_, std::move(decoded_.call)),
                    [this](Result<inference::InferenceAnswer> answer) { Complete(std::move(answer)); });
   }
@@ -69,6 +71,7 @@ class InferCall final : public grpc::ServerUnaryReactor {
       if (auto written = WriteTargets(decoded_.targets, &*answer); !written.ok())
         answer = std::move(written).error();
     }
+    AddLimitTrailers(call_, limit_);
     if (!answer.ok()) {
       const Error& error = answer.error();
       const grpc::Status status = Refuse(call_, error, ctx_.request_id());
@@ -95,9 +98,27 @@ class InferCall final : public grpc::ServerUnaryReactor {
   const tenancy::CallerRef caller_;
   const runtime::Context ctx_;
   DecodedInfer decoded_;
+  tenancy::LimitState limit_;  // Left there by the service.
   const TimePoint started_;
   TimePoint admitted_;
 };
+
+/// Whether the caller's limits let anything through, of a message that costs something to decode. Only looked
+/// at: the call is counted when it has been found to be one.
+Result<void> CheckLimits(const Front& front, grpc::CallbackServerContext& call,
+                         const grpc::ByteBuffer& request, const tenancy::Caller& caller) {
+  constexpr std::size_t kLarge = 64 << 10;
+  tenancy::Limiter* limiter = front.services.limiter;
+  if (limiter == nullptr || request.Length() < kLarge) return {};
+  tenancy::LimitState limit;
+  auto ticket = limiter->Admit({.caller = caller}, &limit);
+  if (ticket.ok()) {
+    ticket->Refund();
+    return {};
+  }
+  AddLimitTrailers(call, limit);
+  return std::move(ticket).error();
+}
 
 grpc::ServerUnaryReactor* RefuseCall(Front& front, grpc::CallbackServerContext* call, const Error& error) {
   const grpc::Status status = Refuse(*call, error);
@@ -123,9 +144,10 @@ Result<std::unique_ptr<InferCall>> PrepareCall(Front& front, grpc::CallbackServe
   const TimePoint started = front.services.clock.Now();
   MEZZO_TRY(RunningPlace place, front.Enter());
   MEZZO_TRY(tenancy::CallerRef caller, AdmitCall(front, *call, Method::kModelInfer));
+  MEZZO_TRY_VOID(CheckLimits(front, *call, *request, *caller));
   MEZZO_TRY(DecodedInfer decoded, DecodeMessage(front, *request, *caller->tenant));
   const_cast<grpc::ByteBuffer*>(request)->Clear();  // gRPC's own, which it would keep to the end of the call.
-  decoded.call.no_store = SaysNoStore(MetadataValue(*call, "cache-control"));
+  TakeCacheControl(MetadataValue(*call, "cache-control"), decoded.call);
   MEZZO_TRY_VOID(place.AddBytes(decoded.tensor_bytes));
   runtime::Context ctx = WithTimeout(front, MakeContext(front, *call, *caller), decoded.timeout);
   return std::make_unique<InferCall>(front, *call, *response, std::move(place), std::move(caller),
