@@ -4,6 +4,7 @@ import base64
 import concurrent.futures
 import hashlib
 import json
+import subprocess
 import time
 
 import mezzo_server
@@ -301,6 +302,9 @@ def reads_per_poll(config, tmp_path):
         reads = database_reads(server) - before
         assert get(server, "/v1/jobs/0190-nothing")[0] == 404
         stats = get(server, "/v1/cache")[1]["recent"]
+        table = subprocess.run([mezzo_server.BINARY, "cache", "stats", "--url", server.http_url], capture_output=True, text=True,
+                               check=True, timeout=60).stdout
+        assert ("RECENT" in table) == bool(stats["data"]), table
         return reads / polls, {kind["kind"]: kind for kind in stats["data"]}, server.get("/metrics")[2].decode()
 
 

@@ -16,8 +16,7 @@ struct Schema<app::CacheConfig> {
     return std::tuple{
         Field("max_bytes", &C::max_bytes, "What kept answers may take of this host's memory."),
         Field("recent_bytes", &C::recent_bytes,
-              "What ended jobs and signed URLs that were asked for lately may take of this host's memory; 0: "
-              "none is kept."),
+              "What ended jobs and signed URLs read lately may take of this host's memory; 0: none is kept."),
         Field(
             "max_staleness", &C::max_staleness,
             "How long after a purge or a release another host may serve what it had; a host that can't read "
