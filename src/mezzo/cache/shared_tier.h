@@ -51,8 +51,8 @@ class SharedTier {
   using Work = std::function<runtime::Task<Result<void>>(runtime::Context)>;
 
   struct Options {
-    std::string secret;                                      ///< Equal on all hosts.
-    std::string host;                                        ///< This process, unlike any other.
+    std::string secret = {};                                 ///< Equal on all hosts.
+    std::string host = {};                                   ///< This process, unlike any other.
     Duration call_timeout = std::chrono::milliseconds(50);   ///< Of a call to the store.
     Duration min_lease = std::chrono::seconds(2);            ///< Leases live four predicted runs,
     Duration max_lease = std::chrono::seconds(30);           ///< within these bounds, and are renewed.
