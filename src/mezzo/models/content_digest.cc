@@ -14,6 +14,7 @@
 
 #include "mezzo/models/catalog.h"
 #include "mezzo/models/config_json.h"
+#include "mezzo/models/repository.h"
 
 namespace mezzo::models {
 namespace {
@@ -54,6 +55,17 @@ class OpenFile {
   const int fd_;
 };
 
+/// Hidden files belong to whoever writes there, compiled Python to the process that runs the model.
+bool Counts(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  return !name.starts_with('.') && name != "__pycache__";
+}
+
+void SortByPath(std::vector<FileState>& files) {
+  std::sort(files.begin(), files.end(),
+            [](const FileState& a, const FileState& b) { return a.path < b.path; });
+}
+
 Error Changed(const std::string& file) {
   return Unavailable("model_files_changed", "'" + file + "' was changed while its model was being loaded");
 }
@@ -83,17 +95,24 @@ Result<std::vector<FileState>> FilesOf(const std::string& folder) {
     return {};
   };
   for (fs::recursive_directory_iterator at(root, failed), end; !failed && at != end; at.increment(failed)) {
-    MEZZO_TRY_VOID(add(*at));
+    if (Counts(at->path())) {
+      MEZZO_TRY_VOID(add(*at));
+    } else {
+      at.disable_recursion_pending();
+    }
   }
   if (failed) return Unreadable(folder, failed.message());
+  // A model whose folder is its only version has a repository beside it.
+  if (!ParseVersion(root.filename().string())) {
+    SortByPath(files);
+    return files;
+  }
   for (fs::directory_iterator at(root.parent_path(), failed), end; !failed && at != end;
        at.increment(failed)) {
-    // Hidden ones belong to whoever writes there.
-    if (!at->path().filename().string().starts_with('.')) MEZZO_TRY_VOID(add(*at));
+    if (Counts(at->path())) MEZZO_TRY_VOID(add(*at));
   }
   if (failed) return Unreadable(folder, failed.message());
-  std::sort(files.begin(), files.end(),
-            [](const FileState& a, const FileState& b) { return a.path < b.path; });
+  SortByPath(files);
   return files;
 }
 

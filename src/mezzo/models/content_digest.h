@@ -27,8 +27,9 @@ struct FileState {
   friend bool operator==(const FileState&, const FileState&) = default;
 };
 
-/// All files below a version's folder, and those right beside it, which all versions share (the declared
-/// configuration), by path; none when there is no folder. Fails with kUnavailable "cache_digest". Blocks.
+/// All files below a version's folder, and, when it is named by a number, those right beside it, which all
+/// versions share (the declared configuration), by path; none when there is no folder. Without hidden ones
+/// and `__pycache__`. Fails with kUnavailable "cache_digest". Blocks.
 Result<std::vector<FileState>> FilesOf(const std::string& folder);
 
 /// SHA-256 of what decides a version's answers: its files, and its configuration as the load made it. Files
