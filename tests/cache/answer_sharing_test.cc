@@ -79,7 +79,13 @@ struct Host {
         epochs(db),
         log({}, clock),
         feed({.poll = milliseconds(50), .max_staleness = seconds(120)},
-             {.store = epochs, .db = db, .results = results, .clock = clock, .log = log}),
+             {.store = epochs,
+              .db = db,
+              .results = results,
+              .tenants = tenants,
+              .clock = clock,
+              .log = log,
+              .also = nullptr}),
         pool({.name = "test", .threads = 1, .max_queued = 64}),
         hosts({.secret = "secret", .host = std::move(name), .call_timeout = seconds(10)},
               {.store = link,
@@ -118,6 +124,7 @@ struct Host {
   cache::MemoryTier tier;
   ResultCache results;
   cache::EpochStore epochs;
+  cache::TenantEpochs tenants;
   observe::Logger log;
   cache::EpochFeed feed;
   runtime::BlockingPool pool;
