@@ -31,10 +31,10 @@ std::vector<Key> WithScans(const std::vector<Key>& base, std::size_t every, std:
 }
 
 /// Every `period` requests the popularity of all keys is drawn anew, and half of them are others.
-std::vector<Key> Shifting(std::size_t keys, std::size_t period, std::size_t phases) {
+std::vector<Key> Shifting(std::size_t keys, std::size_t period, std::size_t phases, std::uint64_t seed) {
   std::vector<Key> trace;
   for (std::size_t phase = 0; phase < phases; ++phase) {
-    for (const Key key : Zipf(0.9, keys, period, 10 + phase)) {
+    for (const Key key : Zipf(0.9, keys, period, seed + phase)) {
       trace.push_back(key + static_cast<Key>(phase * keys / 2));
     }
   }
@@ -43,8 +43,8 @@ std::vector<Key> Shifting(std::size_t keys, std::size_t period, std::size_t phas
 
 /// Popularity moves on steadily: every `every` requests the least popular key, or what replaces it, becomes
 /// the most popular one, and all others fall by one rank.
-std::vector<Key> Drifting(std::size_t keys, std::size_t every, std::size_t length) {
-  std::mt19937_64 random(20);
+std::vector<Key> Drifting(std::size_t keys, std::size_t every, std::size_t length, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
   std::vector<double> sums(keys);
   double sum = 0;
   for (std::size_t i = 0; i < keys; ++i) sums[i] = sum += std::pow(static_cast<double>(i + 1), -0.9);
@@ -70,8 +70,8 @@ std::vector<Key> WithLoop(const std::vector<Key>& base, std::size_t count) {
 
 /// What was asked for lately comes again: `fresh` of the requests are for new keys, the others for the one
 /// that was asked for a geometrically distributed number of requests ago (mean `mean`).
-std::vector<Key> Recent(double fresh, double mean, std::size_t length) {
-  std::mt19937_64 random(30);
+std::vector<Key> Recent(double fresh, double mean, std::size_t length, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
   std::bernoulli_distribution is_new(fresh);
   std::geometric_distribution<std::size_t> back(1 / mean);
   std::vector<Key> trace;
@@ -126,25 +126,27 @@ std::vector<Key> Loop(std::size_t count, std::size_t length) {
   return trace;
 }
 
-std::vector<Workload> Workloads(const std::string& gentd26) {
+std::vector<Workload> Workloads(const std::string& gentd26, std::uint64_t seed) {
+  constexpr std::uint64_t kApart = 1000;
+  const std::uint64_t first = seed * kApart;
   std::vector<Workload> all;
   const auto add = [&](const std::string& name, std::size_t places, std::vector<Key> trace) {
     all.push_back({.name = name, .places = places, .trace = std::move(trace)});
   };
   for (const std::size_t places : kPlaces) {
     for (const char* alpha : {"0.6", "0.8", "1.0", "1.2"}) {
-      add(std::string("zipf ") + alpha, places, Zipf(std::stod(alpha), kKeys, kLength, 1));
+      add(std::string("zipf ") + alpha, places, Zipf(std::stod(alpha), kKeys, kLength, first + 1));
     }
     add("zipf 0.9 with scans", places,
-        WithScans(Zipf(0.9, kKeys / 2, kLength / 2, 2), 3 * places, 3 * places / 2));
-    add("zipf 0.9 with a loop", places, WithLoop(Zipf(0.9, kKeys / 2, kLength / 2, 3), 2 * places));
+        WithScans(Zipf(0.9, kKeys / 2, kLength / 2, first + 2), 3 * places, 3 * places / 2));
+    add("zipf 0.9 with a loop", places, WithLoop(Zipf(0.9, kKeys / 2, kLength / 2, first + 3), 2 * places));
     add("loop x 1.05", places, Loop(places * 21 / 20, 150 * places));
     add("loop x 1.5", places, Loop(places * 3 / 2, 150 * places));
     add("loop x 4", places, Loop(places * 4, 150 * places));
-    add("shifts", places, Shifting(4 * places, 25 * places, 6));
-    add("long shifts", places, Shifting(4 * places, 100 * places, 4));
-    add("drift", places, Drifting(4 * places, 50, 150 * places));
-    add("recent", places, Recent(0.1, static_cast<double>(places), 150 * places));
+    add("shifts", places, Shifting(4 * places, 25 * places, 6, first + 10));
+    add("long shifts", places, Shifting(4 * places, 100 * places, 4, first + 10));
+    add("drift", places, Drifting(4 * places, 50, 150 * places, first + 20));
+    add("recent", places, Recent(0.1, static_cast<double>(places), 150 * places, first + 30));
   }
   if (!gentd26.empty()) {
     const std::vector<Key> trace = NumbersIn(gentd26);

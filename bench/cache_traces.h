@@ -21,8 +21,8 @@ struct Workload {
   std::vector<Key> trace;
 };
 
-/// What each workload means is said in docs of bench/suites/cache.py. `gentd26`: lines of the GenTD26
-/// checkpoint column; empty: without.
-std::vector<Workload> Workloads(const std::string& gentd26);
+/// What each workload means is said in docs of bench/suites/cache.py. The same for the same `seed`.
+/// `gentd26`: lines of the GenTD26 checkpoint column; empty: without.
+std::vector<Workload> Workloads(const std::string& gentd26, std::uint64_t seed);
 
 }  // namespace mezzo::bench

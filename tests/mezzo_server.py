@@ -111,7 +111,10 @@ class Server:
     def metrics(self):
         """{'name{labels}': value} of every sample."""
         samples = {}
-        for line in self.get("/metrics")[2].decode().splitlines():
+        status, _, text = self.get("/metrics")
+        if status != 200:
+            raise ConnectionError(f"/metrics answered {status}: {text[:200]}")
+        for line in text.decode().splitlines():
             if line and not line.startswith("#"):
                 name, value = line.rsplit(" ", 1)
                 samples[name] = float(value)

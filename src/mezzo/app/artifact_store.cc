@@ -209,6 +209,7 @@ void ArtifactStore::Upkeep() {
   runtime::SetThreadName("artifact-care");
   while (true) {
     const storage::BlobUpkeep::Round round = upkeep_->Run(ports_.clock.Now() + kUpkeepRound);
+    if (round.moved > 0) urls_->Clear();  // They name the place where the objects were.
     if (round.error) {
       ports_.log.Limited("artifact_upkeep")
           .Warn("the upkeep of artifacts failed in part",

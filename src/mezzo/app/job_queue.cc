@@ -97,11 +97,9 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
            .clock = ports.store.clock(),
            .signs_webhooks = [this](const TenantId& tenant) { return webhook_secrets_.contains(tenant); },
            .limiter = &ports.limiter,
-           .find_tenant =
-               [&directory = ports.directory](const TenantId& id) {
-                 auto found = directory.Find(id);
-                 return found.ok() ? *std::move(found) : tenancy::TenantRef();
-               },
+           .find_caller = [&directory = ports.directory](
+                              const TenantId& tenant, const ProjectId& project,
+                              const KeyId& key) { return FindCaller(directory, tenant, project, key); },
            .cache = cache_.get()},
           handlers()),
       handler_({}, {.service = service_, .clock = ports.store.clock(), .artifacts = &ports.artifacts.list()}),
@@ -136,6 +134,17 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
       housekeeper_(
           {}, {.pruner = pruner_, .clock = ports.store.clock(), .db = ports.store.db(), .log = ports.log}) {}
 
+tenancy::CallerRef JobQueue::FindCaller(const tenancy::Directory& directory, const TenantId& tenant,
+                                        const ProjectId& project, const KeyId& key) {
+  if (!key.empty()) {
+    if (auto found = directory.FindKey(key); found.ok() && (*found)->tenant->id == tenant) return *found;
+  }
+  auto found = directory.Find(tenant);
+  if (!found.ok()) return nullptr;
+  return std::make_shared<const tenancy::Caller>(
+      tenancy::Caller{.tenant = *std::move(found), .project = project});
+}
+
 void JobQueue::Settle(tenancy::Limiter& limiter, const tenancy::Directory& directory,
                       const jobs::LeasedJob& job, const jobs::RunEnd& end) {
   using Kind = jobs::RunEnd::Kind;
@@ -143,10 +152,9 @@ void JobQueue::Settle(tenancy::Limiter& limiter, const tenancy::Directory& direc
   const bool over = end.kind == Kind::kSucceeded || end.kind == Kind::kFailed || end.kind == Kind::kCancelled;
   // The prediction was counted once, whatever number of attempts there were.
   const double predicted = over ? job.cost : 0;
-  const auto tenant = directory.Find(job.tenant);
-  if (!tenant.ok()) return;
-  const tenancy::Caller caller{.tenant = *tenant};
-  limiter.AddCost(caller, job.model, (Seconds(end.device_time) - predicted) * kMillis);
+  const tenancy::CallerRef caller = FindCaller(directory, job.tenant, job.project, job.key);
+  if (caller == nullptr) return;
+  limiter.AddCost(*caller, job.model, (Seconds(end.device_time) - predicted) * kMillis);
 }
 
 jobs::Dispatcher::Options JobQueue::DispatcherOptions(const ServerConfig& config, const Ports& ports) {

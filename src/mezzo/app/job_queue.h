@@ -69,6 +69,10 @@ class JobQueue {
   void Stop(Duration grace);
 
  private:
+  /// Who queued a job: its key, or somebody of its project while the key is not known any more; null when the
+  /// tenant is not.
+  static tenancy::CallerRef FindCaller(const tenancy::Directory& directory, const TenantId& tenant,
+                                       const ProjectId& project, const KeyId& key);
   /// Puts right what limits on cost have counted for a job: measured now, predicted when it was let in.
   static void Settle(tenancy::Limiter& limiter, const tenancy::Directory& directory,
                      const jobs::LeasedJob& job, const jobs::RunEnd& end);

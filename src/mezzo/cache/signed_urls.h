@@ -25,7 +25,8 @@ class SignedUrls {
 
   /// Errors: BlobStore::SignUrl()'s. What fails is not kept.
   Result<Url> Sign(const storage::BlobKey& key, const storage::BlobUrlOptions& options);
-  /// After the store's secrets have changed: what was signed with the old ones is not given out again.
+  /// After the store's secrets, or the places of its objects, have changed: what was signed before is not
+  /// given out again.
   void Clear();
 
  private:

@@ -6,7 +6,6 @@
 
 #include "mezzo/base/check.h"
 #include "mezzo/inference/answer_codec.h"
-#include "mezzo/inference/answer_text.h"
 
 namespace mezzo::inference {
 namespace {
@@ -71,9 +70,9 @@ InferenceAnswer CachedAnswer::Answer() const {
 }
 
 Result<cache::CachedRef> CachedAnswer::Decode(std::string_view text) {
-  InferenceAnswer answer;
-  MEZZO_TRY(answer.outputs, DecodeOutputs(text));
-  return cache::CachedRef(std::make_shared<const CachedAnswer>(answer));
+  cache::CachedRef answer = DecodeAnswer(text, Duration());
+  if (answer == nullptr) return Internal("answer_text", "a stored answer can't be read");
+  return answer;
 }
 
 AnswerCache::AnswerCache(Ports ports)

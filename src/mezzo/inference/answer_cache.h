@@ -49,7 +49,7 @@ class CachedAnswer final : public cache::Cached {
   [[nodiscard]] ByteCount bytes() const override { return bytes_; }
   /// An answer with these outputs and parameters; what belongs to the call is empty.
   [[nodiscard]] InferenceAnswer Answer() const;
-  /// What EncodeOutputs() wrote, as a kept answer; for cache::Corrections.
+  /// What EncodeAnswer() wrote, as a kept answer; for cache::Corrections.
   static Result<cache::CachedRef> Decode(std::string_view text);
   /// Device time that it took.
   [[nodiscard]] Duration cost() const { return cost_; }

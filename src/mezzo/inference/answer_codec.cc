@@ -77,9 +77,9 @@ SharedBytes CopyOf(std::string_view text) {
 std::optional<NamedTensor> ReadOutput(Reader& in) {
   NamedTensor output;
   output.name = in.Text(kLongestName);
-  const std::uint8_t dtype = in.Byte();
-  if (dtype > static_cast<std::uint8_t>(tensor::DType::kBytes)) return std::nullopt;
-  output.tensor.dtype = static_cast<tensor::DType>(dtype);
+  const auto dtype = tensor::ParseDType(in.Text(kLongestName));
+  if (!dtype) return std::nullopt;
+  output.tensor.dtype = *dtype;
   const std::uint64_t rank = in.Count(tensor::Shape::kMaxRank);
   for (std::uint64_t i = 0; i < rank; ++i) {
     if (!output.tensor.shape.Append(static_cast<std::int64_t>(in.Number()))) return std::nullopt;
@@ -132,7 +132,7 @@ std::string EncodeAnswer(const CachedAnswer& answer) {
   Write(answer.outputs().size(), out);
   for (const NamedTensor& output : answer.outputs()) {
     Write(std::string_view(output.name), out);
-    out.push_back(static_cast<char>(output.tensor.dtype));
+    Write(tensor::DTypeName(output.tensor.dtype), out);
     Write(output.tensor.shape.rank(), out);
     for (const std::int64_t dim : output.tensor.shape.dims()) Write(static_cast<std::uint64_t>(dim), out);
     Write(output.tensor.data.text(), out);

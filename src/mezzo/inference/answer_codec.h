@@ -9,8 +9,9 @@
 
 namespace mezzo::inference {
 
-/// The bytes of an answer as hosts share them: outputs (name, type, shape, data) and parameters, without
-/// what belongs to a call. One form for all hosts: numbers are little-endian.
+/// The bytes of an answer as hosts share them and the database keeps corrections: outputs (name, the element
+/// type's protocol name, shape, data) and parameters, without what belongs to a call. One form for all hosts
+/// and builds: numbers are little-endian.
 std::string EncodeAnswer(const CachedAnswer& answer);
 /// The answer of those bytes; null when they are anything else: every length, type and shape is checked, and
 /// nothing may be left over. `cost`: device time that it took.

@@ -90,10 +90,10 @@ TEST(AnswerCodec, CountsOfNonsenseTakeNoMemory) {
   bytes.append(8, '\xff');
   EXPECT_EQ(DecodeAnswer(bytes, Duration()), nullptr);
   bytes = "MZA1";
-  bytes += std::string("\x01\0\0\0\0\0\0\0", 8);  // One output,
-  bytes += std::string(8, '\0');                  // without a name,
-  bytes += '\x0b';                                // of FP32,
-  bytes += std::string("\x01\0\0\0\0\0\0\0", 8);  // of one dimension
+  bytes += std::string("\x01\0\0\0\0\0\0\0", 8);       // One output,
+  bytes += std::string(8, '\0');                       // without a name,
+  bytes += std::string("\x04\0\0\0\0\0\0\0FP32", 12);  // of FP32,
+  bytes += std::string("\x01\0\0\0\0\0\0\0", 8);       // of one dimension
   bytes += std::string("\xff\xff\xff\xff\xff\xff\xff\x7f", 8);
   bytes += std::string("\xfc\xff\xff\xff\xff\xff\xff\xff", 8);
   EXPECT_EQ(DecodeAnswer(bytes, Duration()), nullptr);

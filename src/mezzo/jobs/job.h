@@ -78,6 +78,8 @@ struct JobError {
 struct Job {
   JobId id;
   TenantId tenant;
+  ProjectId project;  ///< Of who queued it, with the key; empty: none.
+  KeyId key;
   std::string kind;
   std::string model;
   Tier tier = Tier::kFree;

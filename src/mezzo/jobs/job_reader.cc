@@ -20,7 +20,7 @@ constexpr std::string_view kColumns =
     "id, tenant, kind, model, tier, state, cost, created_us, started_us, finished_us, deadline_us, "
     "run_after_us, "
     "attempt, errors, crashes, COALESCE(cancel_requested_us, 0), progress, stage, error_reason, "
-    "error_message, version";
+    "error_message, version, COALESCE(project, ''), COALESCE(key_id, '')";
 
 Job JobAt(const SqlRows& rows, std::size_t row) {
   const Result<JobState> state = ParseState(rows.Text(row, 5));
@@ -47,6 +47,8 @@ Job JobAt(const SqlRows& rows, std::size_t row) {
   if (!rows.IsNull(row, 18))
     job.error = JobError{.reason = rows.Text(row, 18), .message = TextAt(rows, row, 19)};
   job.version = rows.Int(row, 20);
+  job.project = ProjectId(rows.Text(row, 21));
+  job.key = KeyId(rows.Text(row, 22));
   return job;
 }
 

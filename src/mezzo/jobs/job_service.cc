@@ -213,10 +213,9 @@ runtime::Task<Result<JobState>> JobService::Cancel(runtime::Context ctx, TenantI
 
 void JobService::Return(const Job& job) const {
   constexpr double kMillis = 1000;
-  const tenancy::TenantRef tenant = ports_.find_tenant ? ports_.find_tenant(job.tenant) : nullptr;
-  if (tenant == nullptr) return;
-  const tenancy::Caller caller{.tenant = tenant};
-  ports_.limiter->AddCost(caller, job.model, -job.cost * kMillis);
+  const tenancy::CallerRef caller =
+      ports_.find_caller ? ports_.find_caller(job.tenant, job.project, job.key) : nullptr;
+  if (caller != nullptr) ports_.limiter->AddCost(*caller, job.model, -job.cost * kMillis);
 }
 
 runtime::Task<Result<JobId>> JobService::Retry(runtime::Context ctx, TenantId tenant, JobId id,

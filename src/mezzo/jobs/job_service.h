@@ -41,8 +41,8 @@ class JobService {
     /// Whether webhooks without a secret of their own can be signed; null: for nobody.
     std::function<bool(const TenantId&)> signs_webhooks;
     tenancy::Limiter* limiter = nullptr;  ///< Null: no limits.
-    /// The tenant of a job; null: nobody knows it. Needed with `limiter`.
-    std::function<tenancy::TenantRef(const TenantId&)> find_tenant = {};
+    /// Who queued a job, as far as that is still known; null: nobody knows the tenant. Needed with `limiter`.
+    std::function<tenancy::CallerRef(const TenantId&, const ProjectId&, const KeyId&)> find_caller = {};
     JobCache* cache = nullptr;  ///< Of jobs that have ended; null: each is read every time.
   };
   JobService(Options options, Ports ports, std::map<std::string, JobHandler*, std::less<>> handlers);

@@ -567,9 +567,9 @@ void Limiter::AddCost(const Caller& caller, std::string_view model, double ms) N
   const CallFacts facts{.caller = caller, .model = model};
   for (const Rule& rule : rules->all) {
     const Limit& limit = rule.limit;
-    const bool is_of_more =
-        !limit.key.empty() || !limit.project.empty() || (limit.per & (kPerKey | kPerProject)) != 0;
-    if (!CountsCost(limit.kind) || is_of_more || !rule.Matches(caller, model)) continue;
+    const bool is_of_keys = !limit.key.empty() || (limit.per & kPerKey) != 0;
+    if (!CountsCost(limit.kind) || (is_of_keys && caller.key.empty()) || !rule.Matches(caller, model))
+      continue;
     const BucketKey key = KeyFor(rule, caller, model);
     Shard& shard = shards_->at(BucketKeyHash{}(key) % kShards);
     LockSoon(shard.mu);

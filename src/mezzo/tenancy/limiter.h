@@ -121,8 +121,8 @@ class Limiter {
   Result<LimitTicket> Admit(const CallFacts& facts, LimitState* state = nullptr);
 
   /// Puts right what work is counted for that was admitted without keeping its ticket (a job): `ms` of device
-  /// time more, or less, than its prediction. Of limits on cost that count by tenant and model at most: whose
-  /// key or project the work had is not known any more.
+  /// time more, or less, than its prediction. Of a caller without a key, limits by key stay as they are:
+  /// whose key the work had is not known any more.
   void AddCost(const Caller& caller, std::string_view model, double ms);
 
   /// What has been used of a quota in the current day or month, by whoever keeps the books: the bucket of

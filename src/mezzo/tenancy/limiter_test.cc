@@ -503,7 +503,7 @@ TEST_F(LimiterTest, WhatMayNotBeRefusedStillCountsInTheQueue) {
 }
 
 TEST_F(LimiterTest, AJobsCostIsPutRightWhenItHasEnded) {
-  const CallerRef somebody = MakeCaller("alice", 0);  // By what key the job came is not known any more.
+  const CallerRef somebody = MakeCaller("alice", 0);  // Whose key is not known any more.
   for (const Limit& limit : {Rate("rate", 0.001, 1000, kPerTenant, LimitKind::kCost),
                              Amount("day", LimitKind::kDailyCost, 1000, kPerTenant | kPerModel)}) {
     SCOPED_TRACE(limit.name);
@@ -531,6 +531,14 @@ TEST_F(LimiterTest, AJobsCostIsPutRightWhenItHasEnded) {
   LimitState state;
   ASSERT_TRUE(Admit(alice_, "m", 0, &state).ok());
   EXPECT_NEAR(state.remaining, 200, 0.01) << "whose key it was is not known";
+  limiter_.AddCost(*alice_, "m", -800);
+  ASSERT_TRUE(Admit(alice_, "m", 0, &state).ok());
+  EXPECT_NEAR(state.remaining, 1000, 0.01) << "now it is";
+  limiter_.Replace({Rate("project", 0.001, 1000, kPerProject, LimitKind::kCost)});
+  ASSERT_TRUE(Admit(alice_, "m", 800).ok());
+  limiter_.AddCost(*MakeCaller("alice", 0, "", 0, "shop"), "m", -600);
+  ASSERT_TRUE(Admit(alice_, "m", 0, &state).ok());
+  EXPECT_NEAR(state.remaining, 800, 0.01) << "of the same project";
 }
 
 }  // namespace

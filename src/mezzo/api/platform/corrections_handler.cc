@@ -9,7 +9,7 @@
 #include "mezzo/api/v2http/json_request.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/base/uuid.h"
-#include "mezzo/inference/answer_text.h"
+#include "mezzo/inference/answer_codec.h"
 #include "mezzo/inference/request_plan.h"
 #include "mezzo/inference/version_runtime.h"
 #include "mezzo/tenancy/ledger/usage_report.h"
@@ -255,7 +255,7 @@ Result<cache::Correction> CorrectionsHandler::Make(const Wish& wish, const model
       .facts = {.model = version.name.str(), .version = version.version_text, .tenant = tenant},
       .key = key.digest(),
       .key_text = std::string(key.text()),
-      .answer = inference::EncodeOutputs(answer.call.inputs)};
+      .answer = inference::EncodeAnswer(inference::CachedAnswer(answer.call.inputs, {}, Duration()))};
 }
 
 }  // namespace mezzo::api::platform
