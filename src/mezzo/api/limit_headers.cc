@@ -80,6 +80,7 @@ LimitTexts TextsOf(const tenancy::LimitState& limit) {
 void AddLimitHeaders(const tenancy::LimitState& limit, net::HttpResponse* response) {
   LimitTexts texts = TextsOf(limit);
   if (texts.state.empty()) return;
+  response->headers.reserve(response->headers.size() + 3);  // And one for the request's id.
   response->headers.emplace_back("RateLimit", std::move(texts.state));
   response->headers.emplace_back("RateLimit-Policy", std::move(texts.policy));
 }

@@ -61,7 +61,7 @@ runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx,
   tenancy::LimitTicket ticket;
   if (const auto plan = PlanRequest(*version, call); !plan.ok()) {
     answer.emplace(plan.error());
-  } else if (auto admitted = Admit(*caller, call, runtime.model(), plan->rows); !admitted.ok()) {
+  } else if (auto admitted = Admit(*caller, call, runtime.model(), plan->rows, started); !admitted.ok()) {
     answer.emplace(std::move(admitted).error());
   } else {
     ticket = *std::move(admitted);
@@ -103,7 +103,7 @@ runtime::Task<Result<models::VersionRef>> LocalService::FindVersion(runtime::Con
 }
 
 Result<tenancy::LimitTicket> LocalService::Admit(const tenancy::Caller& caller, const InferenceCall& call,
-                                                 sched::ModelIndex model, std::uint32_t rows) {
+                                                 sched::ModelIndex model, std::uint32_t rows, TimePoint now) {
   tenancy::Limiter* limiter = extras_.limiter;
   if (limiter == nullptr || call.admission == Admission::kNone) return tenancy::LimitTicket();
   const bool whole = call.admission == Admission::kWhole;
@@ -111,7 +111,8 @@ Result<tenancy::LimitTicket> LocalService::Admit(const tenancy::Caller& caller, 
                            .model = call.model.str(),
                            .counts_request = whole,
                            .counts_concurrency = whole,
-                           .refusable = whole};
+                           .refusable = whole,
+                           .now = now};
   if (limiter->counts_cost()) facts.cost_ms = Millis(executor_.PredictRun(model, rows));
   return limiter->Admit(facts, call.limit);
 }

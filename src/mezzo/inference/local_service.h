@@ -91,7 +91,7 @@ class LocalService final : public Service {
   };
   /// By the limits of the caller; an empty ticket when there are none.
   Result<tenancy::LimitTicket> Admit(const tenancy::Caller& caller, const InferenceCall& call,
-                                     sched::ModelIndex model, std::uint32_t rows);
+                                     sched::ModelIndex model, std::uint32_t rows, TimePoint now);
   /// A place in the queue of the visit's model; an empty ticket when no limit is about that.
   Result<tenancy::LimitTicket> AdmitToQueue(const Visit& visit);
   /// Of a version of a model that is cached: a kept answer, one in flight, or a run of its own.

@@ -122,17 +122,6 @@ struct Limiter::Rules {
   bool has_quotas = false;
 };
 
-struct Limiter::BucketKey {
-  std::uint32_t rule = 0;
-  std::uint32_t tenant = 0;  // Indices, plus one; 0: not told apart.
-  std::uint32_t key = 0;
-  // Names by a 64-bit hash: two names of one hash would share a bucket, which harms nobody but themselves.
-  std::size_t project = 0;
-  std::size_t model = 0;
-
-  friend bool operator==(const BucketKey&, const BucketKey&) = default;
-};
-
 struct Limiter::BucketKeyHash {
   std::size_t operator()(const BucketKey& key) const noexcept {
     std::size_t hash = Mix(key.rule, (std::size_t{key.tenant} << 32U) | key.key);
@@ -149,15 +138,13 @@ struct Limiter::Bucket {
   bool listed = false;  // In the shard's `active`.
   std::unique_ptr<SharedRate> rate;
   std::unique_ptr<SharedPermits> permits;
-  /// Tickets that point here. Rises under the shard's lock only; a ticket lets go of it last of all.
-  std::atomic<std::uint32_t> pins{0};
 
   /// Whether a new bucket would be the same.
   [[nodiscard]] bool IsIdle(std::int64_t now, std::int64_t day, std::int64_t month) const {
-    if (listed || pins.load(std::memory_order_acquire) > 0) return false;
+    if (listed) return false;
     if (rate != nullptr) return rate->IsFull(TimePoint(Duration(now)));
     if (IsRate(kind)) return tat <= now;
-    if (IsHeld(kind)) return true;
+    if (IsHeld(kind)) return count <= 0;  // Otherwise tickets point here.
     return count == 0 || period != (IsMonthly(kind) ? month : day);
   }
 };
@@ -309,16 +296,36 @@ void Limiter::Sweep(Shard& shard, TimePoint now) {
   shard.next_sweep = std::max(kFewest, shard.buckets.size() * 2);
 }
 
-Limiter::Bucket* Limiter::FindBucket(Shard& shard, const BucketKey& key, TimePoint now) {
+Limiter::Bucket* Limiter::FindBucket(Shard& shard, const BucketKey& key, TimePoint now, bool* swept) {
   const auto found = shard.buckets.find(key);
   if (found != shard.buckets.end()) return &found->second;
   const std::size_t most = std::max<std::size_t>(1, options_.max_buckets / kShards);
   if (shard.buckets.size() >= std::min(shard.next_sweep, most)) {
     Sweep(shard, now);
+    if (swept != nullptr) *swept = true;
     shard.next_sweep = std::min(shard.next_sweep, most);
     if (shard.buckets.size() >= most) return nullptr;
   }
   return &shard.buckets[key];
+}
+
+bool Limiter::FindBuckets(std::span<Match> matches, TimePoint now, std::size_t* found) {
+  // A sweep may take what was found before it, so that all must be found again; where there is hardly room,
+  // they could go on taking each other's.
+  const std::size_t wanted = matches.size();
+  for (std::size_t tries = 0; tries <= wanted; ++tries) {
+    bool swept = false;
+    *found = 0;
+    for (Match& match : matches) {
+      match.bucket = FindBucket((*shards_)[match.shard], match.key, now, &swept);
+      if (match.bucket == nullptr) break;
+      ++*found;
+    }
+    if (!swept) return *found == wanted;
+    if (*found < matches.size()) matches = matches.first(*found);
+  }
+  *found = 0;
+  return false;
 }
 
 namespace {
@@ -400,7 +407,7 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
   if (matches.empty()) return LimitTicket();
   std::sort(matches.begin(), matches.end(), [](const Match& a, const Match& b) { return a.shard < b.shard; });
 
-  const TimePoint now = clock_.Now();
+  const TimePoint now = facts.now == kNever ? clock_.Now() : facts.now;
   const std::int64_t nanos = NanosOf(now);
   const WallTime wall = rules->has_quotas ? clock_.WallNow() : WallTime();
   const double requests = facts.counts_request && !about_queue ? 1 : 0;
@@ -428,16 +435,10 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
   };
 
   const ShardLocks locks(*shards_, matches, [](const Match&) { return true; });
-  std::size_t pinned = 0;
-  bool full = false;
-  for (Match& match : matches) {
-    match.bucket = FindBucket((*shards_)[match.shard], match.key, now);
-    if (match.bucket == nullptr) {
-      full = facts.refusable;
-      break;
-    }
-    match.bucket->pins.fetch_add(1, std::memory_order_relaxed);
-    ++pinned;
+  std::size_t known = 0;
+  const bool full = !FindBuckets(matches, now, &known) && facts.refusable;
+  matches.resize(known);
+  for (const Match& match : matches) {
     Bucket& bucket = *match.bucket;
     const Rule& rule = *match.rule;
     const Limit& limit = rule.limit;
@@ -494,15 +495,14 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
 
   if (hit != nullptr || full) {
     if (hit != nullptr && !host_.empty()) {
-      for (std::size_t i = 0; i < pinned; ++i) {
-        const Bucket& bucket = *matches[i].bucket;
+      for (const Match& match : matches) {
+        const Bucket& bucket = *match.bucket;
         if ((bucket.rate != nullptr && bucket.rate->hungry()) ||
             (bucket.permits != nullptr && bucket.permits->hungry())) {
           hungry_.store(true, std::memory_order_relaxed);
         }
       }
     }
-    for (std::size_t i = 0; i < pinned; ++i) matches[i].bucket->pins.fetch_sub(1, std::memory_order_relaxed);
     if (full) {
       return ResourceExhausted("limits_full", "this host counts for " + std::to_string(options_.max_buckets) +
                                                   " limits, keys and models already")
@@ -522,8 +522,7 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
   ticket.requests_ = requests;
   ticket.cost_ms_ = cost;
   ticket.running_ = running;
-  for (std::size_t i = 0; i < pinned; ++i) {
-    const Match& match = matches[i];
+  for (const Match& match : matches) {
     Bucket& bucket = *match.bucket;
     const Limit& limit = match.rule->limit;
     const double units = UnitsOf(limit.kind, requests, cost, running);
@@ -537,8 +536,11 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
       if (bucket.permits != nullptr && bucket.permits->hungry())
         hungry_.store(true, std::memory_order_relaxed);
     }
-    ticket.held_.push_back(
-        {.bucket = &bucket, .limit = &limit, .shard = match.shard, .period = bucket.period});
+    ticket.held_.push_back({.limit = &limit,
+                            .bucket = IsHeld(limit.kind) && units > 0 ? &bucket : nullptr,
+                            .key = match.key,
+                            .shard = match.shard,
+                            .period = bucket.period});
   }
   if (state != nullptr && tightest != nullptr) {
     *state = std::move(worst);
@@ -588,21 +590,34 @@ void Limiter::AddCost(const Caller& caller, std::string_view model, double ms) N
   }
 }
 
-void Limiter::Adjust(const LimitTicket& ticket, double requests, double cost_ms, double running, bool unpin) {
+void Limiter::Adjust(const LimitTicket& ticket, double requests, double cost_ms, double running) {
   const auto units_of = [&](const LimitTicket::Held& held) {
-    return UnitsOf(held.limit->kind, requests, cost_ms, running);
+    return IsHeld(held.limit->kind) && held.bucket == nullptr
+               ? 0
+               : UnitsOf(held.limit->kind, requests, cost_ms, running);
   };
   // Shards where nothing changes stay unlocked.
   const ShardLocks locks(*shards_, ticket.held_,
                          [&](const LimitTicket::Held& held) { return units_of(held) != 0; });
   for (const LimitTicket::Held& held : ticket.held_) {
-    Bucket& bucket = *static_cast<Bucket*>(held.bucket);
     const double units = units_of(held);
-    if (units != 0) AddUnits(bucket, *held.limit, units, held.period);
-  }
-  if (!unpin) return;
-  for (const LimitTicket::Held& held : ticket.held_) {
-    static_cast<Bucket*>(held.bucket)->pins.fetch_sub(1, std::memory_order_release);
+    if (units == 0) continue;
+    Shard& shard = (*shards_)[held.shard];
+    auto* bucket = static_cast<Bucket*>(held.bucket);
+    if (bucket == nullptr) {
+      // A bucket that has gone was full: nothing to give back to, and what comes late begins it anew.
+      const auto found = shard.buckets.find(held.key);
+      if (found != shard.buckets.end()) {
+        bucket = &found->second;
+      } else if (units > 0) {
+        bucket = FindBucket(shard, held.key, clock_.Now());
+        if (bucket != nullptr) {
+          bucket->kind = held.limit->kind;
+          bucket->period = held.period;
+        }
+      }
+    }
+    if (bucket != nullptr) AddUnits(*bucket, *held.limit, units, held.period);
   }
 }
 
@@ -763,20 +778,20 @@ void LimitTicket::Swap(LimitTicket& other) noexcept {
 
 void LimitTicket::Settle(double measured_ms) {
   if (held_.empty() || !std::isfinite(measured_ms) || measured_ms < 0) return;
-  limiter_->Adjust(*this, 0, measured_ms - cost_ms_, 0, /*unpin=*/false);
+  limiter_->Adjust(*this, 0, measured_ms - cost_ms_, 0);
   cost_ms_ = measured_ms;
 }
 
 void LimitTicket::Refund() {
   if (held_.empty()) return;
-  limiter_->Adjust(*this, -requests_, -cost_ms_, 0, /*unpin=*/false);
+  limiter_->Adjust(*this, -requests_, -cost_ms_, 0);
   requests_ = 0;
   cost_ms_ = 0;
 }
 
 void LimitTicket::Release() {
   if (held_.empty()) return;
-  limiter_->Adjust(*this, 0, 0, -running_, /*unpin=*/true);
+  limiter_->Adjust(*this, 0, 0, -running_);
   held_.clear();
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -29,6 +30,22 @@ class Limiter;
 /// Limits that most calls match at most; more cost an allocation.
 inline constexpr std::size_t kUsualMatches = 4;
 
+namespace internal {
+
+/// What one bucket counts for.
+struct BucketKey {
+  std::uint32_t rule = 0;
+  std::uint32_t tenant = 0;  // Indices, plus one; 0: not told apart.
+  std::uint32_t key = 0;
+  // Names by a 64-bit hash: two names of one hash would share a bucket, which harms nobody but themselves.
+  std::size_t project = 0;
+  std::size_t model = 0;
+
+  friend bool operator==(const BucketKey&, const BucketKey&) = default;
+};
+
+}  // namespace internal
+
 /// What is asked of the limits. Everything it refers to outlives the question.
 struct CallFacts {
   const Caller& caller;
@@ -40,6 +57,7 @@ struct CallFacts {
   /// About a place in the model's queue, of so many; the ticket holds it until it dies. Only limits on queues
   /// are asked then, and otherwise none of them. Zero: not about that.
   std::size_t queue_places = 0;
+  TimePoint now = kNever;  ///< Of the limiter's clock, if it has just been read.
 };
 
 /// What an admitted call has taken from its limits. Gives its place among the running calls back when it
@@ -66,8 +84,9 @@ class [[nodiscard]] LimitTicket {
  private:
   friend class Limiter;
   struct Held {
-    void* bucket = nullptr;        // A Limiter::Bucket, pinned.
     const Limit* limit = nullptr;  // Of rules_.
+    void* bucket = nullptr;        // A Limiter::Bucket that counts this ticket's place; null of other kinds:
+    internal::BucketKey key;       // those buckets may go, and come back, meanwhile.
     std::uint32_t shard = 0;
     std::int64_t period = 0;  // Of quotas: when it was taken.
   };
@@ -172,7 +191,7 @@ class Limiter {
   struct Rule;
   struct Rules;
   struct Bucket;
-  struct BucketKey;
+  using BucketKey = internal::BucketKey;
   struct BucketKeyHash;
   struct Shard;
   struct Match;
@@ -181,8 +200,13 @@ class Limiter {
   static constexpr std::size_t kShards = 64;
 
   [[nodiscard]] static BucketKey KeyFor(const Rule& rule, const Caller& caller, std::string_view model);
-  /// With the shard locked; null when it is full.
-  Bucket* FindBucket(Shard& shard, const BucketKey& key, TimePoint now) NO_THREAD_SAFETY_ANALYSIS;
+  /// With the shard locked; null when it is full. `swept`, if not null, becomes true when buckets that were
+  /// found before may have gone.
+  Bucket* FindBucket(Shard& shard, const BucketKey& key, TimePoint now,
+                     bool* swept = nullptr) NO_THREAD_SAFETY_ANALYSIS;
+  /// With their shards locked: the buckets of the matches. Those for which there is no room go from the end;
+  /// whether all are there.
+  bool FindBuckets(std::span<Match> matches, TimePoint now, std::size_t* found) NO_THREAD_SAFETY_ANALYSIS;
   void Sweep(Shard& shard, TimePoint now) NO_THREAD_SAFETY_ANALYSIS;
   /// With the shard locked: has the bucket share its limit, unless that is a quota.
   void ShareBucket(Shard& shard, Bucket& bucket, const Rule& rule,
@@ -194,8 +218,8 @@ class Limiter {
   /// With the bucket's shard locked. Of a quota, nothing when its period is another by now.
   void AddUnits(Bucket& bucket, const Limit& limit, double units, std::int64_t period) const;
   /// Adds units to what the ticket has taken; negative ones come back.
-  void Adjust(const LimitTicket& ticket, double requests, double cost_ms, double running,
-              bool unpin) NO_THREAD_SAFETY_ANALYSIS;
+  void Adjust(const LimitTicket& ticket, double requests, double cost_ms,
+              double running) NO_THREAD_SAFETY_ANALYSIS;
 
   const Options options_;
   const Clock& clock_;

@@ -388,6 +388,55 @@ TEST(Limiter, BucketsAreBoundedAndIdleOnesAreForgotten) {
   EXPECT_LE(limiter.buckets(), 640u);
 }
 
+TEST(Limiter, BucketsThatWereSweptMeanwhileAreSettledAllTheSame) {
+  ManualClock clock;
+  Limiter limiter({}, clock);
+  limiter.Replace({Rate("cost", 1000, 1000, kPerTenant, LimitKind::kCost),
+                   Amount("room", LimitKind::kConcurrency, 1, kPerTenant),
+                   Amount("day", LimitKind::kDailyCost, 1e9, kPerTenant)});
+  const CallerRef slow = MakeCaller("slow", 0);
+  auto ticket = limiter.Admit({.caller = *slow, .cost_ms = 0});
+  ASSERT_TRUE(ticket.ok());
+  // Enough of others, who come and go, that every shard is swept; what is full or counts nothing goes.
+  for (std::uint32_t i = 1; i < 50'000; ++i) {
+    clock.Advance(milliseconds(10));
+    ASSERT_TRUE(limiter.Admit({.caller = *MakeCaller("t", i), .cost_ms = 1e-6}).ok());
+  }
+  EXPECT_EQ(limiter.Admit({.caller = *slow}).error().reason(), "concurrency_limited")
+      << "its place is its own";
+  ticket->Settle(3000);
+  EXPECT_EQ(limiter.Admit({.caller = *slow, .counts_concurrency = false}).error().reason(), "rate_limited");
+  *ticket = {};
+  clock.Advance(seconds(3));
+  LimitState state;
+  EXPECT_TRUE(limiter.Admit({.caller = *slow}, &state).ok());
+}
+
+TEST(Limiter, LimitsThatHaveNoRoomBesideEachOtherRefuse) {
+  ManualClock clock;
+  Limiter limiter({.max_buckets = 1}, clock);  // One in each shard.
+  std::vector<Limit> limits;
+  for (int i = 0; i < 6; ++i) {
+    limits.push_back(Rate("l" + std::to_string(i), 1000, 1000, kPerTenant, LimitKind::kRequests));
+  }
+  limiter.Replace(limits);
+  int admitted = 0;
+  int refused = 0;
+  for (std::uint32_t i = 0; i < 300; ++i) {
+    clock.Advance(seconds(2));  // All are full again, and give way.
+    const auto answer = limiter.Admit({.caller = *MakeCaller("t", i)});
+    if (answer.ok()) {
+      ++admitted;
+      continue;
+    }
+    EXPECT_EQ(answer.error().reason(), "limits_full");
+    ++refused;
+    EXPECT_TRUE(limiter.Admit({.caller = *MakeCaller("t", i), .refusable = false}).ok());
+  }
+  EXPECT_GT(admitted, 100);
+  EXPECT_GT(refused, 10);
+}
+
 TEST(Limiter, CountsExactlyUnderManyThreads) {
   const RealClock clock;
   Limiter limiter({}, clock);
