@@ -62,9 +62,9 @@ Result<Job> JobReader::Get(const TenantId& tenant, const JobId& id, TimePoint de
     MEZZO_TRY(const SqlRows rows, session.Run(sql, {id.str(), tenant.str()}));
     if (rows.empty()) return NotFound("job_unknown", "there is no job '" + id.str() + "'");
     job = JobAt(rows, 0);
-    job.request = rows.Text(0, 21);
-    job.checkpoint = rows.Text(0, 22);
-    job.result = rows.Text(0, 23);
+    job.request = rows.Text(0, 23);
+    job.checkpoint = rows.Text(0, 24);
+    job.result = rows.Text(0, 25);
     return {};
   };
   MEZZO_TRY_VOID(db_.Read(work, deadline));

@@ -1,5 +1,7 @@
 #include "mezzo/drivers/ffmpeg/internal/temp_file.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <string>
 
@@ -15,7 +17,7 @@ const std::uint8_t* Bytes(const std::string& text) {
 class TempFileTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    dir_ = ::testing::TempDir() + "/mezzo_temp_file_test";
+    dir_ = ::testing::TempDir() + "/mezzo_temp_file_test_" + std::to_string(::getpid());
     std::filesystem::create_directories(dir_);
   }
   void TearDown() override { std::filesystem::remove_all(dir_); }
