@@ -11,6 +11,7 @@
 #include "mezzo/api/idempotency_key.h"
 #include "mezzo/api/openai/image_request.h"
 #include "mezzo/api/openai/openai_error.h"
+#include "mezzo/api/page_limit.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/media/picture_header.h"
 #include "mezzo/net/http_client.h"
@@ -209,15 +210,7 @@ runtime::Task<VideosHandler::Answer> VideosHandler::Get(runtime::Context ctx, Ca
 Result<jobs::JobReader::ListRequest> VideosHandler::ListOf(const Call& call) const {
   jobs::JobReader::ListRequest list{.tenant = call.tenant->id, .kind = std::string(kKind)};
   const net::HttpRequest& request = *call.request;
-  if (const auto limit = request.QueryValue("limit")) {
-    const auto number = ParseUint(*limit);
-    if (!number || *number == 0 || *number > options_.max_page) {
-      return InvalidArgument("query_value",
-                             fmt::format("query parameter 'limit' must be in [1, {}], got '{}'",
-                                         options_.max_page, Printable(*limit)));
-    }
-    list.limit = static_cast<std::size_t>(*number);
-  }
+  MEZZO_TRY(list.limit, PageLimit(request, list.limit, options_.max_page));
   if (const auto order = request.QueryValue("order")) {
     if (*order != "asc" && *order != "desc") {
       return InvalidArgument("query_value",

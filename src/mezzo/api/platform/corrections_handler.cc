@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "mezzo/api/page_limit.h"
 #include "mezzo/api/platform/members.h"
 #include "mezzo/api/v2http/json_request.h"
 #include "mezzo/base/strings.h"
@@ -109,16 +110,7 @@ runtime::Task<net::HttpResponse> CorrectionsHandler::Handle(runtime::Context ctx
 
 CorrectionsHandler::Answer CorrectionsHandler::List(const RoutedCall& call) const {
   constexpr std::size_t kUsual = 100;
-  std::size_t limit = kUsual;
-  if (const auto text = call.request->QueryValue("limit")) {
-    const auto number = ParseUint(*text);
-    if (!number || *number < 1 || *number > options_.max_page) {
-      return InvalidArgument("query_value", "query parameter 'limit' must be in [1, " +
-                                                std::to_string(options_.max_page) + "], got '" +
-                                                Printable(*text, 64) + "'");
-    }
-    limit = static_cast<std::size_t>(*number);
-  }
+  MEZZO_TRY(const std::size_t limit, PageLimit(*call.request, kUsual, options_.max_page));
   std::optional<std::string> asked;
   if (const auto text = call.request->QueryValue("tenant")) asked = std::string(*text);
   MEZZO_TRY(const auto tenant, TenantOf(*call.caller, std::move(asked)));

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "mezzo/api/idempotency_key.h"
+#include "mezzo/api/page_limit.h"
 #include "mezzo/base/strings.h"
 
 namespace mezzo::api::platform {
@@ -124,22 +125,10 @@ runtime::Task<JobsHandler::Answer> JobsHandler::Get(runtime::Context ctx, Call c
   co_return net::HttpResponse::Json(200, JobJson(job, /*with_result=*/true));
 }
 
-Result<std::size_t> JobsHandler::LimitOf(const net::HttpRequest& request, std::size_t fallback) const {
-  const auto limit = request.QueryValue("limit");
-  if (!limit) return fallback;
-  const auto number = ParseUint(*limit);
-  if (!number || *number == 0 || *number > options_.max_page) {
-    return InvalidArgument("query_value", "query parameter 'limit' must be in [1, " +
-                                              std::to_string(options_.max_page) + "], got '" +
-                                              Printable(*limit) + "'");
-  }
-  return static_cast<std::size_t>(*number);
-}
-
 Result<jobs::JobReader::ListRequest> JobsHandler::ListOf(const Call& call) const {
   jobs::JobReader::ListRequest list{.tenant = call.tenant->id};
   const net::HttpRequest& request = *call.request;
-  MEZZO_TRY(list.limit, LimitOf(request, list.limit));
+  MEZZO_TRY(list.limit, PageLimit(request, list.limit, options_.max_page));
   if (const auto status = request.QueryValue("status")) {
     MEZZO_TRY(list.state, jobs::ParseState(*status));
   }
@@ -180,7 +169,7 @@ runtime::Task<JobsHandler::Answer> JobsHandler::Artifacts(runtime::Context ctx, 
   if (ports_.artifacts == nullptr) {
     co_return Unimplemented("artifacts_off", "this server keeps no artifacts");
   }
-  MEZZO_CO_TRY(const std::size_t limit, LimitOf(*call.request, options_.max_page));
+  MEZZO_CO_TRY(const std::size_t limit, PageLimit(*call.request, options_.max_page, options_.max_page));
   MEZZO_CO_TRY_VOID(co_await ports_.service.Get(ctx, call.tenant->id, call.id));
   std::string after(call.request->QueryValue("after").value_or(""));
   MEZZO_CO_TRY(std::string json, co_await ports_.artifacts->List(call.tenant->id, call.id, std::move(after),

@@ -58,7 +58,6 @@ class JobsHandler final : public ProblemProtocol {
   };
 
   [[nodiscard]] Result<Duration> WaitOf(const net::HttpRequest& request) const;
-  [[nodiscard]] Result<std::size_t> LimitOf(const net::HttpRequest& request, std::size_t fallback) const;
   [[nodiscard]] Result<jobs::JobReader::ListRequest> ListOf(const Call& call) const;
 
   runtime::Task<Answer> Dispatch(runtime::Context ctx, int route, Call call) const;

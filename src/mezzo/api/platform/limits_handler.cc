@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "mezzo/api/page_limit.h"
 #include "mezzo/api/platform/limit_json.h"
 #include "mezzo/base/strings.h"
 
@@ -69,16 +70,7 @@ LimitsHandler::Answer LimitsHandler::Dispatch(const RoutedCall& call) const {
 
 LimitsHandler::Answer LimitsHandler::List(const RoutedCall& call) const {
   constexpr std::size_t kUsual = 100;
-  std::size_t limit = kUsual;
-  if (const auto text = call.request->QueryValue("limit")) {
-    const auto number = ParseUint(*text);
-    if (!number || *number < 1 || *number > options_.max_page) {
-      return InvalidArgument("query_value", "query parameter 'limit' must be in [1, " +
-                                                std::to_string(options_.max_page) + "], got '" +
-                                                Printable(*text, 64) + "'");
-    }
-    limit = static_cast<std::size_t>(*number);
-  }
+  MEZZO_TRY(const std::size_t limit, PageLimit(*call.request, kUsual, options_.max_page));
   const std::string after(call.request->QueryValue("after").value_or(""));
   MEZZO_TRY(auto limits, ports_.store.List(after, limit + 1, Limit()));
   const bool more = limits.size() > limit;

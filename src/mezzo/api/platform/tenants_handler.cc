@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "mezzo/api/page_limit.h"
 #include "mezzo/api/platform/identity_json.h"
 #include "mezzo/base/strings.h"
 
@@ -15,6 +16,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using net::Method;
 using tenancy::Scope;
+
+constexpr std::size_t kUsualPage = 100;
 
 enum RouteId : int {
   kWho,
@@ -138,19 +141,8 @@ TenantsHandler::Answer TenantsHandler::Dispatch(const RoutedCall& call) const {
   }
 }
 
-Result<std::size_t> TenantsHandler::LimitOf(const net::HttpRequest& request) const {
-  constexpr std::size_t kUsual = 100;
-  const auto text = request.QueryValue("limit");
-  if (!text) return kUsual;
-  const auto limit = ParseUint(*text);
-  if (limit && *limit >= 1 && *limit <= options_.max_page) return static_cast<std::size_t>(*limit);
-  return InvalidArgument("query_value", "query parameter 'limit' must be in [1, " +
-                                            std::to_string(options_.max_page) + "], got '" +
-                                            Printable(*text, 64) + "'");
-}
-
 TenantsHandler::Answer TenantsHandler::ListTenants(const RoutedCall& call) const {
-  MEZZO_TRY(const std::size_t limit, LimitOf(*call.request));
+  MEZZO_TRY(const std::size_t limit, PageLimit(*call.request, kUsualPage, options_.max_page));
   const TenantId after{std::string(call.request->QueryValue("after").value_or(""))};
   MEZZO_TRY(auto tenants, ports_.store.ListTenants(after, limit + 1, Limit()));
   return Ok(PageJson(std::move(tenants), limit));
@@ -205,7 +197,7 @@ TenantsHandler::Answer TenantsHandler::RemoveUser(const RoutedCall& call, const 
 }
 
 TenantsHandler::Answer TenantsHandler::ListKeys(const RoutedCall& call, const TenantId& tenant) const {
-  MEZZO_TRY(const std::size_t limit, LimitOf(*call.request));
+  MEZZO_TRY(const std::size_t limit, PageLimit(*call.request, kUsualPage, options_.max_page));
   const KeyId after{std::string(call.request->QueryValue("after").value_or(""))};
   MEZZO_TRY(auto keys, ports_.store.ListKeys(tenant, after, limit + 1, Limit()));
   return Ok(PageJson(std::move(keys), limit));

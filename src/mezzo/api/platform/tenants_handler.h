@@ -62,7 +62,6 @@ class TenantsHandler final : public ProblemProtocol {
   [[nodiscard]] Answer RevokeKey(const RoutedCall& call, const TenantId& tenant) const;
   /// The path's key, if the caller has all of its scopes: else rotating it would give them away.
   [[nodiscard]] Result<KeyId> KeyOf(const RoutedCall& call, const TenantId& tenant) const;
-  [[nodiscard]] Result<std::size_t> LimitOf(const net::HttpRequest& request) const;
   [[nodiscard]] TimePoint Limit() const {
     return AddSaturating(ports_.clock.Now(), options_.database_timeout);
   }
