@@ -537,8 +537,8 @@ Result<LimitTicket> Limiter::Admit(const CallFacts& facts, LimitState* state) NO
         hungry_.store(true, std::memory_order_relaxed);
     }
     ticket.held_.push_back({.limit = &limit,
-                            .bucket = IsHeld(limit.kind) && units > 0 ? &bucket : nullptr,
                             .key = match.key,
+                            .bucket = IsHeld(limit.kind) && units > 0 ? &bucket : nullptr,
                             .shard = match.shard,
                             .period = bucket.period});
   }

@@ -85,8 +85,10 @@ class [[nodiscard]] LimitTicket {
   friend class Limiter;
   struct Held {
     const Limit* limit = nullptr;  // Of rules_.
-    void* bucket = nullptr;        // A Limiter::Bucket that counts this ticket's place; null of other kinds:
-    internal::BucketKey key;       // those buckets may go, and come back, meanwhile.
+    internal::BucketKey key;
+    // A Limiter::Bucket that counts this ticket's place, and stays for that; null of other kinds, whose
+    // buckets may go meanwhile and are found by `key`.
+    void* bucket = nullptr;
     std::uint32_t shard = 0;
     std::int64_t period = 0;  // Of quotas: when it was taken.
   };

@@ -164,9 +164,13 @@ Result<CorrectionsHandler::Wish> CorrectionsHandler::Parse(std::string_view body
     if (text.empty() || text.size() > kMaxName) {
       return Members::Bad("'" + name + "' must have 1 to " + std::to_string(kMaxName) + " bytes");
     }
-    if (name == "model") wish.model = std::move(text);
-    if (name == "version") wish.version = std::move(text);
-    if (name == "tenant") wish.tenant = std::move(text);
+    if (name == "model") {
+      wish.model = std::move(text);
+    } else if (name == "version") {
+      wish.version = std::move(text);
+    } else {
+      wish.tenant = std::move(text);
+    }
   }
   for (const char* name : {"model", "request", "response"}) {
     if (!json.contains(name)) return Members::Bad(std::string("'") + name + "' is missing");
