@@ -91,9 +91,7 @@ MemoryTier::Statistics MemoryTier::statistics() const {
   return statistics;
 }
 
-std::uint64_t MemoryTier::HashOf(const CacheKey& key) const {
-  return Mix(key.fingerprint()[0] ^ seed_);
-}
+std::uint64_t MemoryTier::HashOf(const CacheKey& key) const { return Mix(key.fingerprint()[0] ^ seed_); }
 
 internal::TierShard& MemoryTier::ShardOf(std::uint64_t hash) const {
   return *shards_[(hash >> 48) & (shards_.size() - 1)];
