@@ -61,7 +61,8 @@ std::uint64_t Mix(std::uint64_t x) {
 }  // namespace
 
 RouteTable::RouteTable(const Route& route, const Resolve& resolve)
-    : key_(KeyOf(route.salt)),
+    : series_(route.salt),
+      key_(KeyOf(route.salt)),
       sticky_(route.sticky),
       sticky_header_(route.sticky_header),
       shadows_(route.shadows) {

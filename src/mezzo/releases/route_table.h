@@ -8,29 +8,11 @@
 #include <string_view>
 #include <vector>
 
+#include "mezzo/releases/header_lookup.h"
 #include "mezzo/releases/internal/siphash.h"
 #include "mezzo/releases/route.h"
 
 namespace mezzo::releases {
-
-/// A request's headers, borrowed: what a protocol has is asked by name, in lower case. Copied freely; must
-/// not be used once the request has ended.
-class HeaderLookup {
- public:
-  using Find = std::optional<std::string_view> (*)(const void* headers, std::string_view name);
-
-  /// No headers.
-  HeaderLookup() = default;
-  HeaderLookup(const void* headers, Find find) : headers_(headers), find_(find) {}
-
-  [[nodiscard]] std::optional<std::string_view> Of(std::string_view name) const {
-    return find_ == nullptr ? std::nullopt : find_(headers_, name);
-  }
-
- private:
-  const void* headers_ = nullptr;
-  Find find_ = nullptr;
-};
 
 /// What a route looks at of a call.
 struct RouteFacts {
@@ -66,6 +48,8 @@ class RouteTable {
   /// The index of the target for a call, whether it is resolved or not.
   [[nodiscard]] std::size_t Choose(const RouteFacts& facts) const;
   [[nodiscard]] const std::vector<RouteTarget>& targets() const { return targets_; }
+  /// The salt: other salts, other callers in the arms.
+  [[nodiscard]] const std::string& series() const { return series_; }
   /// The index of `stable` itself.
   [[nodiscard]] std::size_t stable() const { return stable_; }
 
@@ -92,6 +76,7 @@ class RouteTable {
     std::size_t target = 0;
   };
 
+  std::string series_;
   internal::SipKey key_{};
   Sticky sticky_ = Sticky::kNone;
   std::string sticky_header_;
