@@ -16,6 +16,7 @@ struct ArmOutcome {
   bool failed = false;   ///< By the version or what runs it; never by the caller, or by one of its limits.
   bool retried = false;  ///< The stable version was asked as well.
   bool late = false;     ///< The stable version answered while this one had not yet.
+  bool kept = false;     ///< Answered without a run, from the cache: tells nothing, and goes to no sink.
 };
 
 /// Takes the outcomes of one arm. Thread-safe; never blocks, and costs some ten nanoseconds.

@@ -111,7 +111,7 @@ void LiveArm::End(ArmEnd end, bool probe, const ArmOutcome& outcome, TimePoint n
       breaker_.OnProbeGone();
     }
   }
-  if (outcomes_ != nullptr && end != ArmEnd::kUnjudged) outcomes_->Record(outcome);
+  if (outcomes_ != nullptr && end != ArmEnd::kUnjudged && !outcome.kept) outcomes_->Record(outcome);
 }
 
 void LiveArm::Detach() {
@@ -178,7 +178,7 @@ LiveRoute::Pick LiveRoute::Choose(const RouteFacts& facts, TimePoint now) const 
 
 void LiveRoute::End(const Pick& pick, ArmEnd end, const ArmOutcome& outcome, TimePoint now) const {
   arms_[pick.target]->End(end, pick.probe, outcome, now);
-  if (!pick.trial && end == ArmEnd::kOk) stable_latency_->Add(outcome.latency);
+  if (!pick.trial && end == ArmEnd::kOk && !outcome.kept) stable_latency_->Add(outcome.latency);
 }
 
 TimePoint LiveRoute::HedgeAt(TimePoint started, TimePoint deadline) const {
