@@ -15,7 +15,8 @@ constexpr Duration kCatchUpTime = std::chrono::seconds(2);
 Result<void> Routing::CatalogVersions::Check(const std::string& model, std::int64_t version) {
   const auto versions = catalog_.VersionsOf(model);
   if (!versions.ok()) {
-    return InvalidArgument("route_version_unknown", "this host serves no model '" + Printable(model, 64) + "'");
+    return InvalidArgument("route_version_unknown",
+                           "this host serves no model '" + Printable(model, 64) + "'");
   }
   if (version == 0 || std::find(versions->begin(), versions->end(), version) != versions->end()) return {};
   std::string known;
@@ -34,20 +35,19 @@ Routing::Routing(Ports ports)
   if (ports.store == nullptr) return;
   const Clock& clock = ports.store->clock();
   store_ = std::make_unique<releases::RouteStore>(
-      releases::RouteStore::Options(), releases::RouteStore::Ports{.db = ports.store->db(),
-                                                                   .clock = clock,
-                                                                   .versions = &versions_,
-                                                                   .aliases = ports.aliases});
+      releases::RouteStore::Options(),
+      releases::RouteStore::Ports{
+          .db = ports.store->db(), .clock = clock, .versions = &versions_, .aliases = ports.aliases});
   pool_ = std::make_unique<runtime::BlockingPool>(
       runtime::BlockingPool::Options{.name = "routes", .threads = 2, .max_queued = 256});
-  feed_ = std::make_unique<releases::RouteFeed>(
-      releases::RouteFeed::Options(), releases::RouteFeed::Ports{.store = *store_,
-                                                                 .db = ports.store->db(),
-                                                                 .router = router_,
-                                                                 .clock = clock,
-                                                                 .log = ports.log,
-                                                                 .registry = ports.registry,
-                                                                 .health = ports.health});
+  feed_ = std::make_unique<releases::RouteFeed>(releases::RouteFeed::Options(),
+                                                releases::RouteFeed::Ports{.store = *store_,
+                                                                           .db = ports.store->db(),
+                                                                           .router = router_,
+                                                                           .clock = clock,
+                                                                           .log = ports.log,
+                                                                           .registry = ports.registry,
+                                                                           .health = ports.health});
   handler_ = std::make_unique<api::platform::RoutesHandler>(
       api::platform::RoutesHandler::Options(),
       api::platform::RoutesHandler::Ports{.store = *store_,

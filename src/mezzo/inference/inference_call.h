@@ -96,8 +96,8 @@ struct InferenceAnswer {
   std::uint32_t batch_rows = 0;   ///< Rows of the batch it ran in; 0 when it did not run.
   Duration device_share{};        ///< The call's part of its batch's time on the device.
   std::optional<CacheUse> cache;  ///< Nothing: the model is not cached.
-  std::string route;              ///< "canary;17", the arm and revision of the route; empty: none has decided.
-  models::VersionRef served_by;   ///< Keeps the version until the answer is encoded.
+  std::string route;             ///< "canary;17", the arm and revision of the route; empty: none has decided.
+  models::VersionRef served_by;  ///< Keeps the version until the answer is encoded.
 };
 
 }  // namespace mezzo::inference

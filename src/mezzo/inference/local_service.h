@@ -60,13 +60,13 @@ class LocalService final : public Service {
  public:
   /// What a service may do without; all outlive it.
   struct Extras {
-    tenancy::Limiter* limiter = nullptr;   ///< Null: no limits.
-    AnswerCache* answers = nullptr;        ///< Null: nothing is cached.
+    tenancy::Limiter* limiter = nullptr;  ///< Null: no limits.
+    AnswerCache* answers = nullptr;       ///< Null: nothing is cached.
     /// Computes cached answers anew, runs trials beside the calls that may have to go elsewhere, and shadows;
     /// with `answers` or `routes`.
     runtime::Scope* background = nullptr;
-    const releases::Router* routes = nullptr;  ///< Null: a model's newest version answers.
-    runtime::BlockingPool* pool = nullptr;     ///< Compares what shadows answer; null: the loop does.
+    const releases::Router* routes = nullptr;      ///< Null: a model's newest version answers.
+    runtime::BlockingPool* pool = nullptr;         ///< Compares what shadows answer; null: the loop does.
     ByteCount shadow_bytes = ByteCount{64} << 20;  ///< Of tensors kept for shadows in flight.
   };
   LocalService(models::Catalog& catalog, sched::DeviceExecutor& executor, const observe::Tracer& tracer,
@@ -123,8 +123,9 @@ class LocalService final : public Service {
   static void Pay(Bill& bill, tenancy::LimitTicket& ticket);
   /// Loads a version in the background, so that a later call finds it.
   void WarmUp(const ModelName& model, const std::string& version);
-  void StartShadows(const releases::LiveRouteRef& route, std::uint64_t random, const tenancy::CallerRef& caller,
-                    const InferenceCall& call, const InferenceAnswer& answer);
+  void StartShadows(const releases::LiveRouteRef& route, std::uint64_t random,
+                    const tenancy::CallerRef& caller, const InferenceCall& call,
+                    const InferenceAnswer& answer);
   runtime::Task<Result<void>> RunShadow(runtime::Context ctx, std::shared_ptr<ShadowRun> run);
 
   /// One call on its way through the service. Lives in InferOn()'s frame, and what it refers to does too.

@@ -32,8 +32,7 @@ InferenceCall Kept(const InferenceCall& call) {
 
 /// The same call, to be cancelled by itself.
 runtime::Context Own(const runtime::Context& ctx) {
-  runtime::Context::Facts facts{
-      .tenant = ctx.tenant(), .request_id = ctx.request_id(), .trace = ctx.trace()};
+  runtime::Context::Facts facts{.tenant = ctx.tenant(), .request_id = ctx.request_id(), .trace = ctx.trace()};
   return runtime::Context(std::move(facts)).WithDeadline(ctx.deadline());
 }
 
@@ -60,7 +59,8 @@ std::size_t BytesOf(const std::vector<NamedTensor>& tensors) {
 std::vector<releases::ComparedOutput> Compared(const std::vector<NamedTensor>& outputs) {
   std::vector<releases::ComparedOutput> compared;
   compared.reserve(outputs.size());
-  for (const NamedTensor& output : outputs) compared.push_back({.name = output.name, .tensor = &output.tensor});
+  for (const NamedTensor& output : outputs)
+    compared.push_back({.name = output.name, .tensor = &output.tensor});
   return compared;
 }
 
@@ -87,16 +87,18 @@ struct LocalService::ShadowRun {
   ByteCount bytes = 0;
 };
 
-runtime::Task<Result<InferenceAnswer>> LocalService::InferRouted(runtime::Context ctx, tenancy::CallerRef caller,
+runtime::Task<Result<InferenceAnswer>> LocalService::InferRouted(runtime::Context ctx,
+                                                                 tenancy::CallerRef caller,
                                                                  InferenceCall call, LiveRouteRef route) {
   const TimePoint started = clock_.Now();
   const std::uint64_t random = releases::Router::Random();
-  const auto pick = route->Choose(
-      {.tenant = caller->tenant->id.str(), .headers = call.headers, .random = random}, started);
+  const auto pick =
+      route->Choose({.tenant = caller->tenant->id.str(), .headers = call.headers, .random = random}, started);
   const releases::RouteTarget& target = route->target(pick);
   call.version = target.version;
   std::optional<InferenceCall> copy;
-  if (!route->table().shadows().empty() && extras_.background != nullptr && call.admission == Admission::kWhole) {
+  if (!route->table().shadows().empty() && extras_.background != nullptr &&
+      call.admission == Admission::kWhole) {
     copy = Kept(call);
   }
   std::optional<Result<InferenceAnswer>> answer;
@@ -126,7 +128,8 @@ VersionPick LocalService::PickVersion(const tenancy::Caller& caller, std::string
   LiveRouteRef route = extras_.routes->Find(model);
   if (route == nullptr) return {};
   const auto pick = route->Choose(
-      {.tenant = caller.tenant->id.str(), .headers = headers, .random = releases::Router::Random()}, clock_.Now());
+      {.tenant = caller.tenant->id.str(), .headers = headers, .random = releases::Router::Random()},
+      clock_.Now());
   return {std::move(route), pick, clock_};
 }
 
@@ -215,8 +218,11 @@ runtime::Task<Result<InferenceAnswer>> LocalService::Try(runtime::Context ctx, t
   if (second != nullptr && second->answer) {  // The stable version was asked, and has answered or failed.
     first->ctx.Cancel();
     const bool late = !first->answer;
-    const bool failed = !late && (fault == Fault::kVersion || (fault == Fault::kEither && second->answer->ok()));
-    end(late ? ArmEnd::kLate : failed ? ArmEnd::kFailed : ArmEnd::kUnjudged,
+    const bool failed =
+        !late && (fault == Fault::kVersion || (fault == Fault::kEither && second->answer->ok()));
+    end(late     ? ArmEnd::kLate
+        : failed ? ArmEnd::kFailed
+                 : ArmEnd::kUnjudged,
         {.latency = latency, .failed = failed, .retried = true, .late = late});
     Pay(second->bill, ticket);
     if (second->answer->ok()) (**second->answer).route = stable_stamp;
@@ -273,9 +279,8 @@ runtime::Task<Result<void>> LocalService::Race(runtime::Context ctx, std::shared
 }
 
 bool LocalService::Spawn(const std::shared_ptr<ArmRun>& run) {
-  return extras_.background->Spawn(*runtime::Loop::Current(), run->ctx, [this, run](runtime::Context own) {
-    return RunArm(std::move(own), run);
-  });
+  return extras_.background->Spawn(*runtime::Loop::Current(), run->ctx,
+                                   [this, run](runtime::Context own) { return RunArm(std::move(own), run); });
 }
 
 runtime::Task<Result<void>> LocalService::RunArm(runtime::Context ctx, std::shared_ptr<ArmRun> run) {
@@ -297,13 +302,15 @@ void LocalService::WarmUp(const ModelName& model, const std::string& version) {
   if (extras_.background == nullptr) return;
   const auto ctx = runtime::Context().WithDeadline(AddSaturating(clock_.Now(), kLongestLoad));
   // The catalog loads a version once, however many ask.
-  (void)extras_.background->Spawn(
-      *runtime::Loop::Current(), ctx,
-      [this, model, version](runtime::Context own) { return catalog_.AcquireLoaded(std::move(own), model, version); });
+  (void)extras_.background->Spawn(*runtime::Loop::Current(), ctx,
+                                  [this, model, version](runtime::Context own) {
+                                    return catalog_.AcquireLoaded(std::move(own), model, version);
+                                  });
 }
 
-void LocalService::StartShadows(const LiveRouteRef& route, std::uint64_t random, const tenancy::CallerRef& caller,
-                                const InferenceCall& call, const InferenceAnswer& answer) {
+void LocalService::StartShadows(const LiveRouteRef& route, std::uint64_t random,
+                                const tenancy::CallerRef& caller, const InferenceCall& call,
+                                const InferenceAnswer& answer) {
   const auto& shadows = route->table().shadows();
   for (std::size_t i = 0; i < shadows.size(); ++i) {
     const releases::RouteTarget& target = route->table().shadow_targets()[i];
@@ -329,7 +336,8 @@ void LocalService::StartShadows(const LiveRouteRef& route, std::uint64_t random,
     run->bytes = bytes;
     const auto ctx = runtime::Context().WithDeadline(AddSaturating(clock_.Now(), kLongestShadow));
     const bool spawned = extras_.background->Spawn(
-        *runtime::Loop::Current(), ctx, [this, run](runtime::Context own) { return RunShadow(std::move(own), run); });
+        *runtime::Loop::Current(), ctx,
+        [this, run](runtime::Context own) { return RunShadow(std::move(own), run); });
     if (spawned) continue;
     shadow_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
     live.Leave();

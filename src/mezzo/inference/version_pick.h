@@ -10,8 +10,8 @@
 namespace mezzo::inference {
 
 /// The version that a route has picked, for whoever must know it before making the calls (its tokenizer), and
-/// makes several. What comes of them is told to the route: by Succeeded(), by FallBack(), or, as saying nothing
-/// about the version, by the end of this. Not thread-safe.
+/// makes several. What comes of them is told to the route: by Succeeded(), by FallBack(), or, as saying
+/// nothing about the version, by the end of this. Not thread-safe.
 class VersionPick {
  public:
   /// No route: the newest version.

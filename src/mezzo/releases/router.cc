@@ -8,7 +8,7 @@ namespace mezzo::releases {
 namespace {
 
 constexpr std::size_t kMaxArmSeries = 20'000;
-constexpr std::uint32_t kLatenciesForHedge = 50;
+constexpr std::uint32_t kLatenciesForHedge = 8;
 constexpr int kHedgeFactor = 3;
 constexpr Duration kSoonestHedge = std::chrono::milliseconds(5);
 

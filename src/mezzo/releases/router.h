@@ -131,7 +131,7 @@ class LiveRoute {
   void End(const Pick& pick, ArmEnd end, const ArmOutcome& outcome, TimePoint now) const;
 
   /// When a trial that began at `started` has become so late that the stable version is asked as well: three
-  /// times its own p99 (none before 50 calls), or when no more of the time is left than it needs, whichever
+  /// times its own p99 (none before 8 calls), or when no more of the time is left than it needs, whichever
   /// is first. kNever when neither is known.
   [[nodiscard]] TimePoint HedgeAt(TimePoint started, TimePoint deadline) const;
 

@@ -78,17 +78,15 @@ runtime::Task<OpenAiHandler::Answer> OpenAiHandler::Embed(runtime::Context ctx, 
   // Calls name the version whose tokenizer was used; when it has just been replaced, its successor answers.
   // What a version that is being tried fails is answered by the stable one, and counts as one request.
   if (pick.FallBack(answer.error()) || answer.error().reason() == "version_unknown") {
-    answer = co_await EmbedOnce(std::move(timed), request, std::move(caller), limit, &decoded, &pick, &counted);
+    answer =
+        co_await EmbedOnce(std::move(timed), request, std::move(caller), limit, &decoded, &pick, &counted);
   }
   co_return answer;
 }
 
-runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(runtime::Context ctx, net::HttpRequest* request,
-                                                              tenancy::CallerRef caller,
-                                                              tenancy::LimitState* limit,
-                                                              const EmbeddingRequest* decoded,
-                                                              inference::VersionPick* pick,
-                                                              bool* counted) const {
+runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(
+    runtime::Context ctx, net::HttpRequest* request, tenancy::CallerRef caller, tenancy::LimitState* limit,
+    const EmbeddingRequest* decoded, inference::VersionPick* pick, bool* counted) const {
   Work work{.ctx = ctx, .caller = std::move(caller), .limit = limit};
   work.counted = counted;
   work.cache_control = request->Header("Cache-Control").value_or("");
@@ -123,8 +121,8 @@ runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(runtime::Context c
   };
   MEZZO_CO_TRY(std::string json, co_await RunSized(ports_.pool, floats > kInlineFloats, std::move(encode)));
   ports_.service.RecordEdges(*work.first, admitted - request->received_at(), ports_.clock.Now() - answered);
-  const bool kept = work.cache && *work.cache != inference::CacheUse::kMiss &&
-                    *work.cache != inference::CacheUse::kBypass;
+  const bool kept =
+      work.cache && *work.cache != inference::CacheUse::kMiss && *work.cache != inference::CacheUse::kBypass;
   pick->Succeeded(work.device_share, kept);
   net::HttpResponse response = net::HttpResponse::Json(200, std::move(json));
   response.compressible = true;
@@ -133,8 +131,7 @@ runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(runtime::Context c
   co_return response;
 }
 
-runtime::Task<Result<models::VersionRef>> OpenAiHandler::FindVersion(runtime::Context ctx,
-                                                                     ModelName model,
+runtime::Task<Result<models::VersionRef>> OpenAiHandler::FindVersion(runtime::Context ctx, ModelName model,
                                                                      std::string version) const {
   auto found = ports_.service.catalog().Acquire(model.str(), version);
   if (found.ok() || found.error().reason() != "model_on_disk") co_return found;

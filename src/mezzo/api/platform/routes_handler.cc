@@ -159,7 +159,8 @@ RoutesHandler::Answer RoutesHandler::History(const RoutedCall& call, const std::
   std::int64_t before = 0;
   if (const auto text = call.request->QueryValue("before")) {
     const auto number = ParseUint(*text);
-    if (!number || *number == 0 || *number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    if (!number || *number == 0 ||
+        *number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
       return InvalidArgument("request_member", "'before' must be a revision, a whole number above 0");
     }
     before = static_cast<std::int64_t>(*number);

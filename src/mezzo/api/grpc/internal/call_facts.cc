@@ -56,7 +56,8 @@ std::string_view MetadataValue(const grpc::ServerContextBase& call, const char* 
 releases::HeaderLookup HeadersOf(const grpc::ServerContextBase& call) {
   return {&call.client_metadata(),
           [](const void* from, std::string_view name) -> std::optional<std::string_view> {
-            const auto& metadata = *static_cast<const std::multimap<grpc::string_ref, grpc::string_ref>*>(from);
+            const auto& metadata =
+                *static_cast<const std::multimap<grpc::string_ref, grpc::string_ref>*>(from);
             const auto found = metadata.find(grpc::string_ref(name.data(), name.size()));
             if (found == metadata.end()) return std::nullopt;
             return std::string_view(found->second.data(), found->second.size());
