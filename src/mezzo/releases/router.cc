@@ -299,7 +299,14 @@ void Router::Take(std::vector<RouteRecord> changed, bool all) {
   Routes next = *current_;
   bool news = false;
   if (all) {
-    news = std::erase_if(next, [&](const auto& entry) { return !records_.contains(entry.first); }) > 0;
+    for (auto at = next.begin(); at != next.end();) {
+      if (records_.contains(at->first)) {
+        ++at;
+      } else {
+        at = next.erase(at);
+        news = true;
+      }
+    }
   }
   for (const std::string& model : affected) {
     const auto known = next.find(model);

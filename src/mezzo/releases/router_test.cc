@@ -64,7 +64,7 @@ class RouterTest : public ::testing::Test {
     const auto pick = Choose(route);
     route->End(pick, end, {.latency = milliseconds(1), .failed = end == ArmEnd::kFailed}, clock_.Now());
   }
-  std::string Metrics() { return observe::Render(registry_, observe::ExpositionFormat::kPrometheus); }
+  std::string Metrics() { return observe::Render(registry_, observe::ExpositionFormat::kPrometheusText); }
 
   testing::ManualClock clock_;
   observe::Registry registry_;
