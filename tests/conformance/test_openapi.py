@@ -91,6 +91,8 @@ class Served:
         key = self.made("POST", "/v1/tenants/acme/keys", {"name": "one"})
         self.reader = self.made("POST", "/v1/tenants/acme/keys", {"scopes": ["read"]})["key"]
         self.made("PUT", "/v1/limits/acme-requests", {"kind": "requests", "tenant": "acme", "rate": 50})
+        for version in ("latest", "1"):  # Two revisions: one to go back to.
+            self.made("PUT", "/v1/routes/simple", {"stable": version})
         large = {"name": "INPUT0", "shape": [1, 100_000], "datatype": "FP32", "data": [0.125] * 100_000}
         job = self.made("POST", "/v1/jobs?wait=30", {"kind": "inference", "model": "identity_fp32", "input": {"inputs": [large]}})
         assert job["status"] == "succeeded", job

@@ -24,6 +24,7 @@
 #include "mezzo/app/metrics_page.h"
 #include "mezzo/app/model_engines.h"
 #include "mezzo/app/people.h"
+#include "mezzo/app/routing.h"
 #include "mezzo/app/server_schema.h"
 #include "mezzo/app/shared_state.h"
 #include "mezzo/app/tenant_counts.h"
@@ -254,8 +255,18 @@ class Server::Parts {
         catalog(
             CatalogOptions(config.models, config.device),
             {.engine = engines.all(), .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
+        routing({.store = store.get(),
+                 .catalog = catalog,
+                 .clock = clock,
+                 .registry = registry,
+                 .log = log,
+                 .health = health}),
         service(catalog, executor, tracer, clock,
-                {.limiter = &limiter, .answers = &caching.answers(), .background = &scope}),
+                {.limiter = &limiter,
+                 .answers = &caching.answers(),
+                 .background = &scope,
+                 .routes = &routing.router(),
+                 .pool = &codec_pool}),
         corrections(caching.NewCorrectionsHandler(service)),
         regions({.enabled = config.shared_memory.enabled}),
         trace_settings(
@@ -318,6 +329,7 @@ class Server::Parts {
     }
     MEZZO_TRY_VOID(caching.Share(**shared, loops));
     caching.Start();
+    MEZZO_TRY_VOID(routing.Start());
     MEZZO_TRY_VOID(catalog.Start(&binder));
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
@@ -400,6 +412,7 @@ class Server::Parts {
   runtime::BlockingPool codec_pool;
   models::RepositoryCatalog catalog;
   tenancy::Limiter limiter{{}, clock};
+  Routing routing;
   inference::LocalService service;
   std::unique_ptr<api::Protocol> corrections;  // Null without a database.
   api::SharedMemoryRegions regions;
@@ -519,6 +532,9 @@ class Server::Parts {
       protocols.push_back(
           {.protocol = corrections.get(), .prefixes = {api::platform::CorrectionsHandler::kRoot}});
     }
+    if (routing.handler() != nullptr) {
+      protocols.push_back({.protocol = routing.handler(), .prefixes = {api::platform::RoutesHandler::kRoot}});
+    }
     protocols.push_back({.protocol = &caching.handler(), .prefixes = {api::platform::CacheHandler::kRoot}});
     protocols.push_back({.protocol = &openai, .prefixes = {"/v1"}});
     return protocols;
@@ -556,6 +572,7 @@ class Server::Parts {
     if (artifacts.ok() && *artifacts != nullptr) (*artifacts)->Stop();
     if (identities.ok() && *identities != nullptr) (*identities)->Stop();
     if (people.ok() && *people != nullptr) (*people)->Stop();
+    routing.Stop();
     catalog.Stop();
     caching.Stop();
     if (usage.ok() && *usage != nullptr) (*usage)->Stop(kUsageGrace);

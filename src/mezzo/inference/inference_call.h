@@ -13,6 +13,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/strong_id.h"
 #include "mezzo/models/catalog.h"
+#include "mezzo/releases/header_lookup.h"
 #include "mezzo/tenancy/limit.h"
 #include "mezzo/tensor/tensor.h"
 
@@ -57,6 +58,8 @@ struct InferenceCall {
   Admission admission = Admission::kWhole;
   /// Where the service leaves what limit the call has met; null: nowhere. Outlives the call.
   tenancy::LimitState* limit = nullptr;
+  /// The request's headers, which the model's route may look at. Outlive the call.
+  releases::HeaderLookup headers;
 };
 
 /// Where the time of a call went. Shared parts (a batch's run) count in full for each call of the batch.
@@ -93,7 +96,8 @@ struct InferenceAnswer {
   std::uint32_t batch_rows = 0;   ///< Rows of the batch it ran in; 0 when it did not run.
   Duration device_share{};        ///< The call's part of its batch's time on the device.
   std::optional<CacheUse> cache;  ///< Nothing: the model is not cached.
-  models::VersionRef served_by;   ///< Keeps the version until the answer is encoded.
+  std::string route;             ///< "canary;17", the arm and revision of the route; empty: none has decided.
+  models::VersionRef served_by;  ///< Keeps the version until the answer is encoded.
 };
 
 }  // namespace mezzo::inference

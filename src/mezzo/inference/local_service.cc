@@ -25,10 +25,6 @@ std::string_view KindOf(const InferenceCall& call) {
 }
 std::int64_t RequestsOf(const InferenceCall& call) { return call.admission == Admission::kWhole ? 1 : 0; }
 
-void Charge(tenancy::Account* account, const tenancy::Usage& usage) {
-  if (account != nullptr) account->Add(usage);
-}
-
 template <typename Tensors>
 std::int64_t BytesOf(const Tensors& tensors) {
   std::size_t bytes = 0;
@@ -49,47 +45,76 @@ Result<std::unique_ptr<models::VersionExtension>> RuntimeBinder::Bind(const mode
 
 runtime::Task<Result<InferenceAnswer>> LocalService::Infer(runtime::Context ctx, tenancy::CallerRef caller,
                                                            InferenceCall call) {
+  // A call that names a version gets it, whatever the route says.
+  if (extras_.routes != nullptr && call.version.empty()) {
+    if (auto route = extras_.routes->Find(call.model.str())) {
+      return InferRouted(std::move(ctx), std::move(caller), std::move(call), std::move(route));
+    }
+  }
+  return InferOn(std::move(ctx), std::move(caller), std::move(call), {});
+}
+
+void LocalService::Charge(const Visit& visit, const tenancy::Usage& usage) {
+  if (visit.bill != nullptr) {
+    visit.bill->usage += usage;
+  } else if (visit.account != nullptr) {
+    visit.account->Add(usage);
+  }
+}
+
+runtime::Task<Result<InferenceAnswer>> LocalService::InferOn(runtime::Context ctx, tenancy::CallerRef caller,
+                                                             InferenceCall call, Terms terms) {
   const TimePoint started = clock_.Now();
   const observe::TraceContext* parent = ctx.trace().trace_id.empty() ? nullptr : &ctx.trace();
   auto span = tracer_.Start("inference", observe::SpanKind::kServer, parent, call.model.str());
   MEZZO_CO_TRY(const models::VersionRef version, co_await FindVersion(ctx, call.model, call.version));
   VersionRuntime& runtime = VersionRuntime::Of(*version);
-  tenancy::Account* account = runtime.AccountOf(*caller, KindOf(call));
-  const std::int64_t requests = RequestsOf(call);
+  tenancy::Account* account = terms.shadow ? nullptr : runtime.AccountOf(*caller, KindOf(call));
+  if (terms.bill != nullptr) terms.bill->account = account;
 
   std::optional<Result<InferenceAnswer>> answer;
-  tenancy::LimitTicket ticket;
-  if (const auto plan = PlanRequest(*version, call); !plan.ok()) {
+  tenancy::LimitTicket own;
+  tenancy::LimitTicket& ticket = terms.admitted == nullptr ? own : *terms.admitted;
+  static const RequestPlan kNoPlan;
+  const auto plan = PlanRequest(*version, call);
+  const Visit visit{.ctx = ctx,
+                    .caller = caller,
+                    .version = version,
+                    .call = call,
+                    .plan = plan.ok() ? *plan : kNoPlan,
+                    .ticket = ticket,
+                    .account = account,
+                    .started = started,
+                    .limited = !terms.shadow,
+                    .bill = terms.bill,
+                    .shadow = terms.shadow};
+  if (!plan.ok()) {
     answer.emplace(plan.error());
-  } else if (auto admitted = Admit(*caller, call, runtime.model(), plan->rows, started); !admitted.ok()) {
-    answer.emplace(std::move(admitted).error());
-  } else {
-    ticket = *std::move(admitted);
-    const Visit visit{.ctx = ctx,
-                      .caller = caller,
-                      .version = version,
-                      .call = call,
-                      .plan = *plan,
-                      .ticket = ticket,
-                      .account = account,
-                      .started = started};
-    if (runtime.place() != nullptr) {
-      if (auto corrected = Corrected(visit)) {
-        answer.emplace(*std::move(corrected));
-      } else if (call.no_cache && !call.no_store) {
-        answer.emplace(co_await RunAnew(visit));
-      } else {
-        answer.emplace(co_await RunCached(visit));
-      }
+  } else if (terms.admitted == nullptr && terms.bill == nullptr && !terms.shadow) {
+    auto admitted = Admit(*caller, call, runtime.model(), plan->rows, started);
+    if (admitted.ok()) {
+      own = *std::move(admitted);
     } else {
-      answer.emplace(co_await RunOn(visit));
+      answer.emplace(std::move(admitted).error());
     }
   }
+  if (answer.has_value()) {
+    // Refused.
+  } else if (runtime.place() == nullptr || terms.shadow) {
+    answer.emplace(co_await RunOn(visit));
+  } else if (auto corrected = Corrected(visit)) {
+    answer.emplace(*std::move(corrected));
+  } else if (call.no_cache && !call.no_store) {
+    answer.emplace(co_await RunAnew(visit));
+  } else {
+    answer.emplace(co_await RunCached(visit));
+  }
+  const std::int64_t requests = RequestsOf(call);
   if (answer->ok()) {
-    Charge(account, {.requests = requests, .bytes_out = BytesOf((*answer)->outputs)});
+    Charge(visit, {.requests = requests, .bytes_out = BytesOf((*answer)->outputs)});
   } else {
     runtime.RecordFailure(*caller->tenant, answer->error(), clock_.Now() - started);
-    Charge(account, {.requests = requests, .failed = requests});
+    Charge(visit, {.requests = requests, .failed = requests});
   }
   if (span != nullptr) FinishSpan(std::move(span), ctx, *version, *caller->tenant, *answer);
   co_return *std::move(answer);
@@ -198,7 +223,7 @@ InferenceAnswer LocalService::ServeKept(const Visit& visit, const CachedAnswer& 
   answer.cache = use;
   answer.served_by = visit.version;
   VersionRuntime::Of(*visit.version).RecordCached(*visit.caller->tenant, clock_.Now() - visit.started);
-  Charge(visit.account, {.cache_hits = 1, .saved_ns = kept.cost().count()});
+  Charge(visit, {.cache_hits = 1, .saved_ns = kept.cost().count()});
   return answer;
 }
 
@@ -240,8 +265,9 @@ runtime::Task<Result<InferenceAnswer>> LocalService::Lead(Visit visit, cache::Re
 
 void LocalService::Refresh(cache::ResultCache::Ticket ticket, const Visit& visit) {
   constexpr Duration kLongest = std::chrono::seconds(60);
-  visit.call.limit =
-      nullptr;  // Its place goes with the request; the call's tensors keep the request's bytes.
+  // Their places go with the request; the call's tensors keep the request's bytes.
+  visit.call.limit = nullptr;
+  visit.call.headers = {};
   const auto work = std::make_shared<RefreshWork>(RefreshWork{.ticket = std::move(ticket),
                                                               .caller = visit.caller,
                                                               .version = visit.version,
@@ -296,7 +322,10 @@ runtime::Task<Result<void>> LocalService::RunRefresh(runtime::Context ctx,
 runtime::Task<Result<InferenceAnswer>> LocalService::RunOn(Visit visit) {
   const tenancy::Tenant& tenant = *visit.caller->tenant;
   const models::ModelVersion& version = *visit.version;
-  MEZZO_CO_TRY(const sched::Class cls, ChooseClass(*version.config, visit.call.priority, tenant));
+  sched::Class cls = sched::Class::kBulk;
+  if (!visit.shadow) {
+    MEZZO_CO_TRY(cls, ChooseClass(*version.config, visit.call.priority, tenant));
+  }
   runtime::Loop* home = runtime::Loop::Current();
   MEZZO_CHECK(home != nullptr);
 
@@ -306,7 +335,7 @@ runtime::Task<Result<InferenceAnswer>> LocalService::RunOn(Visit visit) {
   item.model = runtime.model();
   item.cls = cls;
   item.deadline = DeadlineOf(visit.ctx, *version.config, visit.started);
-  item.may_shed = visit.call.admission == Admission::kWhole;
+  item.may_shed = visit.shadow || visit.call.admission == Admission::kWhole;
   if (auto place = AdmitToQueue(visit); place.ok()) {
     item.place = *std::move(place);
   } else {
@@ -325,7 +354,7 @@ runtime::Task<Result<InferenceAnswer>> LocalService::RunOn(Visit visit) {
     visit.ticket.Refund();
   } else {
     if (!visit.ticket.empty()) visit.ticket.Settle(Millis(item.report.share));
-    Charge(visit.account, {.device_ns = item.report.share.count(), .bytes_in = BytesOf(visit.call.inputs)});
+    Charge(visit, {.device_ns = item.report.share.count(), .bytes_in = BytesOf(visit.call.inputs)});
   }
   if (refused) co_return *std::move(refused);
   MEZZO_CO_TRY(std::vector<tensor::Tensor> outputs, *std::move(item.result));

@@ -7,6 +7,7 @@
 
 #include "mezzo/base/result.h"
 #include "mezzo/inference/inference_call.h"
+#include "mezzo/inference/version_pick.h"
 #include "mezzo/models/catalog.h"
 #include "mezzo/runtime/context.h"
 #include "mezzo/runtime/task.h"
@@ -46,6 +47,13 @@ class Service {
   /// the way.
   virtual runtime::Task<Result<InferenceAnswer>> Infer(runtime::Context ctx, tenancy::CallerRef caller,
                                                        InferenceCall call) = 0;
+  /// For protocols that must know a model's version before they can make a call: the version that the model's
+  /// route picks for this caller. Calls then name it, and tell the pick what came of them.
+  [[nodiscard]] virtual VersionPick PickVersion(const tenancy::Caller& caller, std::string_view model,
+                                                const releases::HeaderLookup& headers) {
+    (void)caller, (void)model, (void)headers;
+    return {};
+  }
   /// Statistics of one version, all versions of a model (empty version), or of everything (both empty).
   virtual Result<std::vector<ModelStatistics>> Statistics(std::string_view model,
                                                           std::string_view version) = 0;

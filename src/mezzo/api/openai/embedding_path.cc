@@ -8,6 +8,7 @@
 #include "mezzo/api/cache_control.h"
 #include "mezzo/api/openai/internal/run_all.h"
 #include "mezzo/api/openai/openai_handler.h"
+#include "mezzo/api/route_headers.h"
 
 namespace mezzo::api::openai {
 namespace {
@@ -70,22 +71,27 @@ runtime::Task<OpenAiHandler::Answer> OpenAiHandler::Embed(runtime::Context ctx, 
   auto decode = [this, body] { return DecodeEmbeddingRequest(body, options_.limits); };
   MEZZO_CO_TRY(const EmbeddingRequest decoded,
                co_await RunSized(ports_.pool, body.size() > kInlineBodyBytes, std::move(decode)));
-  Answer answer = co_await EmbedOnce(timed, request, caller, limit, &decoded);
+  inference::VersionPick pick = ports_.service.PickVersion(*caller, decoded.model, HeadersOf(*request));
+  bool counted = false;
+  Answer answer = co_await EmbedOnce(timed, request, caller, limit, &decoded, &pick, &counted);
+  if (answer.ok()) co_return answer;
   // Calls name the version whose tokenizer was used; when it has just been replaced, its successor answers.
-  if (!answer.ok() && answer.error().reason() == "version_unknown") {
-    answer = co_await EmbedOnce(std::move(timed), request, std::move(caller), limit, &decoded);
+  // What a version that is being tried fails is answered by the stable one, and counts as one request.
+  if (pick.FallBack(answer.error()) || answer.error().reason() == "version_unknown") {
+    answer =
+        co_await EmbedOnce(std::move(timed), request, std::move(caller), limit, &decoded, &pick, &counted);
   }
   co_return answer;
 }
 
-runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(runtime::Context ctx, net::HttpRequest* request,
-                                                              tenancy::CallerRef caller,
-                                                              tenancy::LimitState* limit,
-                                                              const EmbeddingRequest* decoded) const {
+runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(
+    runtime::Context ctx, net::HttpRequest* request, tenancy::CallerRef caller, tenancy::LimitState* limit,
+    const EmbeddingRequest* decoded, inference::VersionPick* pick, bool* counted) const {
   Work work{.ctx = ctx, .caller = std::move(caller), .limit = limit};
+  work.counted = counted;
   work.cache_control = request->Header("Cache-Control").value_or("");
   ModelName name(decoded->model);
-  MEZZO_CO_TRY(work.version, co_await FindVersion(ctx, std::move(name)));
+  MEZZO_CO_TRY(work.version, co_await FindVersion(ctx, std::move(name), pick->version()));
   MEZZO_CO_TRY(work.model, EmbeddingModel::Of(*work.version->config));
   if (work.model.dimensions != 0) {
     MEZZO_CO_TRY_VOID(CheckDimensions(decoded->model, decoded->dimensions, work.model.dimensions));
@@ -115,19 +121,22 @@ runtime::Task<OpenAiHandler::Answer> OpenAiHandler::EmbedOnce(runtime::Context c
   };
   MEZZO_CO_TRY(std::string json, co_await RunSized(ports_.pool, floats > kInlineFloats, std::move(encode)));
   ports_.service.RecordEdges(*work.first, admitted - request->received_at(), ports_.clock.Now() - answered);
+  const bool kept =
+      work.cache && *work.cache != inference::CacheUse::kMiss && *work.cache != inference::CacheUse::kBypass;
+  pick->Succeeded(work.device_share, kept);
   net::HttpResponse response = net::HttpResponse::Json(200, std::move(json));
   response.compressible = true;
+  AddRouteHeader(pick->stamp(), response);
   if (work.cache) response.headers.emplace_back("X-Mezzo-Cache", inference::CacheUseName(*work.cache));
   co_return response;
 }
 
-runtime::Task<Result<models::VersionRef>> OpenAiHandler::FindVersion(runtime::Context ctx,
-                                                                     ModelName model) const {
-  auto found = ports_.service.catalog().Acquire(model.str(), "");
+runtime::Task<Result<models::VersionRef>> OpenAiHandler::FindVersion(runtime::Context ctx, ModelName model,
+                                                                     std::string version) const {
+  auto found = ports_.service.catalog().Acquire(model.str(), version);
   if (found.ok() || found.error().reason() != "model_on_disk") co_return found;
-  std::string any_version;
   co_return co_await ports_.service.catalog().AcquireLoaded(std::move(ctx), std::move(model),
-                                                            std::move(any_version));
+                                                            std::move(version));
 }
 
 std::size_t OpenAiHandler::MaxTokens(const Work& work) const {
@@ -188,7 +197,7 @@ runtime::Task<Result<void>> OpenAiHandler::RunGroup(Work* work, std::size_t grou
   const RowGroup& rows = work->groups[group];
   inference::InferenceCall call = MakeCall(*work, rows);
   // Limits count one request, however many calls it takes.
-  if (group == 0) {
+  if (group == 0 && !std::exchange(*work->counted, true)) {
     call.limit = work->limit;
   } else {
     call.admission = inference::Admission::kPart;
@@ -218,6 +227,7 @@ Result<void> OpenAiHandler::TakeAnswer(Work* work, const RowGroup& group, infere
   for (std::size_t i = 0; i < group.rows.size(); ++i) {
     work->embeddings.rows[group.rows[i]] = output.data.Slice(i * row_bytes, row_bytes);
   }
+  work->device_share += answer.device_share;
   if (answer.cache)
     work->cache = std::max(work->cache.value_or(inference::CacheUse::kCorrected), *answer.cache);
   if (!work->first) work->first = std::move(answer);

@@ -76,6 +76,8 @@ class OpenAiHandler final : public Dialect {
     std::optional<inference::InferenceAnswer> first;  ///< For the statistics.
     std::string_view cache_control;                   ///< The request's, which outlives it.
     std::optional<inference::CacheUse> cache;         ///< Of the group that took most work.
+    Duration device_share{};                          ///< Of all groups.
+    bool* counted = nullptr;  ///< Whether the request has been counted by the limits; outlives this.
   };
 
   [[nodiscard]] Answer ListModels() const;
@@ -85,8 +87,10 @@ class OpenAiHandler final : public Dialect {
   runtime::Task<Answer> Embed(runtime::Context ctx, net::HttpRequest* request, tenancy::CallerRef caller,
                               tenancy::LimitState* limit) const;
   runtime::Task<Answer> EmbedOnce(runtime::Context ctx, net::HttpRequest* request, tenancy::CallerRef caller,
-                                  tenancy::LimitState* limit, const EmbeddingRequest* decoded) const;
-  runtime::Task<Result<models::VersionRef>> FindVersion(runtime::Context ctx, ModelName model) const;
+                                  tenancy::LimitState* limit, const EmbeddingRequest* decoded,
+                                  inference::VersionPick* pick, bool* counted) const;
+  runtime::Task<Result<models::VersionRef>> FindVersion(runtime::Context ctx, ModelName model,
+                                                        std::string version) const;
   runtime::Task<Result<void>> RunGroup(Work* work, std::size_t group) const;
   [[nodiscard]] std::size_t MaxTokens(const Work& work) const;
   [[nodiscard]] static Result<TokenRows> Tokenize(const Work& work, const EmbeddingRequest& request);

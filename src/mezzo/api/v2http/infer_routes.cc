@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "mezzo/api/cache_control.h"
+#include "mezzo/api/route_headers.h"
 #include "mezzo/api/v2http/generate.h"
 #include "mezzo/api/v2http/json_response.h"
 #include "mezzo/api/v2http/v2_handler.h"
@@ -26,8 +27,10 @@ std::string ServerTiming(const inference::StageTimes& stages, Duration decode, D
       millis(encode), millis(total));
 }
 
-void AddCacheHeader(const inference::InferenceAnswer& answer, net::HttpResponse& response) {
+/// What the cache and the model's route had to do with the answer.
+void AddAnswerHeaders(const inference::InferenceAnswer& answer, net::HttpResponse& response) {
   if (answer.cache) response.headers.emplace_back("X-Mezzo-Cache", inference::CacheUseName(*answer.cache));
+  AddRouteHeader(answer.route, response);
 }
 
 }  // namespace
@@ -71,6 +74,7 @@ runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call cal
   TakeCacheControl(call.request->Header("Cache-Control").value_or(""), decoded.call);
   const TimePoint admitted = Now();
   decoded.call.limit = call.limit;
+  decoded.call.headers = HeadersOf(*call.request);
   MEZZO_CO_TRY(
       const inference::InferenceAnswer answer,
       co_await ports_.service.Infer(std::move(timed), std::move(call.caller), std::move(decoded.call)));
@@ -88,7 +92,7 @@ runtime::Task<V2Handler::Answer> V2Handler::Infer(runtime::Context ctx, Call cal
   }
   response.text = std::move(encoded.json);
   response.pieces = std::move(encoded.pieces);
-  AddCacheHeader(answer, response);
+  AddAnswerHeaders(answer, response);
   if (ports_.clock != nullptr) {
     const TimePoint encoded_at = Now();
     ports_.service.RecordEdges(answer, admitted - started, encoded_at - answered);
@@ -113,6 +117,7 @@ runtime::Task<V2Handler::Answer> V2Handler::Generate(runtime::Context ctx, Call 
   MEZZO_CO_TRY(runtime::Context timed, WithDeadline(ctx, *call.request, std::nullopt));
   const TimePoint admitted = Now();
   inference.limit = call.limit;
+  inference.headers = HeadersOf(*call.request);
   MEZZO_CO_TRY(const inference::InferenceAnswer answer,
                co_await ports_.service.Infer(std::move(timed), std::move(call.caller), std::move(inference)));
   const TimePoint answered = Now();
@@ -120,12 +125,12 @@ runtime::Task<V2Handler::Answer> V2Handler::Generate(runtime::Context ctx, Call 
   if (ports_.clock != nullptr) ports_.service.RecordEdges(answer, admitted - started, Now() - answered);
   if (!stream) {
     net::HttpResponse response = net::HttpResponse::Json(200, std::move(json));
-    AddCacheHeader(answer, response);
+    AddAnswerHeaders(answer, response);
     co_return response;
   }
   // Models answer once, so the stream is one event.
   net::HttpResponse response;
-  AddCacheHeader(answer, response);
+  AddAnswerHeaders(answer, response);
   response.content_type = "text/event-stream; charset=utf-8";
   response.text = "data: " + json + "\n\n";
   co_return response;

@@ -12,6 +12,7 @@
 #include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/limit_command.h"
 #include "mezzo/app/cli/models_command.h"
+#include "mezzo/app/cli/route_command.h"
 #include "mezzo/app/cli/tenant_command.h"
 #include "mezzo/app/cli/top_command.h"
 #include "mezzo/app/cli/usage_command.h"
@@ -36,6 +37,7 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<TenantOptions>(app, exit_code, AddKeyCommand, RunKeyCommand);
   Add<CacheOptions>(app, exit_code, AddCacheCommand, RunCacheCommand);
   Add<LimitOptions>(app, exit_code, AddLimitCommand, RunLimitCommand);
+  Add<RouteOptions>(app, exit_code, AddRouteCommand, RunRouteCommand);
   Add<UsageOptions>(app, exit_code, AddUsageCommand, RunUsageCommand);
   Add<GenerateOptions>(app, exit_code, AddGenerateCommand, RunGenerateCommand);
   Add<ModelsOptions>(app, exit_code, AddModelsCommand, RunModelsCommand);

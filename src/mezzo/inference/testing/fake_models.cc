@@ -92,14 +92,21 @@ std::shared_ptr<models::ModelVersion> MakeVersion(VersionSpec spec) {
   }
   auto version = std::make_shared<models::ModelVersion>();
   version->name = ModelName(spec.name);
-  version->version_text = "1";
+  version->version = spec.version;
+  version->version_text = std::to_string(spec.version);
   version->config = std::move(config);
   version->session = std::make_unique<FakeSession>(std::move(facts), std::move(spec.run));
   return version;
 }
 
-Result<models::VersionRef> FakeCatalog::Acquire(std::string_view model, std::string_view /*version*/) {
+Result<models::VersionRef> FakeCatalog::Acquire(std::string_view model, std::string_view version) {
+  const std::pair<std::string, std::string> name(model, version);
+  if (on_disk_.contains(name)) return FailedPrecondition("model_on_disk", "the version is on disk");
+  if (const auto numbered = numbered_.find(name); numbered != numbered_.end()) return numbered->second;
   const auto it = versions_.find(model);
+  if (!version.empty() && it != versions_.end()) {
+    return NotFound("version_unknown", "model '" + name.first + "' has no version " + name.second);
+  }
   if (it == versions_.end()) {
     return NotFound("model_unknown", "Request for unknown model: '" + std::string(model) + "' is not found");
   }
@@ -108,6 +115,7 @@ Result<models::VersionRef> FakeCatalog::Acquire(std::string_view model, std::str
 
 runtime::Task<Result<models::VersionRef>> FakeCatalog::AcquireLoaded(runtime::Context /*ctx*/,
                                                                      ModelName model, std::string version) {
+  on_disk_.erase({model.str(), version});
   co_return Acquire(model.str(), version);
 }
 

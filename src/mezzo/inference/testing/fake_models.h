@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,17 +29,26 @@ struct VersionSpec {
   std::int64_t max_batch = 32;
   bool pad = false;
   std::string name = "m";
+  std::int64_t version = 1;
   RunFunction run;  ///< Computes every output; the session picks the wanted ones.
 };
 
 /// A loaded version without an extension.
 std::shared_ptr<models::ModelVersion> MakeVersion(VersionSpec spec);
 
-/// Serves what it was given.
+/// Serves what it was given; the newest version of a model is the one added last.
 class FakeCatalog final : public models::Catalog {
  public:
-  void Add(models::VersionRef version) { versions_[version->name.str()] = std::move(version); }
-  void Clear() { versions_.clear(); }
+  void Add(models::VersionRef version) {
+    numbered_[{version->name.str(), version->version_text}] = version;
+    versions_[version->name.str()] = std::move(version);
+  }
+  void Clear() {
+    numbered_.clear();
+    versions_.clear();
+  }
+  /// Is "model_on_disk" until somebody loads it.
+  void PutOnDisk(const std::string& model, const std::string& version) { on_disk_.insert({model, version}); }
 
   Result<models::VersionRef> Acquire(std::string_view model, std::string_view version) override;
   runtime::Task<Result<models::VersionRef>> AcquireLoaded(runtime::Context ctx, ModelName model,
@@ -55,6 +65,8 @@ class FakeCatalog final : public models::Catalog {
 
  private:
   std::map<std::string, models::VersionRef, std::less<>> versions_;
+  std::map<std::pair<std::string, std::string>, models::VersionRef> numbered_;
+  std::set<std::pair<std::string, std::string>> on_disk_;
 };
 
 }  // namespace mezzo::inference::testing

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "mezzo/api/grpc/internal/inflate.h"
 #include "mezzo/api/grpc/internal/retry_info.h"
@@ -50,6 +51,17 @@ std::string_view MetadataValue(const grpc::ServerContextBase& call, const char* 
   const auto found = metadata.find(key);
   if (found == metadata.end()) return {};
   return {found->second.data(), found->second.size()};
+}
+
+releases::HeaderLookup HeadersOf(const grpc::ServerContextBase& call) {
+  return {&call.client_metadata(),
+          [](const void* from, std::string_view name) -> std::optional<std::string_view> {
+            const auto& metadata =
+                *static_cast<const std::multimap<grpc::string_ref, grpc::string_ref>*>(from);
+            const auto found = metadata.find(grpc::string_ref(name.data(), name.size()));
+            if (found == metadata.end()) return std::nullopt;
+            return std::string_view(found->second.data(), found->second.size());
+          }};
 }
 
 Result<tenancy::CallerRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call, Method method) {

@@ -10,6 +10,7 @@
 #include "mezzo/api/grpc/internal/grpc_headers.h"
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/result.h"
+#include "mezzo/releases/header_lookup.h"
 #include "mezzo/runtime/context.h"
 #include "mezzo/tenancy/limit.h"
 #include "mezzo/tenancy/tenant.h"
@@ -18,6 +19,9 @@ namespace mezzo::api::rpc {
 
 /// The value of a metadata key; empty when there is none. Of several, the first.
 std::string_view MetadataValue(const grpc::ServerContextBase& call, const char* key);
+
+/// What a model's route may look at of `call`, which outlives the request: its metadata.
+releases::HeaderLookup HeadersOf(const grpc::ServerContextBase& call);
 
 /// Who calls, and whether they may call `method`: by authorization or x-api-key, and the address.
 Result<tenancy::CallerRef> AdmitCall(const Front& front, const grpc::ServerContextBase& call, Method method);

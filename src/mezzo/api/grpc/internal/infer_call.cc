@@ -57,6 +57,7 @@ class InferCall final : public grpc::ServerUnaryReactor {
   void Run() {
     admitted_ = front_.services.clock.Now();
     decoded_.call.limit = &limit_;
+    decoded_.call.headers = HeadersOf(call_);
     runtime::Start(front_.services.service.Infer(ctx_, caller_, std::move(decoded_.call)),
                    [this](Result<inference::InferenceAnswer> answer) { Complete(std::move(answer)); });
   }
@@ -85,6 +86,7 @@ class InferCall final : public grpc::ServerUnaryReactor {
     if (answer->cache) {
       call_.AddTrailingMetadata("x-mezzo-cache", std::string(inference::CacheUseName(*answer->cache)));
     }
+    if (!answer->route.empty()) call_.AddTrailingMetadata("x-mezzo-route", answer->route);
     front_.services.service.RecordEdges(*answer, admitted_ - started_,
                                         front_.services.clock.Now() - answered);
     front_.metrics.CountCall(Method::kModelInfer, 0);

@@ -166,6 +166,7 @@ class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
   /// On the loop.
   void Run(const std::shared_ptr<Request>& request) {
     const TimePoint admitted = front_.services.clock.Now();
+    request->decoded.call.headers = HeadersOf(call_);
     runtime::Start(front_.services.service.Infer(*request->ctx, caller_, std::move(request->decoded.call)),
                    [self = shared_from_this(), request, admitted](Result<inference::InferenceAnswer> answer) {
                      self->Complete(*request, admitted, std::move(answer));

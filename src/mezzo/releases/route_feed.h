@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/result.h"
+#include "mezzo/observe/health.h"
+#include "mezzo/observe/log.h"
+#include "mezzo/observe/metrics.h"
+#include "mezzo/releases/route_store.h"
+#include "mezzo/releases/router.h"
+#include "mezzo/storage/change_feed.h"
+#include "mezzo/storage/sql_db.h"
+
+namespace mezzo::releases {
+
+/// Keeps a host's routes as the database has them: a notification tells of a change within milliseconds, a
+/// poll finds it in any case within half a second, and with it aliases that have moved. While the database
+/// can't be read the host goes on with the routes it knows, and says so: the check "routes" of Health fails
+/// (degraded, not unready), and `mezzo_route_fresh` is 0.
+///
+/// A thread of its own. Thread-safe.
+class RouteFeed {
+ public:
+  struct Options {
+    Duration poll = std::chrono::milliseconds(500);
+    Duration trusted = std::chrono::seconds(5);  ///< Routes read longer ago count as old.
+    Duration database_timeout = std::chrono::seconds(10);
+  };
+  /// All outlive the feed.
+  struct Ports {
+    RouteStore& store;
+    storage::SqlDb& db;  ///< Tells of changes.
+    Router& router;
+    const Clock& clock;
+    observe::Logger& log;
+    observe::Registry& registry;
+    observe::Health& health;
+  };
+  RouteFeed(Options options, Ports ports);
+  ~RouteFeed() { Stop(); }
+  RouteFeed(const RouteFeed&) = delete;
+  RouteFeed& operator=(const RouteFeed&) = delete;
+
+  /// Reads for the first time. Fails with the database's errors.
+  Result<void> Load();
+  /// Keeps up from now on, until Stop(). After Load().
+  void Start() { feed_.Start(); }
+  void Stop() { feed_.Stop(); }
+  /// Waits until the router has whatever the database had when this was called, at most for `limit`; whether
+  /// it has. Blocks; after Start().
+  bool CatchUp(Duration limit) { return feed_.CatchUp(limit); }
+  /// Whether the routes are as old as Options::trusted allows. One atomic.
+  [[nodiscard]] bool IsFresh(TimePoint now) const { return feed_.IsFresh(now); }
+
+ private:
+  Result<void> Follow();
+  Result<void> Refresh();
+
+  const Options options_;
+  const Ports ports_;
+  observe::HealthCheck check_;
+  std::int64_t known_ = 0;    // The feed's thread only, and Load() before it.
+  storage::ChangeFeed feed_;  // Its thread uses everything above.
+  observe::Callback fresh_;   // Last: reads the feed.
+};
+
+}  // namespace mezzo::releases
