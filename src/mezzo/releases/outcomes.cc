@@ -213,7 +213,6 @@ void ArmRecorder::RecordCustom(std::size_t index, double value) {
   if (index >= kCustomMetrics || !std::isfinite(value)) return;
   MutexLock lock(custom_mu_);
   custom_[index].Add(value);
-  custom_changes_.fetch_add(1, std::memory_order_relaxed);
 }
 
 OutcomeSummary ArmRecorder::Read() const {
@@ -239,10 +238,6 @@ std::uint64_t ArmRecorder::calls() const {
   std::uint64_t sum = 0;
   for (const Stripe& stripe : stripes_) sum += stripe.calls.load(std::memory_order_relaxed);
   return sum;
-}
-
-std::uint64_t ArmRecorder::changes() const {
-  return calls() + custom_changes_.load(std::memory_order_relaxed);
 }
 
 std::shared_ptr<ArmRecorder> OutcomeBoard::Arm(const ArmKey& key, WallTime now) {

@@ -2,13 +2,13 @@
 
 #include <array>
 #include <atomic>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
 #include "mezzo/base/clock.h"
@@ -90,8 +90,6 @@ class ArmRecorder {
   /// in `errors`, `retried` or `late` without being in `calls`.
   [[nodiscard]] OutcomeSummary Read() const;
   [[nodiscard]] std::uint64_t calls() const;
-  /// Changes whenever Read() does.
-  [[nodiscard]] std::uint64_t changes() const;
   /// Unique over all processes and times: counts of two recorders are of different calls.
   [[nodiscard]] const std::string& id() const { return id_; }
 
@@ -110,7 +108,6 @@ class ArmRecorder {
   const std::string id_;
   std::array<Stripe, kStripes> stripes_;
   std::array<std::atomic<std::uint64_t>, LatencyHistogram::kBuckets> latency_{};
-  std::atomic<std::uint64_t> custom_changes_{0};
   mutable Mutex custom_mu_;
   std::array<Moments, kCustomMetrics> custom_ GUARDED_BY(custom_mu_);
 };
