@@ -265,6 +265,9 @@ Result<Analysis> Analysis::Resume(AnalysisPolicy policy, std::string_view state)
 
 void Analysis::BeginStep(const Shares& shares) {
   mixed_ = Judged(last_.canary) > 0;
+  for (TwoProportionTest* test : {&errors_, &p50_, &p99_}) test->DropWaiting();
+  cost_.DropWaiting();
+  for (MeanShiftTest& test : custom_) test.DropWaiting();
   shares_ = shares;
   step_canary_ = Judged(last_.canary);
   step_baseline_ = Judged(Fresh(last_));

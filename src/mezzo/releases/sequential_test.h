@@ -91,6 +91,8 @@ class TwoProportionTest {
 
   /// Hits are at most the calls.
   void Add(ArmCount canary, ArmCount baseline);
+  /// Forgets what is held back of a batch.
+  void DropWaiting() { state_.canary_waiting = state_.baseline_waiting = {}; }
   [[nodiscard]] const Evidence& evidence() const { return state_.evidence; }
   [[nodiscard]] const State& state() const { return state_; }
 
@@ -159,6 +161,8 @@ class MeanShiftTest {
   explicit MeanShiftTest(Options options, State state = {}) : options_(options), state_(state) {}
 
   void Add(const Moments& canary, const Moments& baseline);
+  /// Forgets what is held back of a batch.
+  void DropWaiting() { state_.canary_waiting = state_.baseline_waiting = {}; }
   [[nodiscard]] const Evidence& evidence() const { return state_.evidence; }
   [[nodiscard]] const State& state() const { return state_; }
 
