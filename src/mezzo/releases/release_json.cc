@@ -307,8 +307,8 @@ Result<Release> Release::FromJson(std::string_view text) {
   try {  // The library's way to say that a member is missing or of another type.
     const json from = json::parse(text);
     MEZZO_TRY(release.spec, ReadSpec(from.at("spec")));
-    release.id = from.at("id");
-    const std::string state = from.at("state");
+    release.id = from.at("id").get<std::string>();
+    const auto state = from.at("state").get<std::string>();
     bool known = false;
     for (int i = 0; i <= static_cast<int>(ReleaseState::kCancelled); ++i) {
       if (state != StateName(static_cast<ReleaseState>(i))) continue;
@@ -324,8 +324,8 @@ Result<Release> Release::FromJson(std::string_view text) {
     release.touched = from.at("touched");
     release.route_pending = from.at("route_pending");
     release.route_revision = from.at("route_revision");
-    release.winner = from.at("winner");
-    release.reason = from.at("reason");
+    release.winner = from.at("winner").get<std::string>();
+    release.reason = from.at("reason").get<std::string>();
   } catch (const json::exception& e) {
     return invalid(Printable(e.what(), 200));
   }
