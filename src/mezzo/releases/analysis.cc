@@ -21,6 +21,7 @@ constexpr std::size_t kSets = 5;
 constexpr std::uint64_t kEnoughForMedian = 50;
 constexpr std::uint64_t kEnoughForP99 = 500;
 constexpr double kP99Share = 0.01;
+constexpr Duration kSwitchTime = std::chrono::seconds(3);  // Until all hosts route and report by a new split.
 constexpr double kNoLimit = 0.5;  // Of a guardrail that is off: its test is never read.
 
 /// Calls that are counted to their end: numbers that come from one reading agree with one another.
@@ -301,7 +302,7 @@ Result<Verdict> Analysis::Look(const ArmTotals& totals, const StepProgress& step
   if (mixed_) {
     step_canary_ = Judged(totals.canary);
     step_baseline_ = Judged(Fresh(totals));
-    mixed_ = false;
+    mixed_ = step.elapsed < kSwitchTime;
   }
   last_ = totals;
   Verdict verdict;

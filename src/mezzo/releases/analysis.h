@@ -114,8 +114,8 @@ class Analysis {
   static Result<Analysis> Resume(AnalysisPolicy policy, std::string_view state);
   [[nodiscard]] std::string State() const;
 
-  /// The split has changed: minimum samples are counted anew, evidence is kept. The calls of the next look
-  /// came under both splits and are compared in no test.
+  /// The split has changed: minimum samples are counted anew, evidence is kept. Calls that
+  /// may have come under both splits, those of its first 3 s, are compared in no test.
   void BeginStep(const Shares& shares);
   /// Somebody has seen why the release was paused and goes on: the sample ratio and the guardrails are tested
   /// anew, at their full level.
