@@ -223,7 +223,7 @@ TEST_P(ReleaseStoreTest, AControllerCarriesAReleaseOutAndACommandTakesItBack) {
   testing::FakeVersions versions;
   OutcomeBoard board({});
   observe::Registry registry;
-  observe::Logger log({});
+  observe::Logger log({.level = observe::LogLevel::kOff}, clock_);
   const Release release = Begin();
   {
     ReleaseController controller({.period = milliseconds(50)},
