@@ -290,6 +290,8 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
     MEZZO_TRY(KeptRelease kept, ports_.rows.Load(release.id, deadline));
     release = std::move(kept.release);
     MEZZO_TRY(known.analysis, ReleaseAnalysis::Of(release, kept.analysis));
+    known.foreign = false;  // Whoever changed the release may have taken the route back.
+    known.route_checked = {};
   }
   const auto settle = [&]() -> Result<void> {
     MEZZO_TRY(release,

@@ -236,7 +236,9 @@ TEST_F(ReleaseDriverTest, SomebodyElsesRoutePausesUntilResumed) {
 }
 
 TEST_F(ReleaseDriverTest, ARestartedHostDoesNotCountTwice) {
-  Begin();
+  ReleaseSpec spec = Canary();
+  spec.steps[0].min_duration = minutes(30);
+  Begin(spec);
   RoundsUntil(ReleaseState::kRunning, 5);
   std::uint64_t calls = 0;
   for (int i = 0; i < 8; ++i) {
