@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "mezzo/releases/outcomes.h"
@@ -86,7 +87,10 @@ class TwoProportionTest {
     friend bool operator==(const State&, const State&) = default;
   };
   /// `tolerated_odds` is at least 1.
-  TwoProportionTest(ProportionOptions options, double tolerated_odds, State state = {})
+  TwoProportionTest(ProportionOptions options, double tolerated_odds)
+      : options_(options), tolerated_odds_(tolerated_odds) {}
+  /// Goes on from a state().
+  TwoProportionTest(ProportionOptions options, double tolerated_odds, const State& state)
       : options_(options), tolerated_odds_(tolerated_odds), state_(state) {}
 
   /// Hits are at most the calls.
@@ -114,7 +118,8 @@ class CeilingTest {
     friend bool operator==(const State&, const State&) = default;
   };
   /// `limit` lies between 0 and 1, both excluded.
-  CeilingTest(ProportionOptions options, double limit, State state = {})
+  CeilingTest(ProportionOptions options, double limit) : options_(options), limit_(limit) {}
+  CeilingTest(ProportionOptions options, double limit, const State& state)
       : options_(options), limit_(limit), state_(state) {}
 
   void Add(ArmCount batch);
@@ -158,7 +163,8 @@ class MeanShiftTest {
     Evidence evidence;
     friend bool operator==(const State&, const State&) = default;
   };
-  explicit MeanShiftTest(Options options, State state = {}) : options_(options), state_(state) {}
+  explicit MeanShiftTest(const Options& options) : options_(options) {}
+  MeanShiftTest(const Options& options, const State& state) : options_(options), state_(state) {}
 
   void Add(const Moments& canary, const Moments& baseline);
   /// Forgets what is held back of a batch.
@@ -184,7 +190,8 @@ class SampleRatioTest {
     Evidence evidence;
     friend bool operator==(const State&, const State&) = default;
   };
-  explicit SampleRatioTest(State state = {}) : state_(std::move(state)) {}
+  SampleRatioTest() = default;
+  explicit SampleRatioTest(State state) : state_(std::move(state)) {}
 
   /// Positive shares; normalised here.
   void Expect(std::span<const double> shares);
