@@ -9,7 +9,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 #include "mezzo/releases/outcomes.h"
-#include "mezzo/releases/sequential_test.h"
+#include "mezzo/releases/sequential_tests.h"
 
 namespace mezzo::releases {
 

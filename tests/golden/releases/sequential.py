@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The values in src/mezzo/releases/sequential_test_test.cc, computed another way: exact fractions for the hypergeometric
+"""The values in src/mezzo/releases/sequential_tests_test.cc, computed another way: exact fractions for the hypergeometric
 laws, numeric integrals for the mixtures, call by call for the urn. Standard library only."""
 
 from fractions import Fraction

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "mezzo/releases/sequential_test.h"
+#include "mezzo/releases/sequential_tests.h"
 
 namespace mezzo::releases::internal {
 

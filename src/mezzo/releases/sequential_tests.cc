@@ -1,4 +1,4 @@
-#include "mezzo/releases/sequential_test.h"
+#include "mezzo/releases/sequential_tests.h"
 
 #include <math.h>  // lgamma_r(): std::lgamma() writes a global.
 

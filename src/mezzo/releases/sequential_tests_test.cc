@@ -1,6 +1,6 @@
 // Golden values are those of tests/golden/releases/sequential.py, which computes them another way.
 
-#include "mezzo/releases/sequential_test.h"
+#include "mezzo/releases/sequential_tests.h"
 
 #include <cmath>
 #include <random>
