@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import comb, exp, lgamma, log, log1p, pi, sqrt
 
 ODDS = [Fraction(text) for text in ("1.3", "1.7", "2.5", "4", "7", "12", "20", "35", "70")]
-WEIGHTS = [Fraction(text) for text in ("0.06", "0.07", "0.10", "0.12", "0.15", "0.17", "0.17", "0.10", "0.06")]
+WEIGHTS = [Fraction(text) for text in ("0.03", "0.03", "0.05", "0.10", "0.17", "0.24", "0.23", "0.11", "0.04")]
 CAP = 25
 
 
