@@ -1,0 +1,174 @@
+#include "mezzo/api/platform/releases_handler.h"
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "mezzo/api/page_limit.h"
+#include "mezzo/api/platform/members.h"
+#include "mezzo/base/uuid.h"
+#include "mezzo/tenancy/ledger/usage_report.h"
+
+namespace mezzo::api::platform {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using net::Method;
+using releases::Command;
+using releases::Release;
+using tenancy::Scope;
+
+enum RouteId : int { kList, kCreate, kGet, kEvents, kEvidence, kPause, kResume, kPromote, kRollBack, kCancel };
+
+constexpr ByteCount kIgnoredBody = 1024;
+constexpr ByteCount kMaxSpec = ByteCount{64} << 10;
+constexpr std::size_t kUsualPage = 100;
+constexpr std::array<Route, 10> kRoutes = {
+    Route{Method::kGet, "/v1/releases", Scope::kObserve, kIgnoredBody, kList},
+    Route{Method::kPost, "/v1/releases", Scope::kOperate, kMaxSpec, kCreate},
+    Route{Method::kGet, "/v1/releases/*", Scope::kObserve, kIgnoredBody, kGet},
+    Route{Method::kGet, "/v1/releases/*/events", Scope::kObserve, kIgnoredBody, kEvents},
+    Route{Method::kGet, "/v1/releases/*/evidence", Scope::kObserve, kIgnoredBody, kEvidence},
+    Route{Method::kPost, "/v1/releases/*/pause", Scope::kOperate, kIgnoredBody, kPause},
+    Route{Method::kPost, "/v1/releases/*/resume", Scope::kOperate, kIgnoredBody, kResume},
+    Route{Method::kPost, "/v1/releases/*/promote", Scope::kOperate, kIgnoredBody, kPromote},
+    Route{Method::kPost, "/v1/releases/*/roll_back", Scope::kOperate, kIgnoredBody, kRollBack},
+    Route{Method::kPost, "/v1/releases/*/cancel", Scope::kOperate, kIgnoredBody, kCancel}};
+
+std::string TimeOf(WallTime time) {
+  return tenancy::TimeText(
+      std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count());
+}
+
+std::string NameOf(const tenancy::Caller& caller) {
+  if (!caller.user.empty()) return caller.user;
+  return caller.key.empty() ? caller.tenant->id.str() : caller.key.str();
+}
+
+Json ToJson(const Release& release) {
+  Json split = nullptr;
+  if (const auto wanted = releases::Wanted(release)) {
+    split = Json::array();
+    for (const auto& arm : wanted->arms) {
+      split.push_back({{"name", arm.name}, {"version", arm.version}, {"weight", arm.weight}});
+    }
+  }
+  return {{"id", release.id},
+          {"object", "release"},
+          {"model", release.spec.model},
+          {"strategy", releases::StrategyName(release.spec.strategy)},
+          {"state", releases::StateName(release.state)},
+          {"reason", release.reason},
+          {"step", release.step},
+          {"since", TimeOf(release.state_since)},
+          {"split", std::move(split)},
+          {"route_pending", release.route_pending},
+          {"winner", release.winner.empty() ? Json(nullptr) : Json(release.winner)},
+          {"revision", release.revision},
+          {"spec", Json::parse(release.spec.ToJson())}};
+}
+
+net::HttpResponse Answered(int status, const Json& json) {
+  return net::HttpResponse::Json(status, json.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+Json EvidenceJson(const releases::EvidenceRow& row) {
+  return {{"at", TimeOf(row.at)}, {"step", row.step}, {"verdict", Json::parse(row.verdict, nullptr, false)}};
+}
+
+Command CommandOf(int route) {
+  switch (route) {
+    case kPause: return Command::kPause;
+    case kResume: return Command::kResume;
+    case kPromote: return Command::kPromote;
+    case kRollBack: return Command::kRollBack;
+    default: return Command::kCancel;
+  }
+}
+
+}  // namespace
+
+std::span<const Route> ReleasesHandler::routes() const { return kRoutes; }
+
+runtime::Task<net::HttpResponse> ReleasesHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {
+  const auto work = [this, &call]() -> Answer { return Dispatch(call); };
+  Answer answer = co_await runtime::Offload(ports_.pool, work);
+  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+}
+
+ReleasesHandler::Answer ReleasesHandler::Dispatch(const RoutedCall& call) const {
+  if (call.route == kList) return List(call);
+  if (call.route == kCreate) return Create(call);
+  const std::string id(call.captures[0]);
+  if (call.route == kGet) return Get(id);
+  if (call.route == kEvents) return Events(call, id);
+  if (call.route == kEvidence) return Evidence(call, id);
+  return Obey(call, id, CommandOf(call.route));
+}
+
+ReleasesHandler::Answer ReleasesHandler::List(const RoutedCall& call) const {
+  MEZZO_TRY(const std::size_t limit, PageLimit(*call.request, kUsualPage, options_.max_page - 1));
+  const std::string model(call.request->QueryValue("model").value_or(""));
+  const std::string before(call.request->QueryValue("before").value_or(""));
+  MEZZO_TRY(auto found, ports_.store.List(model, before, limit + 1, Limit()));
+  const bool more = found.size() > limit;
+  if (more) found.resize(limit);
+  Json data = Json::array();
+  for (const Release& release : found) data.push_back(ToJson(release));
+  return Answered(200, {{"object", "list"},
+                        {"data", std::move(data)},
+                        {"has_more", more},
+                        {"last_id", found.empty() ? Json(nullptr) : Json(found.back().id)}});
+}
+
+ReleasesHandler::Answer ReleasesHandler::Create(const RoutedCall& call) const {
+  MEZZO_TRY(releases::ReleaseSpec spec, releases::ReleaseSpec::FromJson(call.request->body().text()));
+  MEZZO_TRY(const Release release,
+            releases::BeginRelease(ports_.store, std::move(spec), NewUuidV7(ports_.clock.WallNow()),
+                                   NameOf(*call.caller), ports_.clock, Limit()));
+  return Answered(201, ToJson(release));
+}
+
+ReleasesHandler::Answer ReleasesHandler::Get(const std::string& id) const {
+  MEZZO_TRY(const releases::KeptRelease kept, ports_.store.Load(id, Limit()));
+  MEZZO_TRY(const auto evidence, ports_.store.Evidence(id, 1, Limit()));
+  Json json = ToJson(kept.release);
+  json["latest"] = evidence.empty() ? Json(nullptr) : EvidenceJson(evidence.back());
+  return Answered(200, json);
+}
+
+ReleasesHandler::Answer ReleasesHandler::Events(const RoutedCall& call, const std::string& id) const {
+  MEZZO_TRY(const std::size_t limit, PageLimit(*call.request, kUsualPage, options_.max_page));
+  MEZZO_TRY_VOID(ports_.store.Load(id, Limit()));
+  MEZZO_TRY(const auto events, ports_.store.Events(id, limit, Limit()));
+  Json data = Json::array();
+  for (const auto& event : events) {
+    data.push_back({{"at", TimeOf(event.at)}, {"kind", event.kind}, {"who", event.who}, {"text", event.text}});
+  }
+  return Answered(200, {{"object", "list"}, {"data", std::move(data)}});
+}
+
+ReleasesHandler::Answer ReleasesHandler::Evidence(const RoutedCall& call, const std::string& id) const {
+  MEZZO_TRY(const std::size_t limit, PageLimit(*call.request, kUsualPage, options_.max_page));
+  MEZZO_TRY_VOID(ports_.store.Load(id, Limit()));
+  MEZZO_TRY(const auto rows, ports_.store.Evidence(id, limit, Limit()));
+  Json data = Json::array();
+  for (const auto& row : rows) data.push_back(EvidenceJson(row));
+  return Answered(200, {{"object", "list"}, {"data", std::move(data)}});
+}
+
+ReleasesHandler::Answer ReleasesHandler::Obey(const RoutedCall& call, const std::string& id,
+                                              Command command) const {
+  constexpr std::array<std::string_view, 1> kMembers = {"arm"};
+  constexpr std::size_t kMaxArm = 32;
+  MEZZO_TRY(const Members members, Members::Parse(call.request->body().text(), kMembers));
+  MEZZO_TRY(const auto arm, members.Text("arm", kMaxArm));
+  MEZZO_TRY(const Release release,
+            releases::CommandRelease(ports_.store, ports_.routes, id, command, arm.value_or(""),
+                                     NameOf(*call.caller), ports_.clock, Limit()));
+  return Answered(200, ToJson(release));
+}
+
+}  // namespace mezzo::api::platform

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <chrono>
+#include <span>
+#include <string>
+
+#include "mezzo/api/platform/problem.h"
+#include "mezzo/base/clock.h"
+#include "mezzo/releases/release_driver.h"
+#include "mezzo/releases/release_store.h"
+#include "mezzo/runtime/pool.h"
+
+namespace mezzo::api::platform {
+
+/// Releases of versions:
+///
+///     GET    /v1/releases                  ?model ?limit ?before (an id); newest first
+///     POST   /v1/releases                  ReleaseSpec as JSON; 201
+///     GET    /v1/releases/{id}             with its split and its latest verdict
+///     GET    /v1/releases/{id}/events      ?limit; the latest, oldest first
+///     GET    /v1/releases/{id}/evidence    ?limit; verdicts over time, for plots
+///     POST   /v1/releases/{id}/COMMAND     pause, resume, promote ({"arm"} of an experiment), roll_back, cancel
+///
+/// A command is answered when its route is written. Errors are problem details. Thread-safe.
+class ReleasesHandler final : public ProblemProtocol {
+ public:
+  struct Options {
+    std::size_t max_page = 1000;
+    Duration database_timeout = std::chrono::seconds(10);
+  };
+  /// All outlive the handler. `clock` is the hosts' shared one.
+  struct Ports {
+    releases::ReleaseStore& store;
+    releases::RouteWriter& routes;
+    runtime::BlockingPool& pool;  ///< Asks the database.
+    const Clock& clock;
+  };
+  ReleasesHandler(Options options, Ports ports) : options_(options), ports_(ports) {}
+
+  [[nodiscard]] std::span<const Route> routes() const override;
+  runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall call) override;
+
+ private:
+  using Answer = Result<net::HttpResponse>;
+
+  [[nodiscard]] Answer Dispatch(const RoutedCall& call) const;
+  [[nodiscard]] Answer List(const RoutedCall& call) const;
+  [[nodiscard]] Answer Create(const RoutedCall& call) const;
+  [[nodiscard]] Answer Get(const std::string& id) const;
+  [[nodiscard]] Answer Events(const RoutedCall& call, const std::string& id) const;
+  [[nodiscard]] Answer Evidence(const RoutedCall& call, const std::string& id) const;
+  [[nodiscard]] Answer Obey(const RoutedCall& call, const std::string& id, releases::Command command) const;
+  [[nodiscard]] TimePoint Limit() const {
+    return AddSaturating(ports_.clock.Now(), options_.database_timeout);
+  }
+
+  const Options options_;
+  const Ports ports_;
+};
+
+}  // namespace mezzo::api::platform

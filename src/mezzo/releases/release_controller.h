@@ -1,0 +1,61 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/observe/log.h"
+#include "mezzo/observe/metrics.h"
+#include "mezzo/releases/release_driver.h"
+#include "mezzo/storage/sql_db.h"
+
+namespace mezzo::releases {
+
+/// A thread that drives releases once a second, and at once when one has changed. Failures are logged when
+/// they begin and when they end. Every host has one. Thread-safe.
+class ReleaseController {
+ public:
+  struct Options {
+    Duration period = std::chrono::seconds(1);
+    Duration limit = std::chrono::seconds(10);  ///< Of a round.
+    ReleaseDriver::Options driver;
+  };
+  /// All outlive the controller.
+  struct Ports {
+    ReleaseDriver::Ports driver;
+    storage::SqlDb* db = nullptr;  ///< Tells of changes; null: only the period finds them.
+    observe::Registry& registry;
+    observe::Logger& log;
+  };
+  ReleaseController(const Options& options, const Ports& ports, std::string host);
+  ~ReleaseController() { Stop(); }
+  ReleaseController(const ReleaseController&) = delete;
+  ReleaseController& operator=(const ReleaseController&) = delete;
+
+  void Start();
+  /// Waits for the round that runs. Idempotent.
+  void Stop() EXCLUDES(mu_);
+
+ private:
+  void Loop() EXCLUDES(mu_);
+  void Round();
+
+  const Options options_;
+  const Ports ports_;
+  ReleaseDriver driver_;
+  observe::Gauge& open_;
+  observe::Gauge& leads_;
+  observe::Counter& failures_;
+  bool failing_ = false;  // The thread's.
+  Mutex mu_;
+  CondVar changed_;
+  bool told_ GUARDED_BY(mu_) = false;
+  bool stopping_ GUARDED_BY(mu_) = false;
+  std::shared_ptr<void> subscription_;
+  std::thread thread_;  // Last: it uses everything above.
+};
+
+}  // namespace mezzo::releases

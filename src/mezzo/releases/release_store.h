@@ -1,0 +1,56 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/result.h"
+#include "mezzo/releases/release_ports.h"
+#include "mezzo/storage/migrations.h"
+#include "mezzo/storage/sql_db.h"
+
+namespace mezzo::releases {
+
+/// Where hosts hear that a release has changed.
+inline constexpr const char* kReleasesChannel = "mezzo_releases";
+
+/// Of the module "releases_life".
+std::span<const storage::Migration> ReleaseMigrations();
+
+/// Releases in a database. `clock` is the hosts' shared one (storage::SharedClock). Thread-safe; blocks.
+class ReleaseStore final : public ReleaseRows {
+ public:
+  ReleaseStore(storage::SqlDb& db, const Clock& clock) : db_(db), clock_(clock) {}
+
+  Result<void> Create(const Transition& begun, TimePoint deadline) override;
+  Result<KeptRelease> Load(const std::string& id, TimePoint deadline) override;
+  Result<std::int64_t> Save(const Change& change, TimePoint deadline) override;
+  Result<std::vector<Release>> Open(TimePoint deadline) override;
+  Result<std::int64_t> Lead(const std::string& holder, Duration lifetime, TimePoint deadline) override;
+  Result<void> Report(const std::string& host, const std::vector<OutcomeRow>& outcomes,
+                      const std::vector<ReadinessRow>& readiness, TimePoint deadline) override;
+  Result<Outcomes> ReadOutcomes(std::int64_t since_us, TimePoint deadline) override;
+  Result<Fleet> ReadFleet(Duration alive, TimePoint deadline) override;
+
+  /// Newest first: those of `model`, or of all when it is empty, that come behind the id `before` (empty: from
+  /// the newest). `limit` is 1 to 1,000.
+  Result<std::vector<Release>> List(const std::string& model, const std::string& before, std::size_t limit,
+                                    TimePoint deadline);
+  /// The latest `limit` (1 to 1,000), oldest first.
+  Result<std::vector<ReleaseEvent>> Events(const std::string& id, std::size_t limit, TimePoint deadline);
+  Result<std::vector<EvidenceRow>> Evidence(const std::string& id, std::size_t limit, TimePoint deadline);
+
+  /// Deletes outcomes and readiness of releases that have ended, and hosts that are gone, when they are
+  /// `older`; a bounded number of rows. How many. Events and evidence stay.
+  Result<std::int64_t> Prune(Duration older, TimePoint deadline);
+
+ private:
+  [[nodiscard]] std::int64_t NowMicros() const;
+
+  storage::SqlDb& db_;
+  const Clock& clock_;
+};
+
+}  // namespace mezzo::releases
