@@ -24,6 +24,7 @@
 #include "mezzo/app/metrics_page.h"
 #include "mezzo/app/model_engines.h"
 #include "mezzo/app/people.h"
+#include "mezzo/app/release_control.h"
 #include "mezzo/app/routing.h"
 #include "mezzo/app/server_schema.h"
 #include "mezzo/app/shared_state.h"
@@ -255,12 +256,19 @@ class Server::Parts {
         catalog(
             CatalogOptions(config.models, config.device),
             {.engine = engines.all(), .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
+        release_control({.store = store.get(),
+                         .catalog = catalog,
+                         .clock = clock,
+                         .registry = registry,
+                         .log = log,
+                         .scope = scope}),
         routing({.store = store.get(),
                  .catalog = catalog,
                  .clock = clock,
                  .registry = registry,
                  .log = log,
-                 .health = health}),
+                 .health = health,
+                 .outcomes = release_control.sink()}),
         service(catalog, executor, tracer, clock,
                 {.limiter = &limiter,
                  .answers = &caching.answers(),
@@ -274,6 +282,7 @@ class Server::Parts {
             [this](std::string_view model, const api::TraceSetting& setting) { SetTracing(model, setting); }),
         log_settings({}, [this](const api::LogSetting& setting) { log.set_level(LevelOf(setting)); }),
         loops(OrCores(config.io_threads)),
+        releases_handler(release_control.Connect(routing, loops.loop(0))),
         counts(RegisterCounts(registry, executor, loops, log, limiter)),
         tenant_counts(registry, executor),
         shared(SharedState::Open(config.redis,
@@ -331,6 +340,7 @@ class Server::Parts {
     caching.Start();
     MEZZO_TRY_VOID(routing.Start());
     MEZZO_TRY_VOID(catalog.Start(&binder));
+    release_control.Start();
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
@@ -412,6 +422,7 @@ class Server::Parts {
   runtime::BlockingPool codec_pool;
   models::RepositoryCatalog catalog;
   tenancy::Limiter limiter{{}, clock};
+  ReleaseControl release_control;
   Routing routing;
   inference::LocalService service;
   std::unique_ptr<api::Protocol> corrections;  // Null without a database.
@@ -419,6 +430,7 @@ class Server::Parts {
   api::TraceSettings trace_settings;
   api::LogSettings log_settings;
   runtime::IoThreads loops;
+  api::Protocol* releases_handler;  // Null without a database.
   std::vector<observe::Callback> counts;
   TenantCounts tenant_counts;
   Result<std::unique_ptr<SharedState>> shared;            // Start() tells a failure.
@@ -535,6 +547,10 @@ class Server::Parts {
     if (routing.handler() != nullptr) {
       protocols.push_back({.protocol = routing.handler(), .prefixes = {api::platform::RoutesHandler::kRoot}});
     }
+    if (releases_handler != nullptr) {
+      protocols.push_back(
+          {.protocol = releases_handler, .prefixes = {api::platform::ReleasesHandler::kRoot}});
+    }
     protocols.push_back({.protocol = &caching.handler(), .prefixes = {api::platform::CacheHandler::kRoot}});
     protocols.push_back({.protocol = &openai, .prefixes = {"/v1"}});
     return protocols;
@@ -572,6 +588,7 @@ class Server::Parts {
     if (artifacts.ok() && *artifacts != nullptr) (*artifacts)->Stop();
     if (identities.ok() && *identities != nullptr) (*identities)->Stop();
     if (people.ok() && *people != nullptr) (*people)->Stop();
+    release_control.Stop();
     routing.Stop();
     catalog.Stop();
     caching.Stop();

@@ -352,15 +352,20 @@ runtime::Task<Result<void>> LocalService::RunShadow(runtime::Context ctx, std::s
     live.CountDropped();
   } else {
     const Terms terms{.shadow = true};
+    const TimePoint started = clock_.Now();
     const auto answer = co_await InferOn(ctx, run->caller, run->call, terms);
+    ArmOutcome outcome = OutcomeOf(answer, clock_.Now() - started);
     if (!answer.ok()) {
       const Fault fault = FaultOf(answer.error());
       if (fault == Fault::kOverload || fault == Fault::kCaller || answer.error().reason() == "queue_full") {
         live.CountDropped();
       } else {
         live.CountFailed();
+        outcome.failed = true;
+        live.Record(outcome);
       }
     } else {
+      live.Record(outcome);
       const auto left = Compared(run->outputs);
       const auto right = Compared(answer->outputs);
       auto compare = [&left, &right]() -> Result<releases::AnswerDifference> {
@@ -374,9 +379,6 @@ runtime::Task<Result<void>> LocalService::RunShadow(runtime::Context ctx, std::s
       }
       if (difference->ok()) {
         live.CountAnswer(**difference);
-        if (releases::OutcomeSink* sink = extras_.routes->outcomes(); sink != nullptr) {
-          sink->RecordShadow(run->route->model(), answer->version, **difference);
-        }
       } else {
         live.CountDropped();  // The pool is full.
       }

@@ -11,6 +11,7 @@
 
 #include "mezzo/inference/call_fault.h"
 #include "mezzo/inference/local_service.h"
+#include "mezzo/observe/exposition.h"
 #include "mezzo/inference/testing/fake_models.h"
 #include "mezzo/observe/span_sink.h"
 #include "mezzo/releases/router.h"
@@ -42,22 +43,11 @@ struct Recorded final : releases::ArmOutcomes {
 };
 struct Sink final : releases::OutcomeSink {
   std::map<std::string, std::shared_ptr<Recorded>> arms;
-  Mutex mu;
-  std::vector<releases::AnswerDifference> shadows GUARDED_BY(mu);
   std::shared_ptr<releases::ArmOutcomes> Arm(const std::string& /*model*/, const std::string& /*series*/,
                                              const std::string& arm) override {
     auto& one = arms[arm];
     if (one == nullptr) one = std::make_shared<Recorded>();
     return one;
-  }
-  void RecordShadow(const std::string& /*model*/, const std::string& /*version*/,
-                    const releases::AnswerDifference& difference) override {
-    MutexLock lock(mu);
-    shadows.push_back(difference);
-  }
-  std::size_t ShadowCount() {
-    MutexLock lock(mu);
-    return shadows.size();
   }
 };
 
@@ -156,6 +146,7 @@ class RoutedCallsTest : public ::testing::Test {
     call.version = version;
     return call;
   }
+  std::string Metrics() { return observe::Render(registry_, observe::ExpositionFormat::kPrometheusText); }
   std::vector<releases::ArmOutcome> Outcomes(const std::string& arm) { return sink_.arms[arm]->All(); }
   template <typename Condition>
   static bool Eventually(Condition condition) {
@@ -347,12 +338,14 @@ TEST_F(RoutedCallsTest, ShadowsAnswerNobodyAndAreCompared) {
   RouteToStable({{.version = VersionName::Number(2), .share = kWholeWeight, .max_in_flight = 4}});
   const auto answer = Send(Call(5));
   EXPECT_EQ(answer->version, "1");
-  ASSERT_TRUE(Eventually([&] { return sink_.ShadowCount() == 1; }));
-  {
-    MutexLock lock(sink_.mu);
-    EXPECT_EQ(sink_.shadows[0].max_abs, 5);
-    EXPECT_FALSE(sink_.shadows[0].exact);
-  }
+  ASSERT_TRUE(Eventually([&] {
+    return Metrics().find("mezzo_route_shadow_calls_total{model=\"m\",version=\"2\",outcome=\"different\"} 1") !=
+           std::string::npos;
+  }));
+  EXPECT_NE(Metrics().find("mezzo_route_shadow_max_difference{model=\"m\",version=\"2\"} 5"), std::string::npos)
+      << Metrics();
+  ASSERT_EQ(Outcomes(releases::kShadowArm).size(), 1);
+  EXPECT_FALSE(Outcomes(releases::kShadowArm)[0].failed);
   EXPECT_EQ(two_.runs, 1);
 }
 
@@ -361,7 +354,7 @@ TEST_F(RoutedCallsTest, ShadowsBeyondTheLimitAreDroppedAndNobodyWaitsForThem) {
   two_.Close(true);
   for (int i = 0; i < 6; ++i) ASSERT_TRUE(Send(Call(5)).ok());
   two_.Close(false);
-  EXPECT_TRUE(Eventually([&] { return sink_.ShadowCount() == 2; }));
+  EXPECT_TRUE(Eventually([&] { return Outcomes(releases::kShadowArm).size() == 2; }));
   const auto& dropped = router_.Find("m");
   ASSERT_NE(dropped, nullptr);
   EXPECT_LE(two_.runs, 2);

@@ -4,7 +4,6 @@
 #include <string>
 
 #include "mezzo/base/clock.h"
-#include "mezzo/releases/compare.h"
 
 namespace mezzo::releases {
 
@@ -26,17 +25,17 @@ class ArmOutcomes {
   virtual void Record(const ArmOutcome& outcome) = 0;
 };
 
+inline constexpr const char* kShadowArm = "shadow";
+
 /// Keeps what arms' calls come to, for the analysis of releases. Thread-safe.
 class OutcomeSink {
  public:
   virtual ~OutcomeSink() = default;
   /// Of an arm, from the taking over of a route on, for as long as the result is kept. `series` is the
-  /// split's salt: a release draws a new one, and so starts from zero. Null: they are not kept.
+  /// split's salt: a release draws a new one, and so starts from zero. The copies of a shadow are the arm
+  /// kShadowArm. Null: they are not kept.
   virtual std::shared_ptr<ArmOutcomes> Arm(const std::string& model, const std::string& series,
                                            const std::string& arm) = 0;
-  /// An answer of a shadow beside the one that the caller got.
-  virtual void RecordShadow(const std::string& model, const std::string& version,
-                            const AnswerDifference& difference) = 0;
 };
 
 }  // namespace mezzo::releases

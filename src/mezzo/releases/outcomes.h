@@ -15,19 +15,9 @@
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
 #include "mezzo/releases/latency_histogram.h"
+#include "mezzo/releases/outcome_sink.h"
 
 namespace mezzo::releases {
-
-/// What one call of an arm came to. The stable version's answer to a call that a canary failed is not an
-/// outcome of any arm: nobody drew it.
-struct Outcome {
-  Duration latency{};  ///< Of the arm's own attempt, waiting included; counts when the attempt succeeded.
-  double cost = 0;     ///< Device seconds.
-  /// By the version or by what runs it; never for a bad request, a refusal by a limit, or a caller who left.
-  bool failed = false;
-  bool retried = false;  ///< Failed, and the stable version was asked instead.
-  bool late = false;     ///< Answered, but behind its deadline.
-};
 
 /// Count, sum and sum of squares: what a mean and its error need.
 struct Moments {
@@ -76,13 +66,13 @@ struct OutcomeSummary {
 /// Counts the outcomes of one arm in this process. Thread-safe; Record() takes no lock, allocates nothing and
 /// costs some ten nanoseconds: counters are striped over threads, the histogram's buckets are not (calls
 /// spread over them by themselves).
-class ArmRecorder {
+class ArmRecorder final : public ArmOutcomes {
  public:
   explicit ArmRecorder(std::string id) : id_(std::move(id)) {}
   ArmRecorder(const ArmRecorder&) = delete;
   ArmRecorder& operator=(const ArmRecorder&) = delete;
 
-  void Record(const Outcome& outcome);
+  void Record(const ArmOutcome& outcome) override;
   /// One value of the custom metric `index` (below kCustomMetrics; others are dropped).
   void RecordCustom(std::size_t index, double value);
 

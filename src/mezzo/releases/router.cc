@@ -130,7 +130,8 @@ std::uint64_t LiveArm::times_opened() const {
   return breaker_.times_opened();
 }
 
-LiveShadow::LiveShadow(const std::string& model, const std::string& version, RouterMetrics& metrics)
+LiveShadow::LiveShadow(const std::string& model, const std::string& version, RouterMetrics& metrics,
+                       std::shared_ptr<ArmOutcomes> outcomes)
     : counts_(
           std::make_unique<Counts>(Counts{.equal = metrics.shadows.Lease({model, version, "equal"}),
                                           .different = metrics.shadows.Lease({model, version, "different"}),
@@ -256,14 +257,18 @@ std::shared_ptr<const LiveRoute> Router::Make(const RouteRecord& record, const L
   }
   for (const RouteTarget& target : made->table().shadow_targets()) {
     std::shared_ptr<LiveShadow> shadow;
-    if (before != nullptr) {
+    if (same_series) {
       const auto& old = before->table().shadow_targets();
       const auto at = std::find_if(old.begin(), old.end(),
                                    [&](const RouteTarget& one) { return SameTarget(one, target); });
       if (at != old.end()) shadow = before->shadows_[static_cast<std::size_t>(at - old.begin())];
     }
     if (shadow == nullptr) {
-      shadow = std::make_shared<LiveShadow>(record.model, LabelOf(target), metrics_);
+      std::shared_ptr<ArmOutcomes> outcomes;
+      if (ports_.outcomes != nullptr) {
+        outcomes = ports_.outcomes->Arm(record.model, made->table().series(), kShadowArm);
+      }
+      shadow = std::make_shared<LiveShadow>(record.model, LabelOf(target), metrics_, std::move(outcomes));
       shadows_.push_back(shadow);
     }
     made->shadows_.push_back(std::move(shadow));

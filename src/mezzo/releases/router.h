@@ -15,6 +15,7 @@
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/published.h"
 #include "mezzo/observe/metrics.h"
+#include "mezzo/releases/compare.h"
 #include "mezzo/releases/internal/latency_sketch.h"
 #include "mezzo/releases/outcome_sink.h"
 #include "mezzo/releases/route.h"
@@ -90,7 +91,9 @@ class LiveArm {
 /// What shadow calls to one version are allowed on this host, and how their answers differ. Thread-safe.
 class LiveShadow {
  public:
-  LiveShadow(const std::string& model, const std::string& version, RouterMetrics& metrics);
+  /// `outcomes`: null when nobody keeps them.
+  LiveShadow(const std::string& model, const std::string& version, RouterMetrics& metrics,
+             std::shared_ptr<ArmOutcomes> outcomes);
 
   /// A place among the `limit` in flight; counts the call as dropped when there is none.
   bool Enter(std::uint32_t limit);
@@ -98,8 +101,15 @@ class LiveShadow {
   void CountDropped() { counts_->dropped->Add(); }
   void CountFailed() { counts_->failed->Add(); }
   void CountAnswer(const AnswerDifference& difference) EXCLUDES(mu_);
+  /// What a copy came to, for whoever keeps it.
+  void Record(const ArmOutcome& outcome) {
+    if (outcomes_ != nullptr) outcomes_->Record(outcome);
+  }
   /// As LiveArm::Detach().
-  void Detach() { counts_.reset(); }
+  void Detach() {
+    counts_.reset();
+    outcomes_.reset();
+  }
 
  private:
   using CounterSeries = observe::Series<observe::Counter>;
@@ -107,6 +117,7 @@ class LiveShadow {
     CounterSeries equal, different, failed, dropped;
     observe::Series<observe::Gauge> distance, cosine;
   };
+  std::shared_ptr<ArmOutcomes> outcomes_;
   std::unique_ptr<Counts> counts_;
   std::atomic<std::uint32_t> in_flight_{0};  // A count; no partner.
   Mutex mu_;
@@ -190,8 +201,6 @@ class Router {
   void Replace(std::vector<RouteRecord> all) EXCLUDES(mu_);
 
   [[nodiscard]] std::size_t size() const EXCLUDES(mu_);
-  /// Who records an answer of a shadow; null: nobody.
-  [[nodiscard]] OutcomeSink* outcomes() const { return ports_.outcomes; }
 
   /// An even number for RouteFacts::random. A few nanoseconds.
   [[nodiscard]] static std::uint64_t Random();

@@ -41,8 +41,6 @@ struct Sink final : OutcomeSink {
     if (one == nullptr) one = std::make_shared<Recorded>();
     return one;
   }
-  void RecordShadow(const std::string& /*model*/, const std::string& /*version*/,
-                    const AnswerDifference& /*difference*/) override {}
 };
 
 class RouterTest : public ::testing::Test {

@@ -24,6 +24,7 @@ namespace mezzo::api::platform {
 /// A command is answered when its route is written. Errors are problem details. Thread-safe.
 class ReleasesHandler final : public ProblemProtocol {
  public:
+  static constexpr const char* kRoot = "/v1/releases";
   struct Options {
     std::size_t max_page = 1000;
     Duration database_timeout = std::chrono::seconds(10);

@@ -1,0 +1,117 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "mezzo/api/platform/releases_handler.h"
+#include "mezzo/app/data_store.h"
+#include "mezzo/app/routing.h"
+#include "mezzo/base/clock.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/models/catalog.h"
+#include "mezzo/observe/log.h"
+#include "mezzo/observe/metrics.h"
+#include "mezzo/releases/outcome_sink.h"
+#include "mezzo/releases/outcomes.h"
+#include "mezzo/releases/release_controller.h"
+#include "mezzo/releases/release_store.h"
+#include "mezzo/runtime/loop.h"
+#include "mezzo/runtime/pool.h"
+#include "mezzo/runtime/scope.h"
+
+namespace mezzo::app {
+
+/// What arms' calls come to, kept on a board for the releases whose splits drew them. Thread-safe.
+class BoardSink final : public releases::OutcomeSink {
+ public:
+  /// Both outlive the sink and what it gave out.
+  BoardSink(releases::OutcomeBoard& board, const Clock& clock) : board_(board), clock_(clock) {}
+  std::shared_ptr<releases::ArmOutcomes> Arm(const std::string& model, const std::string& series,
+                                             const std::string& arm) override;
+
+ private:
+  releases::OutcomeBoard& board_;
+  const Clock& clock_;
+};
+
+/// A model's route in the words of a release. Thread-safe; blocks.
+class StoredRoutes final : public releases::RouteWriter {
+ public:
+  explicit StoredRoutes(releases::RouteStore& store) : store_(store) {}
+  Result<releases::RouteRow> Read(const std::string& model, TimePoint deadline) override;
+  Result<std::int64_t> Write(const std::string& model, const std::string& text, std::int64_t expected,
+                             const std::string& who, TimePoint deadline) override;
+
+ private:
+  releases::RouteStore& store_;
+};
+
+/// What this host's catalog has of versions: loads what a release needs, and holds on to it. Thread-safe.
+class CatalogHost final : public releases::HostVersions {
+ public:
+  /// All outlive this. `loop` runs what waits for loads.
+  struct Ports {
+    models::Catalog& catalog;
+    const releases::Router& router;
+    runtime::Scope& scope;
+    runtime::Loop& loop;
+    const Clock& clock;
+  };
+  explicit CatalogHost(Ports ports) : ports_(ports) {}
+
+  Readiness Keep(const std::string& model, const std::string& version) override EXCLUDES(mu_);
+  void Release(const std::string& model, const std::string& version) override EXCLUDES(mu_);
+  void ReleaseAll() EXCLUDES(mu_);
+
+ private:
+  /// Fills in whether an arm of the version has its breaker open.
+  void Judge(const std::string& model, const std::string& version, Readiness& readiness) const;
+
+  const Ports ports_;
+  Mutex mu_;
+  std::map<std::pair<std::string, std::string>, models::VersionRef> kept_ GUARDED_BY(mu_);
+};
+
+/// Releases, wired: made before the routes, connected to them later. Without a database there are none.
+class ReleaseControl {
+ public:
+  /// All outlive this; `store` is null without a database.
+  struct Ports {
+    DataStore* store = nullptr;
+    models::Catalog& catalog;
+    const Clock& clock;
+    observe::Registry& registry;
+    observe::Logger& log;
+    runtime::Scope& scope;
+  };
+  explicit ReleaseControl(Ports ports);
+
+  /// Null without a database.
+  [[nodiscard]] releases::OutcomeSink* sink() { return sink_ ? &*sink_ : nullptr; }
+  /// Once. What answers `/v1/releases`, or null without a database. `routing` and `loop` outlive this.
+  [[nodiscard]] api::Protocol* Connect(Routing& routing, runtime::Loop& loop);
+  void Start();
+  /// Before the scope and the database stop.
+  void Stop();
+
+ private:
+  struct Parts {
+    Parts(const Ports& ports, releases::OutcomeBoard& board, Routing& routing, runtime::Loop& loop);
+    releases::ReleaseStore store;
+    StoredRoutes routes;
+    CatalogHost host;
+    runtime::BlockingPool pool;
+    api::platform::ReleasesHandler handler;
+    releases::ReleaseController controller;  // Last: it uses what is above.
+  };
+
+  const Ports ports_;
+  releases::OutcomeBoard board_;
+  std::optional<BoardSink> sink_;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace mezzo::app
