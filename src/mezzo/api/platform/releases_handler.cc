@@ -8,6 +8,7 @@
 
 #include "mezzo/api/page_limit.h"
 #include "mezzo/api/platform/members.h"
+#include "mezzo/base/strings.h"
 #include "mezzo/base/uuid.h"
 #include "mezzo/tenancy/ledger/usage_report.h"
 
@@ -123,8 +124,26 @@ ReleasesHandler::Answer ReleasesHandler::List(const RoutedCall& call) const {
                         {"last_id", found.empty() ? Json(nullptr) : Json(found.back().id)}});
 }
 
+Result<std::string> ReleasesHandler::WithStable(std::string_view text) const {
+  Json declared = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const bool complete = !declared.is_object() || declared.contains("stable") || !declared.contains("model") ||
+                        !declared["model"].is_string();
+  if (complete) return std::string(text);  // What is wrong with it, FromJson() says.
+  const auto model = declared["model"].get<std::string>();
+  MEZZO_TRY(const releases::RouteRow row, ports_.routes.Read(model, Limit()));
+  const Json route = Json::parse(row.text, nullptr, /*allow_exceptions=*/false);
+  if (!route.is_object() || !route.contains("stable")) {
+    return FailedPrecondition("release_stable_unknown",
+                              "model '" + Printable(model, 64) +
+                                  "' has no route that says which version serves now; name it as 'stable'");
+  }
+  declared["stable"] = route["stable"];
+  return declared.dump();
+}
+
 ReleasesHandler::Answer ReleasesHandler::Create(const RoutedCall& call) const {
-  MEZZO_TRY(releases::ReleaseSpec spec, releases::ReleaseSpec::FromJson(call.request->body().text()));
+  MEZZO_TRY(const std::string declared, WithStable(call.request->body().text()));
+  MEZZO_TRY(releases::ReleaseSpec spec, releases::ReleaseSpec::FromJson(declared));
   MEZZO_TRY(const Release release,
             releases::BeginRelease(ports_.store, std::move(spec), NewUuidV7(ports_.clock.WallNow()),
                                    NameOf(*call.caller), ports_.clock, Limit()));

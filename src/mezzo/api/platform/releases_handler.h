@@ -3,6 +3,7 @@
 #include <chrono>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "mezzo/api/platform/problem.h"
 #include "mezzo/base/clock.h"
@@ -15,7 +16,7 @@ namespace mezzo::api::platform {
 /// Releases of versions:
 ///
 ///     GET    /v1/releases                  ?model ?limit ?before (an id); newest first
-///     POST   /v1/releases                  ReleaseSpec as JSON; 201
+///     POST   /v1/releases                  ReleaseSpec as JSON, 'stable' is the route's if not said; 201
 ///     GET    /v1/releases/{id}             with its split and its latest verdict
 ///     GET    /v1/releases/{id}/events      ?limit; the latest, oldest first
 ///     GET    /v1/releases/{id}/evidence    ?limit; verdicts over time, for plots
@@ -46,6 +47,8 @@ class ReleasesHandler final : public ProblemProtocol {
 
   [[nodiscard]] Answer Dispatch(const RoutedCall& call) const;
   [[nodiscard]] Answer List(const RoutedCall& call) const;
+  /// The declaration, with the route's stable version where it names none.
+  [[nodiscard]] Result<std::string> WithStable(std::string_view text) const;
   [[nodiscard]] Answer Create(const RoutedCall& call) const;
   [[nodiscard]] Answer Get(const std::string& id) const;
   [[nodiscard]] Answer Events(const RoutedCall& call, const std::string& id) const;

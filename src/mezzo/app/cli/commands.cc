@@ -12,6 +12,7 @@
 #include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/limit_command.h"
 #include "mezzo/app/cli/models_command.h"
+#include "mezzo/app/cli/release_command.h"
 #include "mezzo/app/cli/route_command.h"
 #include "mezzo/app/cli/tenant_command.h"
 #include "mezzo/app/cli/top_command.h"
@@ -37,6 +38,7 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<TenantOptions>(app, exit_code, AddKeyCommand, RunKeyCommand);
   Add<CacheOptions>(app, exit_code, AddCacheCommand, RunCacheCommand);
   Add<LimitOptions>(app, exit_code, AddLimitCommand, RunLimitCommand);
+  Add<ReleaseOptions>(app, exit_code, AddReleaseCommand, RunReleaseCommand);
   Add<RouteOptions>(app, exit_code, AddRouteCommand, RunRouteCommand);
   Add<UsageOptions>(app, exit_code, AddUsageCommand, RunUsageCommand);
   Add<GenerateOptions>(app, exit_code, AddGenerateCommand, RunGenerateCommand);
