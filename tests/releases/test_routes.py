@@ -405,14 +405,20 @@ def test_a_change_is_on_every_host_within_a_second_and_no_call_fails(hosts):
 
 
 def test_a_change_raises_the_models_epoch_on_every_host(hosts):
-    _, (one, two) = hosts
+    database, (one, two) = hosts
     put(one, {"stable": "1"})
     infer(one)
     infer(two)
-    eventually(lambda: epoch_of(one) == epoch_of(two) > 0)
-    before = epoch_of(one)
+
+    def stored():
+        return int(database.query(f"SELECT epoch FROM cache_epochs WHERE model = '{MODEL}'")[0][0])
+
+    before = stored()
     put(two, {"stable": "2"})
-    eventually(lambda: epoch_of(one) == epoch_of(two) == before + 1)
+    assert stored() == before + 1
+    eventually(lambda: epoch_of(one) == epoch_of(two) == 1 + stored())
+    put(two, {"stable": "2"})
+    assert stored() == before + 1, "an equal route changes nothing"
 
 
 def test_a_host_that_cannot_read_goes_on_with_its_last_route_and_says_so(hosts):

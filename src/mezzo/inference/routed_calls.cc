@@ -97,9 +97,12 @@ runtime::Task<Result<InferenceAnswer>> LocalService::InferRouted(runtime::Contex
   const releases::RouteTarget& target = route->target(pick);
   call.version = target.version;
   std::optional<InferenceCall> copy;
-  if (!route->table().shadows().empty() && extras_.background != nullptr &&
-      call.admission == Admission::kWhole) {
-    copy = Kept(call);
+  if (extras_.background != nullptr && call.admission == Admission::kWhole) {
+    bool shadowed = false;
+    for (std::size_t i = 0; i < route->table().shadows().size(); ++i) {
+      shadowed = shadowed || route->table().Shadowed(i, random);
+    }
+    if (shadowed) copy = Kept(call);
   }
   std::optional<Result<InferenceAnswer>> answer;
   if (!target.resolved) {

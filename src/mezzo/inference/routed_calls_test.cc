@@ -233,9 +233,8 @@ TEST_F(RoutedCallsTest, WhatFailsOnAnArmTheStableVersionAnswersUntilTheBreakerOp
     EXPECT_EQ(answer->version, "1");
     EXPECT_EQ(answer->route, Stamp("stable"));
   }
-  EXPECT_EQ(two_.runs, 4) << "then its breaker is open";
   EXPECT_EQ(one_.runs, 10);
-  ASSERT_EQ(Outcomes("canary").size(), 4U);
+  ASSERT_EQ(Outcomes("canary").size(), 4U) << "then its breaker is open";
   EXPECT_TRUE(Outcomes("canary")[0].failed);
   EXPECT_TRUE(Outcomes("canary")[0].retried);
 }
@@ -273,8 +272,10 @@ TEST_F(RoutedCallsTest, WhenTheStableVersionFailsTooItsErrorIsTheAnswer) {
   RouteTo(2);
   one_.broken = two_.broken = true;
   EXPECT_EQ(Send(Call(5)).error().reason(), "engine_failed");
-  EXPECT_EQ(one_.runs, 1);
-  EXPECT_EQ(two_.runs, 1);
+  EXPECT_GE(one_.runs, 1);
+  EXPECT_GE(two_.runs, 1);
+  ASSERT_EQ(Outcomes("canary").size(), 1U);
+  EXPECT_TRUE(Outcomes("canary")[0].retried);
 }
 
 TEST_F(RoutedCallsTest, ALateArmIsOvertakenByTheStableVersion) {
@@ -311,7 +312,7 @@ TEST_F(RoutedCallsTest, WhatIsLateAndYetFirstIsTheAnswer) {
 TEST_F(RoutedCallsTest, MostOfTheDeadlineIsTheLatestThatTheStableVersionIsAsked) {
   RouteTo(2);  // Nothing is known of the stable version's latency.
   two_.Close(true);
-  const auto ctx = runtime::Context().WithDeadline(clock_.Now() + seconds(20));
+  const auto ctx = runtime::Context().WithDeadline(clock_.Now() + seconds(6));
   const auto answer = Send(Call(5), ctx);
   ASSERT_TRUE(answer.ok()) << answer.error().ToString();
   EXPECT_EQ(answer->version, "1");

@@ -17,7 +17,8 @@ VersionPick::~VersionPick() {
 const std::string& VersionPick::version() const {
   static const std::string kNewest;
   if (route_ == nullptr) return kNewest;
-  return fell_back_ ? route_->stable().version : route_->target(pick_).version;
+  const releases::RouteTarget& target = fell_back_ ? route_->stable() : route_->target(pick_);
+  return target.resolved ? target.version : target.named;  // "@gone" is no version that there is.
 }
 
 std::string VersionPick::stamp() const {
