@@ -15,7 +15,7 @@ namespace {
 // Odds ratios beyond the null's, and how much each is thought of beforehand. A release that is bad is mostly
 // bad by much; a small difference takes long whatever the weights are, a large one is found sooner by them.
 constexpr std::array<double, kOddsGrid> kOdds = {1.3, 1.7, 2.5, 4, 7, 12, 20, 35, 70};
-constexpr std::array<double, kOddsGrid> kWeights = {0.03, 0.03, 0.05, 0.10, 0.17, 0.24, 0.23, 0.11, 0.04};
+constexpr std::array<double, kOddsGrid> kWeights = {0.01, 0.02, 0.03, 0.05, 0.10, 0.17, 0.27, 0.26, 0.09};
 constexpr double kDirichletStrength = 100;  // Deviations of some 10 % of a coin's share are found soonest.
 constexpr double kNegligible = 1e-18;
 

@@ -58,7 +58,7 @@ inline constexpr std::size_t kOddsGrid = 9;
 struct ProportionOptions {
   /// The most that a single look may multiply M with: so that one hiccup, whose calls all went wrong for one
   /// cause, does not decide alone. Capping from above keeps M an e-process.
-  double max_factor_per_look = 25;
+  double max_factor_per_look = 100;
   /// A batch is held back until it has this many calls.
   std::uint64_t min_batch = 20;
 };
