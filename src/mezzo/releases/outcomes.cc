@@ -157,8 +157,10 @@ std::string OutcomeSummary::Serialise() const {
 }
 
 Result<OutcomeSummary> OutcomeSummary::Parse(std::string_view bytes) {
-  if (bytes.size() > kMaxBytes) return Invalid("has " + std::to_string(bytes.size()) + " bytes; the limit is 32 KiB");
-  if (bytes.empty() || static_cast<std::uint8_t>(bytes[0]) != kFormat) return Invalid("has an unknown format");
+  if (bytes.size() > kMaxBytes)
+    return Invalid("has " + std::to_string(bytes.size()) + " bytes; the limit is 32 KiB");
+  if (bytes.empty() || static_cast<std::uint8_t>(bytes[0]) != kFormat)
+    return Invalid("has an unknown format");
   Source source(bytes.substr(1));
   OutcomeSummary summary;
   for (std::uint64_t* number : {&summary.calls, &summary.errors, &summary.retried, &summary.late}) {

@@ -50,7 +50,8 @@ class HitSplit {
   /// log of the weights' sum, from the largest one outwards until they no longer count.
   [[nodiscard]] double LogSum(double odds) const {
     const double mode = Mode(odds);
-    const double log_mode = LogChoose(first_, mode) + LogChoose(second_, hits_ - mode) + mode * std::log(odds);
+    const double log_mode =
+        LogChoose(first_, mode) + LogChoose(second_, hits_ - mode) + mode * std::log(odds);
     double sum = 1;
     double weight = 1;
     for (double y = mode; y < high_ && weight > kNegligible * sum; ++y) {
@@ -255,7 +256,8 @@ Interval QuantileInterval(const LatencyHistogram& latency, double share, double 
   if (low >= 1) interval.low = Seconds(LatencyHistogram::LowerEdge(latency.RankBucket(low)));
   if (high < calls) {
     const std::size_t bucket = latency.RankBucket(high + 1);
-    interval.high = Seconds(LatencyHistogram::LowerEdge(std::min(bucket + 1, LatencyHistogram::kBuckets - 1)));
+    interval.high =
+        Seconds(LatencyHistogram::LowerEdge(std::min(bucket + 1, LatencyHistogram::kBuckets - 1)));
   }
   return interval;
 }
