@@ -1,5 +1,5 @@
-// Whole canary releases in virtual time, judged by the analysis that serves, with a look per second: how often an
-// equal version is rolled back, how soon a worse one. Prints one JSON object.
+// Whole canary releases in virtual time, judged by the analysis that serves, with a look per second: how
+// often an equal version is rolled back, how soon a worse one. Prints one JSON object.
 //
 //   mezzo_bench_release --scenario aa --releases 10000
 //
@@ -166,14 +166,16 @@ int main(int argc, char** argv) {
   }
   std::sort(delays.begin(), delays.end());
   const auto at = [&](double share) {
-    return delays[std::min(delays.size() - 1, static_cast<std::size_t>(share * static_cast<double>(delays.size())))];
+    return delays[std::min(delays.size() - 1,
+                           static_cast<std::size_t>(share * static_cast<double>(delays.size())))];
   };
   const double kl = setting.canary.error_rate == setting.stable.error_rate
                         ? 0
                         : Kl(setting.canary.error_rate, setting.stable.error_rate);
   const double bound = kl > 0 ? std::log(1 / AnalysisPolicy().alpha_per_set) / kl / (setting.rate * 0.05) : 0;
-  std::printf("{\"scenario\":\"%s\",\"releases\":%d,\"rolled_back\":%d,\"paused\":%d,\"promoted\":%d,"
-              "\"delay_p10_s\":%d,\"delay_p50_s\":%d,\"delay_p90_s\":%d,\"delay_p99_s\":%d,\"bound_s\":%.2f}\n",
-              scenario.c_str(), releases, rolled_back, paused, promoted, at(0.1), at(0.5), at(0.9), at(0.99), bound);
+  std::printf(
+      "{\"scenario\":\"%s\",\"releases\":%d,\"rolled_back\":%d,\"paused\":%d,\"promoted\":%d,"
+      "\"delay_p10_s\":%d,\"delay_p50_s\":%d,\"delay_p90_s\":%d,\"delay_p99_s\":%d,\"bound_s\":%.2f}\n",
+      scenario.c_str(), releases, rolled_back, paused, promoted, at(0.1), at(0.5), at(0.9), at(0.99), bound);
   return 0;
 }

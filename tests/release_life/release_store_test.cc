@@ -87,12 +87,13 @@ TEST_P(ReleaseStoreTest, KeepsReleasesAndTheirHistory) {
   Transition next = Advance(release, {.now = clock_.WallNow(), .fleet = Observation::Fleet::kReady});
   const std::string analysis = "[1]";
 
-  const auto saved = store_->Save({.release = &next.release,
-                                   .analysis = &analysis,
-                                   .events = next.events,
-                                   .evidence = EvidenceRow{.at = clock_.WallNow(), .step = 0, .verdict = "{}"},
-                                   .fence = 0},
-                                  Soon());
+  const auto saved =
+      store_->Save({.release = &next.release,
+                    .analysis = &analysis,
+                    .events = next.events,
+                    .evidence = EvidenceRow{.at = clock_.WallNow(), .step = 0, .verdict = "{}"},
+                    .fence = 0},
+                   Soon());
 
   ASSERT_TRUE(saved.ok()) << saved.error().ToString();
   EXPECT_EQ(*saved, 2);
@@ -115,7 +116,8 @@ TEST_P(ReleaseStoreTest, ASaveOverAnOlderRevisionChangesNothing) {
   ASSERT_TRUE(store_->Save({.release = &paused.release}, Soon()).ok());
   Transition late = *Obey(release, Command::kCancel, "", "bob", clock_.WallNow());
 
-  const auto saved = store_->Save({.release = &late.release, .analysis = nullptr, .events = late.events}, Soon());
+  const auto saved =
+      store_->Save({.release = &late.release, .analysis = nullptr, .events = late.events}, Soon());
 
   EXPECT_EQ(saved.error().reason(), "release_conflict");
   EXPECT_EQ(store_->Load(release.id, Soon())->release.state, ReleaseState::kRunning);
@@ -182,9 +184,12 @@ TEST_P(ReleaseStoreTest, OutcomesAreTheLatestOfEachRecorder) {
     ++summary.calls;
     summary.latency.Add(milliseconds(i));
   }
-  ASSERT_TRUE(store_->Report("h", {{.recorder = "1", .series = "s", .arm = "canary", .summary = {}}}, {}, Soon()).ok());
   ASSERT_TRUE(
-      store_->Report("h", {{.recorder = "1", .series = "s", .arm = "canary", .summary = summary}}, {}, Soon()).ok());
+      store_->Report("h", {{.recorder = "1", .series = "s", .arm = "canary", .summary = {}}}, {}, Soon())
+          .ok());
+  ASSERT_TRUE(
+      store_->Report("h", {{.recorder = "1", .series = "s", .arm = "canary", .summary = summary}}, {}, Soon())
+          .ok());
 
   const auto read = store_->ReadOutcomes(0, Soon());
 
@@ -199,10 +204,11 @@ TEST_P(ReleaseStoreTest, OutcomesAreTheLatestOfEachRecorder) {
 
 TEST_P(ReleaseStoreTest, TheFleetIsWhoeverReportedLately) {
   const Release release = Begin();
-  const ReadinessRow row{.release = release.id,
-                         .host = "a",
-                         .readiness = {.state = HostVersions::State::kFailed, .reason = "no", .broken = true,
-                                       .broken_reason = "crash"}};
+  const ReadinessRow row{
+      .release = release.id,
+      .host = "a",
+      .readiness = {
+          .state = HostVersions::State::kFailed, .reason = "no", .broken = true, .broken_reason = "crash"}};
   ASSERT_TRUE(store_->Report("a", {}, {row}, Soon()).ok());
   clock_.shift = seconds(5);
   ASSERT_TRUE(store_->Report("b", {}, {}, Soon()).ok());
@@ -226,13 +232,13 @@ TEST_P(ReleaseStoreTest, AControllerCarriesAReleaseOutAndACommandTakesItBack) {
   observe::Logger log({.level = observe::LogLevel::kOff}, clock_);
   const Release release = Begin();
   {
-    ReleaseController controller({.period = milliseconds(50)},
-                                 {.driver = {.rows = *store_, .routes = routes, .versions = versions, .board = board,
-                                             .clock = clock_},
-                                  .db = db_.get(),
-                                  .registry = registry,
-                                  .log = log},
-                                 "host-1");
+    ReleaseController controller(
+        {.period = milliseconds(50)},
+        {.driver = {.rows = *store_, .routes = routes, .versions = versions, .board = board, .clock = clock_},
+         .db = db_.get(),
+         .registry = registry,
+         .log = log},
+        "host-1");
     controller.Start();
     const TimePoint limit = Soon();
     while (clock_.Now() < limit &&

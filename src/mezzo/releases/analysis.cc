@@ -81,10 +81,10 @@ MetricEvidence DescribeRates(ArmCount canary, ArmCount baseline, const Evidence&
   metric.baseline_interval = RateInterval(baseline, threshold);
   metric.canary_samples = canary.calls;
   metric.baseline_samples = baseline.calls;
-  metric.sentence = fmt::format(
-      "{:.3g} % of the canary's {} calls failed, {:.3g} % of the stable version's {}; {}.",
-      100 * metric.canary, canary.calls, 100 * metric.baseline, baseline.calls,
-      Verb(metric, "the canary fails more often", "no difference shown"));
+  metric.sentence =
+      fmt::format("{:.3g} % of the canary's {} calls failed, {:.3g} % of the stable version's {}; {}.",
+                  100 * metric.canary, canary.calls, 100 * metric.baseline, baseline.calls,
+                  Verb(metric, "the canary fails more often", "no difference shown"));
   return metric;
 }
 
@@ -98,10 +98,10 @@ MetricEvidence DescribeLatency(std::string_view name, double share, const Latenc
   metric.baseline_interval = QuantileInterval(baseline, share, threshold);
   metric.canary_samples = canary.total();
   metric.baseline_samples = baseline.total();
-  metric.sentence = fmt::format("{} is {:.4g} ms in the canary's {} calls, {:.4g} ms in the baseline's {}; {}.",
-                                name, 1000 * metric.canary, metric.canary_samples, 1000 * metric.baseline,
-                                metric.baseline_samples,
-                                Verb(metric, "the canary is slower than tolerated", "no such difference shown"));
+  metric.sentence = fmt::format(
+      "{} is {:.4g} ms in the canary's {} calls, {:.4g} ms in the baseline's {}; {}.", name,
+      1000 * metric.canary, metric.canary_samples, 1000 * metric.baseline, metric.baseline_samples,
+      Verb(metric, "the canary is slower than tolerated", "no such difference shown"));
   return metric;
 }
 
@@ -141,10 +141,14 @@ MetricEvidence DescribeLimit(std::string name, ArmCount seen, double limit, std:
 
 std::string_view ActionName(Action action) {
   switch (action) {
-    case Action::kHold: return "hold";
-    case Action::kPromote: return "promote";
-    case Action::kRollBack: return "roll_back";
-    case Action::kPause: return "pause";
+    case Action::kHold:
+      return "hold";
+    case Action::kPromote:
+      return "promote";
+    case Action::kRollBack:
+      return "roll_back";
+    case Action::kPause:
+      return "pause";
   }
   return "hold";
 }
@@ -171,7 +175,8 @@ Result<void> AnalysisPolicy::Check() const {
   if (p99_objective && *p99_objective <= Duration::zero()) return refuse("p99_objective must be positive");
   if (!(doubt > 0 && doubt <= 1)) return refuse("doubt must lie in 0 to 1");
   if (custom.size() > kCustomMetrics) {
-    return refuse(fmt::format("a release has {} custom metrics; the limit is {}", custom.size(), kCustomMetrics));
+    return refuse(
+        fmt::format("a release has {} custom metrics; the limit is {}", custom.size(), kCustomMetrics));
   }
   for (const CustomMetric& metric : custom) {
     if (!IsSafeName(metric.name)) return refuse("a custom metric needs a name of letters, digits and ._-");
@@ -223,7 +228,8 @@ std::string Analysis::State() const {
 
 Result<Analysis> Analysis::Resume(AnalysisPolicy policy, std::string_view state) {
   const auto invalid = [](std::string_view what) {
-    return InvalidArgument("release_analysis_invalid", "the state of a release's analysis " + std::string(what));
+    return InvalidArgument("release_analysis_invalid",
+                           "the state of a release's analysis " + std::string(what));
   };
   MEZZO_TRY_VOID(policy.Check());
   Analysis analysis(std::move(policy));
@@ -361,8 +367,8 @@ std::vector<MetricEvidence> Analysis::Describe() const {
   }
   const double guards = (policy_.max_error_rate ? 1 : 0) + (policy_.p99_objective ? 1 : 0);
   if (policy_.max_error_rate) {
-    all.push_back(DescribeLimit("max_error_rate", error_limit_.state().seen, *policy_.max_error_rate, "failed",
-                                error_limit_.evidence(), level / guards));
+    all.push_back(DescribeLimit("max_error_rate", error_limit_.state().seen, *policy_.max_error_rate,
+                                "failed", error_limit_.evidence(), level / guards));
   }
   if (policy_.p99_objective) {
     const std::string slow = fmt::format("took {:.4g} ms or longer", 1000 * Seconds(*policy_.p99_objective));
@@ -421,9 +427,10 @@ void Analysis::Decide(const StepProgress& step, Verdict& verdict) const {
   const bool over = step.elapsed >= step.max_duration;
   if (verdict.step_calls < step.min_calls || (comparable && baseline_calls < step.min_calls)) {
     verdict.insufficient = true;
-    std::string reason = fmt::format("Too little traffic to judge: {} calls of the canary and {} of the baseline in {:.0f} s, "
-                                     "where {} of each are needed.",
-                                     verdict.step_calls, baseline_calls, Seconds(step.elapsed), step.min_calls);
+    std::string reason = fmt::format(
+        "Too little traffic to judge: {} calls of the canary and {} of the baseline in {:.0f} s, "
+        "where {} of each are needed.",
+        verdict.step_calls, baseline_calls, Seconds(step.elapsed), step.min_calls);
     return say(over ? Action::kPause : Action::kHold, std::move(reason));
   }
   if (step.elapsed < step.min_duration) {

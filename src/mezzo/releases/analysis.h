@@ -72,10 +72,10 @@ std::string_view ActionName(Action action);  ///< "hold", "promote", "roll_back"
 
 /// What one test has seen, for people and plots.
 struct MetricEvidence {
-  std::string metric;  ///< "error_rate", "latency_p50", "latency_p99", "cost", "max_error_rate",
-                       ///< "p99_objective", "sample_ratio" or "custom:" and a name.
-  double canary = 0;   ///< A rate, seconds, device seconds; the canary's share of calls.
-  double baseline = 0;  ///< The same of what it is compared with: an arm, or a limit.
+  std::string metric;          ///< "error_rate", "latency_p50", "latency_p99", "cost", "max_error_rate",
+                               ///< "p99_objective", "sample_ratio" or "custom:" and a name.
+  double canary = 0;           ///< A rate, seconds, device seconds; the canary's share of calls.
+  double baseline = 0;         ///< The same of what it is compared with: an arm, or a limit.
   Interval canary_interval;    ///< At the test's level, at all looks together.
   Interval baseline_interval;  ///< Both ends are the limit when it is one.
   std::uint64_t canary_samples = 0;
@@ -89,8 +89,8 @@ struct MetricEvidence {
 
 struct Verdict {
   Action action = Action::kHold;
-  bool insufficient = false;  ///< There was too little traffic to judge the step.
-  std::string reason;         ///< One sentence.
+  bool insufficient = false;     ///< There was too little traffic to judge the step.
+  std::string reason;            ///< One sentence.
   std::uint64_t step_calls = 0;  ///< Of the canary in this step.
   std::vector<MetricEvidence> evidence;
 
@@ -145,7 +145,7 @@ class Analysis {
 
   ArmTotals last_;
   Shares shares_;
-  bool mixed_ = false;  // The next batch came under two splits.
+  bool mixed_ = false;             // The next batch came under two splits.
   std::uint64_t step_canary_ = 0;  // Calls before the step.
   std::uint64_t step_baseline_ = 0;
 };

@@ -299,7 +299,7 @@ TEST(Analysis, RefusesTotalsThatHaveShrunk) {
 
 TEST(Analysis, EqualVersionsAreSeldomRolledBackThoughItLooksEachSecond) {
   int rolled_back = 0;
-  constexpr int kReleases = 150;
+  constexpr int kReleases = 60;
   for (int seed = 0; seed < kReleases; ++seed) {
     World world(1000 + static_cast<std::uint64_t>(seed));
     Analysis analysis = Begun();

@@ -31,9 +31,11 @@ Result<void> CheckTime(std::string_view what, Duration time, bool zero) {
   return BadSpec(fmt::format("{} must be {} and at most 90 days", what, zero ? "at least 0" : "positive"));
 }
 bool IsArmName(std::string_view name) {
-  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'; };
-  return !name.empty() && name.size() <= 32 && !(name[0] >= '0' && name[0] <= '9') && !name.starts_with("rule") &&
-         std::all_of(name.begin(), name.end(), fits);
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  };
+  return !name.empty() && name.size() <= 32 && !(name[0] >= '0' && name[0] <= '9') &&
+         !name.starts_with("rule") && std::all_of(name.begin(), name.end(), fits);
 }
 
 Result<void> CheckSteps(const std::vector<ReleaseStep>& steps) {
@@ -58,7 +60,8 @@ Result<void> CheckArms(const std::vector<ExperimentArm>& arms) {
   std::uint64_t sum = 0;
   for (const ExperimentArm& arm : arms) {
     if (!IsArmName(arm.name)) {
-      return BadSpec("an arm's name is 1 to 32 of a-z, 0-9, '-' and '_', not beginning with a digit or 'rule'");
+      return BadSpec(
+          "an arm's name is 1 to 32 of a-z, 0-9, '-' and '_', not beginning with a digit or 'rule'");
     }
     MEZZO_TRY_VOID(CheckVersion("the version of arm '" + arm.name + "'", arm.version));
     if (arm.weight < 1 || arm.weight > kWhole) return BadSpec("the weight of an arm must be 1 to 10000");
@@ -114,25 +117,38 @@ json ShadowsJson(const json& route, const WantedRoute& wanted) {
 
 std::string_view StateName(ReleaseState state) {
   switch (state) {
-    case ReleaseState::kPreparing: return "preparing";
-    case ReleaseState::kRunning: return "running";
-    case ReleaseState::kPaused: return "paused";
-    case ReleaseState::kPromoting: return "promoting";
-    case ReleaseState::kSettling: return "settling";
-    case ReleaseState::kSucceeded: return "succeeded";
-    case ReleaseState::kRolledBack: return "rolled_back";
-    case ReleaseState::kFailed: return "failed";
-    case ReleaseState::kCancelled: return "cancelled";
+    case ReleaseState::kPreparing:
+      return "preparing";
+    case ReleaseState::kRunning:
+      return "running";
+    case ReleaseState::kPaused:
+      return "paused";
+    case ReleaseState::kPromoting:
+      return "promoting";
+    case ReleaseState::kSettling:
+      return "settling";
+    case ReleaseState::kSucceeded:
+      return "succeeded";
+    case ReleaseState::kRolledBack:
+      return "rolled_back";
+    case ReleaseState::kFailed:
+      return "failed";
+    case ReleaseState::kCancelled:
+      return "cancelled";
   }
   return "failed";
 }
 
 std::string_view StrategyName(Strategy strategy) {
   switch (strategy) {
-    case Strategy::kCanary: return "canary";
-    case Strategy::kBlueGreen: return "blue_green";
-    case Strategy::kShadow: return "shadow";
-    case Strategy::kAb: return "ab";
+    case Strategy::kCanary:
+      return "canary";
+    case Strategy::kBlueGreen:
+      return "blue_green";
+    case Strategy::kShadow:
+      return "shadow";
+    case Strategy::kAb:
+      return "ab";
   }
   return "canary";
 }
@@ -180,9 +196,12 @@ std::optional<WantedRoute> Wanted(const Release& release) {
   };
   switch (release.state) {
     case ReleaseState::kRunning:
-    case ReleaseState::kPaused: break;
+    case ReleaseState::kPaused:
+      break;
     case ReleaseState::kPromoting:
-    case ReleaseState::kSettling: whole("canary", promoted); return wanted;  // Failures go to the old one.
+    case ReleaseState::kSettling:
+      whole("canary", promoted);
+      return wanted;  // Failures go to the old one.
     case ReleaseState::kSucceeded:
       if (spec.strategy == Strategy::kCanary || spec.strategy == Strategy::kBlueGreen ||
           !release.winner.empty()) {
@@ -193,10 +212,14 @@ std::optional<WantedRoute> Wanted(const Release& release) {
     case ReleaseState::kPreparing:
     case ReleaseState::kRolledBack:
     case ReleaseState::kFailed:
-    case ReleaseState::kCancelled: whole("stable", spec.stable); return wanted;
+    case ReleaseState::kCancelled:
+      whole("stable", spec.stable);
+      return wanted;
   }
   switch (spec.strategy) {
-    case Strategy::kBlueGreen: whole("stable", spec.stable); break;
+    case Strategy::kBlueGreen:
+      whole("stable", spec.stable);
+      break;
     case Strategy::kShadow:
       whole("stable", spec.stable);
       wanted.shadow = spec.candidate;
@@ -226,13 +249,17 @@ Shares SplitShares(const Release& release, std::size_t treatment) {
   const bool split = release.state == ReleaseState::kRunning || release.state == ReleaseState::kPaused;
   if (!split) return {.canary = 1, .baseline = 0, .stable = 0};
   switch (release.spec.strategy) {
-    case Strategy::kBlueGreen: return {.canary = 1, .baseline = 0, .stable = 0};
-    case Strategy::kShadow: return {.canary = 0, .baseline = 0, .stable = 1};
+    case Strategy::kBlueGreen:
+      return {.canary = 1, .baseline = 0, .stable = 0};
+    case Strategy::kShadow:
+      return {.canary = 0, .baseline = 0, .stable = 1};
     case Strategy::kAb: {
       const auto& arms = release.spec.arms;
-      return {.canary = arms[treatment].weight / 10'000.0, .baseline = arms[0].weight / 10'000.0, .stable = 0};
+      return {
+          .canary = arms[treatment].weight / 10'000.0, .baseline = arms[0].weight / 10'000.0, .stable = 0};
     }
-    case Strategy::kCanary: break;
+    case Strategy::kCanary:
+      break;
   }
   const std::uint32_t canary = release.spec.steps[release.step].weight;
   const std::uint32_t baseline = std::min(canary, kWhole - canary);

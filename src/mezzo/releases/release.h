@@ -45,8 +45,8 @@ struct ReleaseSpec {
   std::uint32_t shadow_max_in_flight = 4;
   bool automatic = true;  ///< Moves on by itself; otherwise each step waits for "promote".
   Duration prepare_limit = std::chrono::minutes(10);  ///< To load and warm up on all hosts.
-  Duration step_limit = std::chrono::hours(1);        ///< Then an unjudged step pauses; the whole life of kAb.
-  Duration settle = std::chrono::minutes(10);         ///< The old version stays warm for so long.
+  Duration step_limit = std::chrono::hours(1);  ///< Then an unjudged step pauses; the whole life of kAb.
+  Duration settle = std::chrono::minutes(10);   ///< The old version stays warm for so long.
   AnalysisPolicy policy;
 
   /// Fails with kInvalidArgument "release_spec" or "release_policy", naming what is wrong.
@@ -58,18 +58,18 @@ struct ReleaseSpec {
 };
 
 enum class ReleaseState : std::uint8_t {
-  kPreparing,   ///< The version is loaded and warmed up on all hosts; the route is untouched.
-  kRunning,     ///< A step, a shadow or an experiment.
-  kPaused,      ///< As running, but nothing moves on by itself. It can still be rolled back by the analysis.
-  kPromoting,   ///< All calls are moved to the candidate.
-  kSettling,    ///< They are; the old version stays warm and answers what the new one fails.
+  kPreparing,  ///< The version is loaded and warmed up on all hosts; the route is untouched.
+  kRunning,    ///< A step, a shadow or an experiment.
+  kPaused,     ///< As running, but nothing moves on by itself. It can still be rolled back by the analysis.
+  kPromoting,  ///< All calls are moved to the candidate.
+  kSettling,   ///< They are; the old version stays warm and answers what the new one fails.
   kSucceeded,
   kRolledBack,
-  kFailed,     ///< Before it had any call.
+  kFailed,  ///< Before it had any call.
   kCancelled,
 };
-std::string_view StateName(ReleaseState state);      ///< "preparing", ..., "rolled_back", ...
-std::string_view StrategyName(Strategy strategy);    ///< "canary", "blue_green", "shadow", "ab".
+std::string_view StateName(ReleaseState state);    ///< "preparing", ..., "rolled_back", ...
+std::string_view StrategyName(Strategy strategy);  ///< "canary", "blue_green", "shadow", "ab".
 inline bool IsEnded(ReleaseState state) { return state >= ReleaseState::kSucceeded; }
 
 /// A release as it is kept. What its route is to be follows from it alone (Wanted()); `route_pending` says
@@ -80,9 +80,9 @@ struct Release {
   ReleaseState state = ReleaseState::kPreparing;
   std::size_t step = 0;
   WallTime state_since{};
-  WallTime step_since{};     ///< While running: when it last began to run.
-  Duration step_spent{};     ///< Of the step, before that.
-  bool touched = false;      ///< The route has been changed, or is about to be.
+  WallTime step_since{};  ///< While running: when it last began to run.
+  Duration step_spent{};  ///< Of the step, before that.
+  bool touched = false;   ///< The route has been changed, or is about to be.
   bool route_pending = false;
   std::int64_t route_revision = 0;  ///< Of the route that was last confirmed.
   std::string winner;               ///< Of an experiment: the version that was promoted.

@@ -43,17 +43,22 @@ ArmTotals TotalsOf(const ReleaseSpec& spec, std::size_t treatment, const ArmSumm
       return {.canary = named ? sum({arm}) : sum({arm, "canary"}), .baseline = sum({control}), .stable = {}};
     }
     case Strategy::kCanary:
-    case Strategy::kBlueGreen: break;
+    case Strategy::kBlueGreen:
+      break;
   }
   return {.canary = sum({"canary"}), .baseline = sum({"baseline"}), .stable = sum({"stable"})};
 }
 
 int Strictness(Action action) {
   switch (action) {
-    case Action::kRollBack: return 3;
-    case Action::kPause: return 2;
-    case Action::kHold: return 1;
-    case Action::kPromote: return 0;
+    case Action::kRollBack:
+      return 3;
+    case Action::kPause:
+      return 2;
+    case Action::kHold:
+      return 1;
+    case Action::kPromote:
+      return 0;
   }
   return 0;
 }
@@ -70,7 +75,8 @@ Result<ReleaseAnalysis> ReleaseAnalysis::Of(const Release& release, std::string_
   }
   const json parsed = json::parse(state, nullptr, false);
   if (!parsed.is_array() || parsed.size() != count) {
-    return InvalidArgument("release_analysis_invalid", "the state of a release's analyses is not what was written");
+    return InvalidArgument("release_analysis_invalid",
+                           "the state of a release's analyses is not what was written");
   }
   for (const json& each : parsed) {
     MEZZO_TRY(Analysis analysis, Analysis::Resume(policy, each.dump()));

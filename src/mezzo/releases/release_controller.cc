@@ -67,7 +67,8 @@ void ReleaseController::Round() {
     if (!round->errors.empty()) error = &round->errors.front();
   }
   if (error != nullptr && !failing_) {
-    ports_.log.Warn("releases could not be driven", {{"reason", error->reason()}, {"error", error->message()}});
+    ports_.log.Warn("releases could not be driven",
+                    {{"reason", error->reason()}, {"error", error->message()}});
   }
   if (error == nullptr && failing_) ports_.log.Info("releases are driven again", {});
   failing_ = error != nullptr;

@@ -32,7 +32,8 @@ std::vector<std::string> VersionsOf(const ReleaseSpec& spec) {
 
 /// Of all versions of a release together.
 HostVersions::Readiness Worst(HostVersions& versions, const ReleaseSpec& spec) {
-  HostVersions::Readiness all{.state = HostVersions::State::kReady, .reason = "", .broken = false, .broken_reason = ""};
+  HostVersions::Readiness all{
+      .state = HostVersions::State::kReady, .reason = "", .broken = false, .broken_reason = ""};
   for (const std::string& version : VersionsOf(spec)) {
     const HostVersions::Readiness one = versions.Keep(spec.model, version);
     if (one.state == HostVersions::State::kFailed && all.state != HostVersions::State::kFailed) {
@@ -55,7 +56,8 @@ std::string Summarise(const HostVersions::Readiness& readiness) {
 }
 
 Error Conflict(const Release& release) {
-  return Error(Code::kAborted, "release_conflict", fmt::format("somebody else has changed release '{}'", release.id));
+  return Error(Code::kAborted, "release_conflict",
+               fmt::format("somebody else has changed release '{}'", release.id));
 }
 
 }  // namespace
@@ -69,8 +71,8 @@ Result<Release> BeginRelease(ReleaseRows& rows, ReleaseSpec spec, std::string id
   return std::move(begun.release);
 }
 
-Result<Release> SettleRoute(ReleaseRows& rows, RouteWriter& routes, const Release& release, std::int64_t fence,
-                            const Clock& clock, TimePoint deadline) {
+Result<Release> SettleRoute(ReleaseRows& rows, RouteWriter& routes, const Release& release,
+                            std::int64_t fence, const Clock& clock, TimePoint deadline) {
   const std::optional<WantedRoute> wanted = Wanted(release);
   std::int64_t revision = release.route_revision;
   for (int tried = 1; wanted; ++tried) {
@@ -294,8 +296,7 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
     known.route_checked = {};
   }
   const auto settle = [&]() -> Result<void> {
-    MEZZO_TRY(release,
-              SettleRoute(ports_.rows, ports_.routes, release, seen.fence, ports_.clock, deadline));
+    MEZZO_TRY(release, SettleRoute(ports_.rows, ports_.routes, release, seen.fence, ports_.clock, deadline));
     known.revision = release.revision;
     return {};
   };
@@ -334,7 +335,8 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
   if (verdict) {
     const std::string action(ActionName(verdict->action));
     if (next.changed || action != known.verdict || observation.now - known.kept >= options_.evidence_period) {
-      change.evidence = EvidenceRow{.at = observation.now, .step = release.step, .verdict = verdict->ToJson()};
+      change.evidence =
+          EvidenceRow{.at = observation.now, .step = release.step, .verdict = verdict->ToJson()};
     }
   }
   MEZZO_TRY(next.release.revision, ports_.rows.Save(change, deadline));

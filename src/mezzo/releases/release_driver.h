@@ -84,13 +84,13 @@ class ReleaseDriver {
   const std::string host_;
   // This host's part.
   TimePoint reported_{};
-  std::map<std::string, OutcomeSummary> written_;                  // By recorder.
-  std::map<std::string, std::string> said_;                        // Of readiness, by release.
-  std::set<std::pair<std::string, std::string>> kept_versions_;    // Model and version.
-  std::map<std::string, TimePoint> idle_series_;                   // Not of an open release, since when.
+  std::map<std::string, OutcomeSummary> written_;                // By recorder.
+  std::map<std::string, std::string> said_;                      // Of readiness, by release.
+  std::set<std::pair<std::string, std::string>> kept_versions_;  // Model and version.
+  std::map<std::string, TimePoint> idle_series_;                 // Not of an open release, since when.
   // The leader's part.
-  std::map<std::string, Known> known_;           // By release.
-  std::map<std::string, OutcomeRow> gathered_;   // By recorder.
+  std::map<std::string, Known> known_;          // By release.
+  std::map<std::string, OutcomeRow> gathered_;  // By recorder.
   std::int64_t gathered_us_ = 0;
 };
 
@@ -108,7 +108,7 @@ Result<Release> CommandRelease(ReleaseRows& rows, RouteWriter& routes, const std
 
 /// Makes the route agree with a release whose route is pending, and saves that it does. `fence` as in
 /// ReleaseRows::Change. Fails with kAborted "release_conflict" when the release has changed.
-Result<Release> SettleRoute(ReleaseRows& rows, RouteWriter& routes, const Release& release, std::int64_t fence,
-                            const Clock& clock, TimePoint deadline);
+Result<Release> SettleRoute(ReleaseRows& rows, RouteWriter& routes, const Release& release,
+                            std::int64_t fence, const Clock& clock, TimePoint deadline);
 
 }  // namespace mezzo::releases

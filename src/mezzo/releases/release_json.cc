@@ -87,7 +87,8 @@ class Members {
     if (found == object_->end()) return static_cast<const json*>(nullptr);
     if (!found->is_array()) return Wrong(name, "an array");
     if (found->size() > limit) {
-      return BadSpec(fmt::format("'{}' of {} has {} entries; the limit is {}", name, where_, found->size(), limit));
+      return BadSpec(
+          fmt::format("'{}' of {} has {} entries; the limit is {}", name, where_, found->size(), limit));
     }
     return &*found;
   }
@@ -143,8 +144,8 @@ Result<AnalysisPolicy> ReadPolicy(const json& from) {
   MEZZO_TRY(const Members members,
             Members::Of(from, "analysis",
                         {"alpha", "alpha_per_set", "alpha_sample_ratio", "tolerated_error_odds",
-                         "tolerated_slowdown", "tolerated_cost", "custom", "max_error_rate", "p99_objective_s",
-                         "check_sample_ratio", "doubt"}));
+                         "tolerated_slowdown", "tolerated_cost", "custom", "max_error_rate",
+                         "p99_objective_s", "check_sample_ratio", "doubt"}));
   AnalysisPolicy policy;
   MEZZO_TRY_VOID(members.Number("alpha", policy.alpha));
   MEZZO_TRY_VOID(members.Number("alpha_per_set", policy.alpha_per_set));
@@ -169,10 +170,11 @@ Result<AnalysisPolicy> ReadPolicy(const json& from) {
 json PolicyJson(const AnalysisPolicy& policy) {
   json custom = json::array();
   for (const CustomMetric& metric : policy.custom) {
-    custom.push_back({{"name", metric.name},
-                      {"less_is_worse", metric.less_is_worse},
-                      {"tolerance", metric.tolerance},
-                      {"range", metric.range ? json::array({metric.range->low, metric.range->high}) : json()}});
+    custom.push_back(
+        {{"name", metric.name},
+         {"less_is_worse", metric.less_is_worse},
+         {"tolerance", metric.tolerance},
+         {"range", metric.range ? json::array({metric.range->low, metric.range->high}) : json()}});
   }
   return {{"alpha", policy.alpha},
           {"alpha_per_set", policy.alpha_per_set},
@@ -216,11 +218,10 @@ json SpecJson(const ReleaseSpec& spec) {
 }
 
 Result<ReleaseSpec> ReadSpec(const json& from) {
-  MEZZO_TRY(const Members members,
-            Members::Of(from, "a release",
-                        {"model", "strategy", "stable", "candidate", "steps", "arms", "sticky", "shadow_share",
-                         "shadow_max_in_flight", "automatic", "prepare_limit_s", "step_limit_s", "settle_s",
-                         "analysis"}));
+  MEZZO_TRY(const Members members, Members::Of(from, "a release",
+                                               {"model", "strategy", "stable", "candidate", "steps", "arms",
+                                                "sticky", "shadow_share", "shadow_max_in_flight", "automatic",
+                                                "prepare_limit_s", "step_limit_s", "settle_s", "analysis"}));
   ReleaseSpec spec;
   MEZZO_TRY_VOID(members.Text("model", spec.model));
   std::string strategy(StrategyName(spec.strategy));

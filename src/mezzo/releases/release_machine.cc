@@ -99,9 +99,12 @@ void RunOn(Change& change, const Observation& seen) {
   if (!seen.verdict || release.route_pending) return;
   switch (*seen.verdict) {
     case Action::kHold:
-    case Action::kRollBack: return;
-    case Action::kPause: return change.Enter(ReleaseState::kPaused, seen.verdict_reason);
-    case Action::kPromote: break;
+    case Action::kRollBack:
+      return;
+    case Action::kPause:
+      return change.Enter(ReleaseState::kPaused, seen.verdict_reason);
+    case Action::kPromote:
+      break;
   }
   switch (release.spec.strategy) {
     case Strategy::kCanary:
@@ -110,7 +113,8 @@ void RunOn(Change& change, const Observation& seen) {
     case Strategy::kShadow:
       return change.End(ReleaseState::kSucceeded, "The shadow was found no worse. " + seen.verdict_reason);
     case Strategy::kBlueGreen:
-    case Strategy::kAb: return;
+    case Strategy::kAb:
+      return;
   }
 }
 
@@ -147,11 +151,16 @@ Error WrongState(const Release& release, Command command) {
 
 std::string_view CommandName(Command command) {
   switch (command) {
-    case Command::kPause: return "pause";
-    case Command::kResume: return "resume";
-    case Command::kPromote: return "promote";
-    case Command::kRollBack: return "roll_back";
-    case Command::kCancel: return "cancel";
+    case Command::kPause:
+      return "pause";
+    case Command::kResume:
+      return "resume";
+    case Command::kPromote:
+      return "promote";
+    case Command::kRollBack:
+      return "roll_back";
+    case Command::kCancel:
+      return "cancel";
   }
   return "cancel";
 }
@@ -180,8 +189,12 @@ Transition Advance(const Release& release, const Observation& seen) {
     }
   }
   switch (release.state) {
-    case ReleaseState::kPreparing: Prepare(change, seen); break;
-    case ReleaseState::kRunning: RunOn(change, seen); break;
+    case ReleaseState::kPreparing:
+      Prepare(change, seen);
+      break;
+    case ReleaseState::kRunning:
+      RunOn(change, seen);
+      break;
     case ReleaseState::kSettling:
       if (!release.route_pending && InState(release, seen.now) >= release.spec.settle) {
         change.End(ReleaseState::kSucceeded,
@@ -194,7 +207,8 @@ Transition Advance(const Release& release, const Observation& seen) {
     case ReleaseState::kSucceeded:
     case ReleaseState::kRolledBack:
     case ReleaseState::kFailed:
-    case ReleaseState::kCancelled: break;
+    case ReleaseState::kCancelled:
+      break;
   }
   return std::move(change).Take();
 }
@@ -237,13 +251,15 @@ Result<Transition> Obey(const Release& release, Command command, const std::stri
       change.TouchRoute();  // Also where somebody else had changed it.
       break;
     case Command::kPromote: {
-      if (state != ReleaseState::kRunning && state != ReleaseState::kPaused) return WrongState(release, command);
+      if (state != ReleaseState::kRunning && state != ReleaseState::kPaused)
+        return WrongState(release, command);
       if (release.spec.strategy == Strategy::kAb) {
         const auto& arms = release.spec.arms;
-        const auto found =
-            std::find_if(arms.begin(), arms.end(), [&](const ExperimentArm& each) { return each.name == arm; });
+        const auto found = std::find_if(arms.begin(), arms.end(),
+                                        [&](const ExperimentArm& each) { return each.name == arm; });
         if (found == arms.end()) {
-          return InvalidArgument("release_arm", "to promote an experiment names one of its arms as the winner");
+          return InvalidArgument("release_arm",
+                                 "to promote an experiment names one of its arms as the winner");
         }
         change.release().winner = found->version;
       } else if (!arm.empty()) {

@@ -28,7 +28,8 @@ ReleaseSpec Of(Strategy strategy) {
   spec.strategy = strategy;
   if (strategy == Strategy::kAb) {
     spec.candidate.clear();
-    spec.arms = {{.name = "a", .version = "3", .weight = 5000}, {.name = "b", .version = "4", .weight = 5000}};
+    spec.arms = {{.name = "a", .version = "3", .weight = 5000},
+                 {.name = "b", .version = "4", .weight = 5000}};
   }
   return spec;
 }
@@ -237,8 +238,8 @@ TEST(ReleaseMachine, RefusesWhatItsStateDoesNotAllow) {
   EXPECT_EQ(life.Do(Command::kPromote).error().reason(), "release_state");
   ASSERT_TRUE(life.Do(Command::kRollBack).ok());
   EXPECT_EQ(life.state(), ReleaseState::kCancelled);
-  for (const Command command : {Command::kPause, Command::kResume, Command::kPromote, Command::kRollBack,
-                                Command::kCancel}) {
+  for (const Command command :
+       {Command::kPause, Command::kResume, Command::kPromote, Command::kRollBack, Command::kCancel}) {
     EXPECT_EQ(life.Do(command).error().reason(), "release_ended");
   }
 
@@ -296,14 +297,17 @@ TEST(ReleaseSpec, NamesWhatIsWrong) {
   EXPECT_THAT(message(R"({"model":"m","stable":"latest","candidate":"3"})"), HasSubstr("stable must be"));
   EXPECT_THAT(message(R"({"model":"m","stable":"1","candidate":"2","steps":[{"weight":500}]})"),
               HasSubstr("last step's weight"));
-  EXPECT_THAT(message(R"({"model":"m","stable":"1","candidate":"2","steps":[{"weight":900},{"weight":500}]})"),
-              HasSubstr("must grow"));
+  EXPECT_THAT(
+      message(R"({"model":"m","stable":"1","candidate":"2","steps":[{"weight":900},{"weight":500}]})"),
+      HasSubstr("must grow"));
   EXPECT_THAT(message(R"({"model":"m","stable":"1","candidate":"2","analysis":{"alpha":2}})"),
               HasSubstr("release_policy"));
-  EXPECT_THAT(message(R"({"model":"m","stable":"1","strategy":"ab","arms":[{"name":"a","version":"1","weight":1},)"
-                      R"({"name":"b","version":"2","weight":2}]})"),
-              HasSubstr("sum to 3"));
-  EXPECT_THAT(message(R"({"model":"m","stable":"1","candidate":"2","sticky":"cookie"})"), HasSubstr("sticky"));
+  EXPECT_THAT(
+      message(R"({"model":"m","stable":"1","strategy":"ab","arms":[{"name":"a","version":"1","weight":1},)"
+              R"({"name":"b","version":"2","weight":2}]})"),
+      HasSubstr("sum to 3"));
+  EXPECT_THAT(message(R"({"model":"m","stable":"1","candidate":"2","sticky":"cookie"})"),
+              HasSubstr("sticky"));
   EXPECT_THAT(message(R"({"model":"m","stable":"1","candidate":"2","settle_s":-1})"), HasSubstr("settle_s"));
 }
 

@@ -36,7 +36,7 @@ class HostVersions {
   enum class State : std::uint8_t { kLoading, kReady, kFailed };
   struct Readiness {
     State state = State::kLoading;
-    std::string reason;  ///< Of kFailed.
+    std::string reason;   ///< Of kFailed.
     bool broken = false;  ///< It serves, but its breaker is open: it crashes, hangs or exhausts memory.
     std::string broken_reason;
   };
@@ -85,7 +85,7 @@ class ReleaseRows {
   virtual Result<KeptRelease> Load(const std::string& id, TimePoint deadline) = 0;
   /// What Save() keeps of one change.
   struct Change {
-    const Release* release = nullptr;  ///< With the revision that was loaded.
+    const Release* release = nullptr;       ///< With the revision that was loaded.
     const std::string* analysis = nullptr;  ///< Null: as it was.
     std::vector<ReleaseEvent> events;
     std::optional<EvidenceRow> evidence;

@@ -107,9 +107,10 @@ Result<void> AddEvents(SqlSession& session, const std::string& id, std::int64_t 
                        const std::vector<ReleaseEvent>& events) {
   std::int64_t number = 0;
   for (const ReleaseEvent& event : events) {
-    MEZZO_TRY_VOID(session.Run("INSERT INTO release_events (release_id, revision, number, at_us, kind, who, text) "
-                               "VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                               {id, revision, number++, Micros(event.at), event.kind, event.who, event.text}));
+    MEZZO_TRY_VOID(
+        session.Run("INSERT INTO release_events (release_id, revision, number, at_us, kind, who, text) "
+                    "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                    {id, revision, number++, Micros(event.at), event.kind, event.who, event.text}));
   }
   return {};
 }
@@ -147,8 +148,9 @@ Result<void> ReleaseStore::Create(const Transition& begun, TimePoint deadline) {
     MEZZO_TRY(const SqlRows taken,
               session.Run("SELECT id FROM releases WHERE model = $1 AND open = 1", {release.spec.model}));
     if (!taken.empty()) {
-      return AlreadyExists("release_exists", fmt::format("model '{}' has a release already that has not ended: '{}'",
-                                                         release.spec.model, taken.Text(0, 0)));
+      return AlreadyExists("release_exists",
+                           fmt::format("model '{}' has a release already that has not ended: '{}'",
+                                       release.spec.model, taken.Text(0, 0)));
     }
     MEZZO_TRY_VOID(session.Run(
         "INSERT INTO releases (id, model, state, open, revision, body, analysis, created_us, updated_us) "
@@ -187,17 +189,19 @@ Result<std::int64_t> ReleaseStore::Save(const Change& change, TimePoint deadline
     if (change.fence != 0) {
       // Locks the row, where the database runs transactions side by side: the next leader comes after this.
       MEZZO_TRY(const SqlRows leads,
-                session.Run("UPDATE release_leader SET fence = fence WHERE one = 1 AND fence = $1 AND until_us > $2",
-                            {change.fence, NowMicros()}));
+                session.Run(
+                    "UPDATE release_leader SET fence = fence WHERE one = 1 AND fence = $1 AND until_us > $2",
+                    {change.fence, NowMicros()}));
       if (leads.affected() == 0) {
         return Error(Code::kAborted, "release_conflict", "another host leads the releases by now");
       }
     }
-    MEZZO_TRY(const SqlRows saved,
-              session.Run("UPDATE releases SET state = $1, open = $2, revision = $3, body = $4, updated_us = $5 "
-                          "WHERE id = $6 AND revision = $7",
-                          {std::string(StateName(release.state)), IsOpen(release), next, body, NowMicros(),
-                           release.id, release.revision}));
+    MEZZO_TRY(
+        const SqlRows saved,
+        session.Run("UPDATE releases SET state = $1, open = $2, revision = $3, body = $4, updated_us = $5 "
+                    "WHERE id = $6 AND revision = $7",
+                    {std::string(StateName(release.state)), IsOpen(release), next, body, NowMicros(),
+                     release.id, release.revision}));
     if (saved.affected() == 0) {
       return Error(Code::kAborted, "release_conflict",
                    fmt::format("somebody else has changed release '{}'", release.id));
@@ -208,10 +212,11 @@ Result<std::int64_t> ReleaseStore::Save(const Change& change, TimePoint deadline
     }
     MEZZO_TRY_VOID(AddEvents(session, release.id, next, change.events));
     if (change.evidence) {
-      MEZZO_TRY_VOID(session.Run(
-          "INSERT INTO release_evidence (release_id, revision, at_us, step, verdict) VALUES ($1, $2, $3, $4, $5)",
-          {release.id, next, Micros(change.evidence->at), static_cast<std::int64_t>(change.evidence->step),
-           change.evidence->verdict}));
+      MEZZO_TRY_VOID(
+          session.Run("INSERT INTO release_evidence (release_id, revision, at_us, step, verdict) VALUES ($1, "
+                      "$2, $3, $4, $5)",
+                      {release.id, next, Micros(change.evidence->at),
+                       static_cast<std::int64_t>(change.evidence->step), change.evidence->verdict}));
     }
     if (change.events.empty()) return {};
     return session.Notify({.channel = kReleasesChannel, .payload = ""});
@@ -223,7 +228,8 @@ Result<std::int64_t> ReleaseStore::Save(const Change& change, TimePoint deadline
 Result<std::vector<Release>> ReleaseStore::Open(TimePoint deadline) {
   SqlRows rows;
   const auto work = [&](SqlSession& session) -> Result<void> {
-    MEZZO_TRY(rows, session.Run("SELECT body, revision FROM releases WHERE open = 1 ORDER BY id LIMIT $1", {kMaxOpen}));
+    MEZZO_TRY(rows, session.Run("SELECT body, revision FROM releases WHERE open = 1 ORDER BY id LIMIT $1",
+                                {kMaxOpen}));
     return {};
   };
   MEZZO_TRY_VOID(db_.Read(work, deadline));
@@ -333,7 +339,8 @@ Result<std::vector<Release>> ReleaseStore::List(const std::string& model, const 
     const std::string_view all =
         "SELECT body, revision FROM releases WHERE ($2 = '' OR id < $2) ORDER BY id DESC LIMIT $1";
     const std::string_view of_model =
-        "SELECT body, revision FROM releases WHERE ($2 = '' OR id < $2) AND model = $3 ORDER BY id DESC LIMIT $1";
+        "SELECT body, revision FROM releases WHERE ($2 = '' OR id < $2) AND model = $3 ORDER BY id DESC "
+        "LIMIT $1";
     std::vector<SqlValue> params = {Bounded(limit), before};
     if (!model.empty()) params.emplace_back(model);
     MEZZO_TRY(rows, session.Run(model.empty() ? all : of_model, std::move(params)));
@@ -392,8 +399,10 @@ Result<std::int64_t> ReleaseStore::Prune(Duration older, TimePoint deadline) {
                  "WHERE o.updated_us < $1 AND NOT EXISTS (SELECT 1 FROM releases r WHERE r.id = o.series AND "
                  "r.open = 1) LIMIT 500)",
           .params = {before}},
-         {.sql = "DELETE FROM release_readiness WHERE release_id IN (SELECT id FROM releases WHERE open = 0 AND "
-                 "updated_us < $1 AND EXISTS (SELECT 1 FROM release_readiness y WHERE y.release_id = id) LIMIT 100)",
+         {.sql =
+              "DELETE FROM release_readiness WHERE release_id IN (SELECT id FROM releases WHERE open = 0 AND "
+              "updated_us < $1 AND EXISTS (SELECT 1 FROM release_readiness y WHERE y.release_id = id) LIMIT "
+              "100)",
           .params = {before}},
          {.sql = "DELETE FROM release_hosts WHERE seen_us < $1", .params = {before}}}};
     MEZZO_TRY(const std::vector<SqlRows> results, session.RunAll(statements));

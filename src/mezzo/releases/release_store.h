@@ -34,8 +34,8 @@ class ReleaseStore final : public ReleaseRows {
   Result<Outcomes> ReadOutcomes(std::int64_t since_us, TimePoint deadline) override;
   Result<Fleet> ReadFleet(Duration alive, TimePoint deadline) override;
 
-  /// Newest first: those of `model`, or of all when it is empty, that come behind the id `before` (empty: from
-  /// the newest). `limit` is 1 to 1,000.
+  /// Newest first: those of `model`, or of all when it is empty, that come behind the id `before` (empty:
+  /// from the newest). `limit` is 1 to 1,000.
   Result<std::vector<Release>> List(const std::string& model, const std::string& before, std::size_t limit,
                                     TimePoint deadline);
   /// The latest `limit` (1 to 1,000), oldest first.

@@ -15,7 +15,7 @@ namespace {
 // Odds ratios beyond the null's, and how much each is thought of beforehand. A release that is bad is mostly
 // bad by much; a small difference takes long whatever the weights are, a large one is found sooner by them.
 constexpr std::array<double, kOddsGrid> kOdds = {1.3, 1.7, 2.5, 4, 7, 12, 20, 35, 70};
-constexpr std::array<double, kOddsGrid> kWeights = {0.03, 0.03, 0.05, 0.10, 0.17, 0.24, 0.23, 0.11, 0.04};
+constexpr std::array<double, kOddsGrid> kWeights = {0.01, 0.02, 0.03, 0.05, 0.10, 0.17, 0.27, 0.26, 0.09};
 constexpr double kDirichletStrength = 100;  // Deviations of some 10 % of a coin's share are found soonest.
 constexpr double kNegligible = 1e-18;
 
@@ -50,7 +50,8 @@ class HitSplit {
   /// log of the weights' sum, from the largest one outwards until they no longer count.
   [[nodiscard]] double LogSum(double odds) const {
     const double mode = Mode(odds);
-    const double log_mode = LogChoose(first_, mode) + LogChoose(second_, hits_ - mode) + mode * std::log(odds);
+    const double log_mode =
+        LogChoose(first_, mode) + LogChoose(second_, hits_ - mode) + mode * std::log(odds);
     double sum = 1;
     double weight = 1;
     for (double y = mode; y < high_ && weight > kNegligible * sum; ++y) {
@@ -255,7 +256,8 @@ Interval QuantileInterval(const LatencyHistogram& latency, double share, double 
   if (low >= 1) interval.low = Seconds(LatencyHistogram::LowerEdge(latency.RankBucket(low)));
   if (high < calls) {
     const std::size_t bucket = latency.RankBucket(high + 1);
-    interval.high = Seconds(LatencyHistogram::LowerEdge(std::min(bucket + 1, LatencyHistogram::kBuckets - 1)));
+    interval.high =
+        Seconds(LatencyHistogram::LowerEdge(std::min(bucket + 1, LatencyHistogram::kBuckets - 1)));
   }
   return interval;
 }

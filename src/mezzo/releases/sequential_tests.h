@@ -58,7 +58,7 @@ inline constexpr std::size_t kOddsGrid = 9;
 struct ProportionOptions {
   /// The most that a single look may multiply M with: so that one hiccup, whose calls all went wrong for one
   /// cause, does not decide alone. Capping from above keeps M an e-process.
-  double max_factor_per_look = 25;
+  double max_factor_per_look = 100;
   /// A batch is held back until it has this many calls.
   std::uint64_t min_batch = 20;
 };
@@ -69,11 +69,11 @@ struct ProportionOptions {
 /// Given the calls of both arms in a batch and the hits of both together, which of them are the canary's is
 /// hypergeometric under equal odds, whatever the rate is (R. A. Fisher's exact test). M multiplies likelihood
 /// ratios of Fisher's noncentral hypergeometric law (J. Liao and O. Rosen, 2001, for its sums), mixed over a
-/// grid of odds ratios; the law's likelihood ratio is monotone, so smaller odds than the null's make M smaller
-/// still. It is a safe test of 2 × 2 tables in the sense of R. Turner, A. Ly and P. Grünwald, "Generic
-/// e-variables for exact sequential k-sample tests that allow for optional stopping", 2021, conditioned as
-/// theirs on each block's sum. The rate may drift from batch to batch as long as it does so in both arms; the
-/// arms may differ in size.
+/// grid of odds ratios; the law's likelihood ratio is monotone, so smaller odds than the null's make M
+/// smaller still. It is a safe test of 2 × 2 tables in the sense of R. Turner, A. Ly and P. Grünwald,
+/// "Generic e-variables for exact sequential k-sample tests that allow for optional stopping", 2021,
+/// conditioned as theirs on each block's sum. The rate may drift from batch to batch as long as it does so in
+/// both arms; the arms may differ in size.
 ///
 /// It assumes that calls of a batch are assigned to arms at random and one by one. With sticky splits the
 /// calls of one key go together, so that keys of very different rates make it reject too often.

@@ -46,9 +46,9 @@ TEST(TwoProportionTest, AgreesWithExactFractions) {
   TwoProportionTest large({}, 1);
   large.Add({3000, 90}, {2000, 40});
 
-  EXPECT_NEAR(test.evidence().log_now, 6.924799923563602, 1e-9);
-  EXPECT_NEAR(tolerant.evidence().log_now, 6.344858821526924, 1e-9);
-  EXPECT_NEAR(large.evidence().log_now, -0.5711082958947061, 1e-7);
+  EXPECT_NEAR(test.evidence().log_now, 8.07084190660992, 1e-9);
+  EXPECT_NEAR(tolerant.evidence().log_now, 6.773291316489333, 1e-9);
+  EXPECT_NEAR(large.evidence().log_now, -1.2327059362002581, 1e-7);
 }
 
 TEST(TwoProportionTest, OneLookMultipliesByTheCapAtMost) {
@@ -56,8 +56,8 @@ TEST(TwoProportionTest, OneLookMultipliesByTheCapAtMost) {
 
   test.Add({10, 10}, {100, 0});
 
-  EXPECT_NEAR(test.evidence().log_now, 3.201400739245693, 1e-9);
-  EXPECT_LE(test.evidence().log_now, std::log(25));
+  EXPECT_NEAR(test.evidence().log_now, 4.596186345043065, 1e-9);
+  EXPECT_LE(test.evidence().log_now, std::log(100));
 }
 
 TEST(TwoProportionTest, HoldsBatchesBackUntilBothArmsHaveCalls) {
@@ -98,7 +98,7 @@ TEST(TwoProportionTest, PValueNeverGrows) {
 
 TEST(TwoProportionTest, RejectsEqualArmsSeldomThoughItLooksAtEachBatch) {
   // Rates that drift tenfold, arms of different and changing size.
-  const double share = ShareOf(3000, [](Random& random) {
+  const double share = ShareOf(2000, [](Random& random) {
     TwoProportionTest test({}, 1);
     for (int look = 0; look < 200; ++look) {
       const double rate = 0.02 * std::pow(10, std::sin(look / 20.0) / 2);
@@ -109,7 +109,7 @@ TEST(TwoProportionTest, RejectsEqualArmsSeldomThoughItLooksAtEachBatch) {
     return false;
   });
 
-  EXPECT_LE(share, 0.05 + 3 * std::sqrt(0.05 * 0.95 / 3000));
+  EXPECT_LE(share, 0.05 + 3 * std::sqrt(0.05 * 0.95 / 2000));
 }
 
 TEST(TwoProportionTest, FindsManyMoreErrorsWithinSeconds) {
@@ -127,7 +127,7 @@ TEST(TwoProportionTest, FindsManyMoreErrorsWithinSeconds) {
   });
   std::sort(delays.begin(), delays.end());
 
-  EXPECT_LE(delays[delays.size() / 2], 18);
+  EXPECT_LE(delays[delays.size() / 2], 16);
   EXPECT_LE(delays[delays.size() * 99 / 100], 60);
 }
 
@@ -137,7 +137,7 @@ TEST(CeilingTest, AgreesWithExactFractions) {
   test.Add({100, 3});
   test.Add({100, 2});
 
-  EXPECT_NEAR(test.evidence().log_now, -0.3320862592234356, 1e-9);
+  EXPECT_NEAR(test.evidence().log_now, -0.933524482489276, 1e-9);
 }
 
 TEST(CeilingTest, RejectsAnArmAtTheLimitSeldomAndOneBeyondItSurely) {
@@ -188,7 +188,7 @@ TEST(MeanShiftTest, LessIsWorseLooksTheOtherWay) {
 }
 
 TEST(MeanShiftTest, RejectsEqualArmsSeldomWithEstimatedDeviation) {
-  const double share = ShareOf(2000, [](Random& random) {
+  const double share = ShareOf(800, [](Random& random) {
     std::gamma_distribution<double> costs(2.0, 1.0);
     MeanShiftTest test({});
     for (int look = 0; look < 200; ++look) {
@@ -202,7 +202,7 @@ TEST(MeanShiftTest, RejectsEqualArmsSeldomWithEstimatedDeviation) {
     return false;
   });
 
-  EXPECT_LE(share, 0.05 + 3 * std::sqrt(0.05 * 0.95 / 2000));
+  EXPECT_LE(share, 0.05 + 3 * std::sqrt(0.05 * 0.95 / 800));
 }
 
 TEST(MeanShiftTest, FindsAShiftAndToleratesASmallOne) {

@@ -6,8 +6,8 @@ from fractions import Fraction
 from math import comb, exp, lgamma, log, log1p, pi, sqrt
 
 ODDS = [Fraction(text) for text in ("1.3", "1.7", "2.5", "4", "7", "12", "20", "35", "70")]
-WEIGHTS = [Fraction(text) for text in ("0.03", "0.03", "0.05", "0.10", "0.17", "0.24", "0.23", "0.11", "0.04")]
-CAP = 25
+WEIGHTS = [Fraction(text) for text in ("0.01", "0.02", "0.03", "0.05", "0.10", "0.17", "0.27", "0.26", "0.09")]
+CAP = 100
 
 
 def split(calls, other, hits, odds):

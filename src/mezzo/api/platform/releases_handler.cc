@@ -21,7 +21,18 @@ using releases::Command;
 using releases::Release;
 using tenancy::Scope;
 
-enum RouteId : int { kList, kCreate, kGet, kEvents, kEvidence, kPause, kResume, kPromote, kRollBack, kCancel };
+enum RouteId : int {
+  kList,
+  kCreate,
+  kGet,
+  kEvents,
+  kEvidence,
+  kPause,
+  kResume,
+  kPromote,
+  kRollBack,
+  kCancel
+};
 
 constexpr ByteCount kIgnoredBody = 1024;
 constexpr ByteCount kMaxSpec = ByteCount{64} << 10;
@@ -81,11 +92,16 @@ Json EvidenceJson(const releases::EvidenceRow& row) {
 
 Command CommandOf(int route) {
   switch (route) {
-    case kPause: return Command::kPause;
-    case kResume: return Command::kResume;
-    case kPromote: return Command::kPromote;
-    case kRollBack: return Command::kRollBack;
-    default: return Command::kCancel;
+    case kPause:
+      return Command::kPause;
+    case kResume:
+      return Command::kResume;
+    case kPromote:
+      return Command::kPromote;
+    case kRollBack:
+      return Command::kRollBack;
+    default:
+      return Command::kCancel;
   }
 }
 
@@ -164,7 +180,8 @@ ReleasesHandler::Answer ReleasesHandler::Events(const RoutedCall& call, const st
   MEZZO_TRY(const auto events, ports_.store.Events(id, limit, Limit()));
   Json data = Json::array();
   for (const auto& event : events) {
-    data.push_back({{"at", TimeOf(event.at)}, {"kind", event.kind}, {"who", event.who}, {"text", event.text}});
+    data.push_back(
+        {{"at", TimeOf(event.at)}, {"kind", event.kind}, {"who", event.who}, {"text", event.text}});
   }
   return Answered(200, {{"object", "list"}, {"data", std::move(data)}});
 }

@@ -20,7 +20,8 @@ namespace mezzo::api::platform {
 ///     GET    /v1/releases/{id}             with its split and its latest verdict
 ///     GET    /v1/releases/{id}/events      ?limit; the latest, oldest first
 ///     GET    /v1/releases/{id}/evidence    ?limit; verdicts over time, for plots
-///     POST   /v1/releases/{id}/COMMAND     pause, resume, promote ({"arm"} of an experiment), roll_back, cancel
+///     POST   /v1/releases/{id}/COMMAND     pause, resume, promote ({"arm"} of an experiment), roll_back,
+///     cancel
 ///
 /// A command is answered when its route is written. Errors are problem details. Thread-safe.
 class ReleasesHandler final : public ProblemProtocol {
