@@ -132,7 +132,8 @@ std::uint64_t LiveArm::times_opened() const {
 
 LiveShadow::LiveShadow(const std::string& model, const std::string& version, RouterMetrics& metrics,
                        std::shared_ptr<ArmOutcomes> outcomes)
-    : counts_(
+    : outcomes_(std::move(outcomes)),
+      counts_(
           std::make_unique<Counts>(Counts{.equal = metrics.shadows.Lease({model, version, "equal"}),
                                           .different = metrics.shadows.Lease({model, version, "different"}),
                                           .failed = metrics.shadows.Lease({model, version, "failed"}),
