@@ -46,7 +46,7 @@ class GenerationJobs {
     const Clock& clock;
     tenancy::Ledger* ledger = nullptr;
     /// The version that a route picks for a tenant's jobs; null: there are no routes.
-    std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick;
+    std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick = nullptr;
   };
   /// `temp_dir` has room for the largest video.
   GenerationJobs(const std::string& temp_dir, const JobsConfig& config, Ports ports);

@@ -43,7 +43,7 @@ class ImageJobs final : public jobs::JobHandler {
     runtime::Loop& loop;
     const Clock& clock;
     /// The version that a route picks for the tenant's jobs; null: there are no routes.
-    std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick;
+    std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick = nullptr;
   };
   ImageJobs(Options options, Ports ports) : options_(options), ports_(std::move(ports)) {}
 
