@@ -20,11 +20,15 @@ OpenMetrics text. Histograms of times have buckets from 50 µs to 10 min; those 
 
 
 def exercise(server):
-    """One call that succeeds and one that the model refuses, so that every family of the call path has a series."""
+    """One call that succeeds, one that the model refuses, one by a route: so that every family of the call path has a series."""
     good = (b'{"inputs":[{"name":"INPUT0","shape":[1,16],"datatype":"INT32","data":[%s]},'
             b'{"name":"INPUT1","shape":[1,16],"datatype":"INT32","data":[%s]}]}') % ((b"1," * 16)[:-1], (b"2," * 16)[:-1])
     assert server.request("POST", "/v2/models/simple/infer", good)[0] == 200
     assert server.request("POST", "/v2/models/simple/infer", good.replace(b"INPUT1", b"INPUT9"))[0] == 400
+    route = (b'{"stable":"1","split":{"arms":[{"name":"stable","version":"1","weight":10000},'
+             b'{"name":"canary","version":"latest","weight":0}]},"shadows":[{"version":"1","share":1}]}')
+    assert server.request("PUT", "/v1/routes/simple", route)[0] == 200
+    assert server.request("POST", "/v2/models/simple/infer", good)[0] == 200
 
 
 def render(text):

@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/observe/metrics.h"
+#include "mezzo/releases/router.h"
 #include "mezzo/storage/blob_io.h"
 #include "mezzo/storage/testing/memory_blob_store.h"
 
@@ -99,6 +101,47 @@ class ImageJobsTest : public PipelineFixture {
   tenancy::Directory directory_{{.tenants = {tenant_}, .keys = {}, .anonymous = nullptr}, clock_};
   ImageJobs jobs_{{}, {service_, codec_, uploads_, store_, files_, directory_, loops_.loop(0), clock_}};
 };
+
+// Version 9 is nowhere: the stable version makes what it can't.
+TEST_F(ImageJobsTest, ARoutePicksTheVersionAndTheStableOneStandsBehindIt) {
+  observe::Registry registry;
+  releases::Router router({}, {.clock = clock_, .registry = registry});
+  const auto route_to = [&](std::int64_t version) {
+    router.Replace({{.model = "sd2",
+                     .revision = version,
+                     .route = {.arms = {{.name = "canary",
+                                         .version = releases::VersionName::Number(version),
+                                         .weight = releases::kWholeWeight}},
+                               .stable = releases::VersionName::Number(1)}}});
+  };
+  std::vector<std::string> asked;
+  ImageJobs jobs({}, {.service = service_,
+                      .codec = codec_,
+                      .uploads = uploads_,
+                      .store = store_,
+                      .files = files_,
+                      .directory = directory_,
+                      .loop = loops_.loop(0),
+                      .clock = clock_,
+                      .pick = [&](const tenancy::Tenant& tenant, std::string_view model) {
+                        asked.push_back(tenant.id.str() + "/" + std::string(model));
+                        auto route = router.Find(model);
+                        const auto pick = route->Choose({.tenant = tenant.id.str()}, clock_.Now());
+                        return inference::VersionPick(std::move(route), pick, clock_);
+                      }});
+  for (const std::int64_t version : {1, 9}) {
+    route_to(version);
+    FakeRun run(Request(R"({"prompt": "a cat", "size": "64x64", "steps": 1})"));
+    const auto result = jobs.Run(run);
+    ASSERT_TRUE(result.ok()) << result.error().ToString();
+    EXPECT_EQ(nlohmann::json::parse(*result)["version"], "1");
+  }
+  EXPECT_THAT(asked, ::testing::ElementsAre("t/sd2", "t/sd2"));
+  FakeRun named(
+      R"({"model": "sd2", "version": "1", "input": {"prompt": "a cat", "size": "64x64", "steps": 1}})");
+  EXPECT_TRUE(jobs.Run(named).ok());
+  EXPECT_THAT(asked, SizeIs(2)) << "who names a version gets it";
+}
 
 TEST_F(ImageJobsTest, StoresThePicturesThatTheServiceDraws) {
   FakeRun run(

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -328,6 +329,26 @@ def test_a_canary_that_is_late_is_overtaken_by_the_stable_version(bad):
     assert metric(bad, "mezzo_route_calls_total", arm="canary", version="5", outcome="late") == 1
     # With little time left, too.
     assert infer(bad, headers={"X-Mezzo-Deadline-Ms": str(3000 * SLOWNESS)}, timeout=120)[:2] == (200, "1")
+
+
+def test_embeddings_follow_routes_with_the_tokenizer_of_the_version(tmp_path):
+    """Version 2 has no vocabulary: it can't tokenize, and version 1 answers."""
+    shutil.copytree(mezzo_server.EXAMPLES / "minilm", tmp_path / "models" / "minilm")
+    shutil.copytree(mezzo_server.EXAMPLES / "minilm" / "1", tmp_path / "models" / "minilm" / "2")
+    (tmp_path / "models" / "minilm" / "2" / "vocab.txt").unlink()
+    (tmp_path / "models" / "minilm" / "model.yaml").write_text("versions: {policy: all}\n")
+    with Server(models=tmp_path / "models", data_dir=str(tmp_path / "data")) as server:
+        def embed(headers=None):
+            body = json.dumps({"model": "minilm", "input": "a cat"}).encode()
+            status, got, text = server.request("POST", "/v1/embeddings", body, {"Content-Type": "application/json", **(headers or {})})
+            return status, got.get("X-Mezzo-Route"), len(json.loads(text).get("data", []))
+
+        assert embed()[0] != 200, "the newest version answers"
+        revision = put(server, {"stable": "1", "rules": [{"header": "x-beta", "equals": "1", "version": "2"}]}, model="minilm")["revision"]
+        assert embed() == (200, f"stable;{revision}", 1)
+        assert embed({"X-Beta": "1"}) == (200, f"stable;{revision}", 1)
+        put(server, {"stable": "2"}, model="minilm")
+        assert embed()[0] != 200
 
 
 # Two hosts

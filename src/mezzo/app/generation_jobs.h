@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
@@ -44,6 +45,8 @@ class GenerationJobs {
     jobs::JobReader& reader;
     const Clock& clock;
     tenancy::Ledger* ledger = nullptr;
+    /// The version that a route picks for a tenant's jobs; null: there are no routes.
+    std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick = nullptr;
   };
   /// `temp_dir` has room for the largest video.
   GenerationJobs(const std::string& temp_dir, const JobsConfig& config, Ports ports);

@@ -80,7 +80,8 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
                    .artifacts = ports.artifacts.store(),
                    .reader = reader_,
                    .clock = ports.store.clock(),
-                   .ledger = ports.ledger}),
+                   .ledger = ports.ledger,
+                   .pick = std::move(ports.pick)}),
       watch_(ports.store.db()),
       cache_(
           ports.recent == nullptr || !ports.recent->enabled()

@@ -57,6 +57,8 @@ class JobQueue {
     WebhookSecrets webhook_secrets;
     tenancy::Ledger* ledger = nullptr;
     cache::RecentItems* recent = nullptr;  ///< Keeps jobs that have ended; null: none are kept.
+    /// As GenerationJobs::Ports::pick.
+    std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick = nullptr;
   };
   JobQueue(const ServerConfig& config, Ports ports);
 

@@ -13,7 +13,9 @@ constexpr Duration kCatchUpTime = std::chrono::seconds(2);
 }  // namespace
 
 Result<void> Routing::CatalogVersions::Check(const std::string& model, std::int64_t version) {
-  const auto versions = catalog_.VersionsOf(model);
+  auto versions = catalog_.VersionsOf(model);
+  if (!versions.ok())
+    versions = catalog_.VersionsOf(model + "/unet");  // A pipeline's versions are its parts'.
   if (!versions.ok()) {
     return InvalidArgument("route_version_unknown",
                            "this host serves no model '" + Printable(model, 64) + "'");
@@ -27,7 +29,8 @@ Result<void> Routing::CatalogVersions::Check(const std::string& model, std::int6
 }
 
 Routing::Routing(Ports ports)
-    : versions_(ports.catalog),
+    : clock_(ports.clock),
+      versions_(ports.catalog),
       router_({}, {.clock = ports.clock,
                    .registry = ports.registry,
                    .aliases = ports.aliases,
@@ -56,6 +59,14 @@ Routing::Routing(Ports ports)
                                           .clock = clock,
                                           .log = ports.log,
                                           .catch_up = [this] { feed_->CatchUp(kCatchUpTime); }});
+}
+
+inference::VersionPick Routing::PickForJob(const tenancy::Tenant& tenant, std::string_view model) const {
+  auto route = router_.Find(model);
+  if (route == nullptr) return {};
+  const std::string& id = tenant.id.str();
+  const auto pick = route->Choose({.tenant = id, .random = route->table().PlaceOf(id)}, clock_.Now());
+  return {std::move(route), pick, clock_};
 }
 
 Result<void> Routing::Start() {

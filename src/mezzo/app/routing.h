@@ -7,6 +7,7 @@
 #include "mezzo/app/data_store.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
+#include "mezzo/inference/version_pick.h"
 #include "mezzo/models/catalog.h"
 #include "mezzo/observe/health.h"
 #include "mezzo/observe/log.h"
@@ -36,6 +37,9 @@ class Routing {
   explicit Routing(Ports ports);
 
   [[nodiscard]] const releases::Router& router() const { return router_; }
+  /// For a job, which has no headers: where nothing else keeps callers together, by its tenant.
+  [[nodiscard]] inference::VersionPick PickForJob(const tenancy::Tenant& tenant,
+                                                  std::string_view model) const;
   /// Null without a database.
   [[nodiscard]] releases::RouteStore* store() { return store_.get(); }
   /// Null without a database.
@@ -55,6 +59,7 @@ class Routing {
     models::Catalog& catalog_;
   };
 
+  const Clock& clock_;
   CatalogVersions versions_;
   releases::Router router_;
   // With a database:

@@ -519,7 +519,11 @@ class Server::Parts {
                                                               .registry = registry,
                                                               .webhook_secrets = std::move(secrets),
                                                               .ledger = ledger(),
-                                                              .recent = &recent});
+                                                              .recent = &recent,
+                                                              .pick = [this](const tenancy::Tenant& tenant,
+                                                                             std::string_view model) {
+                                                                return routing.PickForJob(tenant, model);
+                                                              }});
   }
 
   std::vector<api::MountedProtocol> Protocols() {

@@ -87,7 +87,7 @@ Result<std::string> ImageJobs::Run(jobs::JobRun& run) {
     job.request.mask = std::move(mask);
   }
   MEZZO_TRY_VOID(run.Report(0, "drawing"));
-  MEZZO_TRY(const ImageResult result, Generate(run, tenant, job));
+  MEZZO_TRY(const ImageResult result, GenerateRouted(run, tenant, job));
   MEZZO_TRY_VOID(run.Report(1, "storing"));
 
   tenancy::Usage made{.images = static_cast<std::int64_t>(result.images.size())};
@@ -112,6 +112,21 @@ Result<std::string> ImageJobs::Run(jobs::JobRun& run) {
                        {"steps", result.steps},
                        {"device_ms", Seconds(result.device_time) * 1e3}};
   return answer.dump();
+}
+
+Result<ImageResult> ImageJobs::GenerateRouted(jobs::JobRun& run, const tenancy::TenantRef& tenant,
+                                              ImageJobRequest& job) const {
+  if (!ports_.pick || !job.version.empty()) return Generate(run, tenant, job);
+  inference::VersionPick pick = ports_.pick(*tenant, job.model.str());
+  job.version = pick.version();
+  Result<ImageResult> result = Generate(run, tenant, job);
+  if (result.ok()) {
+    pick.Succeeded(result->device_time, /*kept=*/false);
+  } else if (pick.FallBack(result.error())) {
+    job.version = pick.version();
+    result = Generate(run, tenant, job);
+  }
+  return result;
 }
 
 Result<media::RgbaPicture> ImageJobs::ReadPicture(const jobs::JobRun& run, std::string_view place,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -7,6 +8,7 @@
 #include "mezzo/generation/file_fetcher.h"
 #include "mezzo/generation/image_job_request.h"
 #include "mezzo/generation/image_service.h"
+#include "mezzo/inference/version_pick.h"
 #include "mezzo/jobs/job_handler.h"
 #include "mezzo/media/picture_codec.h"
 #include "mezzo/media/untrusted_picture_decoder.h"
@@ -40,8 +42,10 @@ class ImageJobs final : public jobs::JobHandler {
     const tenancy::Directory& directory;
     runtime::Loop& loop;
     const Clock& clock;
+    /// The version that a route picks for the tenant's jobs; null: there are no routes.
+    std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick = nullptr;
   };
-  ImageJobs(Options options, Ports ports) : options_(options), ports_(ports) {}
+  ImageJobs(Options options, Ports ports) : options_(options), ports_(std::move(ports)) {}
 
   /// Errors: those of ParseImageJob() and ImageService::Check().
   Result<jobs::JobEstimate> Check(const TenantId& tenant, const std::string& request) override;
@@ -55,6 +59,9 @@ class ImageJobs final : public jobs::JobHandler {
                                                        const PictureSource& source) const;
   [[nodiscard]] Result<ImageResult> Generate(jobs::JobRun& run, const tenancy::TenantRef& tenant,
                                              const ImageJobRequest& job) const;
+  /// By the version that the model's route picks; what that one fails the stable version makes.
+  [[nodiscard]] Result<ImageResult> GenerateRouted(jobs::JobRun& run, const tenancy::TenantRef& tenant,
+                                                   ImageJobRequest& job) const;
   /// `name` without its extension.
   [[nodiscard]] Result<StoredImage> Store(const jobs::JobRun& run, const ImageJobRequest& job,
                                           const tensor::Tensor& sample, const std::string& name) const;
