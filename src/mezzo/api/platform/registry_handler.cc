@@ -1,7 +1,7 @@
 #include "mezzo/api/platform/registry_handler.h"
 
+#include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -193,6 +193,27 @@ Result<std::int64_t> VersionOf(const RoutedCall& call) {
   if (number && *number <= static_cast<std::uint64_t>(INT64_MAX)) return static_cast<std::int64_t>(*number);
   return NotFound("registry_version_unknown", "model '" + Printable(call.captures[0]) + "' has no version " +
                                                   Printable(call.captures[1], 64));
+}
+
+/// ParseTime()'s forms, with a fraction of the last second if there is one, as answers have it.
+Result<WallTime> TimeOf(std::string_view text) {
+  const std::size_t dot = text.find('.');
+  std::int64_t fraction = 0;
+  std::string whole(text.substr(0, dot));
+  if (dot != std::string_view::npos) {
+    std::string_view digits = text.substr(dot + 1);
+    if (digits.ends_with('Z')) digits.remove_suffix(1);
+    constexpr std::size_t kMicroDigits = 6;
+    const auto number = ParseUint(digits);
+    if (!number || digits.size() > kMicroDigits) {
+      return BadQuery("'" + Printable(text, 64) + "' is no time: its fraction has 1 to 6 digits");
+    }
+    fraction = static_cast<std::int64_t>(*number);
+    for (std::size_t i = digits.size(); i < kMicroDigits; ++i) fraction *= 10;
+    whole += "Z";
+  }
+  MEZZO_TRY(const std::int64_t micros, tenancy::ParseTime(whole));
+  return WallTime(std::chrono::microseconds(micros + fraction));
 }
 
 struct Range {
@@ -479,8 +500,7 @@ RegistryHandler::Answer RegistryHandler::At(const RoutedCall& call) const {
   MEZZO_TRY(const std::string model, ModelOf(call));
   WallTime at = ports_.clock.WallNow();
   if (const auto text = call.request->QueryValue("time")) {
-    MEZZO_TRY(const std::int64_t micros, tenancy::ParseTime(*text));
-    at = WallTime(std::chrono::microseconds(micros));
+    MEZZO_TRY(at, TimeOf(*text));
   }
   MEZZO_TRY(const auto moment, ports_.registry.At(model, at, Limit()));
   return Ok(ToJson(moment));
