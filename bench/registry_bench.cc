@@ -1,5 +1,5 @@
-// Question: how long do lists and searches of the registry take with 1,000 models of 5 versions each? Budget: 20
-// ms at the 99th percentile on PostgreSQL.
+// Question: how long do lists and searches of the registry take with 1,000 models of 5 versions each? Budget:
+// 20 ms at the 99th percentile on PostgreSQL.
 //
 // Usage: mezzo_bench_registry [--models N] [--versions N] [--calls N] [--database URL]
 // Without --database it takes SQLite in a temporary folder. Prints a line of JSON for each kind of call.
@@ -53,7 +53,8 @@ std::unique_ptr<storage::SqlDb> Open(const Load& load, const std::string& folder
 
 class Bench {
  public:
-  explicit Bench(const Load& load) : load_(load), db_(Open(load, folder_.path(), clock_)), store_({}, *db_, clock_) {
+  explicit Bench(const Load& load)
+      : load_(load), db_(Open(load, folder_.path(), clock_)), store_({}, *db_, clock_) {
     MustBe(storage::Migrate(*db_, "registry", RegistryMigrations(), Soon(), clock_));
   }
 
@@ -76,7 +77,8 @@ class Bench {
                                                        .tags = {{"quality", std::to_string(v)}}},
                                                       "bench", Soon()));
         MustBe(store_.SetState(name, made.version,
-                               {.from = VersionState::kUploading, .to = VersionState::kReady}, "bench", Soon()));
+                               {.from = VersionState::kUploading, .to = VersionState::kReady}, "bench",
+                               Soon()));
       }
       MustBe(store_.SetAlias(name, "production", load_.versions - 1, {}, "bench", Soon()));
     }
@@ -84,7 +86,9 @@ class Bench {
 
   void Run() {
     const auto models = [&](const ModelQuery& query) { MustBe(store_.ListModels(query, "", 100, Soon())); };
-    const auto versions = [&](const VersionQuery& query) { MustBe(store_.ListVersions(query, "", 100, Soon())); };
+    const auto versions = [&](const VersionQuery& query) {
+      MustBe(store_.ListVersions(query, "", 100, Soon()));
+    };
     Measure("models by name", [&] { models({}); });
     Measure("models by time", [&] { models({.order = RegistryOrder::kTimeDown}); });
     Measure("models by prefix", [&] { models({.match = NameMatch::kPrefix, .name = Any().substr(0, 9)}); });
@@ -124,8 +128,8 @@ class Bench {
     const auto at = [&](double part) {
       return ms[std::min(ms.size() - 1, static_cast<std::size_t>(part * static_cast<double>(ms.size())))];
     };
-    std::printf("%s\n", fmt::format(R"({{"call":"{}","p50_ms":{:.3f},"p99_ms":{:.3f},"max_ms":{:.3f}}})", what,
-                                    at(0.5), at(0.99), ms.back())
+    std::printf("%s\n", fmt::format(R"({{"call":"{}","p50_ms":{:.3f},"p99_ms":{:.3f},"max_ms":{:.3f}}})",
+                                    what, at(0.5), at(0.99), ms.back())
                             .c_str());
     std::fflush(stdout);
   }

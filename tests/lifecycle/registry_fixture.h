@@ -53,9 +53,8 @@ class RegistryFixture : public ::testing::TestWithParam<storage::SqlDialect> {
   std::int64_t MakeReady(const std::string& model, const Files& files = {{"model.onnx", "w"}}) {
     const auto made = store_.CreateVersion(model, {.manifest = ManifestOf(files)}, "ann", Soon());
     EXPECT_TRUE(made.ok()) << made.error().ToString();
-    const auto ready = store_.SetState(model, made->version,
-                                       {.from = VersionState::kUploading, .to = VersionState::kReady}, "ann",
-                                       Soon());
+    const auto ready = store_.SetState(
+        model, made->version, {.from = VersionState::kUploading, .to = VersionState::kReady}, "ann", Soon());
     EXPECT_TRUE(ready.ok()) << ready.error().ToString();
     return made->version;
   }

@@ -156,7 +156,8 @@ TEST_P(RegistryStoreTest, StatesGoTheirWayOnly) {
   MakeModel("m");
   const auto made = store_.CreateVersion("m", {.manifest = ManifestOf({{"f", "x"}})}, "ann", Soon());
   const auto go = [&](S from, S to) {
-    return Reason(store_.SetState("m", made->version, {.from = from, .to = to, .reason = "why"}, "t", Soon()));
+    return Reason(
+        store_.SetState("m", made->version, {.from = from, .to = to, .reason = "why"}, "t", Soon()));
   };
   EXPECT_EQ(go(S::kUploading, S::kRejected), "registry_version_state");
   EXPECT_EQ(go(S::kTesting, S::kReady), "registry_version_state") << "it is uploading";
@@ -175,8 +176,7 @@ TEST_P(RegistryStoreTest, StatesGoTheirWayOnly) {
 
 TEST_P(RegistryStoreTest, AVersionWithoutFilesIsReadyAtOnce) {
   MakeModel("m");
-  const auto made =
-      store_.CreateVersion("m", {.lineage = {.source = "models:/other/1"}}, "ann", Soon());
+  const auto made = store_.CreateVersion("m", {.lineage = {.source = "models:/other/1"}}, "ann", Soon());
   ASSERT_TRUE(made.ok()) << made.error().ToString();
   EXPECT_EQ(made->state, VersionState::kReady);
 }
@@ -207,7 +207,8 @@ TEST_P(RegistryStoreTest, AliasesPointAtReadyVersionsAndGoWithThem) {
   EXPECT_EQ(Reason(store_.SetAlias("m", "fourth", one, {}, "ann", Soon())), "registry_full");
 
   ASSERT_TRUE(store_.DeleteVersion("m", two, "ann", Soon()).ok());
-  EXPECT_THAT(store_.GetModel("m", Soon())->aliases, UnorderedElementsAre(Pair("old", one), Pair("third", one)));
+  EXPECT_THAT(store_.GetModel("m", Soon())->aliases,
+              UnorderedElementsAre(Pair("old", one), Pair("third", one)));
   EXPECT_EQ(store_.Resolve("m", "latest", Soon())->version, one);
   EXPECT_EQ(Reason(store_.DeleteAlias("m", "prod", "ann", Soon())), "registry_alias_unknown");
 }
@@ -269,7 +270,8 @@ TEST_P(RegistryStoreTest, ListsArePagedByKeys) {
   EXPECT_EQ(up.size(), 6U);
   std::reverse(down.begin(), down.end());
   EXPECT_EQ(up, down);
-  EXPECT_EQ(Reason(store_.ListModels({.order = RegistryOrder::kTime}, "x", 10, Soon())), "registry_page_token");
+  EXPECT_EQ(Reason(store_.ListModels({.order = RegistryOrder::kTime}, "x", 10, Soon())),
+            "registry_page_token");
   EXPECT_EQ(Reason(store_.ListModels({}, "a/b", 10, Soon())), "registry_page_token");
 }
 
@@ -281,8 +283,9 @@ TEST_P(RegistryStoreTest, ListsAreFilteredByTagsAliasesStatesAndTenants) {
   MakeReady("a");
   MakeReady("b");
   MakeReady("c");
-  ASSERT_TRUE(store_.CreateVersion("b", {.manifest = ManifestOf({{"f", "x"}}), .lineage = {.run_id = "r"}},
-                                   "ann", Soon())
+  ASSERT_TRUE(store_
+                  .CreateVersion("b", {.manifest = ManifestOf({{"f", "x"}}), .lineage = {.run_id = "r"}},
+                                 "ann", Soon())
                   .ok());
   ASSERT_TRUE(store_.SetAlias("a", "prod", 1, {}, "ann", Soon()).ok());
   ASSERT_TRUE(store_.SetTag("a", 2, "q", "z", "ann", Soon()).ok());
@@ -356,7 +359,8 @@ TEST_P(RegistryStoreTest, TheHistoryTellsWhatWasWhen) {
 
   ASSERT_TRUE(store_.DeleteModel("m", "ann", Soon()).ok());
   EXPECT_EQ(Reason(store_.GetModel("m", Soon())), "registry_model_unknown");
-  EXPECT_THAT(store_.At("m", first, Soon())->aliases, ElementsAre(Pair("prod", 1))) << "of a model that is gone";
+  EXPECT_THAT(store_.At("m", first, Soon())->aliases, ElementsAre(Pair("prod", 1)))
+      << "of a model that is gone";
   EXPECT_EQ(Reason(store_.At("never", first, Soon())), "registry_model_unknown");
 }
 

@@ -54,8 +54,8 @@ class VersionHostingTest : public RegistryFixture {
 
   std::int64_t Push(const Files& files) {
     for (const auto& [path, content] : files) {
-      EXPECT_TRUE(storage::WriteBlob(contents_, VersionUploads::KeyOf(Sha256Hex(content)), AsBytes(content), {},
-                                     Soon())
+      EXPECT_TRUE(storage::WriteBlob(contents_, VersionUploads::KeyOf(Sha256Hex(content)), AsBytes(content),
+                                     {}, Soon())
                       .ok());
     }
     return MakeReady("m", files);

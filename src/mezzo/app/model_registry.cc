@@ -58,16 +58,16 @@ ModelRegistry::ModelRegistry(const ServerConfig& config, Ports ports)
               {.registry = store_, .uploads = uploads_, .clock = ports.store.clock(), .log = ports.log}) {}
 
 Result<void> ModelRegistry::OpenFolders(const ServerConfig& config) {
-  MEZZO_TRY(fetcher_,
-            lifecycle::VersionFetcher::Open(
-                {.folder = config.data_dir + "/versions", .max_bytes = config.registry.disk},
-                {.contents = ports_.artifacts.lasting(), .clock = ports_.store.clock()}));
-  MEZZO_TRY(hosting_, lifecycle::VersionHosting::Open(
-                          {.root = RootIn(config.data_dir), .host = HostOf(config.registry)},
-                          {.registry = store_,
-                           .fetcher = *fetcher_,
-                           .clock = ports_.store.clock(),
-                           .look = [this](const std::string& model) { return ports_.catalog.LookNow(model); }}));
+  MEZZO_TRY(fetcher_, lifecycle::VersionFetcher::Open(
+                          {.folder = config.data_dir + "/versions", .max_bytes = config.registry.disk},
+                          {.contents = ports_.artifacts.lasting(), .clock = ports_.store.clock()}));
+  MEZZO_TRY(hosting_,
+            lifecycle::VersionHosting::Open(
+                {.root = RootIn(config.data_dir), .host = HostOf(config.registry)},
+                {.registry = store_,
+                 .fetcher = *fetcher_,
+                 .clock = ports_.store.clock(),
+                 .look = [this](const std::string& model) { return ports_.catalog.LookNow(model); }}));
   return hosting_->Restore(AddSaturating(ports_.store.clock().Now(), kOpenTime));
 }
 

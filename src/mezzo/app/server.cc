@@ -428,7 +428,8 @@ class Server::Parts {
   drivers::VipsPictureCodec codec;
   Result<std::unique_ptr<ArtifactStore>> artifacts;  // Null without jobs. Start() tells a failure.
   std::unique_ptr<JobQueue> jobs;
-  Result<std::unique_ptr<ModelRegistry>> registry_of_models;  // Null without a database. Start() tells a failure.
+  Result<std::unique_ptr<ModelRegistry>>
+      registry_of_models;  // Null without a database. Start() tells a failure.
   api::Gate gate;
   std::unique_ptr<net::HttpServer> http;
   std::unique_ptr<api::rpc::GrpcServer> grpc;
@@ -509,8 +510,8 @@ class Server::Parts {
 
   Result<std::unique_ptr<ModelRegistry>> OpenRegistry() {
     if (store == nullptr || !artifacts.ok()) return std::unique_ptr<ModelRegistry>();
-    return ModelRegistry::Open(
-        config, {.store = *store, .artifacts = **artifacts, .catalog = catalog, .log = log});
+    return ModelRegistry::Open(config,
+                               {.store = *store, .artifacts = **artifacts, .catalog = catalog, .log = log});
   }
 
   std::vector<api::MountedProtocol> Protocols() {

@@ -71,8 +71,7 @@ Result<void> CheckMeetings(const std::vector<ManifestFile>& files) {
       const auto [at, fresh] = folders.emplace(lower, folder);
       if (!fresh && at->second != folder) {
         return InvalidArgument("manifest_duplicate", "the folders " + Quoted(at->second) + " and " +
-                                                         Quoted(folder) +
-                                                         " differ by letters' case alone");
+                                                         Quoted(folder) + " differ by letters' case alone");
       }
     }
   }
@@ -85,16 +84,15 @@ Result<Manifest> Manifest::Make(std::vector<ManifestFile> files, const ManifestL
   if (files.empty()) return InvalidArgument("manifest_empty", "the manifest has no files");
   if (files.size() > limits.max_files) {
     return InvalidArgument("manifest_limits", "the manifest has " + std::to_string(files.size()) +
-                                                  " files; the limit is " +
-                                                  std::to_string(limits.max_files));
+                                                  " files; the limit is " + std::to_string(limits.max_files));
   }
   ByteCount total = 0;
   std::map<std::string_view, ByteCount> sizes;
   for (const ManifestFile& file : files) {
     MEZZO_TRY_VOID(CheckPath(file.path, limits));
     if (!ParseSha256(file.sha256)) {
-      return InvalidArgument("manifest_digest", "the sha256 of " + Quoted(file.path) +
-                                                    " is not 64 lower-case hex digits");
+      return InvalidArgument("manifest_digest",
+                             "the sha256 of " + Quoted(file.path) + " is not 64 lower-case hex digits");
     }
     if (file.bytes > limits.max_file_bytes) {
       return InvalidArgument("manifest_limits", Quoted(file.path) + " has " + std::to_string(file.bytes) +
@@ -119,8 +117,9 @@ Result<Manifest> Manifest::Make(std::vector<ManifestFile> files, const ManifestL
 }
 
 const ManifestFile* Manifest::Find(std::string_view path) const {
-  const auto at = std::lower_bound(files_.begin(), files_.end(), path,
-                                   [](const ManifestFile& file, std::string_view p) { return file.path < p; });
+  const auto at =
+      std::lower_bound(files_.begin(), files_.end(), path,
+                       [](const ManifestFile& file, std::string_view p) { return file.path < p; });
   return at != files_.end() && at->path == path ? &*at : nullptr;
 }
 

@@ -34,11 +34,10 @@ class Manifest {
   Manifest() = default;
 
   /// Errors, each naming the file: kInvalidArgument "manifest_path" (absolute, a backslash, a control
-  /// character or one outside ASCII, an empty part, one that begins with '.' or ends in '.' or ' ', too long or
-  /// too deep),
-  /// "manifest_duplicate" (two that are the same, or that differ by case alone, or a file that is another's
-  /// folder), "manifest_digest" (not 64 lower-case hex digits; two sizes for one), "manifest_limits" (too
-  /// many files or bytes), "manifest_empty".
+  /// character or one outside ASCII, an empty part, one that begins with '.' or ends in '.' or ' ', too long
+  /// or too deep), "manifest_duplicate" (two that are the same, or that differ by case alone, or a file that
+  /// is another's folder), "manifest_digest" (not 64 lower-case hex digits; two sizes for one),
+  /// "manifest_limits" (too many files or bytes), "manifest_empty".
   static Result<Manifest> Make(std::vector<ManifestFile> files, const ManifestLimits& limits);
 
   [[nodiscard]] const std::vector<ManifestFile>& files() const { return files_; }

@@ -43,10 +43,29 @@ TEST(Manifest, FilesAreFoundByPath) {
 }
 
 TEST(Manifest, PathsThatAreNotSafeAreRefused) {
-  for (const char* path :
-       {"", "/etc/passwd", "../up", "a/../b", "a/..", "..", ".", "./a", "a//b", "a/", "/", "a\\b", "..\\up",
-        "a\nb", "a\x7f", "\xc3\xa9.bin", "\xff", ".hidden", "a/.hidden/b", "a ", "a./b", "C:\\x",
-        "a/b/c/d/e/f/g/h/i"}) {
+  for (const char* path : {"",
+                           "/etc/passwd",
+                           "../up",
+                           "a/../b",
+                           "a/..",
+                           "..",
+                           ".",
+                           "./a",
+                           "a//b",
+                           "a/",
+                           "/",
+                           "a\\b",
+                           "..\\up",
+                           "a\nb",
+                           "a\x7f",
+                           "\xc3\xa9.bin",
+                           "\xff",
+                           ".hidden",
+                           "a/.hidden/b",
+                           "a ",
+                           "a./b",
+                           "C:\\x",
+                           "a/b/c/d/e/f/g/h/i"}) {
     EXPECT_EQ(ReasonOf({File(path)}), "manifest_path") << path;
   }
   EXPECT_EQ(ReasonOf({File(std::string("a\0b", 3))}), "manifest_path");

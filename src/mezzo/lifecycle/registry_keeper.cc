@@ -11,8 +11,8 @@ Result<RegistryKeeper::Round> RegistryKeeper::RunOnce() {
   MEZZO_TRY(round.uploads,
             ports_.registry.ExpireUploads(now - options_.upload_lifetime, options_.batch, deadline));
   const auto remove = [&](const std::string& sha256) { return ports_.uploads.Remove(sha256, deadline); };
-  MEZZO_TRY(round.contents, ports_.registry.CollectGarbage(now - options_.content_grace, options_.batch,
-                                                           remove, deadline));
+  MEZZO_TRY(round.contents,
+            ports_.registry.CollectGarbage(now - options_.content_grace, options_.batch, remove, deadline));
   return round;
 }
 

@@ -140,15 +140,16 @@ Result<std::vector<ModelRecord>> RegistryStore::Complete(SqlSession& session,
     by_id.emplace(model.id, &model);
   }
   const std::string list(IdsList(db_.dialect()));
-  MEZZO_TRY(const SqlRows tags,
-            session.Run("SELECT model_id, tag_key, tag_value FROM registry_model_tags WHERE model_id IN " + list,
-                        {ids}));
+  MEZZO_TRY(
+      const SqlRows tags,
+      session.Run("SELECT model_id, tag_key, tag_value FROM registry_model_tags WHERE model_id IN " + list,
+                  {ids}));
   for (std::size_t row = 0; row < tags.size(); ++row) {
     by_id.at(tags.Text(row, 0))->tags.emplace(tags.Text(row, 1), tags.Text(row, 2));
   }
-  MEZZO_TRY(const SqlRows aliases,
-            session.Run("SELECT model_id, alias, version FROM registry_aliases WHERE model_id IN " + list,
-                        {ids}));
+  MEZZO_TRY(
+      const SqlRows aliases,
+      session.Run("SELECT model_id, alias, version FROM registry_aliases WHERE model_id IN " + list, {ids}));
   for (std::size_t row = 0; row < aliases.size(); ++row) {
     by_id.at(aliases.Text(row, 0))->aliases.emplace(aliases.Text(row, 1), aliases.Int(row, 2));
   }
@@ -261,14 +262,16 @@ Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQue
   if (!query.digest.empty()) where.AndEquals("v.digest", query.digest);
   for (const auto& [key, value] : query.tags) {
     const std::string k = where.Parameter(key);
-    where.And("EXISTS (SELECT 1 FROM registry_version_tags t WHERE t.model_id = v.model_id AND "
-              "t.version = v.version AND t.tag_key = " +
-              k + " AND t.tag_value = " + where.Parameter(value) + ")");
+    where.And(
+        "EXISTS (SELECT 1 FROM registry_version_tags t WHERE t.model_id = v.model_id AND "
+        "t.version = v.version AND t.tag_key = " +
+        k + " AND t.tag_value = " + where.Parameter(value) + ")");
   }
   if (!query.alias.empty()) {
-    where.And("EXISTS (SELECT 1 FROM registry_aliases a WHERE a.model_id = v.model_id AND "
-              "a.version = v.version AND a.alias = " +
-              where.Parameter(query.alias) + ")");
+    where.And(
+        "EXISTS (SELECT 1 FROM registry_aliases a WHERE a.model_id = v.model_id AND "
+        "a.version = v.version AND a.alias = " +
+        where.Parameter(query.alias) + ")");
   }
   const bool by_time = IsByTime(query.order);
   const std::string than = IsDown(query.order) ? " < " : " > ";

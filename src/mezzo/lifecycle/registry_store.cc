@@ -39,8 +39,8 @@ Result<void> CheckAlias(std::string_view alias) {
     return InvalidArgument("registry_alias_reserved",
                            "the alias 'latest' is computed: the newest version that is ready");
   }
-  const bool version = IsDigits(alias) || ((alias.starts_with('v') || alias.starts_with('V')) &&
-                                           IsDigits(alias.substr(1)));
+  const bool version =
+      IsDigits(alias) || ((alias.starts_with('v') || alias.starts_with('V')) && IsDigits(alias.substr(1)));
   if (IsSafeName(alias) && !version) return {};
   return InvalidArgument("registry_alias_name",
                          "'" + Printable(alias) +
@@ -139,9 +139,9 @@ Result<ModelRecord> RegistryStore::CreateModel(const NewModel& model, const std:
                           {id, model.name, model.tenant.str(), model.description, now, by}));
     if (put.affected() == 0) return Exists(model.name);
     for (const auto& [key, value] : model.tags) {
-      MEZZO_TRY_VOID(session.Run(
-          "INSERT INTO registry_model_tags (model_id, tag_key, tag_value) VALUES ($1, $2, $3)",
-          {id, key, value}));
+      MEZZO_TRY_VOID(
+          session.Run("INSERT INTO registry_model_tags (model_id, tag_key, tag_value) VALUES ($1, $2, $3)",
+                      {id, key, value}));
     }
     const Locked locked{.id = id, .name = model.name, .description = "", .tenant = ""};
     MEZZO_TRY_VOID(Note(session, locked, {}, "model_created", "", "", model.name, by));
@@ -201,8 +201,8 @@ Result<ModelRecord> RegistryStore::RenameModel(const std::string& name, const st
     if (to != name) {
       MEZZO_TRY(const SqlRows taken, session.Run("SELECT 1 FROM registry_models WHERE name = $1", {to}));
       if (!taken.empty()) return Exists(to);
-      MEZZO_TRY_VOID(session.Run("UPDATE registry_models SET name = $2, revision = revision + 1 WHERE id = $1",
-                                 {model.id, to}));
+      MEZZO_TRY_VOID(session.Run(
+          "UPDATE registry_models SET name = $2, revision = revision + 1 WHERE id = $1", {model.id, to}));
       MEZZO_TRY_VOID(Note(session, model, {}, "model_renamed", "name", name, to, by));
     }
     MEZZO_TRY(renamed, ReadModel(session, to));
@@ -244,11 +244,12 @@ Result<void> RegistryStore::SetTag(const std::string& model, std::optional<std::
       MEZZO_TRY_VOID(ReadVersion(session, model, *version));
       of.emplace_back(*version);
     }
-    MEZZO_TRY(const SqlRows all,
-              session.Run(version ? "SELECT tag_key, tag_value FROM registry_version_tags WHERE model_id = $1 "
-                                    "AND version = $2"
-                                  : "SELECT tag_key, tag_value FROM registry_model_tags WHERE model_id = $1",
-                          of));
+    MEZZO_TRY(
+        const SqlRows all,
+        session.Run(version ? "SELECT tag_key, tag_value FROM registry_version_tags WHERE model_id = $1 "
+                              "AND version = $2"
+                            : "SELECT tag_key, tag_value FROM registry_model_tags WHERE model_id = $1",
+                    of));
     std::string before;
     bool known = false;
     for (std::size_t row = 0; row < all.size(); ++row) {
@@ -299,9 +300,9 @@ Result<void> RegistryStore::DeleteTag(const std::string& model, std::optional<st
 
 // --- Aliases
 
-Result<void> RegistryStore::SetAlias(const std::string& model, const std::string& alias,
-                                     std::int64_t version, std::optional<std::int64_t> if_version,
-                                     const std::string& by, TimePoint deadline) {
+Result<void> RegistryStore::SetAlias(const std::string& model, const std::string& alias, std::int64_t version,
+                                     std::optional<std::int64_t> if_version, const std::string& by,
+                                     TimePoint deadline) {
   MEZZO_TRY_VOID(CheckAlias(alias));
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(const Locked locked, Lock(session, model));
@@ -320,10 +321,10 @@ Result<void> RegistryStore::SetAlias(const std::string& model, const std::string
     }
     if (if_version && *if_version != before) {
       return FailedPrecondition("registry_conflict",
-                                before == 0 ? "model '" + model + "' has no alias '" + alias + "'"
-                                            : "alias '" + alias + "' of model '" + model +
-                                                  "' is at version " + std::to_string(before) + ", not " +
-                                                  std::to_string(*if_version));
+                                before == 0
+                                    ? "model '" + model + "' has no alias '" + alias + "'"
+                                    : "alias '" + alias + "' of model '" + model + "' is at version " +
+                                          std::to_string(before) + ", not " + std::to_string(*if_version));
     }
     if (before == 0 && all.size() >= options_.max_aliases) {
       return ResourceExhausted("registry_full", "model '" + model +

@@ -21,8 +21,8 @@ inline constexpr std::string_view kRegistryChannel = "mezzo_registry";
 /// transaction with its lines of the history; changes of one model come one after the other. `by` is who
 /// makes the change. Blocks. Thread-safe; many hosts share one database.
 ///
-/// Errors beyond those named: kNotFound "registry_model_unknown", "registry_version_unknown"; kInvalidArgument
-/// "registry_model_name", "registry_alias_name", "registry_tag", "registry_text_too_long";
+/// Errors beyond those named: kNotFound "registry_model_unknown", "registry_version_unknown";
+/// kInvalidArgument "registry_model_name", "registry_alias_name", "registry_tag", "registry_text_too_long";
 /// kFailedPrecondition "registry_conflict" when it is not at `if_revision` any more; kResourceExhausted
 /// "registry_full"; SqlDb's.
 class RegistryStore {
@@ -82,8 +82,7 @@ class RegistryStore {
                                       const std::string& by, TimePoint deadline);
   Result<VersionRecord> GetVersion(const std::string& model, std::int64_t version, TimePoint deadline);
   Result<VersionRecord> ChangeVersion(const std::string& model, std::int64_t version,
-                                      const VersionChange& change, const std::string& by,
-                                      TimePoint deadline);
+                                      const VersionChange& change, const std::string& by, TimePoint deadline);
   /// kFailedPrecondition "registry_version_state" when it is not in `from`, or the step is not legal;
   /// "registry_version_aliased" when it would be archived while an alias points at it.
   Result<VersionRecord> SetState(const std::string& model, std::int64_t version, const StateChange& change,

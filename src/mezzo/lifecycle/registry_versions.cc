@@ -59,8 +59,8 @@ Result<VersionRecord> RegistryStore::CreateVersion(const std::string& model, con
     if (lineage.parent) MEZZO_TRY_VOID(ReadVersion(session, model, *lineage.parent));
     const std::int64_t number = locked.next_version;
     const std::int64_t now = NowMicros();
-    MEZZO_TRY_VOID(session.Run(
-        "UPDATE registry_models SET next_version = next_version + 1 WHERE id = $1", {locked.id}));
+    MEZZO_TRY_VOID(
+        session.Run("UPDATE registry_models SET next_version = next_version + 1 WHERE id = $1", {locked.id}));
     MEZZO_TRY_VOID(session.Run(
         "INSERT INTO registry_versions (model_id, version, state, reason, digest, bytes, files, description, "
         "stage, data, code, metrics, parent, run_id, source, revision, created_us, created_by, updated_us) "
@@ -121,8 +121,8 @@ Result<VersionRecord> RegistryStore::ChangeVersion(const std::string& model, std
                     "updated_us = $5 WHERE model_id = $1 AND version = $2",
                     {locked.id, version, description, stage, NowMicros()}));
     if (description != now.description) {
-      MEZZO_TRY_VOID(Note(session, locked, version, "version_updated", "description", now.description,
-                          description, by));
+      MEZZO_TRY_VOID(
+          Note(session, locked, version, "version_updated", "description", now.description, description, by));
     }
     if (stage != now.stage) {
       MEZZO_TRY_VOID(Note(session, locked, version, "version_updated", "stage", now.stage, stage, by));
@@ -145,18 +145,19 @@ Result<VersionRecord> RegistryStore::SetState(const std::string& model, std::int
     MEZZO_TRY(const Locked locked, Lock(session, model));
     MEZZO_TRY(const VersionRecord now, ReadVersion(session, model, version));
     if (now.state != change.from || !IsLegalStep(change.from, change.to)) {
-      return FailedPrecondition("registry_version_state",
-                                Which(model, version) + " is " + std::string(VersionStateName(now.state)) +
-                                    ": it can't go from " + from + " to " + to);
+      return FailedPrecondition("registry_version_state", Which(model, version) + " is " +
+                                                              std::string(VersionStateName(now.state)) +
+                                                              ": it can't go from " + from + " to " + to);
     }
     if (change.to == VersionState::kArchived && !now.aliases.empty()) {
-      return FailedPrecondition("registry_version_aliased", "alias '" + now.aliases.front() +
-                                                                "' points at " + Which(model, version) +
+      return FailedPrecondition("registry_version_aliased", "alias '" + now.aliases.front() + "' points at " +
+                                                                Which(model, version) +
                                                                 ": it can't be archived");
     }
-    MEZZO_TRY_VOID(session.Run("UPDATE registry_versions SET state = $3, reason = $4, "
-                               "revision = revision + 1, updated_us = $5 WHERE model_id = $1 AND version = $2",
-                               {locked.id, version, to, change.reason, NowMicros()}));
+    MEZZO_TRY_VOID(
+        session.Run("UPDATE registry_versions SET state = $3, reason = $4, "
+                    "revision = revision + 1, updated_us = $5 WHERE model_id = $1 AND version = $2",
+                    {locked.id, version, to, change.reason, NowMicros()}));
     MEZZO_TRY_VOID(Note(session, locked, version, "version_state", change.reason, from, to, by));
     MEZZO_TRY(changed, ReadVersion(session, model, version));
     return {};
@@ -179,8 +180,8 @@ Result<void> RegistryStore::RemoveVersion(SqlSession& session, const Locked& mod
       "FROM registry_files WHERE model_id = $1 AND version = $2 "
       "ON CONFLICT (sha256) DO UPDATE SET since_us = excluded.since_us",
       {model.id, version, NowMicros()}));
-  MEZZO_TRY_VOID(session.Run("DELETE FROM registry_files WHERE model_id = $1 AND version = $2",
-                             {model.id, version}));
+  MEZZO_TRY_VOID(
+      session.Run("DELETE FROM registry_files WHERE model_id = $1 AND version = $2", {model.id, version}));
   MEZZO_TRY_VOID(session.Run("DELETE FROM registry_version_tags WHERE model_id = $1 AND version = $2",
                              {model.id, version}));
   MEZZO_TRY(const SqlRows gone, session.Run("DELETE FROM registry_versions WHERE model_id = $1 AND "
@@ -222,24 +223,25 @@ Result<std::vector<ManifestFile>> RegistryStore::FilesOf(const std::string& mode
 
 // --- Uploads and garbage
 
-Result<std::optional<ByteCount>> RegistryStore::ExpectContent(const std::string& sha256,
-                                                              TimePoint deadline) {
+Result<std::optional<ByteCount>> RegistryStore::ExpectContent(const std::string& sha256, TimePoint deadline) {
   std::optional<ByteCount> size;
   const auto work = [&](SqlSession& session) -> Result<void> {
     size.reset();
-    MEZZO_TRY(const SqlRows rows,
-              session.Run("SELECT f.model_id, f.version, f.bytes, v.updated_us FROM registry_files f "
-                          "JOIN registry_versions v ON v.model_id = f.model_id AND v.version = f.version "
-                          "WHERE f.sha256 = $1 AND v.state = 'uploading' ORDER BY f.model_id, f.version LIMIT 100",
-                          {sha256}));
+    MEZZO_TRY(
+        const SqlRows rows,
+        session.Run("SELECT f.model_id, f.version, f.bytes, v.updated_us FROM registry_files f "
+                    "JOIN registry_versions v ON v.model_id = f.model_id AND v.version = f.version "
+                    "WHERE f.sha256 = $1 AND v.state = 'uploading' ORDER BY f.model_id, f.version LIMIT 100",
+                    {sha256}));
     constexpr std::int64_t kMinuteMicros = 60'000'000;
     const std::int64_t now = NowMicros();
     for (std::size_t row = 0; row < rows.size(); ++row) {
       size = static_cast<ByteCount>(rows.Int(row, 2));
       if (now - rows.Int(row, 3) < kMinuteMicros) continue;  // Once a minute is life enough.
-      MEZZO_TRY_VOID(session.Run("UPDATE registry_versions SET updated_us = $3 WHERE model_id = $1 AND "
-                                 "version = $2 AND state = 'uploading'",
-                                 {rows.Text(row, 0), rows.Int(row, 1), now}));
+      MEZZO_TRY_VOID(
+          session.Run("UPDATE registry_versions SET updated_us = $3 WHERE model_id = $1 AND "
+                      "version = $2 AND state = 'uploading'",
+                      {rows.Text(row, 0), rows.Int(row, 1), now}));
     }
     return {};
   };
@@ -295,9 +297,10 @@ Result<std::size_t> RegistryStore::CollectGarbage(
   std::vector<std::string> candidates;
   const auto look = [&](SqlSession& session) -> Result<void> {
     candidates.clear();
-    MEZZO_TRY(const SqlRows rows,
-              session.Run("SELECT sha256 FROM registry_garbage WHERE since_us < $1 ORDER BY since_us LIMIT $2",
-                          {ToMicros(before), static_cast<std::int64_t>(limit)}));
+    MEZZO_TRY(
+        const SqlRows rows,
+        session.Run("SELECT sha256 FROM registry_garbage WHERE since_us < $1 ORDER BY since_us LIMIT $2",
+                    {ToMicros(before), static_cast<std::int64_t>(limit)}));
     for (std::size_t row = 0; row < rows.size(); ++row) candidates.push_back(rows.Text(row, 0));
     return {};
   };

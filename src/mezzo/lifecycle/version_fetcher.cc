@@ -263,8 +263,8 @@ Result<void> VersionFetcher::BringFile(const ManifestFile& file, const std::stri
   MEZZO_TRY(const auto reader, ports_.contents.Read(VersionUploads::KeyOf(file.sha256),
                                                     {.offset = bytes, .length = {}}, deadline));
   if (reader->facts().size != file.bytes) {
-    return Corrupt(file, "it has " + std::to_string(reader->facts().size) + " bytes, not " +
-                             std::to_string(file.bytes));
+    return Corrupt(
+        file, "it has " + std::to_string(reader->facts().size) + " bytes, not " + std::to_string(file.bytes));
   }
   std::vector<std::byte> piece(kPiece);
   while (true) {

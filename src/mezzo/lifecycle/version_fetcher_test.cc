@@ -37,8 +37,8 @@ class VersionFetcherTest : public ::testing::Test {
     std::vector<ManifestFile> list;
     for (const auto& [path, content] : files) {
       list.push_back({.path = path, .sha256 = Sha256Hex(content), .bytes = content.size()});
-      const auto put = storage::WriteBlob(store_, VersionUploads::KeyOf(list.back().sha256),
-                                          AsBytes(content), {}, Soon());
+      const auto put =
+          storage::WriteBlob(store_, VersionUploads::KeyOf(list.back().sha256), AsBytes(content), {}, Soon());
       EXPECT_TRUE(put.ok());
     }
     return Manifest::Make(list, {}).value();
@@ -168,7 +168,9 @@ TEST_F(VersionFetcherTest, TheDiskIsBoundedAndWhatIsUsedStays) {
   EXPECT_EQ(refused.error().reason(), "version_no_room");
   EXPECT_EQ(fetcher_->Fetch(Put({{"f", std::string(101, 'x')}}), Soon()).error().reason(), "version_no_room");
 
-  { const VersionFetcher::Pin gone = *std::move(pinned); }
+  {
+    const VersionFetcher::Pin gone = *std::move(pinned);
+  }
   EXPECT_TRUE(fetcher_->Fetch(two, Soon()).ok());
   EXPECT_FALSE(fetcher_->Has(one.Digest()));
 }
@@ -187,8 +189,8 @@ TEST_F(VersionFetcherTest, TheLeastRecentlyUsedGoesFirst) {
 
 TEST_F(VersionFetcherTest, AContentThatIsMissingIsSaid) {
   Open();
-  const auto pin =
-      fetcher_->Fetch(Manifest::Make({{.path = "a", .sha256 = Sha256Hex("?"), .bytes = 1}}, {}).value(), Soon());
+  const auto pin = fetcher_->Fetch(
+      Manifest::Make({{.path = "a", .sha256 = Sha256Hex("?"), .bytes = 1}}, {}).value(), Soon());
   ASSERT_FALSE(pin.ok());
   EXPECT_EQ(pin.error().reason(), "blob_missing");
 }

@@ -34,8 +34,8 @@ Result<void> CheckDigest(const std::string& sha256) {
 }
 
 Error OtherContent(const std::string& sha256, const Sha256Digest& got) {
-  return InvalidArgument("registry_blob_digest", "the content that was sent as " + sha256 +
-                                                     " has the SHA-256 " + HexEncode(got));
+  return InvalidArgument("registry_blob_digest",
+                         "the content that was sent as " + sha256 + " has the SHA-256 " + HexEncode(got));
 }
 
 }  // namespace
@@ -82,10 +82,9 @@ Result<VersionRecord> VersionUploads::Complete(const std::string& model, std::in
   if (now.state != VersionState::kUploading) return now;
   MEZZO_TRY(const auto missing, Missing(model, version, deadline));
   if (!missing.empty()) {
-    return FailedPrecondition("registry_blobs_missing", "version " + std::to_string(version) +
-                                                            " of model '" + model + "' lacks " +
-                                                            std::to_string(missing.size()) +
-                                                            " contents, such as " + missing.front());
+    return FailedPrecondition("registry_blobs_missing",
+                              "version " + std::to_string(version) + " of model '" + model + "' lacks " +
+                                  std::to_string(missing.size()) + " contents, such as " + missing.front());
   }
   const StateChange change{.from = VersionState::kUploading,
                            .to = ports_.tester == nullptr ? VersionState::kReady : VersionState::kTesting,
@@ -139,14 +138,13 @@ Result<VersionUploads::Progress> VersionUploads::Put(const Piece& piece, TimePoi
   if (there) return done;
   if (piece.total != *total) {
     return InvalidArgument("registry_blob_size", "the content " + piece.sha256 + " has " +
-                                                     std::to_string(*total) +
-                                                     " bytes by the manifest, not " +
+                                                     std::to_string(*total) + " bytes by the manifest, not " +
                                                      std::to_string(piece.total));
   }
   const ByteCount size = piece.bytes.size();
   if (piece.offset > *total || size > *total - piece.offset) {
-    return Error(Code::kOutOfRange, "registry_blob_range", "the piece ends behind the content's " +
-                                                 std::to_string(*total) + " bytes");
+    return Error(Code::kOutOfRange, "registry_blob_range",
+                 "the piece ends behind the content's " + std::to_string(*total) + " bytes");
   }
   if (piece.offset == 0 && size == *total) {
     const Sha256Digest got = Sha256Of(piece.bytes);
@@ -157,16 +155,16 @@ Result<VersionUploads::Progress> VersionUploads::Put(const Piece& piece, TimePoi
   MEZZO_TRY(const Pieces pieces, PiecesOf(piece.sha256, deadline));
   ByteCount received = pieces.bytes;
   if (piece.offset > received || (piece.offset < received && piece.offset + size > received)) {
-    return Error(Code::kOutOfRange, "registry_blob_range", "the content " + piece.sha256 + " is here up to byte " +
-                                                 std::to_string(received) + ": go on there, not at " +
-                                                 std::to_string(piece.offset));
+    return Error(Code::kOutOfRange, "registry_blob_range",
+                 "the content " + piece.sha256 + " is here up to byte " + std::to_string(received) +
+                     ": go on there, not at " + std::to_string(piece.offset));
   }
   if (piece.offset == received) {
     const bool last = received + size == *total;
     if (size == 0 || (!last && size < options_.min_piece)) {
-      return InvalidArgument("registry_blob_size", "a piece has at least " +
-                                                       std::to_string(options_.min_piece) +
-                                                       " bytes, but for the last one");
+      return InvalidArgument(
+          "registry_blob_size",
+          "a piece has at least " + std::to_string(options_.min_piece) + " bytes, but for the last one");
     }
     storage::BlobWriteOptions write;
     write.expires_at = ports_.clock.WallNow() + options_.lifetime;
@@ -183,8 +181,9 @@ Result<VersionUploads::Progress> VersionUploads::Put(const Piece& piece, TimePoi
 Result<void> VersionUploads::Assemble(const std::string& sha256, ByteCount total, TimePoint deadline) {
   MEZZO_TRY(const Pieces pieces, PiecesOf(sha256, deadline));
   if (pieces.bytes != total) {
-    return Error(Code::kOutOfRange, "registry_blob_range", "the content " + sha256 + " is here up to byte " +
-                                                 std::to_string(pieces.bytes) + ": go on there");
+    return Error(
+        Code::kOutOfRange, "registry_blob_range",
+        "the content " + sha256 + " is here up to byte " + std::to_string(pieces.bytes) + ": go on there");
   }
   MEZZO_TRY(const auto writer, ports_.contents.Write(KeyOf(sha256), {}, deadline));
   Sha256 hash;

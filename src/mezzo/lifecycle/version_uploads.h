@@ -59,7 +59,7 @@ class VersionUploads {
   /// kNotFound "registry_blob_unknown" when the content is neither there nor waited for.
   Result<Progress> StatusOf(const std::string& sha256, TimePoint deadline);
   struct Piece {
-    std::string sha256;   ///< Of the whole content.
+    std::string sha256;  ///< Of the whole content.
     ByteCount offset = 0;
     ByteCount total = 0;  ///< Bytes of the content.
     BytesView bytes;

@@ -65,34 +65,33 @@ std::vector<Route> Routes(ByteCount max_piece) {
   constexpr const char* kModel = "/v1/registry/models/*";
   constexpr const char* kVersions = "/v1/registry/models/*/versions";
   constexpr const char* kVersion = MEZZO_REGISTRY_VERSION;
-  return {
-      {Method::kGet, kModels, Scope::kRead, kIgnoredBody, kListModels},
-      {Method::kPost, kModels, Scope::kOperate, kMaxBody, kCreateModel},
-      {Method::kGet, kModel, Scope::kRead, kIgnoredBody, kGetModel},
-      {Method::kPatch, kModel, Scope::kOperate, kMaxBody, kChangeModel},
-      {Method::kDelete, kModel, Scope::kOperate, kIgnoredBody, kDeleteModel},
-      {Method::kGet, "/v1/registry/models/*/history", Scope::kRead, kIgnoredBody, kHistory},
-      {Method::kGet, "/v1/registry/models/*/at", Scope::kRead, kIgnoredBody, kAt},
-      {Method::kPut, "/v1/registry/models/*/aliases/*", Scope::kOperate, kMaxBody, kPutAlias},
-      {Method::kDelete, "/v1/registry/models/*/aliases/*", Scope::kOperate, kIgnoredBody, kDeleteAlias},
-      {Method::kPut, "/v1/registry/models/*/tags", Scope::kOperate, kMaxBody, kPutModelTag},
-      {Method::kDelete, "/v1/registry/models/*/tags", Scope::kOperate, kIgnoredBody, kDeleteModelTag},
-      {Method::kGet, "/v1/registry/versions", Scope::kRead, kIgnoredBody, kSearchVersions},
-      {Method::kGet, kVersions, Scope::kRead, kIgnoredBody, kListVersions},
-      {Method::kPost, kVersions, Scope::kOperate, kMaxManifest, kCreateVersion},
-      {Method::kGet, "/v1/registry/models/*/versions/*", Scope::kRead, kIgnoredBody, kGetVersion},
-      {Method::kPatch, kVersion, Scope::kOperate, kMaxBody, kChangeVersion},
-      {Method::kDelete, kVersion, Scope::kOperate, kIgnoredBody, kDeleteVersion},
-      {Method::kPut, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kMaxBody, kPutVersionTag},
-      {Method::kDelete, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kIgnoredBody, kDeleteVersionTag},
-      {Method::kGet, MEZZO_REGISTRY_VERSION "/missing", Scope::kOperate, kIgnoredBody, kMissing},
-      {Method::kPost, MEZZO_REGISTRY_VERSION "/complete", Scope::kOperate, kIgnoredBody, kComplete},
-      {Method::kPost, MEZZO_REGISTRY_VERSION "/load", Scope::kOperate, kIgnoredBody, kLoad},
-      {Method::kPost, MEZZO_REGISTRY_VERSION "/unload", Scope::kOperate, kIgnoredBody, kUnload},
-      {Method::kGet, MEZZO_REGISTRY_VERSION "/contents/*", Scope::kRead, kIgnoredBody, kSendContent},
-      {Method::kGet, "/v1/registry/blobs/*", Scope::kOperate, kIgnoredBody, kContentStatus},
-      {Method::kPut, "/v1/registry/blobs/*", Scope::kOperate, max_piece, kPutContent},
-      {Method::kGet, "/v1/registry/served", Scope::kObserve, kIgnoredBody, kServed}};
+  return {{Method::kGet, kModels, Scope::kRead, kIgnoredBody, kListModels},
+          {Method::kPost, kModels, Scope::kOperate, kMaxBody, kCreateModel},
+          {Method::kGet, kModel, Scope::kRead, kIgnoredBody, kGetModel},
+          {Method::kPatch, kModel, Scope::kOperate, kMaxBody, kChangeModel},
+          {Method::kDelete, kModel, Scope::kOperate, kIgnoredBody, kDeleteModel},
+          {Method::kGet, "/v1/registry/models/*/history", Scope::kRead, kIgnoredBody, kHistory},
+          {Method::kGet, "/v1/registry/models/*/at", Scope::kRead, kIgnoredBody, kAt},
+          {Method::kPut, "/v1/registry/models/*/aliases/*", Scope::kOperate, kMaxBody, kPutAlias},
+          {Method::kDelete, "/v1/registry/models/*/aliases/*", Scope::kOperate, kIgnoredBody, kDeleteAlias},
+          {Method::kPut, "/v1/registry/models/*/tags", Scope::kOperate, kMaxBody, kPutModelTag},
+          {Method::kDelete, "/v1/registry/models/*/tags", Scope::kOperate, kIgnoredBody, kDeleteModelTag},
+          {Method::kGet, "/v1/registry/versions", Scope::kRead, kIgnoredBody, kSearchVersions},
+          {Method::kGet, kVersions, Scope::kRead, kIgnoredBody, kListVersions},
+          {Method::kPost, kVersions, Scope::kOperate, kMaxManifest, kCreateVersion},
+          {Method::kGet, "/v1/registry/models/*/versions/*", Scope::kRead, kIgnoredBody, kGetVersion},
+          {Method::kPatch, kVersion, Scope::kOperate, kMaxBody, kChangeVersion},
+          {Method::kDelete, kVersion, Scope::kOperate, kIgnoredBody, kDeleteVersion},
+          {Method::kPut, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kMaxBody, kPutVersionTag},
+          {Method::kDelete, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kIgnoredBody, kDeleteVersionTag},
+          {Method::kGet, MEZZO_REGISTRY_VERSION "/missing", Scope::kOperate, kIgnoredBody, kMissing},
+          {Method::kPost, MEZZO_REGISTRY_VERSION "/complete", Scope::kOperate, kIgnoredBody, kComplete},
+          {Method::kPost, MEZZO_REGISTRY_VERSION "/load", Scope::kOperate, kIgnoredBody, kLoad},
+          {Method::kPost, MEZZO_REGISTRY_VERSION "/unload", Scope::kOperate, kIgnoredBody, kUnload},
+          {Method::kGet, MEZZO_REGISTRY_VERSION "/contents/*", Scope::kRead, kIgnoredBody, kSendContent},
+          {Method::kGet, "/v1/registry/blobs/*", Scope::kOperate, kIgnoredBody, kContentStatus},
+          {Method::kPut, "/v1/registry/blobs/*", Scope::kOperate, max_piece, kPutContent},
+          {Method::kGet, "/v1/registry/served", Scope::kObserve, kIgnoredBody, kServed}};
 }
 
 #undef MEZZO_REGISTRY_VERSION
@@ -225,9 +224,10 @@ Result<Range> RangeOf(const net::HttpRequest& request) {
   const ByteCount size = request.body().size();
   const auto header = request.Header("Content-Range");
   if (!header) return Range{.offset = 0, .total = size};
-  const Error bad = InvalidArgument("registry_range", "Content-Range '" + Printable(*header, 64) +
-                                                          "' is not 'bytes FIRST-LAST/TOTAL' of a body with " +
-                                                          std::to_string(size) + " bytes");
+  const Error bad =
+      InvalidArgument("registry_range", "Content-Range '" + Printable(*header, 64) +
+                                            "' is not 'bytes FIRST-LAST/TOTAL' of a body with " +
+                                            std::to_string(size) + " bytes");
   constexpr std::string_view kUnit = "bytes ";
   if (!header->starts_with(kUnit)) return bad;
   const std::string_view text = header->substr(kUnit.size());
@@ -237,7 +237,8 @@ Result<Range> RangeOf(const net::HttpRequest& request) {
   const auto first = ParseUint(text.substr(0, dash));
   const auto last = ParseUint(text.substr(dash + 1, slash - dash - 1));
   const auto total = ParseUint(text.substr(slash + 1));
-  if (!first || !last || !total || *last < *first || *last >= *total || *last - *first + 1 != size) return bad;
+  if (!first || !last || !total || *last < *first || *last >= *total || *last - *first + 1 != size)
+    return bad;
   return Range{.offset = *first, .total = *total};
 }
 
@@ -294,8 +295,7 @@ RegistryHandler::Answer RegistryHandler::Dispatch(const RoutedCall& call) const 
     case kSearchVersions:
       return ListVersions(call, "");
     case kContentStatus: {
-      MEZZO_TRY(const auto progress,
-                ports_.uploads.StatusOf(std::string(call.captures[0]), StoreLimit()));
+      MEZZO_TRY(const auto progress, ports_.uploads.StatusOf(std::string(call.captures[0]), StoreLimit()));
       return Ok(ToJson(progress));
     }
     case kPutContent:
@@ -326,7 +326,8 @@ RegistryHandler::Answer RegistryHandler::Dispatch(const RoutedCall& call) const 
       const std::string alias(call.captures[1]);
       MEZZO_TRY_VOID(
           ports_.registry.SetAlias(model, alias, request.version, request.if_version, by, Limit()));
-      return Ok({{"object", "registry.alias"}, {"model", model}, {"alias", alias}, {"version", request.version}});
+      return Ok(
+          {{"object", "registry.alias"}, {"model", model}, {"alias", alias}, {"version", request.version}});
     }
     case kDeleteAlias: {
       const std::string alias(call.captures[1]);
@@ -394,7 +395,8 @@ RegistryHandler::Answer RegistryHandler::ListModels(const RoutedCall& call) cons
   return Ok(PageJson(page));
 }
 
-RegistryHandler::Answer RegistryHandler::ListVersions(const RoutedCall& call, const std::string& model) const {
+RegistryHandler::Answer RegistryHandler::ListVersions(const RoutedCall& call,
+                                                      const std::string& model) const {
   const net::HttpRequest& request = *call.request;
   MEZZO_TRY(const std::size_t limit, PageLimit(request, kUsualPage, options_.max_page));
   lifecycle::VersionQuery query;
@@ -441,8 +443,8 @@ RegistryHandler::Answer RegistryHandler::ChangeModel(const RoutedCall& call) con
 
 RegistryHandler::Answer RegistryHandler::CreateVersion(const RoutedCall& call) const {
   MEZZO_TRY(const auto version, ParseNewVersion(call.request->body().text(), options_.limits));
-  MEZZO_TRY(const auto begun, ports_.uploads.Begin(std::string(call.captures[0]), version,
-                                                   NameOf(*call.caller), StoreLimit()));
+  MEZZO_TRY(const auto begun,
+            ports_.uploads.Begin(std::string(call.captures[0]), version, NameOf(*call.caller), StoreLimit()));
   Json json = ToJson(begun.version);
   json["missing"] = begun.missing;
   return Ok(json, kCreated);
@@ -450,8 +452,7 @@ RegistryHandler::Answer RegistryHandler::CreateVersion(const RoutedCall& call) c
 
 RegistryHandler::Answer RegistryHandler::ShowVersion(const RoutedCall& call) const {
   const std::string model(call.captures[0]);
-  MEZZO_TRY(const auto version,
-            ports_.registry.Resolve(model, std::string(call.captures[1]), Limit()));
+  MEZZO_TRY(const auto version, ports_.registry.Resolve(model, std::string(call.captures[1]), Limit()));
   MEZZO_TRY(const auto files, ports_.registry.FilesOf(model, version.version, Limit()));
   Json json = ToJson(version);
   json["files"] = FilesJson(files);
@@ -468,9 +469,8 @@ RegistryHandler::Answer RegistryHandler::ChangeVersion(const RoutedCall& call, s
   }
   if (patch.state) {
     const bool archive = *patch.state == VersionState::kArchived;
-    const lifecycle::StateChange change{.from = archive ? VersionState::kReady : VersionState::kArchived,
-                                        .to = *patch.state,
-                                        .reason = ""};
+    const lifecycle::StateChange change{
+        .from = archive ? VersionState::kReady : VersionState::kArchived, .to = *patch.state, .reason = ""};
     MEZZO_TRY(const auto changed, ports_.registry.SetState(model, version, change, by, Limit()));
     return Ok(ToJson(changed));
   }
@@ -568,7 +568,8 @@ runtime::Task<RegistryHandler::Answer> RegistryHandler::SendContent(runtime::Con
       if (file.sha256 != sha256) continue;
       return file.path.substr(file.path.rfind('/') + 1);
     }
-    return NotFound("registry_blob_unknown", "the version has no file with the SHA-256 " + Printable(sha256, 64));
+    return NotFound("registry_blob_unknown",
+                    "the version has no file with the SHA-256 " + Printable(sha256, 64));
   };
   MEZZO_CO_TRY(std::string name, co_await runtime::Offload(ports_.pool, std::move(look)));
   BlobServer::Presentation presentation{

@@ -39,7 +39,8 @@ Result<void> CheckMembers(const Json& object, std::span<const std::string_view> 
       names += (names.empty() ? "" : ", ") + std::string(member);
     }
     if (!found) {
-      return Members::Bad("unknown member '" + Printable(name, 64) + "' in " + where + "; known are " + names);
+      return Members::Bad("unknown member '" + Printable(name, 64) + "' in " + where + "; known are " +
+                          names);
     }
   }
   return {};
@@ -132,9 +133,8 @@ Result<std::vector<lifecycle::ManifestFile>> FilesOf(const Json& body,
     MEZZO_TRY(auto sha256, TextOf(entry, "sha256"));
     MEZZO_TRY(const auto bytes, NumberOf(entry, "bytes"));
     if (!path || !sha256 || !bytes) return Members::Bad("a file needs 'path', 'sha256' and 'bytes'");
-    files.push_back({.path = *std::move(path),
-                     .sha256 = *std::move(sha256),
-                     .bytes = static_cast<ByteCount>(*bytes)});
+    files.push_back(
+        {.path = *std::move(path), .sha256 = *std::move(sha256), .bytes = static_cast<ByteCount>(*bytes)});
   }
   return files;
 }

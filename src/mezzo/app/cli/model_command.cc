@@ -107,10 +107,11 @@ Result<void> Show(const V2Client& client, const ModelOptions& options) {
 }
 
 Result<void> History(const V2Client& client, const ModelOptions& options) {
-  MEZZO_TRY(const HttpReply reply,
-            client.CallOk("GET", RegistryPath(options.name) + "/history?limit=1000" +
-                                     (options.version.empty() ? "" : "&version=" + PercentEncode(options.version)) +
-                                     (options.alias.empty() ? "" : "&alias=" + PercentEncode(options.alias))));
+  MEZZO_TRY(
+      const HttpReply reply,
+      client.CallOk("GET", RegistryPath(options.name) + "/history?limit=1000" +
+                               (options.version.empty() ? "" : "&version=" + PercentEncode(options.version)) +
+                               (options.alias.empty() ? "" : "&alias=" + PercentEncode(options.alias))));
   if (options.json) {
     Print(reply.body + "\n");
     return {};
@@ -128,7 +129,8 @@ Result<void> SetAlias(const V2Client& client, const ModelOptions& options) {
     return {};
   }
   const auto version = ParseUint(options.version);
-  if (!version) return InvalidArgument("model_version", "say which version the alias is to point at: a number");
+  if (!version)
+    return InvalidArgument("model_version", "say which version the alias is to point at: a number");
   MEZZO_TRY_VOID(client.CallOk("PUT", path, Json{{"version", *version}}.dump()));
   Print(options.alias + " is version " + options.version + "\n");
   return {};
@@ -153,8 +155,8 @@ Result<void> SetTags(const V2Client& client, const ModelOptions& options) {
 
 Result<void> Act(const ModelOptions& options) {
   ServerOptions server = options.server;
-  const bool transfers = options.action == Action::kPush || options.action == Action::kPull ||
-                         options.action == Action::kLoad;
+  const bool transfers =
+      options.action == Action::kPush || options.action == Action::kPull || options.action == Action::kLoad;
   // The last piece of a large content is answered when the whole has been verified, a load when it serves.
   if (transfers) server.timeout = std::max<Duration>(server.timeout, std::chrono::minutes(30));
   MEZZO_TRY(const V2Client client, V2Client::Make(server));
@@ -176,7 +178,8 @@ Result<void> Act(const ModelOptions& options) {
       return SetTags(client, options);
     case Action::kRemove:
       MEZZO_TRY_VOID(client.CallOk("DELETE", path));
-      Print("removed " + options.name + (options.version.empty() ? "" : " version " + options.version) + "\n");
+      Print("removed " + options.name + (options.version.empty() ? "" : " version " + options.version) +
+            "\n");
       return {};
     case Action::kLoad:
       MEZZO_TRY_VOID(client.CallOk("POST", path + "/load", ""));
@@ -206,7 +209,8 @@ Result<std::string> RegisteredTable(std::string_view text) {
 Result<std::string> VersionsTable(std::string_view text) {
   MEZZO_TRY(const Json answer, ListOf(text));
   if (answer["data"].empty()) return std::string("no versions\n");
-  TextTable table({"VERSION", "STATE", "ALIASES", "SIZE", "TAGS", "CREATED", "BY", "REASON"}, /*all_left=*/true);
+  TextTable table({"VERSION", "STATE", "ALIASES", "SIZE", "TAGS", "CREATED", "BY", "REASON"},
+                  /*all_left=*/true);
   for (const Json& version : answer["data"]) {
     const auto bytes = version.find("bytes");
     const bool sized = bytes != version.end() && bytes->is_number_unsigned();
@@ -255,14 +259,16 @@ CLI::App* AddModelCommand(CLI::App& app, ModelOptions& options) {
   push->add_option("--stage", options.stage, "A word of your own: dev, staging, ...");
   push->add_option("--data", options.data, "Lineage: the data it was trained on");
   push->add_option("--code", options.code, "Lineage: the code, such as a commit");
-  push->add_option("--metrics", options.metrics_file, "Lineage: a file with a JSON object")->type_name("FILE");
+  push->add_option("--metrics", options.metrics_file, "Lineage: a file with a JSON object")
+      ->type_name("FILE");
   push->add_option("--parent", options.parent, "Lineage: the version it was made from");
   push->add_option("--run-id", options.run_id, "Lineage: the run that made it");
   push->add_flag("--wait", options.wait, "End when the version is ready, or was rejected");
   AddDurationOption(*push, "--wait-limit", options.wait_limit, "How long to wait");
   push->add_option("--piece", options.piece, "Bytes sent at a time")->check(CLI::Range(65536, 64 << 20));
 
-  CLI::App* show = named(add("show", "A model with its versions, or a version with its files", Action::kShow));
+  CLI::App* show =
+      named(add("show", "A model with its versions, or a version with its files", Action::kShow));
   show->add_option("VERSION", options.version, kVersionHelp);
 
   CLI::App* alias = named(add("alias", "Points an alias at a version", Action::kAlias));

@@ -95,11 +95,11 @@ class Progress {
     constexpr std::size_t kWidth = 30;
     const double part = static_cast<double>(std::min(done, total_)) / static_cast<double>(total_);
     const auto full = static_cast<std::size_t>(part * kWidth);
-    std::fputs(fmt::format("\r{} [{}{}] {:3.0f} %  {} of {} ", what_, std::string(full, '#'),
-                           std::string(kWidth - full, '.'), 100 * part, FormatBytes(done),
-                           FormatBytes(total_))
-                   .c_str(),
-               stderr);
+    std::fputs(
+        fmt::format("\r{} [{}{}] {:3.0f} %  {} of {} ", what_, std::string(full, '#'),
+                    std::string(kWidth - full, '.'), 100 * part, FormatBytes(done), FormatBytes(total_))
+            .c_str(),
+        stderr);
     std::fflush(stderr);
   }
 
@@ -208,7 +208,8 @@ Result<Begun> BeginVersion(const V2Client& client, const ModelOptions& options,
   if (half.contains("data") && half["data"].is_array() && !half["data"].empty()) {
     MEZZO_TRY(const std::uint64_t number, NumberAt(half["data"][0], "version"));
     Begun begun{.version = std::to_string(number), .missing = {}, .resumed = true};
-    MEZZO_TRY(const HttpReply rest, client.CallOk("GET", RegistryPath(options.name, begun.version) + "/missing"));
+    MEZZO_TRY(const HttpReply rest,
+              client.CallOk("GET", RegistryPath(options.name, begun.version) + "/missing"));
     MEZZO_TRY(const Json list, ObjectOf(rest));
     MEZZO_TRY(begun.missing, TextsAt(list, "data"));
     return begun;
@@ -226,7 +227,8 @@ Result<Begun> BeginVersion(const V2Client& client, const ModelOptions& options,
     MEZZO_TRY(const std::string text, ReadFile(options.metrics_file));
     lineage["metrics"] = Json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (!lineage["metrics"].is_object()) {
-      return InvalidArgument("model_metrics", "'" + Printable(options.metrics_file) + "' is not a JSON object");
+      return InvalidArgument("model_metrics",
+                             "'" + Printable(options.metrics_file) + "' is not a JSON object");
     }
   }
   MEZZO_TRY(Json tags, TagsOf(options.tags));
@@ -252,8 +254,9 @@ Result<Json> AwaitEnd(const V2Client& client, const ModelOptions& options, const
     MEZZO_TRY(Json json, ObjectOf(reply));
     MEZZO_TRY(const std::string state, TextAt(json, "state"));
     if (state == "rejected") {
-      return Refused("version " + version + " was rejected: " +
-                     (json["reason"].is_string() ? json["reason"].get<std::string>() : "no reason was given"));
+      return Refused(
+          "version " + version + " was rejected: " +
+          (json["reason"].is_string() ? json["reason"].get<std::string>() : "no reason was given"));
     }
     if (state != "testing" && state != "uploading") return json;
     if (clock.Now() >= until) return Refused("version " + version + " is still " + state);
@@ -301,7 +304,8 @@ Result<void> PushModel(const V2Client& client, const ModelOptions& options) {
   std::size_t left_out = 0;
   MEZZO_TRY(const lifecycle::Manifest manifest, ManifestOfFolder(options.folder, left_out));
   if (left_out > 0) {
-    std::fputs(fmt::format("mezzo model: {} hidden files or folders are left out\n", left_out).c_str(), stderr);
+    std::fputs(fmt::format("mezzo model: {} hidden files or folders are left out\n", left_out).c_str(),
+               stderr);
   }
   MEZZO_TRY_VOID(MakeModel(client, options.name));
   MEZZO_TRY(const Begun begun, BeginVersion(client, options, manifest));
@@ -321,8 +325,8 @@ Result<void> PushModel(const V2Client& client, const ModelOptions& options) {
     Progress progress("pushing", total);
     for (const std::string& sha256 : begun.missing) {
       const lifecycle::ManifestFile& file = *by_content.at(sha256);
-      MEZZO_TRY_VOID(SendContent(client, options.folder + "/" + file.path, sha256, file.bytes, options, sent,
-                                 progress));
+      MEZZO_TRY_VOID(
+          SendContent(client, options.folder + "/" + file.path, sha256, file.bytes, options, sent, progress));
       sent += file.bytes;
       progress.Set(sent);
     }
@@ -379,7 +383,8 @@ Result<void> FetchFile(const V2Client& client, const std::string& from, const li
   }
   if (HexEncode(hash.Finish()) != file.sha256) {
     ::unlink(part.c_str());
-    return Internal("bad_answer", "'" + Printable(file.path) + "' came with another content than its SHA-256");
+    return Internal("bad_answer",
+                    "'" + Printable(file.path) + "' came with another content than its SHA-256");
   }
   if (::rename(part.c_str(), to.c_str()) != 0) {
     return BadFolder("'" + Printable(to) + "' can't be written: " + std::strerror(errno));
