@@ -241,8 +241,8 @@ def test_only_operators_change_and_a_tenants_model_is_its_own(platform):
     ann, bob = make_key(platform, "own-a", role="admin"), make_key(platform, "own-b", role="admin")
     platform.ok("POST", MODELS, {"name": "private", "tenant": "own-a"})
     push(platform, "private", {"model.onnx": b"secret"})
-    refused(ann("POST", MODELS, {"name": "mine"}), "permission_denied", 403)
-    refused(ann("DELETE", f"{MODELS}/private"), "permission_denied", 403)
+    refused(ann("POST", MODELS, {"name": "mine"}), "scope_missing", 403)
+    refused(ann("DELETE", f"{MODELS}/private"), "scope_missing", 403)
     assert ann.ok("GET", f"{MODELS}/private")["tenant"] == "own-a"
     assert [m["name"] for m in ann.ok("GET", f"{MODELS}?prefix=priv")["data"]] == ["private"]
     for path in ("", "/versions", "/versions/1", "/history", "/at", f"/versions/1/contents/{sha(b'secret')}"):
