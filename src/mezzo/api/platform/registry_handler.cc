@@ -64,7 +64,7 @@ std::vector<Route> Routes(ByteCount max_piece) {
   constexpr const char* kModels = "/v1/registry/models";
   constexpr const char* kModel = "/v1/registry/models/*";
   constexpr const char* kVersions = "/v1/registry/models/*/versions";
-  constexpr const char* kVersion = MEZZO_REGISTRY_VERSION;
+  constexpr const char* kVersion = "/v1/registry/models/*/versions/*";
   return {{Method::kGet, kModels, Scope::kRead, kIgnoredBody, kListModels},
           {Method::kPost, kModels, Scope::kOperate, kMaxBody, kCreateModel},
           {Method::kGet, kModel, Scope::kRead, kIgnoredBody, kGetModel},
@@ -79,7 +79,7 @@ std::vector<Route> Routes(ByteCount max_piece) {
           {Method::kGet, "/v1/registry/versions", Scope::kRead, kIgnoredBody, kSearchVersions},
           {Method::kGet, kVersions, Scope::kRead, kIgnoredBody, kListVersions},
           {Method::kPost, kVersions, Scope::kOperate, kMaxManifest, kCreateVersion},
-          {Method::kGet, "/v1/registry/models/*/versions/*", Scope::kRead, kIgnoredBody, kGetVersion},
+          {Method::kGet, kVersion, Scope::kRead, kIgnoredBody, kGetVersion},
           {Method::kPatch, kVersion, Scope::kOperate, kMaxBody, kChangeVersion},
           {Method::kDelete, kVersion, Scope::kOperate, kIgnoredBody, kDeleteVersion},
           {Method::kPut, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kMaxBody, kPutVersionTag},
