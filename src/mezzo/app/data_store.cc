@@ -16,6 +16,7 @@
 #include "mezzo/jobs/schema.h"
 #include "mezzo/releases/release_store.h"
 #include "mezzo/releases/route_store.h"
+#include "mezzo/lifecycle/registry_schema.h"
 #include "mezzo/storage/metered_sql_db.h"
 #include "mezzo/storage/migrations.h"
 #include "mezzo/tenancy/identity_schema.h"
@@ -71,6 +72,8 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
   MEZZO_TRY_VOID(
       storage::Migrate(*store->db_, "releases_life", releases::ReleaseMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "usage", tenancy::UsageMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "registry", lifecycle::RegistryMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(store->clock_.Synchronise(*store->db_, deadline));
   return store;
 }

@@ -11,6 +11,7 @@
 #include "mezzo/app/cli/infer_command.h"
 #include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/limit_command.h"
+#include "mezzo/app/cli/model_command.h"
 #include "mezzo/app/cli/models_command.h"
 #include "mezzo/app/cli/release_command.h"
 #include "mezzo/app/cli/route_command.h"
@@ -42,6 +43,7 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<RouteOptions>(app, exit_code, AddRouteCommand, RunRouteCommand);
   Add<UsageOptions>(app, exit_code, AddUsageCommand, RunUsageCommand);
   Add<GenerateOptions>(app, exit_code, AddGenerateCommand, RunGenerateCommand);
+  Add<ModelOptions>(app, exit_code, AddModelCommand, RunModelCommand);
   Add<ModelsOptions>(app, exit_code, AddModelsCommand, RunModelsCommand);
   Add<InferOptions>(app, exit_code, AddInferCommand, RunInferCommand);
   Add<DecodePictureOptions>(app, exit_code, AddDecodePictureCommand, RunDecodePictureCommand);
