@@ -6,11 +6,13 @@
 
 #include "mezzo/app/cli/bench_command.h"
 #include "mezzo/app/cli/cache_command.h"
+#include "mezzo/app/cli/check_version_command.h"
 #include "mezzo/app/cli/decode_picture_command.h"
 #include "mezzo/app/cli/generate_command.h"
 #include "mezzo/app/cli/infer_command.h"
 #include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/limit_command.h"
+#include "mezzo/app/cli/model_check_command.h"
 #include "mezzo/app/cli/models_command.h"
 #include "mezzo/app/cli/tenant_command.h"
 #include "mezzo/app/cli/top_command.h"
@@ -40,6 +42,8 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<GenerateOptions>(app, exit_code, AddGenerateCommand, RunGenerateCommand);
   Add<ModelsOptions>(app, exit_code, AddModelsCommand, RunModelsCommand);
   Add<InferOptions>(app, exit_code, AddInferCommand, RunInferCommand);
+  Add<ModelCheckOptions>(app, exit_code, AddModelCheckCommand, RunModelCheckCommand);
+  Add<CheckVersionOptions>(app, exit_code, AddCheckVersionCommand, RunCheckVersionCommand);
   Add<DecodePictureOptions>(app, exit_code, AddDecodePictureCommand, RunDecodePictureCommand);
 }
 
