@@ -83,6 +83,8 @@ void Skip(CompatibilityReport& report, std::string_view name, const std::string&
 }  // namespace
 
 void ProcessVersionTester::Heard::Put(Check check) {
+  check.name = Printable(check.name, kMaxStage);
+  check.reason = Printable(check.reason, 4 * CompatibilityReport::kMaxReason);
   auto& checks = report.checks;
   const auto same =
       std::find_if(checks.begin(), checks.end(), [&](const Check& one) { return one.name == check.name; });
@@ -94,6 +96,7 @@ void ProcessVersionTester::Heard::Put(Check check) {
 }
 
 void ProcessVersionTester::Heard::Put(TestedPart part) {
+  part.name = Printable(part.name, kMaxStage);
   auto& parts = report.parts;
   const auto same =
       std::find_if(parts.begin(), parts.end(), [&](const auto& one) { return one.name == part.name; });

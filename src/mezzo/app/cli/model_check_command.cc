@@ -78,11 +78,9 @@ std::string CheckTable(const CompatibilityReport& report) {
 }
 
 CLI::App* AddModelCheckCommand(CLI::App& app, ModelCheckOptions& options) {
-  CLI::App* model = app.get_subcommand_no_throw("model");
-  if (model == nullptr) {
-    model = app.add_subcommand("model", "Versions of models");
-    model->require_subcommand(1);
-  }
+  const auto found = app.get_subcommands([](CLI::App* one) { return one->get_name() == "model"; });
+  CLI::App* const model = found.empty() ? app.add_subcommand("model", "Versions of models") : found.front();
+  if (found.empty()) model->require_subcommand(1);
   CLI::App* command = model->add_subcommand(
       "check", "Tests a version as the registry does on its arrival, in a process of its own");
   CompatibilityPlan& plan = options.plan;

@@ -10,6 +10,8 @@ namespace mezzo::lifecycle::internal {
 namespace {
 
 constexpr std::size_t kMaxName = 200;
+/// A reason that was cut and escaped (Printable).
+constexpr std::size_t kMaxReason = 4 * CompatibilityReport::kMaxReason + 3;
 constexpr std::size_t kMaxMeasured = 64;
 constexpr std::int64_t kMaxNanoseconds = std::int64_t{1} << 60U;
 
@@ -117,8 +119,7 @@ Result<Check> CheckFromJson(const Json& json) {
   if (!parsed) return Invalid("an outcome is passed, failed or skipped");
   check.outcome = *parsed;
   if (json.contains("reason")) {
-    MEZZO_TRY(const std::string reason, TextOf(json, "reason", std::size_t{64} << 10U));
-    check.reason = Printable(reason, CompatibilityReport::kMaxReason);
+    MEZZO_TRY(check.reason, TextOf(json, "reason", kMaxReason));
   }
   const auto measured = json.find("measured");
   if (measured == json.end()) return check;
