@@ -21,11 +21,21 @@
 namespace mezzo::app::cli {
 namespace {
 
+/// Of `model`, with options of its own: AddModelCheckCommand().
+constexpr const char* kCheckSubcommand = "check";
+
 /// Registers one command; its options live as long as the app that may run it.
 template <typename Options>
 void Add(CLI::App& app, int& exit_code, CLI::App* (*add)(CLI::App&, Options&), int (*run)(const Options&)) {
   auto options = std::make_shared<Options>();
-  add(app, *options)->final_callback([options, run, &exit_code] { exit_code = run(*options); });
+  CLI::App* const command = add(app, *options);
+  command->final_callback([options, run, &exit_code, command] {
+    // Others' subcommands have run by themselves.
+    for (const CLI::App* sub : command->get_subcommands()) {
+      if (sub->get_name() == kCheckSubcommand) return;
+    }
+    exit_code = run(*options);
+  });
 }
 
 }  // namespace
