@@ -195,9 +195,9 @@ Result<void> CompatibilityPlan::Validate() const {
   if (limits.threads < 1 || limits.threads > 256) return bad("threads must be 1 to 256");
   if (limits.runs > 10'000) return bad("at most 10,000 runs are timed");
   if (limits.run_budget < Duration::zero()) return bad("the time for timed runs must not be negative");
-  const auto factor_ok = [](double factor) { return factor == 0 || (factor >= 1 && factor <= 1e6); };
+  const auto factor_ok = [](double factor) { return factor >= 0 && factor <= 1e6; };
   if (!factor_ok(rules.latency_factor) || !factor_ok(rules.memory_factor)) {
-    return bad("a factor must be 0 (not compared) or 1 to 1,000,000");
+    return bad("a factor must be 0 (not compared) to 1,000,000");
   }
   return {};
 }

@@ -229,7 +229,7 @@ TEST(CompatibilityPlan, RefusesWhatCannotBeMeant) {
   EXPECT_TRUE(broken([](auto& plan) { plan.limits.time = Duration::zero(); }));
   EXPECT_TRUE(broken([](auto& plan) { plan.limits.threads = 0; }));
   EXPECT_TRUE(broken([](auto& plan) { plan.limits.runs = 100'000; }));
-  EXPECT_TRUE(broken([](auto& plan) { plan.rules.latency_factor = 0.5; }));
+  EXPECT_TRUE(broken([](auto& plan) { plan.rules.latency_factor = -1; }));
 }
 
 TEST(Checks, AreSortedByWhatTheyAreAndKeepTheirOrderOtherwise) {

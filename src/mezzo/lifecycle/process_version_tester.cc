@@ -165,7 +165,7 @@ Result<ProcessVersionTester::Heard> ProcessVersionTester::RunOne(const Compatibi
             runtime::WatchChild(child, AddSaturating(clock_.Now(), plan.limits.time), clock_));
   Heard heard;
   std::string_view rest = end.output;
-  while (!rest.empty()) {
+  while (!rest.empty() && !heard.garbled) {
     const std::size_t line = rest.find('\n');
     if (line == std::string_view::npos) break;  // Cut off in the middle.
     heard.Line(rest.substr(0, line));

@@ -90,12 +90,12 @@ TEST_F(ProcessVersionTesterTest, AnEngineThatEndsTheProcessHasNotPassed) {
 
 TEST_F(ProcessVersionTesterTest, AHangEndsWithItsTime) {
   CompatibilityPlan plan = PlanOf("load=hang");
-  plan.limits.time = seconds(3);
+  plan.limits.time = seconds(5);
   const TimePoint start = clock_.Now();
 
   const CompatibilityReport report = Test(plan);
 
-  EXPECT_EQ(report.Reason(), "load: not done after 3 s: ended while loading");
+  EXPECT_EQ(report.Reason(), "load: not done after 5 s: ended while loading");
   EXPECT_LT(clock_.Now() - start, seconds(60));
 }
 
@@ -132,10 +132,10 @@ TEST_F(ProcessVersionTesterTest, TheProcessCanReachNothing) {
 TEST_F(ProcessVersionTesterTest, WhatLibrariesPrintIsNoAnswer) { EXPECT_EQ(ReasonOf("load=shout"), ""); }
 
 TEST_F(ProcessVersionTesterTest, ErrorsOfTheEngineAreReasons) {
-  EXPECT_EQ(ReasonOf("load=error"), "load: model: as the model wishes");
+  EXPECT_EQ(ReasonOf("load=error"), "load: as the model wishes");
   EXPECT_THAT(ReasonOf("run=error"),
-              HasSubstr("warmup: warm-up: warm-up with batch size 1 failed: as the model"));
-  EXPECT_EQ(ReasonOf("garbage"), "files: model: not an ONNX model");
+              HasSubstr("warmup: warm-up with batch size 1 failed: as the model"));
+  EXPECT_EQ(ReasonOf("garbage"), "files: not an ONNX model");
   EXPECT_EQ(ReasonOf("domain=com.acme"),
             "operators: operator 'Odd' is of the domain 'com.acme', which needs a library of custom "
             "operators: none "
@@ -208,7 +208,7 @@ TEST_F(ProcessVersionTesterTest, AVersionBeforeThatDoesNotLoadIsNotTheNewOnesFau
   EXPECT_TRUE(report.passed()) << report.ToJson();
   EXPECT_EQ(report.Find(kSignatureCheck)->outcome, CheckOutcome::kSkipped);
   EXPECT_THAT(report.Find(kSignatureCheck)->reason,
-              HasSubstr("could not be loaded (load: model: as the model"));
+              HasSubstr("could not be loaded (load: as the model"));
 }
 
 TEST_F(ProcessVersionTesterTest, StopsWhenItIsTold) {

@@ -252,11 +252,11 @@ class Child {
   }
 
   /// False: there is nothing to go on with.
-  bool Fail(std::string_view name, const Error& error) {
+  bool Fail(std::string_view name, const Error& error, const std::string& part = "") {
     if (IsAboutMemory(error)) EndForMemory();
     lines_.Tell({.name = std::string(name),
                  .outcome = CheckOutcome::kFailed,
-                 .reason = Printable(error.message(), CompatibilityReport::kMaxReason)});
+                 .reason = Printable(PartText(part) + error.message(), CompatibilityReport::kMaxReason)});
     return false;
   }
 
@@ -285,7 +285,7 @@ class Child {
     double tensors = 0;
     for (const VersionPart& part : content_.parts) {
       auto facts = ports_.scan(part.model_path);
-      if (!facts.ok()) return Fail(kFilesCheck, std::move(facts).error().WithContext(NameOf(part)));
+      if (!facts.ok()) return Fail(kFilesCheck, facts.error(), part.name);
       external += static_cast<double>(facts->external_files);
       tensors += static_cast<double>(facts->tensor_bytes);
       by_part.emplace(part.name, std::move(facts).value());
@@ -302,17 +302,13 @@ class Child {
     return operators.outcome != CheckOutcome::kFailed;
   }
 
-  static std::string NameOf(const VersionPart& part) {
-    return part.name.empty() ? "model" : "part " + part.name;
-  }
-
   bool LoadAll() {
     lines_.Stage(kLoadCheck);
     Check check{.name = std::string(kLoadCheck)};
     double seconds = 0;
     for (const VersionPart& part : content_.parts) {
       auto loaded = Load(part);
-      if (!loaded.ok()) return Fail(kLoadCheck, std::move(loaded).error().WithContext(NameOf(part)));
+      if (!loaded.ok()) return Fail(kLoadCheck, loaded.error(), part.name);
       seconds += Seconds(loaded->tested.load_time);
       lines_.Write({{"part", internal::ToJson(loaded->tested)}});
       parts_.push_back(std::move(loaded).value());
@@ -358,7 +354,7 @@ class Child {
     for (const Loaded& part : parts_) {
       const auto timing = models::WarmUp(*part.session, part.config, kMaxSampleBytes, ports_.clock);
       if (!timing.ok()) {
-        (void)Fail(kWarmupCheck, Error(timing.error()).WithContext(PartText(part.tested.name) + "warm-up"));
+        (void)Fail(kWarmupCheck, timing.error(), part.tested.name);
         return;
       }
       // The automatic ones leave out what has open dimensions or texts.
@@ -416,8 +412,7 @@ class Child {
     for (Loaded& part : parts_) {
       const auto timed = Time(part);
       if (!timed.ok()) {
-        (void)Fail(kLatencyCheck,
-                   Error(timed.error()).WithContext(PartText(part.tested.name) + "a run failed"));
+        (void)Fail(kLatencyCheck, timed.error(), part.tested.name);
         return;
       }
       lines_.Write({{"part", internal::ToJson(part.tested)}});
@@ -435,7 +430,7 @@ class Child {
       if (took.size() >= kLeastRuns && start >= end) break;
       auto ran = run();
       if (!ran.ok()) {
-        return std::move(ran).error().WithContext("run " + std::to_string(i + 1));
+        return std::move(ran).error().WithContext(fmt::format("timed run {} failed", i + 1));
       }
       if (!*ran) return {};  // It does not take zeros; nothing can be said.
       if (i >= kUntimedRuns) took.push_back(ports_.clock.Now() - start);

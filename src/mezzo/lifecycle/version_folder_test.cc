@@ -20,7 +20,7 @@ std::string FaultOf(const std::string& folder) {
 TEST(VersionFolder, AModelAndItsConfigurationInIt) {
   const testing::VersionFiles files;
   files.Write("v/model.onnx", "12345");
-  files.Write("v/model.yaml", "max_batch_size: 4\n");
+  files.Write("v/model.yaml", "batching: {max_batch_size: 4}\n");
 
   const auto content = ReadVersionFolder(files.Path("v/"));
 
@@ -30,12 +30,12 @@ TEST(VersionFolder, AModelAndItsConfigurationInIt) {
   EXPECT_EQ(content->parts[0].model_path, files.Path("v/model.onnx"));
   EXPECT_EQ(content->parts[0].declared.config.max_batch_size, 4);
   EXPECT_EQ(content->files, 2U);
-  EXPECT_EQ(content->bytes, 5U + 18U);
+  EXPECT_EQ(content->bytes, 5U + 30U);
 }
 
 TEST(VersionFolder, TheConfigurationBesideIsThatOfARepositoryOnly) {
   const testing::VersionFiles files;
-  files.Write("m/model.yaml", "max_batch_size: 4\n");
+  files.Write("m/model.yaml", "batching: {max_batch_size: 4}\n");
   files.Write("m/2/model.onnx", "");
   files.Write("m/draft/model.onnx", "");
 

@@ -74,9 +74,10 @@ Result<void> Misbehave(const std::string& how) {
     }
   }
   if (how == "grow") {
+    std::vector<std::unique_ptr<char[]>> kept;
     while (!never) {
       constexpr std::size_t kPiece = std::size_t{1} << 20U;
-      std::memset(new char[kPiece], 1, kPiece);  // NOLINT
+      kept.push_back(std::make_unique<char[]>(kPiece));
     }
   }
   if (how == "huge") {
