@@ -288,8 +288,12 @@ Check CompareMemory(const std::vector<TestedPart>* before, const std::vector<Tes
 }
 
 void SortChecks(std::vector<Check>& checks) {
-  std::stable_sort(checks.begin(), checks.end(),
-                   [](const Check& a, const Check& b) { return RankOf(a.name) < RankOf(b.name); });
+  std::vector<std::pair<int, std::size_t>> order;
+  for (std::size_t i = 0; i < checks.size(); ++i) order.emplace_back(RankOf(checks[i].name), i);
+  std::sort(order.begin(), order.end());
+  std::vector<Check> sorted;
+  for (const auto& [rank, at] : order) sorted.push_back(std::move(checks[at]));
+  checks = std::move(sorted);
 }
 
 }  // namespace mezzo::lifecycle

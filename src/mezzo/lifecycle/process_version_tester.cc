@@ -178,7 +178,8 @@ Result<ProcessVersionTester::Heard> ProcessVersionTester::RunOne(const Compatibi
     return Internal("child_failed", options_.command.front() + " does not test versions");
   }
   std::string fate = Fate(end, heard.done, plan.limits);
-  if (fate.empty() && heard.garbled) fate = "wrote what no test's process writes";
+  if (heard.garbled && end.cut == runtime::ChildEnd::Cut::kNone && end.signal == 0 && end.status == 0)
+    fate = "wrote what no test's process writes";
   if (fate.empty() && heard.report.Reason().empty() &&
       (heard.report.Find(kLoadCheck) == nullptr || heard.report.parts.empty())) {
     fate = "ended without having loaded the version";

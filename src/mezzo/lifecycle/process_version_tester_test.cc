@@ -133,8 +133,7 @@ TEST_F(ProcessVersionTesterTest, WhatLibrariesPrintIsNoAnswer) { EXPECT_EQ(Reaso
 
 TEST_F(ProcessVersionTesterTest, ErrorsOfTheEngineAreReasons) {
   EXPECT_EQ(ReasonOf("load=error"), "load: as the model wishes");
-  EXPECT_THAT(ReasonOf("run=error"),
-              HasSubstr("warmup: warm-up with batch size 1 failed: as the model"));
+  EXPECT_THAT(ReasonOf("run=error"), HasSubstr("warmup: warm-up with batch size 1 failed: as the model"));
   EXPECT_EQ(ReasonOf("garbage"), "files: not an ONNX model");
   EXPECT_EQ(ReasonOf("domain=com.acme"),
             "operators: operator 'Odd' is of the domain 'com.acme', which needs a library of custom "
@@ -207,8 +206,7 @@ TEST_F(ProcessVersionTesterTest, AVersionBeforeThatDoesNotLoadIsNotTheNewOnesFau
 
   EXPECT_TRUE(report.passed()) << report.ToJson();
   EXPECT_EQ(report.Find(kSignatureCheck)->outcome, CheckOutcome::kSkipped);
-  EXPECT_THAT(report.Find(kSignatureCheck)->reason,
-              HasSubstr("could not be loaded (load: as the model"));
+  EXPECT_THAT(report.Find(kSignatureCheck)->reason, HasSubstr("could not be loaded (load: as the model"));
 }
 
 TEST_F(ProcessVersionTesterTest, StopsWhenItIsTold) {

@@ -271,9 +271,9 @@ class Child {
   Result<void> EnterSandbox() {
     std::vector<std::string> readable = {task_.folder};
     if (!task_.examples.empty()) readable.push_back(task_.examples + "/golden");
-    MEZZO_TRY(confined_, runtime::RestrictReading(readable));
     MEZZO_TRY_VOID(runtime::EnterSandbox(
         {.memory = task_.limits.memory, .cpu_seconds = task_.limits.cpu_seconds, .may_read = true}));
+    MEZZO_TRY(confined_, runtime::RestrictReading(readable));
     std::set_new_handler(&EndForMemory);
     return {};
   }

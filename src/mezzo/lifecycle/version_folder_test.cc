@@ -62,7 +62,7 @@ TEST(VersionFolder, APipelineHasParts) {
 TEST(VersionFolder, SaysWhatCannotBeTested) {
   const testing::VersionFiles files;
   files.Write("python/model.py", "");
-  files.Write("remote/model.yaml", "upstream:\n  url: http://127.0.0.1:1\n");
+  files.Write("remote/model.yaml", "upstream:\n  url: http://127.0.0.1:1\n  model: m\n");
   files.Write("parts/model_index.json", "{}");
   files.Write("empty/notes.txt", "");
 

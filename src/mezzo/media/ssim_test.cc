@@ -55,11 +55,11 @@ TEST(Ssim, IsWhatScikitImageSays) {
   const auto gradient = Gradient(40, 31);
   const auto noise = Noise(40, 31, 7);
 
-  EXPECT_NEAR(SsimOf(gradient, Mixed(gradient, noise, 1), 40, 31), @G1 @, 1e-9);
-  EXPECT_NEAR(SsimOf(gradient, Mixed(gradient, noise, 4), 40, 31), @G2 @, 1e-9);
-  EXPECT_NEAR(SsimOf(gradient, noise, 40, 31), @G3 @, 1e-9);
-  EXPECT_NEAR(SsimOf(Noise(11, 11, 1), Noise(11, 11, 2), 11, 11), @G4 @, 1e-9);
-  EXPECT_NEAR(SsimOf(gradient, Mixed(gradient, noise, 4), 40, 31, 1), @G5 @, 1e-9);
+  EXPECT_NEAR(SsimOf(gradient, Mixed(gradient, noise, 1), 40, 31), 0.9020556938223873, 1e-9);
+  EXPECT_NEAR(SsimOf(gradient, Mixed(gradient, noise, 4), 40, 31), 0.33090895032194784, 1e-9);
+  EXPECT_NEAR(SsimOf(gradient, noise, 40, 31), 0.008523946424109679, 1e-9);
+  EXPECT_NEAR(SsimOf(Noise(11, 11, 1), Noise(11, 11, 2), 11, 11), -0.18000268849516482, 1e-9);
+  EXPECT_NEAR(SsimOf(gradient, Mixed(gradient, noise, 4), 40, 31, 1), 0.24373122973018008, 1e-9);
 }
 
 TEST(Ssim, IsOneForEqualPicturesAndTheSameBothWays) {

@@ -25,8 +25,8 @@ Result<void> EnterSandbox(const SandboxLimits& limits);
 
 /// Leaves this thread, and the threads that it starts from now on, nothing of the file system but reading
 /// these files and what lies below these folders (Landlock). Paths that do not exist are left out. False
-/// where the kernel has no Landlock: nothing is restricted then. Before EnterSandbox(). Fails with kInternal
-/// "sandbox_failed".
+/// where the kernel has no Landlock: nothing is restricted then. After EnterSandbox() with `may_read`. Fails
+/// with kInternal "sandbox_failed".
 Result<bool> RestrictReading(const std::vector<std::string>& paths);
 
 /// After EnterSandbox() with `may_read`: from now on no file can be opened at all. Fails with kInternal

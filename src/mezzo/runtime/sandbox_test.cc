@@ -142,9 +142,10 @@ TEST_F(SandboxReading, OpeningCanBeForbiddenLater) {
 int Restricted(int (*attempt)()) {
   const pid_t child = ::fork();
   if (child == 0) {
+    if (!EnterSandbox(kReader).ok()) ::_exit(kCouldNotEnter);
     const auto restricted = RestrictReading({inside_path, "/nowhere/at/all"});
     if (restricted.ok() && !*restricted) ::_exit(201);
-    ::_exit(restricted.ok() && EnterSandbox(kReader).ok() ? attempt() : kCouldNotEnter);
+    ::_exit(restricted.ok() ? attempt() : kCouldNotEnter);
   }
   int status = 0;
   ::waitpid(child, &status, 0);

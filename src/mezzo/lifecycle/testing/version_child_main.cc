@@ -70,7 +70,7 @@ Result<void> Misbehave(const std::string& how) {
     while (!never) ::pause();
   }
   if (how == "spin") {
-    while (!never) {
+    for (volatile unsigned i = 0;; i = i + 1) {
     }
   }
   if (how == "grow") {
@@ -145,13 +145,15 @@ class OddEngine final : public engine::Engine {
       (void)spec.shape.Append(i == 0 ? -1 : std::atoi(dim.c_str()));
       spec.symbols.emplace_back(i == 0 ? "batch" : "");
     }
-    for (const std::string_view name : Split(Value(words, "inputs", "x"), ',')) {
+    const std::string inputs = Value(words, "inputs", "x");
+    const std::string outputs = Value(words, "outputs", "y");
+    for (const std::string_view name : Split(inputs, ',')) {
       spec.name = std::string(name);
       spec.optional = Value(words, "optional", "") == spec.name;
       facts.inputs.push_back(spec);
     }
     spec.optional = false;
-    for (const std::string_view name : Split(Value(words, "outputs", "y"), ',')) {
+    for (const std::string_view name : Split(outputs, ',')) {
       spec.name = std::string(name);
       facts.outputs.push_back(spec);
     }
