@@ -2,6 +2,7 @@
 the requests, right ones and wrong ones, from the file itself."""
 
 import collections
+import hashlib
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(tempfile.gett
 FAKE_MEDIA = BINARY.parents[3] / "tests" / "openai" / "mezzo_fake_media"
 FILE = ROOT / "schema" / "openapi.yaml"
 CONFIG = """
+registry: {tests: {enabled: false}}
 models: {control: explicit, startup: ["simple", "identity_fp32", "minilm"]}
 shared_memory: {enabled: true}
 """
@@ -52,6 +54,12 @@ NEVER_WELL = {
     "POST /v1/videos/{video}/remix": "the same",
     "POST /v1/jobs/{job}/shots/{shot}/redo": "needs a finished storyboard; test_storyboards.py has one",
     "POST /v1/jobs/{job}/retry": "needs a job that has failed; test_jobs.py has one",
+    "POST /v1/registry/models/{registered}/versions/{number}/load": "needs a version with a model; test_registry.py has one",
+    "POST /v1/registry/models/{registered}/versions/{number}/unload": "the same",
+    "GET /v1/registry/models/{registered}/versions/{number}/test": "needs a version that was tested; test_registry.py has one",
+    "PUT /v1/registry/blobs/{content}": "needs the content itself; test_registry.py has one",
+    "DELETE /v1/registry/models/{registered}/tags": "needs a key that is there; test_registry.py has one",
+    "DELETE /v1/registry/models/{registered}/versions/{number}/tags": "the same",
     "POST /v2/systemsharedmemory/region/{region}/register": "needs a file in /dev/shm; test_shared_memory.py has one",
     "GET /v2/systemsharedmemory/region/{region}/status": "the same",
 }
@@ -97,6 +105,16 @@ class Served:
         self.artifact = self.made("GET", f"/v1/jobs/{job['id']}/artifacts")["data"][0]
         story = self.made("POST", "/v1/jobs", {"kind": "storyboard", "delay_seconds": 3600, "input": {
             "resolution": "720p", "shots": [{"picture": "platform/uploads/1/a.png", "duration": 5}]}})
+        # Of the registry: a version that is ready, one that is being uploaded, and an alias.
+        self.made("POST", "/v1/registry/models", {"name": "emoji"})
+        for content in (b"one", b"two"):
+            file = {"path": "labels.txt", "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            self.made("POST", "/v1/registry/models/emoji/versions", {"files": [file]})
+        answer = self.session.put(self.server.http_url + f"/v1/registry/blobs/{hashlib.sha256(b'one').hexdigest()}", data=b"one")
+        assert answer.ok, answer.text
+        self.made("POST", "/v1/registry/models/emoji/versions/1/complete")
+        self.made("PUT", "/v1/registry/models/emoji/aliases/production", {"version": 1})
+        self.made("PUT", "/v1/registry/models/emoji/tags", {"key": "team", "value": "search"})
         self.real = {"job": job["id"], "key": key["id"], "video": "video_" + story["id"]}
 
     def made(self, method, path, body=None):
@@ -113,6 +131,13 @@ class Served:
             for name, real in self.real.items():
                 if (case.path_parameters or {}).get(name) == EXAMPLE[name]:
                     case.path_parameters[name] = real
+        if case.operation.label in ("DELETE /v1/registry/models/{registered}",
+                                    "DELETE /v1/registry/models/{registered}/versions/{number}"):
+            if case.path_parameters.get("registered") == EXAMPLE["registered"]:
+                case.path_parameters["registered"] = "gone"  # The other is needed.
+                self.session.post(self.server.http_url + "/v1/registry/models", json={"name": "gone"})
+                self.session.post(self.server.http_url + "/v1/registry/models/gone/versions",
+                                  json={"lineage": {"source": "runs:/1"}})
         if path.endswith("/unload") and case.path_parameters.get("model") == EXAMPLE["model"]:
             case.path_parameters["model"] = "add_sub"  # The others are needed.
         if case.operation.label == "POST /v1/jobs" and case.query and str(case.query.get("wait")).isdigit():

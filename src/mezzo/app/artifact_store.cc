@@ -166,6 +166,7 @@ Result<std::unique_ptr<ArtifactStore>> ArtifactStore::Open(const ArtifactsConfig
   } else {
     MEZZO_TRY_VOID(made->OpenS3(config, config.dir.empty() ? data_dir + "/artifacts-kept" : config.dir));
   }
+  made->lasting_ = made->front_;
   if (config.retention_days > 0) {
     made->retaining_ = std::make_unique<storage::RetainingBlobStore>(
         *made->front_, Days(config.retention_days), ports.clock);

@@ -46,6 +46,8 @@ class ArtifactStore {
 
   /// For jobs' handlers: blocks.
   [[nodiscard]] storage::BlobStore& store() { return *front_; }
+  /// The same, where objects stay unless they are written with a time to expire at.
+  [[nodiscard]] storage::BlobStore& lasting() { return *lasting_; }
   /// Threads for calls of the store from protocols.
   [[nodiscard]] runtime::BlockingPool& pool() { return pool_; }
   [[nodiscard]] Duration url_lifetime() const { return url_lifetime_; }
@@ -77,7 +79,8 @@ class ArtifactStore {
   std::unique_ptr<storage::MeteredBlobStore> metered_remote_;
   std::unique_ptr<storage::SpillBlobStore> spill_;
   std::unique_ptr<storage::RetainingBlobStore> retaining_;
-  storage::BlobStore* front_ = nullptr;  // The last one of them.
+  storage::BlobStore* lasting_ = nullptr;  // The one below `retaining_`.
+  storage::BlobStore* front_ = nullptr;    // The last one of them.
 
   runtime::BlockingPool pool_;
   std::unique_ptr<api::BlobServer> blobs_;

@@ -14,6 +14,8 @@
 #include "mezzo/drivers/postgres/postgres_db.h"
 #include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/schema.h"
+#include "mezzo/lifecycle/registry_schema.h"
+#include "mezzo/lifecycle/version_test_store.h"
 #include "mezzo/storage/metered_sql_db.h"
 #include "mezzo/storage/migrations.h"
 #include "mezzo/tenancy/identity_schema.h"
@@ -66,6 +68,10 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
   MEZZO_TRY_VOID(
       storage::Migrate(*store->db_, "cache_shared", cache::SharedSecretMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "usage", tenancy::UsageMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "registry", lifecycle::RegistryMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(storage::Migrate(*store->db_, "version_tests", lifecycle::VersionTestMigrations(), deadline,
+                                  store->real_));
   MEZZO_TRY_VOID(store->clock_.Synchronise(*store->db_, deadline));
   return store;
 }

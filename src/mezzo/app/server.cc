@@ -23,6 +23,7 @@
 #include "mezzo/app/memory.h"
 #include "mezzo/app/metrics_page.h"
 #include "mezzo/app/model_engines.h"
+#include "mezzo/app/model_registry.h"
 #include "mezzo/app/people.h"
 #include "mezzo/app/server_schema.h"
 #include "mezzo/app/shared_state.h"
@@ -65,9 +66,13 @@ sched::DeviceExecutor::Options DeviceOptions(const DeviceConfig& config, const A
   return options;
 }
 
-models::RepositoryCatalog::Options CatalogOptions(const ModelsConfig& config, const DeviceConfig& device) {
+/// `registry_root`: where versions of the registry lie; empty without a database.
+models::RepositoryCatalog::Options CatalogOptions(const ModelsConfig& config, const DeviceConfig& device,
+                                                  const std::string& registry_root) {
   models::RepositoryCatalog::Options options;
   options.roots = config.repositories;
+  options.chosen_root = registry_root;
+  if (!registry_root.empty()) options.roots.push_back(registry_root);
   options.control = config.control;
   options.startup_models = config.startup;
   options.poll_interval = config.poll_interval;
@@ -252,7 +257,8 @@ class Server::Parts {
             {.name = "load", .threads = config.models.load_threads, .max_queued = 4096, .background = true}),
         codec_pool({.name = "codec", .threads = Cores(), .max_queued = 256}),
         catalog(
-            CatalogOptions(config.models, config.device),
+            CatalogOptions(config.models, config.device,
+                           store == nullptr ? "" : ModelRegistry::RootIn(config.data_dir)),
             {.engine = engines.all(), .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
         service(catalog, executor, tracer, clock,
                 {.limiter = &limiter, .answers = &caching.answers(), .background = &scope}),
@@ -282,6 +288,7 @@ class Server::Parts {
                {.service = service, .tokenizers = tokenizers, .clock = clock, .pool = &codec_pool}),
         artifacts(OpenArtifacts()),
         jobs(MakeJobs(std::move(secrets))),
+        registry_of_models(OpenRegistry()),
         gate(Protocols(), directory, RefuseForeignPage, &limiter) {
     if (config.http.enabled) {
       http = std::make_unique<net::HttpServer>(HttpOptions(config.http, codec_pool), gate, loops, registry);
@@ -309,6 +316,7 @@ class Server::Parts {
     if (!shared.ok()) return shared.error();
     if (!identities.ok()) return identities.error();
     if (!artifacts.ok()) return artifacts.error();
+    if (!registry_of_models.ok()) return registry_of_models.error();
     if (*identities != nullptr) (*identities)->Start();
     if (*usage != nullptr) (*usage)->Start();
     if (!people.ok()) return people.error();
@@ -321,6 +329,7 @@ class Server::Parts {
     MEZZO_TRY_VOID(catalog.Start(&binder));
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
+    if (*registry_of_models != nullptr) (*registry_of_models)->Start();
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
     if (sharing != nullptr) sharing->Start(scope, loops.loop(0));
@@ -419,6 +428,8 @@ class Server::Parts {
   drivers::VipsPictureCodec codec;
   Result<std::unique_ptr<ArtifactStore>> artifacts;  // Null without jobs. Start() tells a failure.
   std::unique_ptr<JobQueue> jobs;
+  Result<std::unique_ptr<ModelRegistry>>
+      registry_of_models;  // Null without a database. Start() tells a failure.
   api::Gate gate;
   std::unique_ptr<net::HttpServer> http;
   std::unique_ptr<api::rpc::GrpcServer> grpc;
@@ -497,6 +508,13 @@ class Server::Parts {
                                                               .recent = &recent});
   }
 
+  Result<std::unique_ptr<ModelRegistry>> OpenRegistry() {
+    if (store == nullptr || !artifacts.ok()) return std::unique_ptr<ModelRegistry>();
+    return ModelRegistry::Open(
+        config,
+        {.store = *store, .artifacts = **artifacts, .catalog = catalog, .log = log, .metrics = registry});
+  }
+
   std::vector<api::MountedProtocol> Protocols() {
     std::vector<api::MountedProtocol> protocols = {{.protocol = &v2, .prefixes = {"/v2"}},
                                                    {.protocol = &metrics_page, .prefixes = {"/metrics"}}};
@@ -514,6 +532,10 @@ class Server::Parts {
       protocols.push_back({.protocol = &jobs->uploads(), .prefixes = {api::platform::UploadsHandler::kRoot}});
       protocols.push_back(
           {.protocol = &(*artifacts)->handler(), .prefixes = {api::platform::ArtifactsHandler::kRoot}});
+    }
+    if (registry_of_models.ok() && *registry_of_models != nullptr) {
+      protocols.push_back({.protocol = &(*registry_of_models)->handler(),
+                           .prefixes = {api::platform::RegistryHandler::kRoot}});
     }
     if (corrections != nullptr) {
       protocols.push_back(
@@ -553,6 +575,7 @@ class Server::Parts {
     if (jobs != nullptr) jobs->Stop(Duration::zero());
     if (grpc != nullptr) grpc->Stop();
     if (http != nullptr) http->Stop();
+    if (registry_of_models.ok() && *registry_of_models != nullptr) (*registry_of_models)->Stop();
     if (artifacts.ok() && *artifacts != nullptr) (*artifacts)->Stop();
     if (identities.ok() && *identities != nullptr) (*identities)->Stop();
     if (people.ok() && *people != nullptr) (*people)->Stop();
@@ -576,6 +599,7 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   std::unique_ptr<DataStore> store;
   if (config.jobs.enabled) {
     MEZZO_TRY(store, DataStore::Open(config.data_dir, config.database));
+    MEZZO_TRY_VOID(ModelRegistry::MakeRoot(config.data_dir));
   }
   auto parts = std::make_unique<Parts>(config, std::move(callers), std::move(limits), std::move(secrets),
                                        std::move(store));

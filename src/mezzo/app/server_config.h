@@ -11,6 +11,7 @@
 #include "mezzo/app/cache_config.h"
 #include "mezzo/app/oidc_config.h"
 #include "mezzo/app/redis_config.h"
+#include "mezzo/app/registry_config.h"
 #include "mezzo/config/value.h"
 #include "mezzo/models/repository_catalog.h"
 #include "mezzo/observe/log.h"
@@ -173,6 +174,7 @@ struct ServerConfig {
   RedisConfig redis;
   JobsConfig jobs;
   ArtifactsConfig artifacts;
+  RegistryConfig registry;
   ShutdownConfig shutdown;
 };
 

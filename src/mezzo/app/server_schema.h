@@ -7,6 +7,7 @@
 #include "mezzo/app/cache_schema.h"
 #include "mezzo/app/oidc_schema.h"
 #include "mezzo/app/redis_schema.h"
+#include "mezzo/app/registry_schema.h"
 #include "mezzo/app/server_config.h"
 #include "mezzo/app/tenants_schema.h"
 #include "mezzo/config/schema.h"
@@ -277,7 +278,8 @@ struct Schema<app::ServerConfig> {
         Field("database", &C::database, "Where jobs, tenants and keys are kept."),
         Field("redis", &C::redis, "What hosts share and may lose: limits, cached results."),
         Field("jobs", &C::jobs, "Durable jobs."),
-        Field("artifacts", &C::artifacts, "Where jobs put what they make."),
+        Field("artifacts", &C::artifacts, "Where jobs put what they make, and the registry its contents."),
+        Field("registry", &C::registry, "Registered models and their versions."),
         Field("shutdown", &C::shutdown, "How the server ends.")};
   }
 };

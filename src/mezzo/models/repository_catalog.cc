@@ -12,6 +12,7 @@ RepositoryCatalog::~RepositoryCatalog() = default;
 
 Result<void> RepositoryCatalog::Start(VersionBinder* binder) { return core_->Start(binder); }
 void RepositoryCatalog::PollNow() { core_->PollNow(); }
+Result<bool> RepositoryCatalog::LookNow(std::string_view model) { return core_->LookNow(model); }
 void RepositoryCatalog::Stop() { core_->Stop(); }
 ByteCount RepositoryCatalog::bytes_used() const { return core_->bytes_used(); }
 

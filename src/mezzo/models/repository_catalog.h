@@ -32,6 +32,9 @@ class RepositoryCatalog final : public Catalog {
  public:
   struct Options {
     std::vector<std::string> roots;
+    /// One of the roots, where every version that is there is served, whatever the model's policy says: who
+    /// puts versions there has chosen them. Empty: none.
+    std::string chosen_root;
     ControlMode control = ControlMode::kNone;
     std::vector<std::string> startup_models;  ///< kExplicit: served from the start; "*" is all of them.
     Duration poll_interval = std::chrono::seconds(15);  ///< 0: only when PollNow() is called.
@@ -83,6 +86,11 @@ class RepositoryCatalog final : public Catalog {
   /// Looks for changes now: what the polling thread does at each interval. Blocks on the disk; for tests and
   /// for whoever has another signal than time. In kPoll only; elsewhere it does nothing.
   void PollNow();
+
+  /// Takes up what `chosen_root` has of one model now, in any control mode: new versions are loaded, those
+  /// that have gone are ended. False when the model is being loaded just now: ask again. Blocks on the disk.
+  /// kFailedPrecondition "model_in_folder" when another root has a model of this name.
+  Result<bool> LookNow(std::string_view model);
 
   /// Ends waits with kUnavailable "shutting_down", waits for running loads, frees what nobody uses.
   /// Idempotent.

@@ -13,6 +13,7 @@
 #include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/limit_command.h"
 #include "mezzo/app/cli/model_check_command.h"
+#include "mezzo/app/cli/model_command.h"
 #include "mezzo/app/cli/models_command.h"
 #include "mezzo/app/cli/tenant_command.h"
 #include "mezzo/app/cli/top_command.h"
@@ -50,6 +51,7 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<LimitOptions>(app, exit_code, AddLimitCommand, RunLimitCommand);
   Add<UsageOptions>(app, exit_code, AddUsageCommand, RunUsageCommand);
   Add<GenerateOptions>(app, exit_code, AddGenerateCommand, RunGenerateCommand);
+  Add<ModelOptions>(app, exit_code, AddModelCommand, RunModelCommand);
   Add<ModelsOptions>(app, exit_code, AddModelsCommand, RunModelsCommand);
   Add<InferOptions>(app, exit_code, AddInferCommand, RunInferCommand);
   Add<ModelCheckOptions>(app, exit_code, AddModelCheckCommand, RunModelCheckCommand);

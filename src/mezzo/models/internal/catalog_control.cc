@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <iterator>
+#include <set>
 #include <utility>
 
 #include "mezzo/base/strings.h"
@@ -158,7 +159,7 @@ Result<std::shared_ptr<const RepositoryCatalog::Core::Source>> RepositoryCatalog
       return FailedLoad(name, "failed to poll from model repository");
     }
     if (!folder.ok()) return std::move(folder).error();
-    return std::shared_ptr<const Source>(internal::ReadSource(std::move(folder).value()));
+    return std::shared_ptr<const Source>(SourceOf(std::move(folder).value()));
   }
   MEZZO_TRY(DeclaredConfig declared, ParseConfigJson(overrides.config_json, "config"));
   std::shared_ptr<const internal::OverrideDir> dir;
@@ -324,12 +325,12 @@ std::vector<ModelFolder> RepositoryCatalog::Core::SettledChanges(std::vector<Mod
   return changed;
 }
 
-void RepositoryCatalog::Core::TakeChange(const std::string& name, std::shared_ptr<const Source> source) {
+bool RepositoryCatalog::Core::TakeChange(const std::string& name, std::shared_ptr<const Source> source) {
   After after;
   {
     MutexLock lock(mu_);
     Model& model = models_[name];
-    if (model.plan != nullptr || stopping_) return;  // The next look finds it again.
+    if (model.plan != nullptr || stopping_) return false;  // The next look finds it again.
     if (source != nullptr) {
       model.served = true;
       StartExclusive(name, model, std::move(source), Cause::kChange, after);
@@ -354,6 +355,41 @@ void RepositoryCatalog::Core::TakeChange(const std::string& name, std::shared_pt
     Dispatch(after);
   }
   Finish(after);
+  return true;
+}
+
+Result<bool> RepositoryCatalog::Core::LookNow(std::string_view model) {
+  MutexLock one(poll_mu_);
+  // A pipeline is served by its parts, and those that it had may have gone.
+  MEZZO_TRY(const std::vector<std::string> parts, repository_.PartsOf(model));
+  std::set<std::string> names(parts.begin(), parts.end());
+  {
+    MutexLock lock(mu_);
+    const std::string prefix = std::string(model) + "/";
+    for (auto it = models_.lower_bound(prefix); it != models_.end() && it->first.starts_with(prefix); ++it)
+      names.insert(it->first);
+    if (names.empty() || models_.contains(model)) names.emplace(model);
+  }
+  bool all = true;
+  for (const std::string& name : names) {
+    MEZZO_TRY(const bool taken, LookAtOne(name));
+    all = all && taken;
+  }
+  return all;
+}
+
+Result<bool> RepositoryCatalog::Core::LookAtOne(const std::string& name) {
+  auto folder = repository_.Look(name);
+  if (!folder.ok() && folder.error().code() != Code::kNotFound) return folder.error();
+  std::shared_ptr<const Source> source;
+  if (folder.ok()) {
+    if (folder->root != options_.chosen_root) {
+      return FailedPrecondition("model_in_folder", "a model folder of this host has a model '" +
+                                                       Printable(name) + "': that one is served");
+    }
+    source = SourceOf(std::move(folder).value());
+  }
+  return TakeChange(name, std::move(source));
 }
 
 void RepositoryCatalog::Core::PollNow() {
@@ -370,7 +406,7 @@ void RepositoryCatalog::Core::PollNow() {
     const std::string name = folder.name;
     const bool gone = folder.path.empty();
     std::shared_ptr<const Source> source;
-    if (!gone) source = internal::ReadSource(std::move(folder));
+    if (!gone) source = SourceOf(std::move(folder));
     TakeChange(name, std::move(source));
   }
 }

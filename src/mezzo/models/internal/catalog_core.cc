@@ -72,10 +72,16 @@ RepositoryCatalog::Core::~Core() { Stop(); }
 
 bool RepositoryCatalog::Core::StartsServed(const ModelFolder& folder) const {
   if (options_.control != ControlMode::kExplicit) return true;
+  if (!options_.chosen_root.empty() && folder.root == options_.chosen_root) return true;
   return std::any_of(
       options_.startup_models.begin(), options_.startup_models.end(), [&folder](const std::string& name) {
         return name == "*" || name == folder.name || (name == folder.pipeline && !name.empty());
       });
+}
+
+std::shared_ptr<internal::Source> RepositoryCatalog::Core::SourceOf(ModelFolder folder) const {
+  const bool chosen = !options_.chosen_root.empty() && folder.root == options_.chosen_root;
+  return internal::ReadSource(std::move(folder), /*every_version=*/chosen);
 }
 
 Result<void> RepositoryCatalog::Core::Start(VersionBinder* binder) {
@@ -86,7 +92,7 @@ Result<void> RepositoryCatalog::Core::Start(VersionBinder* binder) {
   std::vector<std::string> unserved;
   for (ModelFolder& folder : folders) {
     if (StartsServed(folder)) {
-      sources.push_back(internal::ReadSource(std::move(folder)));
+      sources.push_back(SourceOf(std::move(folder)));
     } else {
       unserved.push_back(folder.name);
     }

@@ -31,6 +31,7 @@ class RepositoryCatalog::Core {
   Result<void> Start(VersionBinder* binder);
   void Stop() EXCLUDES(mu_);
   void PollNow() EXCLUDES(mu_);
+  Result<bool> LookNow(std::string_view model) EXCLUDES(mu_);
 
   Result<VersionRef> Acquire(std::string_view model, std::string_view version);
   runtime::Task<Result<VersionRef>> AcquireLoaded(runtime::Context ctx, ModelName model, std::string version);
@@ -109,7 +110,10 @@ class RepositoryCatalog::Core {
       EXCLUDES(mu_);
   Result<void> UnloadNow(const std::string& name) EXCLUDES(mu_);
   [[nodiscard]] Result<void> CheckControl() const;
-  void TakeChange(const std::string& name, std::shared_ptr<const Source> source) EXCLUDES(mu_);
+  Result<bool> LookAtOne(const std::string& name) EXCLUDES(mu_);
+  /// False when the model is busy.
+  bool TakeChange(const std::string& name, std::shared_ptr<const Source> source) EXCLUDES(mu_);
+  [[nodiscard]] std::shared_ptr<internal::Source> SourceOf(ModelFolder folder) const;
   std::vector<ModelFolder> SettledChanges(std::vector<ModelFolder> found) EXCLUDES(mu_);
   Duration Tick();
 

@@ -63,7 +63,7 @@ std::vector<std::int64_t> ApplyVersionPolicy(const VersionPolicy& policy,
   return wanted;
 }
 
-std::shared_ptr<Source> ReadSource(ModelFolder folder) {
+std::shared_ptr<Source> ReadSource(ModelFolder folder, bool every_version) {
   auto source = std::make_shared<Source>();
   source->folder = std::move(folder);
   source->stamp = source->folder.Stamp();
@@ -76,6 +76,7 @@ std::shared_ptr<Source> ReadSource(ModelFolder folder) {
       source->problem = declared.error();
     }
   }
+  if (every_version) source->declared.config.version_policy.kind = VersionPolicy::Kind::kAll;
   Complete(*source);
   return source;
 }

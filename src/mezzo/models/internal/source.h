@@ -26,8 +26,9 @@ struct Source {
 };
 
 /// Reads `folder`'s configuration (model.yaml, else config.pbtxt, else none) and applies the version policy.
-/// What is wrong ends up in `problem`, so that it can be shown. Blocks on the disk.
-std::shared_ptr<Source> ReadSource(ModelFolder folder);
+/// What is wrong ends up in `problem`, so that it can be shown. With `every_version` all versions of the
+/// folder are wanted, whatever the policy says. Blocks on the disk.
+std::shared_ptr<Source> ReadSource(ModelFolder folder, bool every_version = false);
 
 /// The same with the configuration that a load brought, and its files if any.
 std::shared_ptr<Source> MakeOverrideSource(ModelFolder folder, DeclaredConfig declared,

@@ -1,0 +1,120 @@
+#include "mezzo/app/model_registry.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace mezzo::app {
+namespace {
+
+constexpr Duration kOpenTime = std::chrono::minutes(1);
+
+/// What the history calls this host.
+std::string HostOf(const RegistryConfig& config) {
+  if (!config.host.empty()) return config.host;
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown";
+  return name.data();
+}
+
+lifecycle::VersionUploads::Options UploadOptions(const RegistryConfig& config) {
+  return {.lifetime = config.upload_lifetime};
+}
+
+lifecycle::RegistryKeeper::Options KeeperOptions(const RegistryConfig& config) {
+  lifecycle::RegistryKeeper::Options options;
+  options.upload_lifetime = config.upload_lifetime;
+  options.content_grace = config.content_grace;
+  // Short lives are looked at more often.
+  options.period = std::min<Duration>(options.period, config.upload_lifetime / 2);
+  return options;
+}
+
+}  // namespace
+
+std::string ModelRegistry::RootIn(const std::string& data_dir) { return data_dir + "/registry"; }
+
+Result<void> ModelRegistry::MakeRoot(const std::string& data_dir) {
+  const std::string root = RootIn(data_dir);
+  if (::mkdir(root.c_str(), 0700) == 0 || errno == EEXIST) return {};
+  return Unavailable("version_folder", "'" + root + "' can't be made: " + std::strerror(errno));
+}
+
+ModelRegistry::ModelRegistry(const ServerConfig& config, Ports ports)
+    : ports_(ports),
+      store_({}, ports.store.db(), ports.store.clock()),
+      testing_(!config.registry.tests.enabled
+                   ? nullptr
+                   : std::make_unique<VersionTesting>(
+                         config, VersionTesting::Ports{.db = ports.store.db(),
+                                                       .registry = store_,
+                                                       .fetch =
+                                                           [this](const lifecycle::Manifest& manifest,
+                                                                  TimePoint deadline) {
+                                                             return fetcher_->Fetch(manifest, deadline);
+                                                           },
+                                                       .clock = ports.store.clock(),
+                                                       .log = ports.log,
+                                                       .metrics = ports.metrics})),
+      uploads_(UploadOptions(config.registry), {.registry = store_,
+                                                .contents = ports.artifacts.lasting(),
+                                                .tester = testing_ == nullptr ? nullptr : &testing_->tester(),
+                                                .clock = ports.store.clock()}),
+      pool_({.name = "registry", .threads = 2, .max_queued = 256}),
+      transfers_({.name = "contents", .threads = 4, .max_queued = 256}),
+      keeper_(KeeperOptions(config.registry),
+              {.registry = store_, .uploads = uploads_, .clock = ports.store.clock(), .log = ports.log}) {}
+
+void ModelRegistry::Start() {
+  keeper_.Start();
+  if (testing_ != nullptr) testing_->Start();
+}
+
+void ModelRegistry::Stop() {
+  if (testing_ != nullptr) testing_->Stop();
+  keeper_.Stop();
+}
+
+Result<void> ModelRegistry::OpenFolders(const ServerConfig& config) {
+  MEZZO_TRY(fetcher_, lifecycle::VersionFetcher::Open(
+                          {.folder = config.data_dir + "/versions", .max_bytes = config.registry.disk},
+                          {.contents = ports_.artifacts.lasting(), .clock = ports_.store.clock()}));
+  MEZZO_TRY(hosting_,
+            lifecycle::VersionHosting::Open(
+                {.root = RootIn(config.data_dir), .host = HostOf(config.registry)},
+                {.registry = store_,
+                 .fetcher = *fetcher_,
+                 .clock = ports_.store.clock(),
+                 .look = [this](const std::string& model) { return ports_.catalog.LookNow(model); }}));
+  return hosting_->Restore(AddSaturating(ports_.store.clock().Now(), kOpenTime));
+}
+
+Result<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(const ServerConfig& config, Ports ports) {
+  std::unique_ptr<ModelRegistry> registry(new ModelRegistry(config, ports));
+  MEZZO_TRY_VOID(registry->OpenFolders(config));
+  api::platform::RegistryHandler::Options options;
+  options.max_piece = config.http.max_body;
+  options.fetch_timeout = config.registry.fetch_timeout;
+  options.limits.max_files = config.registry.max_files;
+  options.limits.max_file_bytes = config.registry.max_file;
+  options.limits.max_bytes = config.registry.max_version;
+  registry->handler_ = std::make_unique<api::platform::RegistryHandler>(
+      options, api::platform::RegistryHandler::Ports{
+                   .registry = registry->store_,
+                   .uploads = registry->uploads_,
+                   .hosting = *registry->hosting_,
+                   .catalog = ports.catalog,
+                   .blobs = ports.artifacts.blobs(),
+                   .pool = registry->pool_,
+                   .store = registry->transfers_,
+                   .clock = ports.store.clock(),
+                   .tests = registry->testing_ == nullptr ? nullptr : &registry->testing_->tests()});
+  return registry;
+}
+
+}  // namespace mezzo::app

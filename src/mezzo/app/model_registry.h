@@ -1,0 +1,65 @@
+#pragma once
+
+#include <memory>
+
+#include "mezzo/api/platform/registry_handler.h"
+#include "mezzo/app/artifact_store.h"
+#include "mezzo/app/data_store.h"
+#include "mezzo/app/server_config.h"
+#include "mezzo/app/version_testing.h"
+#include "mezzo/base/result.h"
+#include "mezzo/lifecycle/registry_keeper.h"
+#include "mezzo/lifecycle/registry_store.h"
+#include "mezzo/lifecycle/version_fetcher.h"
+#include "mezzo/lifecycle/version_hosting.h"
+#include "mezzo/lifecycle/version_uploads.h"
+#include "mezzo/models/repository_catalog.h"
+#include "mezzo/observe/log.h"
+#include "mezzo/runtime/pool.h"
+
+namespace mezzo::app {
+
+/// The registry of models, wired: its tables, what is uploaded, the versions that this host has fetched and
+/// serves, and the protocol.
+class ModelRegistry {
+ public:
+  /// All outlive this.
+  struct Ports {
+    DataStore& store;
+    ArtifactStore& artifacts;
+    models::RepositoryCatalog& catalog;
+    observe::Logger& log;
+    observe::Registry& metrics;
+  };
+  /// Where in `data_dir` served versions lie: the last of the catalog's roots, and its `chosen_root`.
+  static std::string RootIn(const std::string& data_dir);
+  /// Makes that folder, which the catalog reads when it starts. kUnavailable "version_folder".
+  static Result<void> MakeRoot(const std::string& data_dir);
+
+  /// Fails with kUnavailable "version_folder" and the database's errors.
+  static Result<std::unique_ptr<ModelRegistry>> Open(const ServerConfig& config, Ports ports);
+
+  [[nodiscard]] api::Protocol& handler() { return *handler_; }
+  [[nodiscard]] lifecycle::RegistryStore& store() { return store_; }
+  [[nodiscard]] lifecycle::VersionHosting& hosting() { return *hosting_; }
+  ~ModelRegistry() { Stop(); }
+  void Start();
+  void Stop();
+
+ private:
+  ModelRegistry(const ServerConfig& config, Ports ports);
+  Result<void> OpenFolders(const ServerConfig& config);
+
+  const Ports ports_;
+  lifecycle::RegistryStore store_;
+  std::unique_ptr<VersionTesting> testing_;  // Null: versions are ready as soon as they are complete.
+  lifecycle::VersionUploads uploads_;
+  std::unique_ptr<lifecycle::VersionFetcher> fetcher_;
+  std::unique_ptr<lifecycle::VersionHosting> hosting_;
+  runtime::BlockingPool pool_;
+  runtime::BlockingPool transfers_;
+  std::unique_ptr<api::platform::RegistryHandler> handler_;
+  lifecycle::RegistryKeeper keeper_;  // Last: its thread uses what is above.
+};
+
+}  // namespace mezzo::app

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <tuple>
+
+#include "mezzo/app/registry_config.h"
+#include "mezzo/app/version_tests_schema.h"
+#include "mezzo/config/schema.h"
+
+namespace mezzo::config {
+
+template <>
+struct Schema<app::RegistryConfig> {
+  static auto Fields() {
+    using C = app::RegistryConfig;
+    using std::chrono::hours;
+    using std::chrono::seconds;
+    return std::tuple{
+        Field("host", &C::host, "What the history calls this host; empty: its host name.", Length(0, 128)),
+        Field("max_files", &C::max_files, "Files of one version.", Range(1, 100'000)),
+        Field("max_file", &C::max_file, "Largest file of a version.", Range(KiB(1), GiB(1024))),
+        Field("max_version", &C::max_version, "All files of a version together.", Range(KiB(1), GiB(4096))),
+        Field(
+            "disk", &C::disk,
+            "What versions of the registry may take of this host's disk (data_dir); those not in use go, the "
+            "least recently used first.",
+            Range(MiB(1), GiB(65536))),
+        Field("upload_lifetime", &C::upload_lifetime,
+              "Half an upload that nobody goes on with is removed after this long.",
+              Range(seconds(1), hours(24 * 30))),
+        Field("content_grace", &C::content_grace, "Between a content's last version and its end.",
+              Range(seconds(0), hours(24 * 30))),
+        Field("fetch_timeout", &C::fetch_timeout, "How long bringing a version to this host may take.",
+              Range(seconds(1), hours(24))),
+        Field("tests", &C::tests, "Tests of versions that arrive.")};
+  }
+};
+
+}  // namespace mezzo::config

@@ -1,0 +1,53 @@
+#include "mezzo/lifecycle/registry_keeper.h"
+
+#include "mezzo/runtime/loop.h"
+
+namespace mezzo::lifecycle {
+
+Result<RegistryKeeper::Round> RegistryKeeper::RunOnce() {
+  const TimePoint deadline = AddSaturating(ports_.clock.Now(), options_.round_time);
+  const WallTime now = ports_.clock.WallNow();
+  Round round;
+  MEZZO_TRY(round.uploads,
+            ports_.registry.ExpireUploads(now - options_.upload_lifetime, options_.batch, deadline));
+  const auto remove = [&](const std::string& sha256) { return ports_.uploads.Remove(sha256, deadline); };
+  MEZZO_TRY(round.contents,
+            ports_.registry.CollectGarbage(now - options_.content_grace, options_.batch, remove, deadline));
+  return round;
+}
+
+void RegistryKeeper::Start() {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void RegistryKeeper::Stop() {
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+    end_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void RegistryKeeper::Loop() {
+  runtime::SetThreadName("registry-care");
+  while (true) {
+    const TimePoint wake = ports_.clock.Now() + options_.period;
+    {
+      MutexLock lock(mu_);
+      while (!stopping_ && ports_.clock.Now() < wake) end_.WaitUntil(mu_, wake);
+      if (stopping_) return;
+    }
+    const auto round = RunOnce();
+    if (!round.ok()) {
+      ports_.log.Limited("registry_upkeep")
+          .Warn("the upkeep of the registry failed",
+                {{"reason", round.error().reason()}, {"message", round.error().message()}});
+    } else if (round->uploads + round->contents > 0) {
+      ports_.log.Info("the registry was looked after",
+                      {{"uploads", round->uploads}, {"contents", round->contents}});
+    }
+  }
+}
+
+}  // namespace mezzo::lifecycle

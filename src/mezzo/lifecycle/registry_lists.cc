@@ -1,0 +1,427 @@
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "mezzo/base/strings.h"
+#include "mezzo/lifecycle/internal/registry_rows.h"
+#include "mezzo/lifecycle/registry_store.h"
+
+namespace mezzo::lifecycle {
+namespace {
+
+using internal::FromMicros;
+using internal::kModelColumns;
+using internal::kVersionColumns;
+using internal::ToMicros;
+using storage::SqlDialect;
+using storage::SqlRows;
+using storage::SqlSession;
+using storage::SqlValue;
+
+/// SQL's LIKE as SQLite's GLOB, which heeds letters' case.
+std::string GlobOf(std::string_view like) {
+  std::string glob;
+  for (std::size_t i = 0; i < like.size(); ++i) {
+    char c = like[i];
+    if (c == '%') {
+      glob += '*';
+      continue;
+    }
+    if (c == '_') {
+      glob += '?';
+      continue;
+    }
+    if (c == '\\' && i + 1 < like.size()) c = like[++i];
+    if (c == '*' || c == '?' || c == '[') {
+      glob += '[';
+      glob += c;
+      glob += ']';
+    } else {
+      glob += c;
+    }
+  }
+  return glob;
+}
+
+/// Conditions under construction. The text is made of a small number of pieces, values are parameters.
+class Where {
+ public:
+  explicit Where(SqlDialect dialect) : dialect_(dialect) {}
+
+  std::string Parameter(SqlValue value) {
+    params_.push_back(std::move(value));
+    return "$" + std::to_string(params_.size());
+  }
+  void And(const std::string& condition) { text_ += (text_.empty() ? " WHERE " : " AND ") + condition; }
+  void AndEquals(const std::string& column, const std::string& value) {
+    And(column + " = " + Parameter(value));
+  }
+  void AndMatches(const std::string& column, NameMatch match, const std::string& name) {
+    switch (match) {
+      case NameMatch::kAny:
+        return;
+      case NameMatch::kEquals:
+        return AndEquals(column, name);
+      case NameMatch::kPrefix: {
+        const std::string length = Parameter(static_cast<std::int64_t>(name.size()));
+        return And("SUBSTR(" + column + ", 1, CAST(" + length + " AS INTEGER)) = " + Parameter(name));
+      }
+      case NameMatch::kLike:
+        if (dialect_ == SqlDialect::kSqlite) return And(column + " GLOB " + Parameter(GlobOf(name)));
+        return And(column + " LIKE " + Parameter(name) + " ESCAPE '\\'");
+      case NameMatch::kILike:
+        return And("LOWER(" + column + ") LIKE LOWER(" + Parameter(name) + ") ESCAPE '\\'");
+    }
+  }
+  void AndVisible(const std::optional<TenantId>& tenant) {
+    if (tenant) And("m.tenant IN ('', " + Parameter(tenant->str()) + ")");
+  }
+
+  [[nodiscard]] const std::string& text() const { return text_; }
+  [[nodiscard]] std::vector<SqlValue> TakeParams() { return std::move(params_); }
+
+ private:
+  const SqlDialect dialect_;
+  std::string text_;
+  std::vector<SqlValue> params_;
+};
+
+/// A trailing backslash, or more pieces than a name can have: PostgreSQL refuses the one, both would take
+/// their time with the other.
+Result<void> CheckPattern(NameMatch match, std::string_view pattern) {
+  constexpr std::size_t kLongest = 256;
+  bool escaped = false;
+  for (const char c : pattern) escaped = c == '\\' && !escaped;
+  const bool like = match == NameMatch::kLike || match == NameMatch::kILike;
+  if (pattern.size() <= kLongest && !(like && escaped)) return {};
+  return InvalidArgument("registry_pattern", "the pattern '" + Printable(pattern) +
+                                                 "' is longer than 256 bytes or ends in a backslash");
+}
+
+Error BadToken(std::string_view token) {
+  return InvalidArgument("registry_page_token",
+                         "'" + Printable(token) + "' is not where a page of this list ends");
+}
+
+bool IsDown(RegistryOrder order) {
+  return order == RegistryOrder::kNameDown || order == RegistryOrder::kTimeDown;
+}
+bool IsByTime(RegistryOrder order) {
+  return order == RegistryOrder::kTime || order == RegistryOrder::kTimeDown;
+}
+
+Result<std::int64_t> NumberOf(std::string_view text, std::string_view token) {
+  const auto number = ParseUint(text);
+  if (!number || *number > static_cast<std::uint64_t>(INT64_MAX)) return BadToken(token);
+  return static_cast<std::int64_t>(*number);
+}
+
+/// The table of pairs (model_id, version) in parameters $1 and $2.
+std::string_view KeysTable(SqlDialect dialect) {
+  return dialect == SqlDialect::kPostgres
+             ? "(SELECT * FROM unnest($1::text[], $2::bigint[]) AS u(model_id, version)) k"
+             : "(SELECT a.value AS model_id, b.value AS version FROM json_each($1) a "
+               "JOIN json_each($2) b ON a.key = b.key) k";
+}
+std::string_view IdsList(SqlDialect dialect) {
+  return dialect == SqlDialect::kPostgres ? "(SELECT unnest($1::text[]))"
+                                          : "(SELECT value FROM json_each($1))";
+}
+
+}  // namespace
+
+Result<std::vector<ModelRecord>> RegistryStore::Complete(SqlSession& session,
+                                                         std::vector<ModelRecord> models) const {
+  if (models.empty()) return models;
+  std::vector<std::string> ids;
+  std::map<std::string, ModelRecord*> by_id;
+  for (ModelRecord& model : models) {
+    ids.push_back(model.id);
+    by_id.emplace(model.id, &model);
+  }
+  const std::string list(IdsList(db_.dialect()));
+  MEZZO_TRY(
+      const SqlRows tags,
+      session.Run("SELECT model_id, tag_key, tag_value FROM registry_model_tags WHERE model_id IN " + list,
+                  {ids}));
+  for (std::size_t row = 0; row < tags.size(); ++row) {
+    by_id.at(tags.Text(row, 0))->tags.emplace(tags.Text(row, 1), tags.Text(row, 2));
+  }
+  MEZZO_TRY(
+      const SqlRows aliases,
+      session.Run("SELECT model_id, alias, version FROM registry_aliases WHERE model_id IN " + list, {ids}));
+  for (std::size_t row = 0; row < aliases.size(); ++row) {
+    by_id.at(aliases.Text(row, 0))->aliases.emplace(aliases.Text(row, 1), aliases.Int(row, 2));
+  }
+  MEZZO_TRY(const SqlRows latest,
+            session.Run("SELECT model_id, MAX(version) FROM registry_versions WHERE state = 'ready' AND "
+                        "model_id IN " +
+                            list + " GROUP BY model_id",
+                        {ids}));
+  for (std::size_t row = 0; row < latest.size(); ++row) {
+    by_id.at(latest.Text(row, 0))->latest = latest.Int(row, 1);
+  }
+  return models;
+}
+
+Result<std::vector<VersionRecord>> RegistryStore::Complete(SqlSession& session,
+                                                           std::vector<VersionRecord> versions) const {
+  if (versions.empty()) return versions;
+  std::vector<std::string> ids;
+  std::vector<std::int64_t> numbers;
+  std::map<std::pair<std::string, std::int64_t>, VersionRecord*> by_key;
+  for (VersionRecord& version : versions) {
+    ids.push_back(version.model_id);
+    numbers.push_back(version.version);
+    by_key.emplace(std::pair(version.model_id, version.version), &version);
+  }
+  const std::string keys(KeysTable(db_.dialect()));
+  MEZZO_TRY(const SqlRows tags,
+            session.Run("SELECT t.model_id, t.version, t.tag_key, t.tag_value FROM " + keys +
+                            " JOIN registry_version_tags t ON t.model_id = k.model_id AND "
+                            "t.version = k.version",
+                        {ids, numbers}));
+  for (std::size_t row = 0; row < tags.size(); ++row) {
+    by_key.at({tags.Text(row, 0), tags.Int(row, 1)})->tags.emplace(tags.Text(row, 2), tags.Text(row, 3));
+  }
+  MEZZO_TRY(const SqlRows aliases,
+            session.Run("SELECT a.model_id, a.version, a.alias FROM " + keys +
+                            " JOIN registry_aliases a ON a.model_id = k.model_id AND a.version = k.version "
+                            "ORDER BY a.alias",
+                        {ids, numbers}));
+  for (std::size_t row = 0; row < aliases.size(); ++row) {
+    by_key.at({aliases.Text(row, 0), aliases.Int(row, 1)})->aliases.push_back(aliases.Text(row, 2));
+  }
+  return versions;
+}
+
+Result<RegistryPage<ModelRecord>> RegistryStore::ListModels(const ModelQuery& query, const std::string& token,
+                                                            std::size_t limit, TimePoint deadline) {
+  MEZZO_TRY_VOID(CheckPattern(query.match, query.name));
+  MEZZO_TRY_VOID(CheckTags(query.tags));
+  Where where(db_.dialect());
+  where.AndMatches("m.name", query.match, query.name);
+  where.AndVisible(query.visible_to);
+  for (const auto& [key, value] : query.tags) {
+    const std::string k = where.Parameter(key);
+    where.And("EXISTS (SELECT 1 FROM registry_model_tags t WHERE t.model_id = m.id AND t.tag_key = " + k +
+              " AND t.tag_value = " + where.Parameter(value) + ")");
+  }
+  if (!query.alias.empty()) {
+    where.And("EXISTS (SELECT 1 FROM registry_aliases a WHERE a.model_id = m.id AND a.alias = " +
+              where.Parameter(query.alias) + ")");
+  }
+  const bool by_time = IsByTime(query.order);
+  const std::string than = IsDown(query.order) ? " < " : " > ";
+  const std::string way = IsDown(query.order) ? " DESC" : "";
+  if (!token.empty()) {
+    if (by_time) {
+      const auto parts = Split(token, '/');
+      if (parts.size() != 2) return BadToken(token);
+      MEZZO_TRY(const std::int64_t time, NumberOf(parts[0], token));
+      const std::string t = where.Parameter(time);
+      where.And("(m.updated_us, m.name)" + than + "(" + t + ", " + where.Parameter(std::string(parts[1])) +
+                ")");
+    } else {
+      if (!IsSafeName(token)) return BadToken(token);
+      where.And("m.name" + than + where.Parameter(token));
+    }
+  }
+  const std::string sql = "SELECT " + std::string(kModelColumns) + " FROM registry_models m" + where.text() +
+                          " ORDER BY " + (by_time ? "m.updated_us" + way + ", " : "") + "m.name" + way +
+                          " LIMIT " + where.Parameter(static_cast<std::int64_t>(limit + 1));
+  const std::vector<SqlValue> params = where.TakeParams();
+  RegistryPage<ModelRecord> page;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    page = {};
+    MEZZO_TRY(const SqlRows rows, session.Run(sql, params));
+    for (std::size_t row = 0; row < std::min(rows.size(), limit); ++row) {
+      page.records.push_back(internal::ModelAt(rows, row));
+    }
+    if (rows.size() > limit) {
+      const ModelRecord& last = page.records.back();
+      page.next = by_time ? std::to_string(ToMicros(last.updated)) + "/" + last.name : last.name;
+    }
+    MEZZO_TRY(page.records, Complete(session, std::move(page.records)));
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  return page;
+}
+
+Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQuery& query,
+                                                                const std::string& token, std::size_t limit,
+                                                                TimePoint deadline) {
+  MEZZO_TRY_VOID(CheckPattern(query.match, query.model));
+  MEZZO_TRY_VOID(CheckTags(query.tags));
+  Where where(db_.dialect());
+  where.AndMatches("m.name", query.match, query.model);
+  where.AndVisible(query.visible_to);
+  if (query.state) where.AndEquals("v.state", std::string(VersionStateName(*query.state)));
+  if (!query.run_id.empty()) where.AndEquals("v.run_id", query.run_id);
+  if (!query.digest.empty()) where.AndEquals("v.digest", query.digest);
+  for (const auto& [key, value] : query.tags) {
+    const std::string k = where.Parameter(key);
+    where.And(
+        "EXISTS (SELECT 1 FROM registry_version_tags t WHERE t.model_id = v.model_id AND "
+        "t.version = v.version AND t.tag_key = " +
+        k + " AND t.tag_value = " + where.Parameter(value) + ")");
+  }
+  if (!query.alias.empty()) {
+    where.And(
+        "EXISTS (SELECT 1 FROM registry_aliases a WHERE a.model_id = v.model_id AND "
+        "a.version = v.version AND a.alias = " +
+        where.Parameter(query.alias) + ")");
+  }
+  const bool by_time = IsByTime(query.order);
+  const std::string than = IsDown(query.order) ? " < " : " > ";
+  const std::string way = IsDown(query.order) ? " DESC" : "";
+  if (!token.empty()) {
+    const auto parts = Split(token, '/');
+    if (parts.size() != (by_time ? 3U : 2U)) return BadToken(token);
+    std::string keys;
+    if (by_time) {
+      MEZZO_TRY(const std::int64_t time, NumberOf(parts[0], token));
+      keys = where.Parameter(time) + ", ";
+    }
+    keys += where.Parameter(std::string(parts[parts.size() - 2])) + ", ";
+    MEZZO_TRY(const std::int64_t version, NumberOf(parts.back(), token));
+    keys += where.Parameter(version);
+    where.And((by_time ? "(v.updated_us, v.model_id, v.version)" : "(m.name, v.version)") + than + "(" +
+              keys + ")");
+  }
+  const std::string order = by_time ? "v.updated_us" + way + ", v.model_id" + way + ", v.version" + way
+                                    : "m.name" + way + ", v.version" + way;
+  const std::string sql = "SELECT " + std::string(kVersionColumns) +
+                          " FROM registry_versions v JOIN registry_models m ON m.id = v.model_id" +
+                          where.text() + " ORDER BY " + order + " LIMIT " +
+                          where.Parameter(static_cast<std::int64_t>(limit + 1));
+  const std::vector<SqlValue> params = where.TakeParams();
+  RegistryPage<VersionRecord> page;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    page = {};
+    MEZZO_TRY(const SqlRows rows, session.Run(sql, params));
+    for (std::size_t row = 0; row < std::min(rows.size(), limit); ++row) {
+      page.records.push_back(internal::VersionAt(rows, row));
+    }
+    if (rows.size() > limit) {
+      const VersionRecord& last = page.records.back();
+      page.next = (by_time ? std::to_string(ToMicros(last.updated)) + "/" + last.model_id : last.model) +
+                  "/" + std::to_string(last.version);
+    }
+    MEZZO_TRY(page.records, Complete(session, std::move(page.records)));
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  return page;
+}
+
+// --- History
+
+namespace {
+
+/// Of the model that has the name, or of the last one that had it.
+Result<std::string> IdOf(SqlSession& session, const std::string& model) {
+  MEZZO_TRY(SqlRows rows, session.Run("SELECT id FROM registry_models WHERE name = $1", {model}));
+  if (rows.empty()) {
+    MEZZO_TRY(rows, session.Run("SELECT model_id FROM registry_events WHERE model = $1 "
+                                "ORDER BY seq DESC LIMIT 1",
+                                {model}));
+  }
+  if (rows.empty()) return internal::NoModel(model);
+  return rows.Text(0, 0);
+}
+
+}  // namespace
+
+Result<std::vector<RegistryEvent>> RegistryStore::History(const std::string& model, const HistoryQuery& query,
+                                                          std::size_t limit, TimePoint deadline) {
+  std::vector<RegistryEvent> events;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    events.clear();
+    MEZZO_TRY(const std::string id, IdOf(session, model));
+    Where where(db_.dialect());
+    where.AndEquals("model_id", id);
+    if (query.before > 0) where.And("seq < " + where.Parameter(query.before));
+    if (query.version) where.And("version = " + where.Parameter(*query.version));
+    if (!query.alias.empty()) {
+      where.And("kind IN ('alias_set', 'alias_deleted') AND field = " + where.Parameter(query.alias));
+    }
+    const std::string sql =
+        "SELECT seq, model, version, kind, field, before_text, after_text, at_us, who FROM registry_events" +
+        where.text() + " ORDER BY seq DESC LIMIT " + where.Parameter(static_cast<std::int64_t>(limit));
+    MEZZO_TRY(const SqlRows rows, session.Run(sql, where.TakeParams()));
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      RegistryEvent event;
+      event.number = rows.Int(row, 0);
+      event.model = rows.Text(row, 1);
+      if (!rows.IsNull(row, 2)) event.version = rows.Int(row, 2);
+      event.kind = rows.Text(row, 3);
+      event.field = rows.Text(row, 4);
+      event.before = rows.Text(row, 5);
+      event.after = rows.Text(row, 6);
+      event.at = FromMicros(rows.Int(row, 7));
+      event.by = rows.Text(row, 8);
+      events.push_back(std::move(event));
+    }
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  return events;
+}
+
+Result<RegistryMoment> RegistryStore::At(const std::string& model, WallTime at, TimePoint deadline) {
+  RegistryMoment moment;
+  const std::int64_t until = ToMicros(at);
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    moment = {};
+    MEZZO_TRY(const std::string id, IdOf(session, model));
+    // The last word on each alias, on each version, and on each version on each host.
+    MEZZO_TRY(const SqlRows aliases,
+              session.Run("SELECT e.field, e.version FROM registry_events e JOIN (SELECT MAX(seq) AS last "
+                          "FROM registry_events WHERE model_id = $1 AND kind IN ('alias_set', "
+                          "'alias_deleted') AND at_us <= $2 GROUP BY field) l ON l.last = e.seq "
+                          "WHERE e.kind = 'alias_set' ORDER BY e.field LIMIT 1000",
+                          {id, until}));
+    for (std::size_t row = 0; row < aliases.size(); ++row) {
+      moment.aliases.emplace(aliases.Text(row, 0), aliases.Int(row, 1));
+    }
+    MEZZO_TRY(const SqlRows latest,
+              session.Run("SELECT e.version FROM registry_events e JOIN (SELECT MAX(seq) AS last FROM "
+                          "registry_events WHERE model_id = $1 AND kind IN ('version_created', "
+                          "'version_state', 'version_deleted') AND at_us <= $2 GROUP BY version) l "
+                          "ON l.last = e.seq WHERE e.after_text = 'ready' ORDER BY e.version DESC LIMIT 1",
+                          {id, until}));
+    if (!latest.empty()) moment.latest = latest.Int(0, 0);
+    MEZZO_TRY(const SqlRows served,
+              session.Run("SELECT e.version, e.field FROM registry_events e JOIN (SELECT MAX(seq) AS last "
+                          "FROM registry_events WHERE model_id = $1 AND kind IN ('served', 'withdrawn') "
+                          "AND at_us <= $2 GROUP BY version, field) l ON l.last = e.seq "
+                          "WHERE e.kind = 'served' ORDER BY e.version, e.field LIMIT 1000",
+                          {id, until}));
+    for (std::size_t row = 0; row < served.size(); ++row) {
+      moment.served.push_back({.version = served.Int(row, 0), .host = served.Text(row, 1)});
+    }
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  return moment;
+}
+
+Result<void> RegistryStore::NoteServing(const std::string& model, std::int64_t version,
+                                        const std::string& host, bool begun, TimePoint deadline) {
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    MEZZO_TRY(const Locked locked, Lock(session, model));
+    MEZZO_TRY(const SqlRows last,
+              session.Run("SELECT kind FROM registry_events WHERE model_id = $1 AND version = $2 AND "
+                          "field = $3 AND kind IN ('served', 'withdrawn') ORDER BY seq DESC LIMIT 1",
+                          {locked.id, version, host}));
+    const std::string kind = begun ? "served" : "withdrawn";
+    if (last.empty() ? !begun : last.Text(0, 0) == kind) return {};  // Known.
+    return Note(session, locked, version, kind, host, begun ? "" : std::to_string(version),
+                begun ? std::to_string(version) : "", host);
+  };
+  return db_.Transact(work, deadline);
+}
+
+}  // namespace mezzo::lifecycle

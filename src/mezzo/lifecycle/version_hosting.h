@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/base/result.h"
+#include "mezzo/lifecycle/registry_store.h"
+#include "mezzo/lifecycle/version_fetcher.h"
+
+namespace mezzo::lifecycle {
+
+/// Which registered versions this host serves: each that was asked for lies in a repository of its own,
+/// `<root>/<model>/<version>/`, as hard links to what VersionFetcher has (a repository refuses symbolic
+/// ones), and appears and goes in one step. Beside the versions lie the newest one's configuration
+/// (model.yaml, config.pbtxt) and its .txt files (labels). What a restart finds is served again.
+///
+/// Blocks. Thread-safe; one process has the root, which lies in one file system with the fetcher's folder.
+class VersionHosting {
+ public:
+  struct Options {
+    std::string root;  ///< Made when missing.
+    std::string host;  ///< What the history calls this one.
+  };
+  /// All outlive the object.
+  struct Ports {
+    RegistryStore& registry;
+    VersionFetcher& fetcher;
+    const Clock& clock;
+    /// Takes up what the root now has of a model; false when the catalog is busy with it.
+    std::function<Result<bool>(const std::string& model)> look;
+  };
+  /// Makes the root. Fails with kUnavailable "version_folder".
+  static Result<std::unique_ptr<VersionHosting>> Open(Options options, Ports ports);
+
+  /// Pins what the root has, and forgets what is not whole. Once, before the first call of the others.
+  Result<void> Restore(TimePoint deadline) EXCLUDES(mu_);
+
+  /// Brings the version here and lets the catalog take it up; when it returns, it is being loaded. Errors:
+  /// the registry's, the fetcher's, kFailedPrecondition "registry_version_not_ready".
+  Result<void> Serve(const std::string& model, std::int64_t version, TimePoint deadline) EXCLUDES(mu_);
+  /// The end of it. kNotFound "version_not_served".
+  Result<void> Withdraw(const std::string& model, std::int64_t version, TimePoint deadline) EXCLUDES(mu_);
+
+  struct Served {
+    std::string model;
+    std::int64_t version = 0;
+    std::string digest;
+  };
+  /// By model and version.
+  [[nodiscard]] std::vector<Served> served() const EXCLUDES(mu_);
+
+ private:
+  using Key = std::pair<std::string, std::int64_t>;
+  struct Hosted {
+    std::string digest;
+    VersionFetcher::Pin pin;
+  };
+
+  VersionHosting(Options options, Ports ports) : options_(std::move(options)), ports_(std::move(ports)) {}
+  Result<void> Materialise(const std::string& model, std::int64_t version, const std::string& digest,
+                           const Manifest& manifest, const std::string& from);
+  Result<void> PutConfiguration(const std::string& model) REQUIRES(one_mu_);
+  Result<void> TellCatalog(const std::string& model, TimePoint deadline);
+  [[nodiscard]] std::string FolderOf(const std::string& model, std::int64_t version) const;
+  [[nodiscard]] std::string MarkOf(const std::string& model, std::int64_t version) const;
+
+  const Options options_;
+  const Ports ports_;
+  Mutex one_mu_;  // One change of the root at a time; taken before mu_.
+  mutable Mutex mu_;
+  std::map<Key, Hosted> hosted_ GUARDED_BY(mu_);
+};
+
+}  // namespace mezzo::lifecycle
