@@ -121,6 +121,7 @@ OTHER_ROUTES = (
     "PUT /v1/registry/models/{m}/versions/{v}/tags",
     "DELETE /v1/registry/models/{m}/versions/{v}/tags",
     "GET /v1/registry/models/{m}/versions/{v}/missing",
+    "GET /v1/registry/models/{m}/versions/{v}/test",
     "POST /v1/registry/models/{m}/versions/{v}/complete",
     "POST /v1/registry/models/{m}/versions/{v}/load",
     "POST /v1/registry/models/{m}/versions/{v}/unload",

@@ -24,6 +24,7 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(tempfile.gett
 FAKE_MEDIA = BINARY.parents[3] / "tests" / "openai" / "mezzo_fake_media"
 FILE = ROOT / "schema" / "openapi.yaml"
 CONFIG = """
+registry: {tests: {enabled: false}}
 models: {control: explicit, startup: ["simple", "identity_fp32", "minilm"]}
 shared_memory: {enabled: true}
 """
@@ -55,6 +56,7 @@ NEVER_WELL = {
     "POST /v1/jobs/{job}/retry": "needs a job that has failed; test_jobs.py has one",
     "POST /v1/registry/models/{registered}/versions/{number}/load": "needs a version with a model; test_registry.py has one",
     "POST /v1/registry/models/{registered}/versions/{number}/unload": "the same",
+    "GET /v1/registry/models/{registered}/versions/{number}/test": "needs a version that was tested; test_registry.py has one",
     "PUT /v1/registry/blobs/{content}": "needs the content itself; test_registry.py has one",
     "DELETE /v1/registry/models/{registered}/tags": "needs a key that is there; test_registry.py has one",
     "DELETE /v1/registry/models/{registered}/versions/{number}/tags": "the same",

@@ -11,13 +11,15 @@ from test_jobs import simple
 from test_tenants import Admin, first_key, make_key, make_tenant
 
 MODELS = "/v1/registry/models"
+# Contents that are no models: ready as soon as they are whole.
+UNTESTED = "artifacts: {min_free: 0}\nregistry: {tests: {enabled: false}}\n"
 SIMPLE = mezzo_server.MODELS / "simple"
 INPUTS = {key: value for key, value in simple()["input"].items() if key == "inputs"}
 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory):
-    with Server(data_dir=str(tmp_path_factory.mktemp("data")), config="artifacts: {min_free: 0}\n") as server:
+    with Server(data_dir=str(tmp_path_factory.mktemp("data")), config=UNTESTED) as server:
         yield Admin(server, first_key(server))
 
 
@@ -258,7 +260,7 @@ def test_only_operators_change_and_a_tenants_model_is_its_own(platform):
 @pytest.mark.covers("POST /v1/registry/models/{m}/versions/{v}/load", "POST /v1/registry/models/{m}/versions/{v}/unload",
                     "GET /v1/registry/served")
 def test_a_host_serves_a_version_when_it_is_asked_and_after_a_restart(tmp_path):
-    with Server(data_dir=str(tmp_path), config="artifacts: {min_free: 0}\n") as server:
+    with Server(data_dir=str(tmp_path), config=UNTESTED) as server:
         admin = Admin(server, first_key(server))
         push(admin, "simple", files_of(SIMPLE))
         push(admin, "simple", {**files_of(SIMPLE), "notes.txt": b"the second"})
@@ -280,7 +282,7 @@ def test_a_host_serves_a_version_when_it_is_asked_and_after_a_restart(tmp_path):
         refused(admin("POST", f"{MODELS}/simple/versions/2/unload"), "version_not_served", 404)
         moment = admin.ok("GET", f"{MODELS}/simple/at")
         assert [one["version"] for one in moment["served"]] == [1]
-    with Server(data_dir=str(tmp_path), config="artifacts: {min_free: 0}\n") as server:
+    with Server(data_dir=str(tmp_path), config=UNTESTED) as server:
         admin.server = server
         assert admin.ok("POST", "/v2/models/simple/infer", INPUTS)["model_version"] == "1"
         assert [v["version"] for v in admin.ok("GET", "/v1/registry/served")["data"]] == [1]
@@ -290,3 +292,39 @@ def test_a_version_that_does_not_load_says_why(platform):
     push(platform, "broken", {"model.onnx": b"no model"})
     status, answer = platform("POST", f"{MODELS}/broken/versions/1/load")
     assert status == 503 and answer["error"]["code"] == "model_not_ready", answer
+
+
+def after_test(admin, model, files):
+    """A version whose test has ended."""
+    admin("POST", MODELS, {"name": model})
+    made = admin.ok("POST", f"{MODELS}/{model}/versions", {"files": manifest(files)})
+    for content in files.values():
+        if sha(content) in made["missing"]:
+            assert put(admin, content, content)[0] == 200
+    one = f"{MODELS}/{model}/versions/{made['version']}"
+    assert admin.ok("POST", f"{one}/complete")["state"] in ("testing", "ready", "rejected")
+    deadline = time.monotonic() + 120 * SLOWNESS
+    while (version := admin.ok("GET", one))["state"] == "testing":
+        assert time.monotonic() < deadline, version
+        time.sleep(0.05)
+    return version
+
+
+@pytest.mark.covers("GET /v1/registry/models/{m}/versions/{v}/test")
+def test_a_version_is_tested_before_it_is_ready_and_its_report_is_kept(tmp_path):
+    with Server(data_dir=str(tmp_path), config="artifacts: {min_free: 0}\n") as server:
+        admin = Admin(server, first_key(server))
+        good = after_test(admin, "simple", files_of(SIMPLE))
+        bad = after_test(admin, "simple", {**files_of(SIMPLE), "model.onnx": b"no model"})
+
+        assert good["state"] == "ready", good
+        report = admin.ok("GET", f"{MODELS}/simple/versions/1/test")
+        assert report["verdict"] == "passed" and {one["name"] for one in report["checks"]} >= {"files", "load", "latency"}
+        assert bad["state"] == "rejected" and bad["reason"].startswith("files: not an ONNX model"), bad
+        report = admin.ok("GET", f"{MODELS}/simple/versions/2/test")
+        assert report["verdict"] == "failed" and report["reason"] == bad["reason"]
+        refused(admin("PUT", f"{MODELS}/simple/aliases/prod", {"version": 2}), "registry_version_not_ready")
+        assert admin.ok("GET", f"{MODELS}/simple/versions/latest")["version"] == 1
+        admin.ok("POST", f"{MODELS}/simple/versions", {"files": manifest({"model.onnx": b"half"})})
+        refused(admin("GET", f"{MODELS}/simple/versions/3/test"), "version_test_unknown", 404)
+        refused(admin("GET", f"{MODELS}/simple/versions/4/test"), "registry_version_unknown", 404)

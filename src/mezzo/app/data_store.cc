@@ -17,6 +17,7 @@
 #include "mezzo/releases/release_store.h"
 #include "mezzo/releases/route_store.h"
 #include "mezzo/lifecycle/registry_schema.h"
+#include "mezzo/lifecycle/version_test_store.h"
 #include "mezzo/storage/metered_sql_db.h"
 #include "mezzo/storage/migrations.h"
 #include "mezzo/tenancy/identity_schema.h"
@@ -74,6 +75,8 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "usage", tenancy::UsageMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(
       storage::Migrate(*store->db_, "registry", lifecycle::RegistryMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(storage::Migrate(*store->db_, "version_tests", lifecycle::VersionTestMigrations(), deadline,
+                                  store->real_));
   MEZZO_TRY_VOID(store->clock_.Synchronise(*store->db_, deadline));
   return store;
 }

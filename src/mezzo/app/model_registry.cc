@@ -48,14 +48,37 @@ Result<void> ModelRegistry::MakeRoot(const std::string& data_dir) {
 ModelRegistry::ModelRegistry(const ServerConfig& config, Ports ports)
     : ports_(ports),
       store_({}, ports.store.db(), ports.store.clock()),
+      testing_(!config.registry.tests.enabled
+                   ? nullptr
+                   : std::make_unique<VersionTesting>(
+                         config, VersionTesting::Ports{.db = ports.store.db(),
+                                                       .registry = store_,
+                                                       .fetch =
+                                                           [this](const lifecycle::Manifest& manifest,
+                                                                  TimePoint deadline) {
+                                                             return fetcher_->Fetch(manifest, deadline);
+                                                           },
+                                                       .clock = ports.store.clock(),
+                                                       .log = ports.log,
+                                                       .metrics = ports.metrics})),
       uploads_(UploadOptions(config.registry), {.registry = store_,
                                                 .contents = ports.artifacts.lasting(),
-                                                .tester = ports.tester,
+                                                .tester = testing_ == nullptr ? nullptr : &testing_->tester(),
                                                 .clock = ports.store.clock()}),
       pool_({.name = "registry", .threads = 2, .max_queued = 256}),
       transfers_({.name = "contents", .threads = 4, .max_queued = 256}),
       keeper_(KeeperOptions(config.registry),
               {.registry = store_, .uploads = uploads_, .clock = ports.store.clock(), .log = ports.log}) {}
+
+void ModelRegistry::Start() {
+  keeper_.Start();
+  if (testing_ != nullptr) testing_->Start();
+}
+
+void ModelRegistry::Stop() {
+  if (testing_ != nullptr) testing_->Stop();
+  keeper_.Stop();
+}
 
 Result<void> ModelRegistry::OpenFolders(const ServerConfig& config) {
   MEZZO_TRY(fetcher_, lifecycle::VersionFetcher::Open(
@@ -81,14 +104,16 @@ Result<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(const ServerConfig& c
   options.limits.max_file_bytes = config.registry.max_file;
   options.limits.max_bytes = config.registry.max_version;
   registry->handler_ = std::make_unique<api::platform::RegistryHandler>(
-      options, api::platform::RegistryHandler::Ports{.registry = registry->store_,
-                                                     .uploads = registry->uploads_,
-                                                     .hosting = *registry->hosting_,
-                                                     .catalog = ports.catalog,
-                                                     .blobs = ports.artifacts.blobs(),
-                                                     .pool = registry->pool_,
-                                                     .store = registry->transfers_,
-                                                     .clock = ports.store.clock()});
+      options, api::platform::RegistryHandler::Ports{
+                   .registry = registry->store_,
+                   .uploads = registry->uploads_,
+                   .hosting = *registry->hosting_,
+                   .catalog = ports.catalog,
+                   .blobs = ports.artifacts.blobs(),
+                   .pool = registry->pool_,
+                   .store = registry->transfers_,
+                   .clock = ports.store.clock(),
+                   .tests = registry->testing_ == nullptr ? nullptr : &registry->testing_->tests()});
   return registry;
 }
 

@@ -6,6 +6,7 @@
 #include "mezzo/app/artifact_store.h"
 #include "mezzo/app/data_store.h"
 #include "mezzo/app/server_config.h"
+#include "mezzo/app/version_testing.h"
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/registry_keeper.h"
 #include "mezzo/lifecycle/registry_store.h"
@@ -22,13 +23,13 @@ namespace mezzo::app {
 /// serves, and the protocol.
 class ModelRegistry {
  public:
-  /// All outlive this. Null `tester`: versions are ready as soon as they are complete.
+  /// All outlive this.
   struct Ports {
     DataStore& store;
     ArtifactStore& artifacts;
     models::RepositoryCatalog& catalog;
     observe::Logger& log;
-    lifecycle::VersionTester* tester = nullptr;
+    observe::Registry& metrics;
   };
   /// Where in `data_dir` served versions lie: the last of the catalog's roots, and its `chosen_root`.
   static std::string RootIn(const std::string& data_dir);
@@ -41,8 +42,9 @@ class ModelRegistry {
   [[nodiscard]] api::Protocol& handler() { return *handler_; }
   [[nodiscard]] lifecycle::RegistryStore& store() { return store_; }
   [[nodiscard]] lifecycle::VersionHosting& hosting() { return *hosting_; }
-  void Start() { keeper_.Start(); }
-  void Stop() { keeper_.Stop(); }
+  ~ModelRegistry() { Stop(); }
+  void Start();
+  void Stop();
 
  private:
   ModelRegistry(const ServerConfig& config, Ports ports);
@@ -50,6 +52,7 @@ class ModelRegistry {
 
   const Ports ports_;
   lifecycle::RegistryStore store_;
+  std::unique_ptr<VersionTesting> testing_;  // Null: versions are ready as soon as they are complete.
   lifecycle::VersionUploads uploads_;
   std::unique_ptr<lifecycle::VersionFetcher> fetcher_;
   std::unique_ptr<lifecycle::VersionHosting> hosting_;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 
+#include "mezzo/app/version_tests_config.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/config/value.h"
 
@@ -17,6 +18,7 @@ struct RegistryConfig {
   Duration upload_lifetime = std::chrono::hours(24);
   Duration content_grace = std::chrono::hours(1);
   Duration fetch_timeout = std::chrono::minutes(30);
+  VersionTestsConfig tests;
 };
 
 }  // namespace mezzo::app

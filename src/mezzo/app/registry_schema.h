@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "mezzo/app/registry_config.h"
+#include "mezzo/app/version_tests_schema.h"
 #include "mezzo/config/schema.h"
 
 namespace mezzo::config {
@@ -29,7 +30,8 @@ struct Schema<app::RegistryConfig> {
         Field("content_grace", &C::content_grace, "Between a content's last version and its end.",
               Range(seconds(0), hours(24 * 30))),
         Field("fetch_timeout", &C::fetch_timeout, "How long bringing a version to this host may take.",
-              Range(seconds(1), hours(24)))};
+              Range(seconds(1), hours(24))),
+        Field("tests", &C::tests, "Tests of versions that arrive.")};
   }
 };
 

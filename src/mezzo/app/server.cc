@@ -539,8 +539,9 @@ class Server::Parts {
 
   Result<std::unique_ptr<ModelRegistry>> OpenRegistry() {
     if (store == nullptr || !artifacts.ok()) return std::unique_ptr<ModelRegistry>();
-    return ModelRegistry::Open(config,
-                               {.store = *store, .artifacts = **artifacts, .catalog = catalog, .log = log});
+    return ModelRegistry::Open(
+        config,
+        {.store = *store, .artifacts = **artifacts, .catalog = catalog, .log = log, .metrics = registry});
   }
 
   std::vector<api::MountedProtocol> Protocols() {

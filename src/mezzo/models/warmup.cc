@@ -102,9 +102,9 @@ Result<std::optional<Duration>> RunWarmup(engine::Session& session, const ModelC
     const bool batches = config.max_batch_size > 0 && !input->shared;
     const auto shape = WarmupShape(*input, warmup, batches, filling.open_dim);
     if (!shape.has_value()) return std::optional<Duration>();
-    if (const auto size = tensor::ByteSize(input->dtype, *shape);
-        input->dtype != tensor::DType::kBytes && size.ok()) {
-      bytes += *size;
+    if (input->dtype != tensor::DType::kBytes) {  // ByteSize() is not for texts.
+      const auto size = tensor::ByteSize(input->dtype, *shape);
+      bytes += size.ok() ? *size : 0;
       if (bytes > filling.max_bytes) return std::optional<Duration>();
     }
     auto made = MakeInput(*input, *shape, warmup.random_inputs.contains(input->name), filling.text);

@@ -49,6 +49,7 @@ enum RouteId : int {
   kPutVersionTag,
   kDeleteVersionTag,
   kMissing,
+  kShowTest,
   kComplete,
   kLoad,
   kUnload,
@@ -85,6 +86,7 @@ std::vector<Route> Routes(ByteCount max_piece) {
           {Method::kPut, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kMaxBody, kPutVersionTag},
           {Method::kDelete, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kIgnoredBody, kDeleteVersionTag},
           {Method::kGet, MEZZO_REGISTRY_VERSION "/missing", Scope::kOperate, kIgnoredBody, kMissing},
+          {Method::kGet, MEZZO_REGISTRY_VERSION "/test", Scope::kRead, kIgnoredBody, kShowTest},
           {Method::kPost, MEZZO_REGISTRY_VERSION "/complete", Scope::kOperate, kIgnoredBody, kComplete},
           {Method::kPost, MEZZO_REGISTRY_VERSION "/load", Scope::kOperate, kIgnoredBody, kLoad},
           {Method::kPost, MEZZO_REGISTRY_VERSION "/unload", Scope::kOperate, kIgnoredBody, kUnload},
@@ -375,11 +377,25 @@ RegistryHandler::Answer RegistryHandler::DispatchVersion(const RoutedCall& call)
       MEZZO_TRY(const auto missing, ports_.uploads.Missing(model, *version, StoreLimit()));
       return Ok({{"object", "list"}, {"data", missing}});
     }
+    case kShowTest:
+      return ShowTest(model, *version);
     default: {
       MEZZO_TRY(const auto now, ports_.uploads.Complete(model, *version, by, StoreLimit()));
       return Ok(ToJson(now));
     }
   }
+}
+
+RegistryHandler::Answer RegistryHandler::ShowTest(const std::string& model, std::int64_t version) const {
+  MEZZO_TRY_VOID(ports_.registry.GetVersion(model, version, Limit()));
+  MEZZO_TRY(const auto record, ports_.registry.GetModel(model, Limit()));
+  if (ports_.tests != nullptr) {
+    MEZZO_TRY(const auto report,
+              ports_.tests->ReportOf({.model_id = record.id, .version = version}, Limit()));
+    if (report) return net::HttpResponse::Json(200, *report);
+  }
+  return NotFound("version_test_unknown", "version " + std::to_string(version) + " of model '" +
+                                              Printable(model) + "' has no test that has ended");
 }
 
 RegistryHandler::Answer RegistryHandler::ListModels(const RoutedCall& call) const {

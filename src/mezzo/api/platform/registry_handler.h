@@ -9,6 +9,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/lifecycle/registry_store.h"
 #include "mezzo/lifecycle/version_hosting.h"
+#include "mezzo/lifecycle/version_test_store.h"
 #include "mezzo/lifecycle/version_uploads.h"
 #include "mezzo/models/catalog.h"
 #include "mezzo/runtime/pool.h"
@@ -29,6 +30,7 @@ namespace mezzo::api::platform {
 ///     PATCH, DELETE       /v1/registry/models/{m}/versions/{v}
 ///     GET                 …/{v}/missing                        contents that are to be sent
 ///     POST                …/{v}/complete
+///     GET                 …/{v}/test                           the report of its test
 ///     POST                …/{v}/load, …/{v}/unload             on this host
 ///     GET                 …/{v}/contents/{sha256}              a file
 ///     GET, PUT            /v1/registry/blobs/{sha256}          a content: what is here; the next piece
@@ -58,6 +60,7 @@ class RegistryHandler final : public ProblemProtocol {
     runtime::BlockingPool& pool;   ///< Asks the database.
     runtime::BlockingPool& store;  ///< Moves contents.
     const Clock& clock;
+    lifecycle::VersionTestStore* tests = nullptr;  ///< Null: versions are not tested.
   };
   RegistryHandler(Options options, Ports ports);
 
@@ -81,6 +84,7 @@ class RegistryHandler final : public ProblemProtocol {
   [[nodiscard]] Answer History(const RoutedCall& call) const;
   [[nodiscard]] Answer At(const RoutedCall& call) const;
   [[nodiscard]] Answer PutContent(const RoutedCall& call) const;
+  [[nodiscard]] Answer ShowTest(const std::string& model, std::int64_t version) const;
   [[nodiscard]] Answer ShowServed() const;
   /// The path's model, if the caller may see it.
   [[nodiscard]] Result<std::string> ModelOf(const RoutedCall& call) const;

@@ -6,11 +6,13 @@
 
 #include "mezzo/app/cli/bench_command.h"
 #include "mezzo/app/cli/cache_command.h"
+#include "mezzo/app/cli/check_version_command.h"
 #include "mezzo/app/cli/decode_picture_command.h"
 #include "mezzo/app/cli/generate_command.h"
 #include "mezzo/app/cli/infer_command.h"
 #include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/limit_command.h"
+#include "mezzo/app/cli/model_check_command.h"
 #include "mezzo/app/cli/model_command.h"
 #include "mezzo/app/cli/models_command.h"
 #include "mezzo/app/cli/release_command.h"
@@ -22,11 +24,21 @@
 namespace mezzo::app::cli {
 namespace {
 
+/// Of `model`, with options of its own: AddModelCheckCommand().
+constexpr const char* kCheckSubcommand = "check";
+
 /// Registers one command; its options live as long as the app that may run it.
 template <typename Options>
 void Add(CLI::App& app, int& exit_code, CLI::App* (*add)(CLI::App&, Options&), int (*run)(const Options&)) {
   auto options = std::make_shared<Options>();
-  add(app, *options)->final_callback([options, run, &exit_code] { exit_code = run(*options); });
+  CLI::App* const command = add(app, *options);
+  command->final_callback([options, run, &exit_code, command] {
+    // Others' subcommands have run by themselves.
+    for (const CLI::App* sub : command->get_subcommands()) {
+      if (sub->get_name() == kCheckSubcommand) return;
+    }
+    exit_code = run(*options);
+  });
 }
 
 }  // namespace
@@ -46,6 +58,8 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<ModelOptions>(app, exit_code, AddModelCommand, RunModelCommand);
   Add<ModelsOptions>(app, exit_code, AddModelsCommand, RunModelsCommand);
   Add<InferOptions>(app, exit_code, AddInferCommand, RunInferCommand);
+  Add<ModelCheckOptions>(app, exit_code, AddModelCheckCommand, RunModelCheckCommand);
+  Add<CheckVersionOptions>(app, exit_code, AddCheckVersionCommand, RunCheckVersionCommand);
   Add<DecodePictureOptions>(app, exit_code, AddDecodePictureCommand, RunDecodePictureCommand);
 }
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "mezzo/drivers/ffmpeg/internal/child_process.h"
+#include "mezzo/runtime/child_process.h"
 
 namespace mezzo::drivers {
 namespace {
@@ -24,14 +24,13 @@ const char* Voice(media::Language language) {
 
 Result<media::Speech> EspeakSpeechSynthesizer::SpeakAt(int words_per_minute, const std::string& text,
                                                        media::Language language, TimePoint deadline) {
-  internal::ChildProcess child{
-      .command = {options_.program, "-v", Voice(language), "-s", std::to_string(words_per_minute), "-b", "1",
-                  "--stdin", "--stdout"},
-      .input = AsBytes(text),
-      // Also when it writes to standard output it prepares for a sound server first.
-      .max_file = std::uint64_t{80} << 20U};
+  runtime::ChildProcess child{.command = {options_.program, "-v", Voice(language), "-s",
+                                          std::to_string(words_per_minute), "-b", "1", "--stdin", "--stdout"},
+                              .input = AsBytes(text),
+                              // Also when it writes to standard output it prepares for a sound server first.
+                              .max_file = std::uint64_t{80} << 20U};
   const TimePoint latest = std::min(deadline, AddSaturating(clock_.Now(), options_.max_time));
-  MEZZO_TRY(std::string wav, internal::OutputOf(child, latest, clock_));
+  MEZZO_TRY(std::string wav, runtime::OutputOf(child, latest, clock_));
   auto source = decoder_.Open(SharedBytes::FromString(std::move(wav)));
   if (!source.ok()) return Internal("speech_failed", "eSpeak's sound: " + source.error().message());
   media::Speech speech;

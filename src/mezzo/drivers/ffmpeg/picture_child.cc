@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "mezzo/base/strings.h"
-#include "mezzo/drivers/ffmpeg/internal/sandbox.h"
 #include "mezzo/drivers/ffmpeg/vips_picture_codec.h"
+#include "mezzo/runtime/sandbox.h"
 
 namespace mezzo::drivers {
 namespace {
@@ -53,7 +53,7 @@ bool IsAboutMemory(const Error& error) {
 
 Result<media::RgbaPicture> DecodeInput(const PictureChildTask& task) {
   MEZZO_TRY(VipsPictureCodec codec, VipsPictureCodec::Create());
-  MEZZO_TRY_VOID(internal::EnterSandbox({.memory = task.max_memory, .cpu_seconds = task.max_cpu_seconds}));
+  MEZZO_TRY_VOID(runtime::EnterSandbox({.memory = task.max_memory, .cpu_seconds = task.max_cpu_seconds}));
   std::set_new_handler(&EndForMemory);
   MEZZO_TRY(const std::string file, ReadInput(task.limits.max_bytes));
   return codec.Decode(AsBytes(file), task.limits, task.fit);

@@ -10,8 +10,8 @@
 #include <fmt/format.h>
 
 #include "mezzo/base/strings.h"
-#include "mezzo/drivers/ffmpeg/internal/child_process.h"
 #include "mezzo/drivers/ffmpeg/picture_child.h"
+#include "mezzo/runtime/child_process.h"
 
 namespace mezzo::drivers {
 namespace {
@@ -64,7 +64,7 @@ Result<RgbaPicture> ProcessPictureDecoder::Decode(BytesView file, media::FrameSi
                               .fit = fit,
                               .max_memory = options_.max_memory,
                               .max_cpu_seconds = options_.max_cpu_seconds};
-  internal::ChildProcess child{
+  runtime::ChildProcess child{
       .command = options_.command,
       .input = file,
       .max_output = static_cast<std::size_t>(options_.limits.max_pixels) * RgbaPicture::kChannels + kMaxHead,
@@ -73,7 +73,7 @@ Result<RgbaPicture> ProcessPictureDecoder::Decode(BytesView file, media::FrameSi
       .max_cpu_seconds = options_.max_cpu_seconds + 2};
   for (std::string& argument : task.ToArguments()) child.command.push_back(std::move(argument));
   const TimePoint latest = std::min(deadline, AddSaturating(clock_.Now(), options_.max_time));
-  MEZZO_TRY(const internal::ChildEnd end, internal::RunChild(child, latest, clock_));
+  MEZZO_TRY(const runtime::ChildEnd end, runtime::RunChild(child, latest, clock_));
   if (end.signal == SIGXCPU) {
     return TooCostly(
         fmt::format("decoding the picture takes more than {} s of CPU time", options_.max_cpu_seconds));

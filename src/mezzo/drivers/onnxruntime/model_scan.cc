@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "mezzo/base/checked.h"
 #include "mezzo/base/strings.h"
@@ -27,6 +28,7 @@ enum class Message : std::uint8_t {
   kTensorType,
   kTensorShape,
   kDimension,
+  kOpset,
   kNone,
 };
 
@@ -37,6 +39,7 @@ Message ChildOf(Message parent, std::uint64_t field) {
   switch (parent) {
     case Message::kModel:
       return field == 7    ? Message::kGraph
+             : field == 8  ? Message::kOpset
              : field == 20 ? Message::kTraining
              : field == 25 ? Message::kFunction
                            : Message::kNone;
@@ -49,7 +52,10 @@ Message ChildOf(Message parent, std::uint64_t field) {
              : field == 15 ? Message::kSparseTensor
                            : Message::kNone;
     case Message::kFunction:
-      return field == 7 ? Message::kNode : field == 11 ? Message::kAttribute : Message::kNone;
+      return field == 7    ? Message::kNode
+             : field == 9  ? Message::kOpset
+             : field == 11 ? Message::kAttribute
+                           : Message::kNone;
     case Message::kNode:
       return field == 5 ? Message::kAttribute : Message::kNone;
     case Message::kAttribute:
@@ -74,12 +80,18 @@ Message ChildOf(Message parent, std::uint64_t field) {
 }
 
 constexpr std::uint64_t kNodeOpType = 4;
+constexpr std::uint64_t kNodeDomain = 7;
+constexpr std::uint64_t kFunctionName = 1;
+constexpr std::uint64_t kFunctionDomain = 10;
+constexpr std::uint64_t kOpsetDomain = 1;
+constexpr std::uint64_t kOpsetVersion = 2;
 constexpr std::uint64_t kDimParam = 2;
 /// A graph that an execution provider compiled before.
 constexpr std::string_view kContextOperator = "EPContext";
 constexpr std::string_view kLoop = "Loop";
 constexpr std::string_view kScan = "Scan";
-static_assert(kLoop.size() == kScan.size());
+/// The long name of the domain "".
+constexpr std::string_view kOnnxDomain = "ai.onnx";
 constexpr std::uint64_t kTensorName = 8;
 constexpr std::uint64_t kSparseDims = 3;
 constexpr std::size_t kMaxSparseElementSize = 16;
@@ -102,6 +114,12 @@ class Scanner {
     MEZZO_TRY_VOID(Visit(Message::kModel, source_.size(), 0));
     if (!has_graph_) return InvalidArgument("model_invalid", "not an ONNX model: it has no graph");
     for (auto& [location, file] : files_) scan_.external.push_back(std::move(file));
+    for (const auto& [domain, name] : functions_) {
+      const auto operators = scan_.foreign_operators.find(domain);
+      if (operators == scan_.foreign_operators.end()) continue;
+      operators->second.erase(name);
+      if (operators->second.empty()) scan_.foreign_operators.erase(operators);
+    }
     return std::move(scan_);
   }
 
@@ -126,11 +144,13 @@ class Scanner {
     if (message == Message::kGraph) has_graph_ = true;
     if (message == Message::kTensor) return VisitTensor(end, depth);
     if (message == Message::kSparseTensor) return VisitSparseTensor(end, depth);
+    if (message == Message::kOpset) return VisitOpset(end);
+    QualifiedName named;  // Of a node or a function.
     while (at_ < end) {
       MEZZO_TRY(const Field field, NextField(end));
       if (field.type != WireType::kLength) continue;
-      if (message == Message::kNode && field.number == kNodeOpType) {
-        MEZZO_TRY_VOID(CheckOperator(field));
+      if (std::string* part = named.PartOf(message, field.number); part != nullptr) {
+        MEZZO_TRY(*part, ShortText(field));
         continue;
       }
       if (message == Message::kDimension && field.number == kDimParam) {
@@ -144,16 +164,52 @@ class Scanner {
         MEZZO_TRY_VOID(Visit(child, field.end, depth + 1));
       }
     }
+    if (message == Message::kNode) return AddOperator(named);
+    if (message == Message::kFunction && functions_.size() < kMaxForeignOperators) {
+      functions_.emplace(std::move(named.domain), std::move(named.name));
+    }
     return {};
   }
 
-  Result<void> CheckOperator(const Field& field) {
-    if (field.value != kContextOperator.size() && field.value != kLoop.size()) {
-      at_ = field.end;
-      return {};
+  /// What a node runs, or a function defines.
+  struct QualifiedName {
+    std::string domain;
+    std::string name;
+
+    /// Where a field of the message belongs; null: elsewhere.
+    std::string* PartOf(Message message, std::uint64_t field) {
+      if (message != Message::kNode && message != Message::kFunction) return nullptr;
+      if (field == (message == Message::kNode ? kNodeOpType : kFunctionName)) return &name;
+      return field == (message == Message::kNode ? kNodeDomain : kFunctionDomain) ? &domain : nullptr;
     }
-    MEZZO_TRY(const std::string name, Text(field.value));
+  };
+
+  Result<void> VisitOpset(std::uint64_t end) {
+    std::string domain;
+    std::uint64_t version = 0;
+    while (at_ < end) {
+      MEZZO_TRY(const Field field, NextField(end));
+      if (field.number == kOpsetVersion && field.type == WireType::kVarint) version = field.value;
+      if (field.type != WireType::kLength) continue;
+      if (field.number == kOpsetDomain) {
+        MEZZO_TRY(domain, ShortText(field));
+      } else {
+        at_ = field.end;
+      }
+    }
+    if (domain == kOnnxDomain) domain.clear();
+    if (scan_.opsets.size() < kMaxDomains || scan_.opsets.contains(domain)) {
+      scan_.opsets[domain] = static_cast<std::int64_t>(version);
+    }
+    return {};
+  }
+
+  Result<void> AddOperator(QualifiedName& node) {
+    const std::string& name = node.name;
     if (name == kLoop || name == kScan) scan_.has_loops = true;
+    if (!node.domain.empty() && node.domain != kOnnxDomain && foreign_count_ < kMaxForeignOperators) {
+      if (scan_.foreign_operators[node.domain].insert(name).second) ++foreign_count_;
+    }
     if (name != kContextOperator) return {};
     return InvalidArgument(
         "model_invalid",
@@ -355,13 +411,22 @@ class Scanner {
     return text;
   }
 
+  /// A name, cut where none is that long.
+  Result<std::string> ShortText(const Field& field) {
+    MEZZO_TRY(std::string text, Text(std::min<std::uint64_t>(field.value, kMaxOperatorName)));
+    at_ = field.end;
+    return text;
+  }
+
   ByteSource& source_;
   std::uint64_t at_ = 0;
   std::array<std::byte, 4096> window_{};
   std::uint64_t window_begin_ = 0;
   std::uint64_t window_size_ = 0;
   bool has_graph_ = false;
+  std::size_t foreign_count_ = 0;
   std::map<std::string, ExternalFile> files_;
+  std::set<std::pair<std::string, std::string>> functions_;  ///< Domain and name.
   ModelScan scan_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
@@ -36,6 +37,12 @@ struct ModelScan {
   ByteCount external_tensor_bytes = 0;  ///< Values of tensors in external files, as far as lengths are given.
   bool has_loops = false;               ///< Loop or Scan: how long a run takes depends on the values.
   std::set<std::string> dim_symbols;    ///< Symbolic dimensions of inputs: "batch". At most kMaxDimSymbols.
+  /// Operator sets that the model imports, by domain ("" is ONNX's own). At most kMaxDomains. Of a domain
+  /// that comes twice the later counts, as for protobuf.
+  std::map<std::string, std::int64_t> opsets;
+  /// Operators of other domains than ONNX's own, by domain, that no function of the model defines. At most
+  /// kMaxForeignOperators.
+  std::map<std::string, std::set<std::string>> foreign_operators;
 };
 
 /// Reads the protobuf framing of an ONNX model: graphs, subgraphs, functions and training graphs, and every
@@ -48,11 +55,19 @@ struct ModelScan {
 /// tensors.
 Result<ModelScan> ScanModel(ByteSource& source);
 
+/// The same of a model file, with its external data proven to lie below its folder and to be long enough
+/// (internal/model_files.h). Errors: kNotFound "model_file_missing", kInvalidArgument "model_invalid".
+/// Blocks.
+Result<ModelScan> ScanModelFile(const std::string& model_path);
+
 inline constexpr int kMaxScanDepth = 100;
 inline constexpr std::size_t kMaxExternalFiles = 16384;
 inline constexpr std::size_t kMaxLocationLength = 1024;
 inline constexpr std::size_t kMaxDimSymbols = 1024;
 inline constexpr std::size_t kMaxDimSymbolLength = 256;
+inline constexpr std::size_t kMaxDomains = 64;
+inline constexpr std::size_t kMaxForeignOperators = 1024;
+inline constexpr std::size_t kMaxOperatorName = 256;
 /// Sparse initialisers become dense when they are loaded.
 inline constexpr ByteCount kMaxSparseTensorBytes = ByteCount{2} << 30U;
 

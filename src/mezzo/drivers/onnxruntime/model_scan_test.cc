@@ -200,5 +200,50 @@ TEST(ModelScan, BoundsNesting) {
   EXPECT_THAT(FaultOf(Model(graph)), HasSubstr("nest deeper than 100"));
 }
 
+Proto ForeignNode(std::string_view op, std::string_view domain) {
+  Proto node = Node(op, {"x"}, {"y"});
+  return node.Bytes(7, domain);
+}
+
+Proto Opset(std::string_view domain, std::uint64_t version) {
+  return Proto().Bytes(1, domain).Number(2, version);
+}
+
+TEST(ModelScan, TellsOperatorSetsAndOperatorsOfOtherDomains) {
+  const Proto branch = Graph({.nodes = {ForeignNode("Deep", "com.acme")}, .inputs = {}, .outputs = {}});
+  Proto node = Node("If", {"x"}, {"y"});
+  node.Child(5, GraphAttribute("then_branch", branch));
+  const Proto graph = Graph({.nodes = {node, ForeignNode("Gelu", "com.microsoft"), ForeignNode("Add", ""),
+                                       ForeignNode("Mul", "ai.onnx"), ForeignNode("Mine", "local")},
+                             .inputs = {},
+                             .outputs = {}});
+  const Proto function = Proto().Bytes(1, "Mine").Bytes(10, "local").Child(7, Node("Relu", {"x"}, {"y"}));
+  const std::string model = Proto()
+                                .Number(1, 8)
+                                .Child(8, Opset("", 17))
+                                .Child(8, Opset("com.microsoft", 1))
+                                .Child(7, graph)
+                                .Child(25, function)
+                                .bytes();
+
+  const auto scan = Scan(model);
+
+  ASSERT_TRUE(scan.ok()) << scan.error().ToString();
+  EXPECT_EQ(scan->opsets, (std::map<std::string, std::int64_t>{{"", 17}, {"com.microsoft", 1}}));
+  EXPECT_EQ(scan->foreign_operators, (std::map<std::string, std::set<std::string>>{
+                                         {"com.acme", {"Deep"}}, {"com.microsoft", {"Gelu"}}}));
+}
+
+TEST(ModelScan, BoundsTheForeignOperatorsThatItRemembers) {
+  std::vector<Proto> nodes;
+  for (int i = 0; i < 2000; ++i) nodes.push_back(ForeignNode("Op" + std::to_string(i), "com.acme"));
+  nodes.push_back(ForeignNode(std::string(100'000, 'x'), "com.other"));
+
+  const auto scan = Scan(Model({.nodes = nodes, .inputs = {}, .outputs = {}}));
+
+  ASSERT_TRUE(scan.ok());
+  EXPECT_EQ(scan->foreign_operators.at("com.acme").size(), kMaxForeignOperators);
+}
+
 }  // namespace
 }  // namespace mezzo::drivers

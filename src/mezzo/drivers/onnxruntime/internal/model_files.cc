@@ -164,4 +164,9 @@ Result<void> ModelFiles::Unchanged() const {
   return {};
 }
 
+Result<ModelScan> ScanModelFile(const std::string& model_path) {
+  MEZZO_TRY(const ModelFiles files, ModelFiles::Open(model_path));
+  return files.scan();
+}
+
 }  // namespace mezzo::drivers

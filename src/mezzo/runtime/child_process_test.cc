@@ -1,4 +1,4 @@
-#include "mezzo/drivers/ffmpeg/internal/child_process.h"
+#include "mezzo/runtime/child_process.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -11,10 +11,9 @@
 
 #include "mezzo/base/fd.h"
 
-namespace mezzo::drivers {
+namespace mezzo::runtime {
 namespace {
 
-using internal::OutputOf;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -74,8 +73,7 @@ TEST(ChildProcess, ItsStatusIsToldAndItsEnvironmentIsEmpty) {
 TEST(ChildProcess, ASignalThatEndedItIsTold) {
   const RealClock clock;
 
-  const auto end =
-      internal::RunChild({.command = {"sh", "-c", "kill -SEGV $$"}}, clock.Now() + seconds(10), clock);
+  const auto end = RunChild({.command = {"sh", "-c", "kill -SEGV $$"}}, clock.Now() + seconds(10), clock);
 
   ASSERT_TRUE(end.ok()) << end.error().ToString();
   EXPECT_EQ(end->signal, SIGSEGV);
@@ -88,8 +86,7 @@ TEST(ChildProcess, HasNoFilesOfItsParentsAndNoIgnoredSignals) {
 
   const auto files =
       OutputOf({.command = {"sh", "-c", "echo /proc/$$/fd/*"}}, clock.Now() + seconds(10), clock);
-  const auto end =
-      internal::RunChild({.command = {"sh", "-c", "kill -PIPE $$"}}, clock.Now() + seconds(10), clock);
+  const auto end = RunChild({.command = {"sh", "-c", "kill -PIPE $$"}}, clock.Now() + seconds(10), clock);
 
   ::signal(SIGPIPE, before);
   ASSERT_TRUE(files.ok() && end.ok());
@@ -112,5 +109,31 @@ TEST(ChildProcess, CannotWriteFiles) {
   }
 }
 
+TEST(ChildProcess, AWatchedOneThatIsKilledHasSaidWhatItSaid) {
+  const RealClock clock;
+
+  const auto late =
+      WatchChild({.command = {"sh", "-c", "echo started; exec sleep 60"}}, clock.Now() + seconds(2), clock);
+  const auto loud = WatchChild({.command = {"yes"}, .max_output = 100'000}, clock.Now() + seconds(30), clock);
+
+  ASSERT_TRUE(late.ok()) << late.error().ToString();
+  EXPECT_EQ(late->cut, ChildEnd::Cut::kDeadline);
+  EXPECT_EQ(late->output, "started\n");
+  ASSERT_TRUE(loud.ok()) << loud.error().ToString();
+  EXPECT_EQ(loud->cut, ChildEnd::Cut::kOutput);
+}
+
+TEST(ChildProcess, IsEndedWhenItIsToldToStop) {
+  const RealClock clock;
+  int asked = 0;
+
+  const auto end = RunChild({.command = {"sleep", "60"}, .stop = [&asked] { return ++asked > 2; }},
+                            clock.Now() + seconds(60), clock);
+
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().reason(), "child_stopped");
+  EXPECT_EQ(end.error().code(), Code::kCancelled);
+}
+
 }  // namespace
-}  // namespace mezzo::drivers
+}  // namespace mezzo::runtime

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -9,7 +10,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 
-namespace mezzo::drivers::internal {
+namespace mezzo::runtime {
 
 /// A program that reads its standard input, writes its standard output and ends.
 struct ChildProcess {
@@ -19,13 +20,22 @@ struct ChildProcess {
   std::uint64_t max_memory = std::uint64_t{512} << 20U;  ///< Address space.
   unsigned max_cpu_seconds = 30;
   std::uint64_t max_file = 0;  ///< Bytes of any file that it writes, memory files too.
+  /// Asked several times a second, when set: true ends the child and fails the run with kCancelled
+  /// "child_stopped".
+  std::function<bool()> stop;
 };
 
 /// How a child ended, and what it wrote.
 struct ChildEnd {
-  std::string output;
-  int status = 0;  ///< Of exit(), when `signal` is 0.
-  int signal = 0;  ///< That ended it.
+  enum class Cut : std::uint8_t {
+    kNone,      ///< It ended by itself.
+    kDeadline,  ///< It was killed at the deadline.
+    kOutput,    ///< It was killed because it wrote more than `max_output`.
+  };
+  std::string output;  ///< What it wrote until then.
+  int status = 0;      ///< Of exit(), when `signal` is 0.
+  int signal = 0;      ///< That ended it.
+  Cut cut = Cut::kNone;
 };
 
 /// Runs `child` to its end. It gets no environment but PATH, its error output is thrown away, and it is
@@ -33,7 +43,11 @@ struct ChildEnd {
 /// too much) and kDeadlineExceeded "deadline".
 Result<ChildEnd> RunChild(const ChildProcess& child, TimePoint deadline, const Clock& clock);
 
+/// As RunChild(), for children that are watched for how they end: being killed at the deadline or for too
+/// much output is an end like any other, told with what was written before.
+Result<ChildEnd> WatchChild(const ChildProcess& child, TimePoint deadline, const Clock& clock);
+
 /// As RunChild(); an end other than with status 0 is kInternal "child_failed", too.
 Result<std::string> OutputOf(const ChildProcess& child, TimePoint deadline, const Clock& clock);
 
-}  // namespace mezzo::drivers::internal
+}  // namespace mezzo::runtime

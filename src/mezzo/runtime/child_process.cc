@@ -1,4 +1,4 @@
-#include "mezzo/drivers/ffmpeg/internal/child_process.h"
+#include "mezzo/runtime/child_process.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -18,7 +18,7 @@
 #include "mezzo/base/check.h"
 #include "mezzo/base/fd.h"
 
-namespace mezzo::drivers::internal {
+namespace mezzo::runtime {
 namespace {
 
 Error Failed(const ChildProcess& child, const std::string& why) {
@@ -103,41 +103,46 @@ Result<pid_t> Spawn(const ChildProcess& child, int input, int output) {
   return pid;
 }
 
+enum class Wake : std::uint8_t { kReadable, kDeadline };
+
 /// Waits until `fd` can be read or has been hung up.
-Result<void> WaitFor(const ChildProcess& child, int fd, TimePoint deadline, const Clock& clock) {
+Result<Wake> WaitFor(const ChildProcess& child, int fd, TimePoint deadline, const Clock& clock) {
+  constexpr std::int64_t kStopPoll = 200;
+  const std::int64_t longest = child.stop ? kStopPoll : 60'000;
   while (true) {
+    if (child.stop && child.stop()) return Cancelled("child_stopped", child.command.front() + " was stopped");
     const TimePoint now = clock.Now();
-    if (now >= deadline) return TookTooLong(child);
+    if (now >= deadline) return Wake::kDeadline;
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now).count();
     pollfd waiting{fd, POLLIN, 0};
-    const int ready = ::poll(&waiting, 1, static_cast<int>(std::clamp<std::int64_t>(left + 1, 0, 60'000)));
-    if (ready > 0) return {};
+    const int ready = ::poll(&waiting, 1, static_cast<int>(std::clamp<std::int64_t>(left + 1, 0, longest)));
+    if (ready > 0) return Wake::kReadable;
     if (ready < 0 && errno != EINTR)
       return Failed(child, std::string("waiting for it: ") + std::strerror(errno));
   }
 }
 
-Result<std::string> ReadAll(const ChildProcess& child, int fd, TimePoint deadline, const Clock& clock) {
-  std::string out;
+/// Reads until the end of the output, or says what cut it short.
+Result<ChildEnd::Cut> ReadAll(const ChildProcess& child, int fd, TimePoint deadline, const Clock& clock,
+                              std::string& out) {
   std::vector<char> piece(std::size_t{64} << 10U);
   while (true) {
-    MEZZO_TRY_VOID(WaitFor(child, fd, deadline, clock));
+    MEZZO_TRY(const Wake wake, WaitFor(child, fd, deadline, clock));
+    if (wake == Wake::kDeadline) return ChildEnd::Cut::kDeadline;
     const ssize_t n = ::read(fd, piece.data(), piece.size());
-    if (n == 0) return out;
+    if (n == 0) return ChildEnd::Cut::kNone;
     if (n < 0) {
       if (errno == EINTR) continue;
       return Failed(child, std::string("reading its output: ") + std::strerror(errno));
     }
-    if (out.size() + static_cast<std::size_t>(n) > child.max_output) {
-      return Failed(child, "it wrote more than " + std::to_string(child.max_output) + " bytes");
-    }
+    if (out.size() + static_cast<std::size_t>(n) > child.max_output) return ChildEnd::Cut::kOutput;
     out.append(piece.data(), static_cast<std::size_t>(n));
   }
 }
 
 }  // namespace
 
-Result<ChildEnd> RunChild(const ChildProcess& child, TimePoint deadline, const Clock& clock) {
+Result<ChildEnd> WatchChild(const ChildProcess& child, TimePoint deadline, const Clock& clock) {
   MEZZO_CHECK(!child.command.empty());
   MEZZO_TRY(const Fd input, AsFile(child));
   int ends[2];
@@ -152,16 +157,32 @@ Result<ChildEnd> RunChild(const ChildProcess& child, TimePoint deadline, const C
   Limit(pid, RLIMIT_FSIZE, child.max_file);
   Limit(pid, RLIMIT_CORE, 0);
   ChildEnd end;
-  MEZZO_TRY(end.output, ReadAll(child, output.get(), deadline, clock));
-  // It has closed its output, which is not to say that it ends.
-  const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!process.ok()) return Failed(child, std::string("waiting for its end: ") + std::strerror(errno));
-  MEZZO_TRY_VOID(WaitFor(child, process.get(), deadline, clock));
+  MEZZO_TRY(end.cut, ReadAll(child, output.get(), deadline, clock, end.output));
+  if (end.cut == ChildEnd::Cut::kNone) {
+    // It has closed its output, which is not to say that it ends.
+    const Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!process.ok()) return Failed(child, std::string("waiting for its end: ") + std::strerror(errno));
+    MEZZO_TRY(const Wake wake, WaitFor(child, process.get(), deadline, clock));
+    if (wake == Wake::kDeadline) end.cut = ChildEnd::Cut::kDeadline;
+  }
+  if (end.cut != ChildEnd::Cut::kNone) {
+    end.signal = SIGKILL;  // By `running`.
+    return end;
+  }
   const int status = running.Reap();
   if (WIFSIGNALED(status)) {
     end.signal = WTERMSIG(status);
   } else {
     end.status = WEXITSTATUS(status);
+  }
+  return end;
+}
+
+Result<ChildEnd> RunChild(const ChildProcess& child, TimePoint deadline, const Clock& clock) {
+  MEZZO_TRY(ChildEnd end, WatchChild(child, deadline, clock));
+  if (end.cut == ChildEnd::Cut::kDeadline) return TookTooLong(child);
+  if (end.cut == ChildEnd::Cut::kOutput) {
+    return Failed(child, "it wrote more than " + std::to_string(child.max_output) + " bytes");
   }
   return end;
 }
@@ -173,4 +194,4 @@ Result<std::string> OutputOf(const ChildProcess& child, TimePoint deadline, cons
   return std::move(end.output);
 }
 
-}  // namespace mezzo::drivers::internal
+}  // namespace mezzo::runtime

@@ -1,0 +1,219 @@
+#include "mezzo/lifecycle/drift.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace mezzo::lifecycle {
+namespace {
+
+using ::testing::ElementsAre;
+
+/// The samples of testing/drift_golden.py, made by the same integer arithmetic: 0 to 1, pressed by a power.
+std::vector<double> Sample(std::size_t size, std::uint32_t seed, int power) {
+  std::vector<double> out;
+  for (std::size_t i = 0; i < size; ++i) {
+    seed = seed * 1664525U + 1013904223U;
+    const double value = static_cast<double>(seed >> 8U) / 16777216.0;
+    out.push_back(power == 1 ? value : power == 2 ? value * value : value * value * value);
+  }
+  return out;
+}
+
+DriftHistogram Filled(const DriftHistogram& reference, const std::vector<double>& values) {
+  DriftHistogram out = reference.Empty();
+  for (const double value : values) out.Add(value);
+  return out;
+}
+
+TEST(KolmogorovSmirnovTest, IsWhatScipySays) {
+  const auto same = CompareSamples(Sample(500, 1, 1), Sample(700, 2, 1));
+  const auto other = CompareSamples(Sample(500, 1, 1), Sample(700, 2, 2));
+  const auto small = CompareSamples(Sample(30, 3, 1), Sample(40, 4, 3));
+
+  EXPECT_NEAR(same->statistic, 0.032285714285714286, 1e-12);
+  EXPECT_NEAR(same->p_value, 0.9214205066278666, 1e-9);
+  EXPECT_NEAR(other->statistic, 0.2662857142857143, 1e-12);
+  EXPECT_NEAR(std::log(other->p_value), -40.66990043848767, 1e-6);
+  EXPECT_NEAR(small->statistic, 0.6416666666666667, 1e-12);
+  EXPECT_NEAR(small->p_value, 1.4799244983665712e-06, 1e-9);
+}
+
+TEST(KolmogorovSmirnovTest, TheSurvivalFunctionIsThatOfScipy) {
+  EXPECT_NEAR(KolmogorovSurvival(0.2), 0.999999999999495, 1e-12);
+  EXPECT_NEAR(KolmogorovSurvival(0.5), 0.9639452436648751, 1e-12);
+  EXPECT_NEAR(KolmogorovSurvival(0.99), 0.2808738392255489, 1e-12);
+  EXPECT_NEAR(KolmogorovSurvival(1.0), 0.26999967167735456, 1e-12);
+  EXPECT_NEAR(KolmogorovSurvival(1.5), 0.022217962616525127, 1e-12);
+  EXPECT_NEAR(KolmogorovSurvival(3), 3.045995948942526e-08, 1e-15);
+  EXPECT_EQ(KolmogorovSurvival(0), 1);
+  EXPECT_EQ(KolmogorovSurvival(100), 0);
+}
+
+TEST(KolmogorovSmirnovTest, TiesAndValuesThatAreNoNumbersAreNoTrouble) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(CompareSamples(std::vector{1.0, 1.0, 1.0}, std::vector{1.0, 1.0, nan})->statistic, 0);
+  EXPECT_EQ(CompareSamples(std::vector{1.0, 1.0}, std::vector{2.0})->statistic, 1);
+  EXPECT_EQ(CompareSamples(std::vector{nan}, std::vector{1.0}).error().reason(), "drift_empty");
+}
+
+TEST(DriftHistogram, TheIndexIsWhatNumpySays) {
+  const auto reference = DriftHistogram::FromReference(Sample(1000, 1, 1), 10);
+  ASSERT_TRUE(reference.ok());
+
+  EXPECT_NEAR(*PopulationStability(*reference, Filled(*reference, Sample(800, 2, 1))), 0.012247653824789675,
+              1e-9);
+  EXPECT_NEAR(*PopulationStability(*reference, Filled(*reference, Sample(800, 2, 2))), 0.3371009809579102,
+              1e-9);
+  EXPECT_EQ(*PopulationStability(*reference, *reference), 0);
+}
+
+TEST(DriftHistogram, QuantilesHoldEquallyMany) {
+  const auto histogram = DriftHistogram::FromReference(Sample(1000, 7, 3), 10);
+
+  ASSERT_TRUE(histogram.ok());
+  EXPECT_EQ(histogram->total(), 1000U);
+  for (const std::uint64_t count : histogram->counts()) EXPECT_NEAR(static_cast<double>(count), 100, 1.5);
+}
+
+TEST(DriftHistogram, ConstantsAndFewValuesHaveFewBins) {
+  const auto constant = DriftHistogram::FromReference(std::vector<double>(100, 3.0), 10);
+  ASSERT_TRUE(constant.ok());
+  EXPECT_THAT(constant->edges(), ElementsAre(3.0));
+  EXPECT_THAT(constant->counts(), ElementsAre(100U, 0U));
+
+  EXPECT_EQ(DriftHistogram::FromReference(std::vector<double>{}, 10).error().reason(), "drift_edges");
+  EXPECT_EQ(DriftHistogram::FromReference(std::vector{1.0}, 1).error().reason(), "drift_edges");
+  EXPECT_EQ(DriftHistogram::Make({2, 1}).error().reason(), "drift_edges");
+  EXPECT_EQ(DriftHistogram::Make({std::numeric_limits<double>::infinity()}).error().reason(), "drift_edges");
+}
+
+TEST(DriftHistogram, MergingPartsIsCountingAll) {
+  for (std::uint32_t seed = 1; seed <= 20; ++seed) {
+    const auto reference = *DriftHistogram::FromReference(Sample(300, seed, 1), 2 + seed);
+    const auto values = Sample(500, seed + 100, 2);
+    const std::size_t cut = seed * 20;
+    DriftHistogram parts =
+        Filled(reference, {values.begin(), values.begin() + static_cast<std::ptrdiff_t>(cut)});
+    ASSERT_TRUE(
+        parts.Merge(Filled(reference, {values.begin() + static_cast<std::ptrdiff_t>(cut), values.end()}))
+            .ok());
+
+    EXPECT_EQ(parts, Filled(reference, values));
+  }
+  DriftHistogram one = *DriftHistogram::Make({1});
+  EXPECT_FALSE(one.Merge(*DriftHistogram::Make({2})).ok());
+}
+
+TEST(DriftHistogram, ItsDistanceIsAtMostThatOfTheSamples) {
+  for (std::uint32_t seed = 1; seed <= 20; ++seed) {
+    const auto a = Sample(400, seed, 1);
+    const auto b = Sample(300, seed + 50, 1 + static_cast<int>(seed % 3));
+    const auto reference = *DriftHistogram::FromReference(a, 20);
+
+    const auto binned = CompareHistograms(reference, Filled(reference, b));
+    const auto exact = CompareSamples(a, b);
+
+    EXPECT_LE(binned->statistic, exact->statistic + 1e-12);
+    EXPECT_GE(binned->statistic, exact->statistic - 0.1);
+  }
+}
+
+DriftSketch::Options Small() { return {.reference_size = 500, .bins = 10, .window = 2000}; }
+
+TEST(DriftSketch, SeesAShiftAndNoneWhereThereIsNone) {
+  DriftSketch steady(Small());
+  DriftSketch drifting(Small());
+  for (DriftSketch* sketch : {&steady, &drifting}) {
+    sketch->AddValues(Sample(500, 1, 1));
+    EXPECT_FALSE(sketch->Stability().has_value()) << "nothing has come since the reference";
+  }
+  steady.AddValues(Sample(900, 2, 1));
+  drifting.AddValues(Sample(900, 2, 3));
+
+  EXPECT_LT(*steady.Stability(), 0.1);
+  EXPECT_GT(steady.Kolmogorov()->p_value, 0.001);
+  EXPECT_GT(*drifting.Stability(), 0.25);
+  EXPECT_LT(drifting.Kolmogorov()->p_value, 1e-6);
+}
+
+TEST(DriftSketch, ForgetsWhatIsLongAgo) {
+  DriftSketch sketch(Small());
+  sketch.AddValues(Sample(500, 1, 1));
+  sketch.AddValues(Sample(5000, 2, 3));
+  ASSERT_GT(*sketch.Stability(), 0.25);
+
+  sketch.AddValues(Sample(5000, 3, 1));
+
+  EXPECT_LT(*sketch.Stability(), 0.1);
+  EXPECT_LE(sketch.now().total(), 2000U);
+}
+
+TEST(DriftSketch, HostsAddWhatTheyHaveSeen) {
+  DriftSketch here(Small());
+  here.AddValues(Sample(500, 1, 1));
+  DriftSketch there(Small());
+  ASSERT_TRUE(there.SetReference(*here.reference()).ok());
+  there.AddValues(Sample(400, 2, 3));
+
+  ASSERT_TRUE(here.Merge(there.now()).ok());
+
+  EXPECT_EQ(here.now(), there.now());
+  EXPECT_GT(*here.Stability(), 0.25);
+  EXPECT_FALSE(here.Merge(*DriftHistogram::Make({1})).ok());
+  EXPECT_FALSE(DriftSketch(Small()).Merge(there.now()).ok());
+}
+
+TEST(DriftSketch, TakesSomeValuesOfALargeTensor) {
+  std::vector<float> values(10'000);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  std::string bytes(values.size() * sizeof(float), '\0');
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  const tensor::Tensor large{
+      .dtype = tensor::DType::kFp32, .shape = {100, 100}, .data = SharedBytes::FromString(std::move(bytes))};
+  DriftSketch sketch({.reference_size = 64, .bins = 4, .values_per_call = 64});
+
+  sketch.Add(large);
+
+  ASSERT_TRUE(sketch.reference().has_value());
+  EXPECT_EQ(sketch.reference()->total(), 64U);
+  EXPECT_NEAR(sketch.reference()->edges()[1], 5000, 200);
+  std::string text;
+  tensor::AppendBytesElement(text, "words");
+  sketch.Add(
+      {.dtype = tensor::DType::kBytes, .shape = {1}, .data = SharedBytes::FromString(std::move(text))});
+  EXPECT_EQ(sketch.now().total(), 0U);
+}
+
+TEST(DriftSketch, ThreadsMayShareIt) {
+  DriftSketch sketch({.reference_size = 400, .bins = 10, .window = 1'000'000});
+  std::vector<std::thread> threads;
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    threads.emplace_back([&sketch, i] {
+      for (std::uint32_t round = 0; round < 50; ++round) sketch.AddValues(Sample(20, i * 1000 + round, 1));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+
+  EXPECT_EQ(sketch.reference()->total() + sketch.now().total(), 4U * 50 * 20);
+}
+
+TEST(DriftSampler, TakesOneInSoMany) {
+  DriftSampler sampler(10);
+  DriftSampler none(0);
+  int taken = 0;
+  for (int i = 0; i < 1000; ++i) {
+    taken += sampler.Sample() ? 1 : 0;
+    EXPECT_FALSE(none.Sample());
+  }
+  EXPECT_EQ(taken, 100);
+}
+
+}  // namespace
+}  // namespace mezzo::lifecycle

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "mezzo/base/result.h"
+
+namespace mezzo::runtime {
+
+struct SandboxLimits {
+  std::uint64_t memory = 0;  ///< Bytes of private memory on top of what the process has now.
+  unsigned cpu_seconds = 0;  ///< SIGXCPU ends the process beyond.
+  /// Existing files may still be opened, for reading, until ForbidOpening(): those that RestrictReading() has
+  /// left.
+  bool may_read = false;
+};
+
+/// Takes away from this process, for good, what decoding a picture or running a model does not need: memory
+/// and CPU time beyond the limits, writing and renaming files, core dumps, and by a seccomp filter opening
+/// files, sockets, other programs and other processes' memory (they fail with EPERM). Threads are still
+/// allowed: codecs and engines use them; those that run already are bound too. For processes that do one
+/// thing and end. Fails with kInternal "sandbox_failed".
+Result<void> EnterSandbox(const SandboxLimits& limits);
+
+/// Leaves this thread, and the threads that it starts from now on, nothing of the file system but reading
+/// these files and what lies below these folders (Landlock). Paths that do not exist are left out. False
+/// where the kernel has no Landlock: nothing is restricted then. After EnterSandbox() with `may_read`. Fails
+/// with kInternal "sandbox_failed".
+Result<bool> RestrictReading(const std::vector<std::string>& paths);
+
+/// After EnterSandbox() with `may_read`: from now on no file can be opened at all. Fails with kInternal
+/// "sandbox_failed".
+Result<void> ForbidOpening();
+
+}  // namespace mezzo::runtime
