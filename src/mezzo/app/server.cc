@@ -16,6 +16,7 @@
 #include "mezzo/app/answer_caching.h"
 #include "mezzo/app/artifact_store.h"
 #include "mezzo/app/browser_guard.h"
+#include "mezzo/app/console.h"
 #include "mezzo/app/data_store.h"
 #include "mezzo/app/identities.h"
 #include "mezzo/app/job_queue.h"
@@ -23,6 +24,7 @@
 #include "mezzo/app/memory.h"
 #include "mezzo/app/metrics_page.h"
 #include "mezzo/app/model_engines.h"
+#include "mezzo/app/overview_sampler.h"
 #include "mezzo/app/people.h"
 #include "mezzo/app/server_schema.h"
 #include "mezzo/app/shared_state.h"
@@ -282,6 +284,13 @@ class Server::Parts {
                {.service = service, .tokenizers = tokenizers, .clock = clock, .pool = &codec_pool}),
         artifacts(OpenArtifacts()),
         jobs(MakeJobs(std::move(secrets))),
+        overview({.metrics = inference_metrics,
+                  .executor = executor,
+                  .limiter = limiter,
+                  .health = health,
+                  .clock = clock,
+                  .registry = registry}),
+        console(MakeConsole(config, kVersion)),
         gate(Protocols(), directory, RefuseForeignPage, &limiter) {
     if (config.http.enabled) {
       http = std::make_unique<net::HttpServer>(HttpOptions(config.http, codec_pool), gate, loops, registry);
@@ -324,6 +333,7 @@ class Server::Parts {
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
     if (sharing != nullptr) sharing->Start(scope, loops.loop(0));
+    overview.Start(scope, loops.loop(0));
     scope.Spawn(loops.loop(0), runtime::Context(),
                 [this](runtime::Context ctx) { return ReportReadiness(std::move(ctx)); });
     log.Info("serving", {{"version", kVersion},
@@ -419,6 +429,8 @@ class Server::Parts {
   drivers::VipsPictureCodec codec;
   Result<std::unique_ptr<ArtifactStore>> artifacts;  // Null without jobs. Start() tells a failure.
   std::unique_ptr<JobQueue> jobs;
+  OverviewSampler overview;
+  std::unique_ptr<api::console::ConsoleHandler> console;  // Null when it is off, or not in this build.
   api::Gate gate;
   std::unique_ptr<net::HttpServer> http;
   std::unique_ptr<api::rpc::GrpcServer> grpc;
@@ -520,6 +532,9 @@ class Server::Parts {
           {.protocol = corrections.get(), .prefixes = {api::platform::CorrectionsHandler::kRoot}});
     }
     protocols.push_back({.protocol = &caching.handler(), .prefixes = {api::platform::CacheHandler::kRoot}});
+    protocols.push_back({.protocol = &overview.handler(), .prefixes = {api::platform::OverviewHandler::kRoot}});
+    if (console != nullptr)
+      protocols.push_back({.protocol = console.get(), .prefixes = {api::console::ConsoleHandler::kRoot}});
     protocols.push_back({.protocol = &openai, .prefixes = {"/v1"}});
     return protocols;
   }
