@@ -12,6 +12,12 @@ import { SignIn } from './sign_in';
 // Of this tab alone, and gone when it closes.
 const KEY = 'mezzo.key';
 
+/** Why somebody is at the door. */
+export interface Turned {
+  problem: Problem;
+  text: 'sign.failed' | 'sign.expired';
+}
+
 interface SignInWays {
   version: string;
   issuers: Issuer[];
@@ -23,12 +29,12 @@ export function App() {
   const [ways, setWays] = useState<SignInWays>({ version: '', issuers: [] });
   const [session, setSession] = useState<{ client: Client; caller: Caller } | null>(null);
   const [asked, setAsked] = useState(false); // Whether the key of this tab has been tried.
-  const [problem, setProblem] = useState<Problem | null>(null);
+  const [problem, setProblem] = useState<Turned | null>(null);
 
   const leave = useCallback((why: Problem | null) => {
     sessionStorage.removeItem(KEY);
     setSession(null);
-    setProblem(why);
+    setProblem(why === null ? null : { problem: why, text: 'sign.expired' });
   }, []);
 
   const enter = useCallback(
@@ -55,7 +61,7 @@ export function App() {
       }
     };
     begin()
-      .catch((thrown) => setProblem(asProblem(thrown)))
+      .catch((thrown) => setProblem({ problem: asProblem(thrown), text: 'sign.failed' }))
       .finally(() => setAsked(true));
   }, [enter, leave]);
 
@@ -77,7 +83,7 @@ export function App() {
           <Shell {...looks} version={ways.version} signOut={() => leave(null)} />
         </SessionContext.Provider>
       ) : (
-        asked && <SignIn {...looks} issuers={ways.issuers} problem={problem} enter={enter} />
+        asked && <SignIn {...looks} issuers={ways.issuers} turned={problem} enter={enter} />
       )}
     </LanguageContext.Provider>
   );

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { asProblem, type Problem } from '../api/problem';
+import { asProblem } from '../api/problem';
 import type { Language } from '../i18n/texts';
+import type { Turned } from './app';
 import { useTexts } from './context';
 import { Looks } from './looks';
 import { beginSignIn, type Issuer } from './oidc';
@@ -16,7 +17,7 @@ function hostOf(issuer: string): string {
 
 export function SignIn(props: {
   issuers: readonly Issuer[];
-  problem: Problem | null; // Why somebody was signed out.
+  turned: Turned | null; // From before.
   enter: (key: string) => Promise<void>;
   language: Language;
   theme: Theme;
@@ -27,7 +28,7 @@ export function SignIn(props: {
   const [key, setKey] = useState('');
   const [shown, setShown] = useState(false);
   const [busy, setBusy] = useState(false);
-  const [refused, setRefused] = useState<Problem | null>(null);
+  const [refused, setRefused] = useState<Turned | null>(null);
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => field.current?.focus(), []);
 
@@ -37,12 +38,12 @@ export function SignIn(props: {
     try {
       await work();
     } catch (thrown) {
-      setRefused(asProblem(thrown));
+      setRefused({ problem: asProblem(thrown), text: 'sign.failed' });
       field.current?.select();
     }
     setBusy(false);
   };
-  const problem = refused ?? props.problem;
+  const turned = refused ?? props.turned;
   return (
     <main class="sign-in">
       <form
@@ -53,10 +54,10 @@ export function SignIn(props: {
       >
         <img src="/console/icon.svg" alt="" width="40" height="40" />
         <h1>{t('sign.title')}</h1>
-        {problem !== null && (
+        {turned !== null && (
           <div class="failure" role="alert">
-            {t(refused !== null ? 'sign.failed' : 'sign.expired', { message: problem.message })}
-            {problem.reason !== '' && <span class="quiet mono"> {problem.reason}</span>}
+            {t(turned.text, { message: turned.problem.message })}
+            {turned.problem.reason !== '' && <span class="quiet mono"> {turned.problem.reason}</span>}
           </div>
         )}
         <label class="field">
