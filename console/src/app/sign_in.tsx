@@ -66,7 +66,7 @@ export function SignIn(props: {
             <input
               ref={field}
               name="key"
-              type={shown ? 'text' : 'password'}
+              type={(shown ? 'text' : 'password') as 'password'} // The types allow no change of it; browsers do.
               value={key}
               autocomplete="off"
               spellcheck={false}

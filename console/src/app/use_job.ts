@@ -10,7 +10,10 @@ import { useEvents } from './use_events';
 export function useJob(client: Client, id: string): { job: Job | null; artifacts: Artifact[]; problem: Problem | null; reload: () => void } {
   const [job, setJob] = useState<Job | null>(null);
   const first = useData((signal) => client.get<Job>(`/v1/jobs/${encodeURIComponent(id)}`, signal), [client, id]);
-  useEffect(() => setJob(first.data), [first.data]);
+  useEffect(() => {
+    // What a stream has told meanwhile may be newer.
+    setJob((now) => (now !== null && first.data !== null && now.id === first.data.id && now.version > first.data.version ? now : first.data));
+  }, [first.data]);
   const live = first.data !== null && isActive(first.data);
   const { problem } = useEvents(
     client,

@@ -1,6 +1,5 @@
 /** Every text of the console. The other dictionaries have the same keys (i18n_test.ts, and the compiler). */
 export const en = {
-  'app.title': 'Mezzo',
   'app.skip': 'Skip to content',
   'app.menu': 'Menu',
   'app.signOut': 'Sign out',
@@ -16,7 +15,6 @@ export const en = {
   'app.reconnecting': 'reconnecting…',
   'app.loading': 'Loading…',
   'app.retry': 'Try again',
-  'app.refresh': 'Refresh',
   'app.more': 'Show more',
   'app.all': 'All',
   'app.none': '–',
@@ -107,7 +105,6 @@ export const en = {
   'jobs.created': 'Submitted',
   'jobs.took': 'Took',
   'jobs.progress': 'Progress',
-  'jobs.stage': 'Stage',
   'jobs.attempt': 'Attempt',
   'jobs.empty': 'No jobs yet. The playground makes pictures and videos.',
   'jobs.noneLike': 'No job has this status and kind.',
@@ -116,9 +113,7 @@ export const en = {
   'jobs.retry': 'Run again',
   'jobs.result': 'Result',
   'jobs.artifacts': 'Files',
-  'jobs.back': 'All jobs',
   'jobs.error': 'It failed: {message}',
-  'jobs.events': 'Progress',
   'jobs.noFiles': 'It has made no files.',
   'jobs.off': 'This server keeps no jobs.',
   'status.scheduled': 'scheduled',

@@ -1,7 +1,6 @@
 import type { Dictionary } from './en';
 
 export const zh: Dictionary = {
-  'app.title': 'Mezzo',
   'app.skip': '跳到正文',
   'app.menu': '菜单',
   'app.signOut': '退出登录',
@@ -17,7 +16,6 @@ export const zh: Dictionary = {
   'app.reconnecting': '正在重新连接…',
   'app.loading': '加载中…',
   'app.retry': '重试',
-  'app.refresh': '刷新',
   'app.more': '显示更多',
   'app.all': '全部',
   'app.none': '–',
@@ -108,7 +106,6 @@ export const zh: Dictionary = {
   'jobs.created': '提交时间',
   'jobs.took': '耗时',
   'jobs.progress': '进度',
-  'jobs.stage': '阶段',
   'jobs.attempt': '尝试次数',
   'jobs.empty': '还没有任务。可以在试验场生成图片和视频。',
   'jobs.noneLike': '没有符合此状态和类型的任务。',
@@ -117,9 +114,7 @@ export const zh: Dictionary = {
   'jobs.retry': '重新运行',
   'jobs.result': '结果',
   'jobs.artifacts': '文件',
-  'jobs.back': '所有任务',
   'jobs.error': '任务失败：{message}',
-  'jobs.events': '进度',
   'jobs.noFiles': '没有生成文件。',
   'jobs.off': '此服务器不保存任务。',
   'status.scheduled': '已安排',
