@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / os.environ.get("BUILD_UNDER_TEST", "release")
 MEZZO = BUILD / "src" / "mezzo" / "app" / "mezzo"
 CACHE = ROOT / ".cache"
+MOST_BARS = 8  # Of a picture; larger tables have none.
 
 
 def free_port():
@@ -219,6 +220,23 @@ def rounds(count, *functions):
     return results
 
 
+def sliced(count, slices, *functions):
+    """As rounds(), of functions that each take a second or so: in a round they take turns `slices` times, and the round's figure is the
+    median of a function's. Against a machine whose speed changes within seconds."""
+    results = [[] for _ in functions]
+    for index in range(count):
+        print(f"  round {index + 1}/{count}: {slices} times {', '.join(function.label for function in functions)}", file=sys.stderr,
+              flush=True)
+        turns = [[] for _ in functions]
+        for turn in range(slices):
+            for number in range(len(functions)):
+                number = number if turn % 2 == 0 else len(functions) - 1 - number
+                turns[number].append(functions[number]())
+        for figures, values in zip(results, turns):
+            figures.append(statistics.median(values))
+    return results
+
+
 def labelled(label, function):
     """The function under a name for progress lines."""
     def call():
@@ -299,6 +317,8 @@ def write_report(suite, measures, folder):
         lines += ["| | min | median | max |", "|---|---|---|---|"]
         for key, values in rows.items():
             lines.append(f"| {key} | {min(values):.4g} | {statistics.median(values):.4g} | {max(values):.4g} |")
+        if len(rows) > MOST_BARS:
+            continue  # Such a measure's note shows a picture of its own.
         picture = f"{suite}-{re.sub('[^a-zA-Z0-9]+', '-', measure.name).strip('-')}.png"
         figure, axes = pyplot.subplots(figsize=(7, 0.6 + 0.45 * len(rows)))
         names = list(rows)

@@ -15,7 +15,7 @@ import time
 
 import harness
 from harness import Measure, Mezzo, labelled, load, rounds
-from serving import MLP, Repository, infer_url, mlp_body_binary, ratio
+from serving import MAGIKA, MLP, Repository, infer_url, mlp_body_binary, ratio
 
 sys.path.insert(0, str(harness.ROOT / "tests"))
 from redis_server import RedisServer  # noqa: E402
@@ -46,23 +46,34 @@ def admission(count):
 
 
 def throughput(count):
-    """The cheapest call there is, without and with keys, limits and accounting."""
+    """Without and with keys, limits and accounting: of the cheapest call there is, and of a real model's (Magika, one file of 2 KB)."""
     body, headers = mlp_body_binary()
     limits = [{"name": "all", "kind": "requests", "rate": 1e9, "burst": 1e9},
               {"name": "key", "kind": "requests", "per": ["key"], "rate": 1e8, "burst": 1e8},
               {"name": "cost", "kind": "cost", "per": ["key", "model"], "rate": 1e8, "burst": 1e8},
               {"name": "room", "kind": "concurrency", "per": ["tenant"], "amount": 100000}]
-    with Repository(MLP) as models, Mezzo([models], sets=["jobs.enabled=false"]) as off, \
+    flow = {"name": "magika", "model": "magika", "protocol": "http", "shapes": ["bytes:1x2048"], "ranges": ["bytes:0..255"],
+            "concurrency": 16}
+    with Repository(MLP, MAGIKA) as models, Mezzo([models], sets=["jobs.enabled=false"]) as off, \
             Mezzo([models], config={"tenants": [tenant("a")], "limits": limits}) as on:
+        def real(mezzo, more):
+            return load([{**flow, **more}], 2, warmup=0.5, url=mezzo.url, env={"A": "a"})["magika"]["throughput_per_s"]
+
         def asked(mezzo, more):
-            return harness.wrk(infer_url(mezzo, "mlp"), body, "application/octet-stream", {**headers, **more})
+            return harness.wrk(infer_url(mezzo, "mlp"), body, "application/octet-stream", {**headers, **more}, seconds=1)
 
         key = {"Authorization": "Bearer a"}
-        ours, bare = rounds(count, labelled("with tenancy", lambda: asked(on, key)),
-                            labelled("without", lambda: asked(off, {})))
+        ours, bare = harness.sliced(count, 10, labelled("with tenancy", lambda: asked(on, key)),
+                                    labelled("without", lambda: asked(off, {})))
+        ours_real, bare_real = harness.sliced(count, 5,
+                                              labelled("Magika with tenancy", lambda: real(on, {"tenant": "a", "key_env": "A"})),
+                                              labelled("without", lambda: real(off, {})))
     return [ratio("throughput with keys, limits and accounting / without", 0.95, ours, bare,
                   {"mezzo with tenancy, calls/s": ours, "mezzo without, calls/s": bare},
-                  note="MLP, binary HTTP, 64 connections: a call costs some ten microseconds, so this is the worst case.")]
+                  note="MLP, binary HTTP, 64 connections: a call costs some ten microseconds, so this is the worst case."),
+            ratio("throughput of Magika with keys, limits and accounting / without", 0.95, ours_real, bare_real,
+                  {"mezzo with tenancy, calls/s": ours_real, "mezzo without, calls/s": bare_real},
+                  note="A real small model: Magika over HTTP, 16 callers.")]
 
 
 def noisy(count):

@@ -276,7 +276,7 @@ Correction MakeCorrection(const std::string& id, const std::string& question, co
                     .content = {1},
                     .created_us = 5,
                     .created_by = "k"},
-          .key = key.digest(),
+          .key = key.Digest(),
           .key_text = std::string(key.text()),
           .answer = answer};
 }

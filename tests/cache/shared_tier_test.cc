@@ -232,7 +232,7 @@ class SharedTierTest : public ::testing::Test {
   std::string Stored(const CacheKey& key) {
     const Sha256Digest realm = HmacSha256(std::string(64, 'a'), "realm");
     std::vector<std::string> names = {"cache:" + HexEncode(std::span(realm).first(8)) + ":" +
-                                      HexEncode(key.digest()) + ":1"};
+                                      HexEncode(key.Digest()) + ":1"};
     return runtime::SyncWait(store_.Get(Context(), std::move(names))).value()[0].value();
   }
 

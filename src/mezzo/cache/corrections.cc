@@ -9,7 +9,7 @@ namespace mezzo::cache {
 CachedRef Corrections::Find(const CacheKey& key) const {
   if (empty()) return nullptr;
   const MutexLock lock(mu_);
-  const auto found = by_key_.find(key.digest());
+  const auto found = by_key_.find(key.Digest());
   if (found == by_key_.end() || found->second.key_text != key.text()) return nullptr;
   return found->second.answer;
 }

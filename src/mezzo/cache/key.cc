@@ -1,7 +1,14 @@
 #include "mezzo/cache/key.h"
 
+#include <xxhash.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h>  // The same functions, by what the processor can do.
+#endif
+
 #include <algorithm>
 #include <array>
+
+#include "mezzo/base/uuid.h"
 
 namespace mezzo::cache {
 namespace {
@@ -16,6 +23,25 @@ void AppendNumber(std::uint64_t number, std::string& out) {
   std::array<char, sizeof(number)> bytes;
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(number >> (8 * i));
   out.append(bytes.data(), bytes.size());
+}
+
+/// As long as XXH3's own secret (XXH_SECRET_DEFAULT_SIZE, which xxhash.h does not say outside).
+constexpr std::size_t kSecretBytes = 192;
+static_assert(kSecretBytes >= XXH3_SECRET_SIZE_MIN);
+using Secret = std::array<std::uint8_t, kSecretBytes>;
+
+Secret RandomSecret() {
+  Secret secret;
+  RandomBytes(secret.data(), secret.size());
+  return secret;
+}
+
+Fingerprint FingerprintOf(std::string_view text) {
+  static const Secret first = RandomSecret();
+  static const Secret second = RandomSecret();
+  const XXH128_hash_t a = XXH3_128bits_withSecret(text.data(), text.size(), first.data(), first.size());
+  const XXH128_hash_t b = XXH3_128bits_withSecret(text.data(), text.size(), second.data(), second.size());
+  return {a.low64, a.high64, b.low64, b.high64};
 }
 
 }  // namespace
@@ -52,8 +78,8 @@ KeyBuilder& KeyBuilder::Members(std::vector<std::pair<std::string, std::string>>
 }
 
 CacheKey KeyBuilder::Finish() {
-  const Sha256Digest digest = Sha256Of(AsBytes(text_));
-  return {digest, std::make_shared<const std::string>(std::move(text_))};
+  const Fingerprint fingerprint = FingerprintOf(text_);
+  return {fingerprint, std::make_shared<const std::string>(std::move(text_))};
 }
 
 void KeyBuilder::Length(char type, std::size_t length) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -12,23 +13,30 @@
 
 namespace mezzo::cache {
 
+/// 256 bits of a text: two XXH3-128 with random secrets of this process, so that nobody outside can choose
+/// texts that collide. Not the same in another process, and nothing to prove equality by.
+using Fingerprint = std::array<std::uint64_t, 4>;
+
 /// What an entry is found by: a 256-bit digest, and the text that it was made of, which is compared before a
 /// hit is believed. Cheap to copy; copies share the text. Made by KeyBuilder only.
 class CacheKey {
  public:
-  /// SHA-256 of text(): the name of the entry wherever hosts share it.
-  [[nodiscard]] const Sha256Digest& digest() const { return digest_; }
+  /// What tables in this process find the key by.
+  [[nodiscard]] const Fingerprint& fingerprint() const { return fingerprint_; }
+  /// SHA-256 of text(): the name of the entry wherever hosts share it. Computed at each call, which takes
+  /// several times as long as all the rest of a look-up in memory.
+  [[nodiscard]] Sha256Digest Digest() const { return Sha256Of(AsBytes(*text_)); }
   [[nodiscard]] std::string_view text() const { return *text_; }
   [[nodiscard]] bool operator==(const CacheKey& other) const {
-    return digest_ == other.digest_ && (text_ == other.text_ || *text_ == *other.text_);
+    return fingerprint_ == other.fingerprint_ && (text_ == other.text_ || *text_ == *other.text_);
   }
 
  private:
   friend class KeyBuilder;
-  CacheKey(const Sha256Digest& digest, std::shared_ptr<const std::string> text)
-      : digest_(digest), text_(std::move(text)) {}
+  CacheKey(const Fingerprint& fingerprint, std::shared_ptr<const std::string> text)
+      : fingerprint_(fingerprint), text_(std::move(text)) {}
 
-  Sha256Digest digest_;
+  Fingerprint fingerprint_;
   std::shared_ptr<const std::string> text_;
 };
 

@@ -13,7 +13,8 @@ namespace {
 TEST(KeyBuilder, EqualPiecesMakeEqualKeys) {
   const auto make = [] { return KeyBuilder("infer").Text("m").Integer(-3).Bytes(AsBytes("xy")).Finish(); };
   EXPECT_EQ(make(), make());
-  EXPECT_EQ(make().digest(), Sha256Of(AsBytes(make().text())));
+  EXPECT_EQ(make().fingerprint(), make().fingerprint());
+  EXPECT_EQ(make().Digest(), Sha256Of(AsBytes(make().text())));
 }
 
 TEST(KeyBuilder, TheOrderOfMembersDoesNotMatterAndThatOfPiecesDoes) {
@@ -41,7 +42,8 @@ TEST(KeyBuilder, PiecesCantBeTakenForOthers) {
   for (std::size_t i = 0; i < keys.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       EXPECT_FALSE(keys[i] == keys[j]) << i << " " << j;
-      EXPECT_NE(keys[i].digest(), keys[j].digest()) << i << " " << j;
+      EXPECT_NE(keys[i].fingerprint(), keys[j].fingerprint()) << i << " " << j;
+      EXPECT_NE(keys[i].Digest(), keys[j].Digest()) << i << " " << j;
     }
   }
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <utility>
 
 #include "mezzo/cache/internal/reclaimer.h"
@@ -92,11 +91,7 @@ MemoryTier::Statistics MemoryTier::statistics() const {
   return statistics;
 }
 
-std::uint64_t MemoryTier::HashOf(const CacheKey& key) const {
-  std::uint64_t word = 0;
-  std::memcpy(&word, key.digest().data(), sizeof(word));
-  return Mix(word ^ seed_);
-}
+std::uint64_t MemoryTier::HashOf(const CacheKey& key) const { return Mix(key.fingerprint()[0] ^ seed_); }
 
 internal::TierShard& MemoryTier::ShardOf(std::uint64_t hash) const {
   return *shards_[(hash >> 48) & (shards_.size() - 1)];

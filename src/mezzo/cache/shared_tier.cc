@@ -95,9 +95,9 @@ SharedTier::Statistics SharedTier::statistics() const {
 }
 
 SharedTier::Names SharedTier::NamesOf(const Question& question) const {
-  const std::string rest =
-      realm_ + ":" + HexEncode(question.key.digest()) + ":" + std::to_string(question.epoch);
-  return {.value = "cache:" + rest, .lease = "cache-lease:" + rest};
+  const Sha256Digest digest = question.key.Digest();
+  const std::string rest = realm_ + ":" + HexEncode(digest) + ":" + std::to_string(question.epoch);
+  return {.digest = digest, .value = "cache:" + rest, .lease = "cache-lease:" + rest};
 }
 
 double SharedTier::NextUniform() {
@@ -155,11 +155,11 @@ Task<Result<KvStore::Lease>> SharedTier::Acquire(Context ctx, std::string name, 
   co_return co_await Guard<KvStore::Lease>(std::move(ctx), std::move(call));
 }
 
-Task<Result<std::optional<SharedEntry>>> SharedTier::Look(Context ctx, std::string name, Question question) {
+Task<Result<std::optional<SharedEntry>>> SharedTier::Look(Context ctx, Names names, Question question) {
   using Values = std::vector<std::optional<std::string>>;
-  std::function<Task<Result<Values>>(Context)> call = [this, &name](Context own) {
-    std::vector<std::string> names = {name};
-    return ports_.store.Get(std::move(own), std::move(names));
+  std::function<Task<Result<Values>>(Context)> call = [this, &names](Context own) {
+    std::vector<std::string> wanted = {names.value};
+    return ports_.store.Get(std::move(own), std::move(wanted));
   };
   MEZZO_CO_TRY(Values values, co_await Guard<Values>(std::move(ctx), std::move(call)));
   if (values.size() != 1 || !values[0].has_value()) co_return std::optional<SharedEntry>();
@@ -176,7 +176,7 @@ Task<Result<std::optional<SharedEntry>>> SharedTier::Look(Context ctx, std::stri
     opened = done.ok();
   }
   if (!opened) entry = internal::OpenEntry(stored, options_.secret);
-  if (!entry.has_value() || entry->key != question.key.digest() || entry->epoch != question.epoch) {
+  if (!entry.has_value() || entry->key != names.digest || entry->epoch != question.epoch) {
     Count(kCorrupt);
     co_return std::optional<SharedEntry>();
   }
@@ -231,7 +231,7 @@ Task<Result<SharedTier::Outcome>> SharedTier::Begin(Context ctx, Question questi
   };
 
   while (true) {
-    auto looked = co_await Look(ctx, names.value, question);
+    auto looked = co_await Look(ctx, names, question);
     if (looked.ok() && looked->has_value()) {
       waits();
       co_return Found(*std::move(*looked), waited);
@@ -250,7 +250,7 @@ Task<Result<SharedTier::Outcome>> SharedTier::Begin(Context ctx, Question questi
     if (lease->held) {
       Lease held = Hold(question, names, owner, *lease, life);
       // Who held it before may have stored the result between the look and the lease.
-      auto again = co_await Look(ctx, names.value, question);
+      auto again = co_await Look(ctx, names, question);
       waits();
       if (again.ok() && again->has_value()) co_return Found(*std::move(*again), waited);
       Count(kLeads);
@@ -287,7 +287,7 @@ SharedTier::Lease SharedTier::Hold(const Question& question, const Names& names,
   held->owner = std::move(owner);
   held->fence = lease.fence;
   held->epoch = question.epoch;
-  held->key = question.key.digest();
+  held->key = names.digest;
   held->life = life;
   bool keep = false;
   {

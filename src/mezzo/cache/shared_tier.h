@@ -172,6 +172,7 @@ class SharedTier {
   };
   struct Write;
   struct Names {
+    Sha256Digest digest{};
     std::string value;
     std::string lease;
   };
@@ -192,7 +193,7 @@ class SharedTier {
   runtime::Task<Result<storage::KvStore::Lease>> Acquire(runtime::Context ctx, std::string name,
                                                          std::string owner, Duration life);
   /// What the store has for the question, if it verifies.
-  runtime::Task<Result<std::optional<internal::SharedEntry>>> Look(runtime::Context ctx, std::string name,
+  runtime::Task<Result<std::optional<internal::SharedEntry>>> Look(runtime::Context ctx, Names names,
                                                                    Question question);
   Outcome Found(internal::SharedEntry entry, bool waited);
   Outcome Alone(Counter why);

@@ -24,13 +24,17 @@ namespace {
 
 class Trivial final : public HttpHandler {
  public:
+  explicit Trivial(std::string answer = "ok") : answer_(std::move(answer)) {}
   [[nodiscard]] BodyPlan PlanBody(const HttpRequest&) const override { return {}; }
   runtime::Task<HttpResponse> Handle(runtime::Context, HttpRequest*) override {
     HttpResponse response;
     response.content_type = "text/plain";
-    response.text = "ok";
+    response.text = answer_;
     co_return response;
   }
+
+ private:
+  const std::string answer_;
 };
 
 class Client {
@@ -74,26 +78,27 @@ void BM_SmallPost(benchmark::State& state) {
 }
 BENCHMARK(BM_SmallPost)->Arg(0)->Arg(1024)->Arg(65536)->UseRealTime();
 
-int Serve(std::uint16_t port, std::size_t loops) {
+int Serve(std::uint16_t port, std::size_t loops, std::size_t answer) {
   runtime::IoThreads threads(loops);
   observe::Registry registry;
-  Trivial handler;
+  Trivial handler(std::string(answer, 'x'));
   HttpServer server({}, handler, threads, registry);
   if (const auto listening = server.Listen("127.0.0.1", port); !listening.ok()) {
     std::cerr << listening.error().ToString() << "\n";
     return 1;
   }
-  std::cin.get();
-  return 0;
+  while (true) ::pause();
 }
 
 }  // namespace
 }  // namespace mezzo::net
 
 int main(int argc, char** argv) {
-  if (argc == 4 && std::string(argv[1]) == "--serve") {
+  // --serve PORT LOOPS [BYTES of an answer]: until a signal ends it.
+  if ((argc == 4 || argc == 5) && std::string(argv[1]) == "--serve") {
     return mezzo::net::Serve(static_cast<std::uint16_t>(std::atoi(argv[2])),
-                             static_cast<std::size_t>(std::atoi(argv[3])));
+                             static_cast<std::size_t>(std::atoi(argv[3])),
+                             argc == 5 ? static_cast<std::size_t>(std::atoi(argv[4])) : 2);
   }
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

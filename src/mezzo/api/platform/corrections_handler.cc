@@ -249,7 +249,7 @@ Result<cache::Correction> CorrectionsHandler::Make(const Wish& wish, const model
   const cache::CacheKey key = inference::AnswerCache::QuestionOf(place, version, question.call, plan, tenant);
   return cache::Correction{
       .facts = {.model = version.name.str(), .version = version.version_text, .tenant = tenant},
-      .key = key.digest(),
+      .key = key.Digest(),
       .key_text = std::string(key.text()),
       .answer = inference::EncodeAnswer(inference::CachedAnswer(answer.call.inputs, {}, Duration()))};
 }

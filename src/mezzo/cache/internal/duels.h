@@ -28,7 +28,7 @@ class Duels {
   /// For about `entries` keys.
   explicit Duels(std::size_t entries)
       : mask_(std::bit_ceil(std::clamp<std::size_t>(entries / 4, 64, 4096)) - 1),
-        time_unit_(std::bit_width(entries / 1024)),
+        time_unit_(static_cast<int>(std::bit_width(entries / 1024))),
         win_(mask_ < kFewSlots ? 2 * kWin : kWin),
         slots_(std::make_unique<std::atomic<std::uint64_t>[]>(mask_ + 1)) {}
 

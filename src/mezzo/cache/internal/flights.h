@@ -3,7 +3,6 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <list>
 #include <memory>
 #include <optional>
@@ -13,7 +12,6 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
-#include "mezzo/base/sha256.h"
 #include "mezzo/cache/cached.h"
 #include "mezzo/cache/key.h"
 #include "mezzo/runtime/context.h"
@@ -26,16 +24,12 @@ struct Flight;
 /// put into the tier: so a caller who finds no flight under the lock finds the result. Lock order:
 /// FlightShard::mu, then those of the tier's shards.
 struct FlightShard {
-  struct DigestHash {
-    std::size_t operator()(const Sha256Digest& digest) const {
-      std::size_t hash = 0;
-      std::memcpy(&hash, digest.data() + sizeof(hash), sizeof(hash));  // The first bytes choose the shard.
-      return hash;
-    }
+  struct KeyHash {
+    std::size_t operator()(const CacheKey& key) const { return key.fingerprint()[0]; }
   };
 
   Mutex mu;
-  std::unordered_map<Sha256Digest, std::shared_ptr<Flight>, DigestHash> table GUARDED_BY(mu);
+  std::unordered_map<CacheKey, std::shared_ptr<Flight>, KeyHash> table GUARDED_BY(mu);
 };
 
 /// One execution and who waits for it: kRunning → kDone, or kRunning → kVacant (its leader went) → kRunning
@@ -66,19 +60,19 @@ class Flights {
   explicit Flights(std::size_t limit) : limit_(limit) {}
 
   [[nodiscard]] FlightShard& ShardOf(const CacheKey& key) {
-    return shards_[key.digest()[0] % shards_.size()];
+    return shards_[key.fingerprint()[1] % shards_.size()];
   }
   [[nodiscard]] std::size_t size() const { return count_.load(std::memory_order_relaxed); }
 
   /// The flight of the key in the table, or null.
   [[nodiscard]] static FlightRef Find(FlightShard& shard, const CacheKey& key) REQUIRES(shard.mu) {
-    const auto it = shard.table.find(key.digest());
+    const auto it = shard.table.find(key);
     return it == shard.table.end() ? nullptr : it->second;
   }
   /// A new flight in the table, in place of an older one; null when there are too many.
   [[nodiscard]] FlightRef Add(FlightShard& shard, const CacheKey& key, std::uint64_t epoch)
       REQUIRES(shard.mu) {
-    auto [it, added] = shard.table.try_emplace(key.digest());
+    auto [it, added] = shard.table.try_emplace(key);
     if (added && count_.fetch_add(1, std::memory_order_relaxed) >= limit_) {
       count_.fetch_sub(1, std::memory_order_relaxed);
       shard.table.erase(it);
@@ -89,7 +83,7 @@ class Flights {
   }
   /// Takes the flight out of the table if it is still there.
   void Remove(FlightShard& shard, const Flight& flight) REQUIRES(shard.mu) {
-    const auto it = shard.table.find(flight.key.digest());
+    const auto it = shard.table.find(flight.key);
     if (it == shard.table.end() || it->second.get() != &flight) return;
     shard.table.erase(it);
     count_.fetch_sub(1, std::memory_order_relaxed);

@@ -108,7 +108,7 @@ std::optional<MemoryTier::Item> TierShard::Get(std::uint64_t hash, const CacheKe
     const Reclaimer::Pin pin(reclaimer_, stripe);
     Node* node = Bucket(hash).load(std::memory_order_seq_cst);
     for (; node != nullptr; node = node->next.load(std::memory_order_seq_cst)) {
-      if (node->hash != hash || node->key.digest() != key.digest()) continue;
+      if (node->hash != hash || node->key.fingerprint() != key.fingerprint()) continue;
       if (key.text().size() > kShortKey) {
         long_key = node->key;
       } else if (node->key != key) {
