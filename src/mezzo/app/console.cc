@@ -2,7 +2,6 @@
 
 #include <utility>
 
-
 namespace mezzo::app {
 
 using api::console::ConsoleHandler;

@@ -13,8 +13,9 @@
 
 namespace mezzo::app {
 
-/// Reads once a second what the metrics and the scheduler have counted, and serves it as the overview. Reading
-/// happens on a thread of its own, in the background; while it is late, seconds are left out. Thread-safe.
+/// Reads once a second what the metrics and the scheduler have counted, and serves it as the overview.
+/// Reading happens on a thread of its own, in the background; while it is late, seconds are left out.
+/// Thread-safe.
 class OverviewSampler {
  public:
   /// All outlive this.

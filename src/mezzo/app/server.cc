@@ -532,7 +532,8 @@ class Server::Parts {
           {.protocol = corrections.get(), .prefixes = {api::platform::CorrectionsHandler::kRoot}});
     }
     protocols.push_back({.protocol = &caching.handler(), .prefixes = {api::platform::CacheHandler::kRoot}});
-    protocols.push_back({.protocol = &overview.handler(), .prefixes = {api::platform::OverviewHandler::kRoot}});
+    protocols.push_back(
+        {.protocol = &overview.handler(), .prefixes = {api::platform::OverviewHandler::kRoot}});
     if (console != nullptr)
       protocols.push_back({.protocol = console.get(), .prefixes = {api::console::ConsoleHandler::kRoot}});
     protocols.push_back({.protocol = &openai, .prefixes = {"/v1"}});

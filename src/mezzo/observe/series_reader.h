@@ -15,8 +15,8 @@ struct SeriesValue {
   HistogramSnapshot histogram;      ///< Of a histogram.
 };
 
-/// Every series of a `Family` or `CallbackFamily`, sorted by labels: for what the server shows of itself. Takes
-/// the family's lock while it reads, as a scrape does.
+/// Every series of a `Family` or `CallbackFamily`, sorted by labels: for what the server shows of itself.
+/// Takes the family's lock while it reads, as a scrape does.
 [[nodiscard]] std::vector<SeriesValue> ReadSeries(const internal::AnyFamily& family);
 
 }  // namespace mezzo::observe

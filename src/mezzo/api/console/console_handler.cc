@@ -37,7 +37,8 @@ std::string PolicyOf(const ConsoleHandler::Options& options) {
   for (const std::string& origin : options.media_origins) media += " " + origin;
   std::string issuers;
   for (const auto& issuer : options.issuers) issuers += " " + OriginOf(issuer.url);
-  return "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' blob: data:" +
+  return "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' blob: "
+         "data:" +
          media + "; media-src 'self' blob:" + media + "; connect-src 'self'" + issuers +
          "; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 }
@@ -58,9 +59,10 @@ std::string OriginOf(std::string_view url) {
   const std::string_view origin = url.substr(0, std::min(url.find_first_of("/?#", host), url.size()));
   // What could end a source of the policy is in no host name.
   const bool plain = origin.size() > host && std::all_of(origin.begin(), origin.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ':' || c == '/' ||
-           c == '.' || c == '-' || c == '_' || c == '[' || c == ']';
-  });
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                              c == ':' || c == '/' || c == '.' || c == '-' || c == '_' || c == '[' ||
+                              c == ']';
+                     });
   return plain ? std::string(origin) : std::string();
 }
 
@@ -129,7 +131,8 @@ net::HttpResponse ConsoleHandler::Serve(const net::HttpRequest& request) const {
   response.content_type = asset->content_type;
   const bool packed = !asset->gzip.empty() && AcceptsGzip(request.Header("Accept-Encoding").value_or(""));
   if (packed) response.headers.emplace_back("Content-Encoding", "gzip");
-  response.pieces.emplace_back(nullptr, packed ? asset->gzip : asset->plain);  // In the binary: nobody owns it.
+  response.pieces.emplace_back(nullptr,
+                               packed ? asset->gzip : asset->plain);  // In the binary: nobody owns it.
   return response;
 }
 

@@ -16,8 +16,9 @@ namespace mezzo::api::console {
 ///     GET, HEAD  /console/{file}            its icon
 ///     GET, HEAD  /console/sign-in.json      how people may sign in
 ///
-/// Open to everybody: the files are the same for all, and what they show they ask the API for with the caller's own
-/// key. A request's path is compared with the list of files and never leads to a file system. Thread-safe.
+/// Open to everybody: the files are the same for all, and what they show they ask the API for with the
+/// caller's own key. A request's path is compared with the list of files and never leads to a file system.
+/// Thread-safe.
 class ConsoleHandler final : public Protocol {
  public:
   /// An issuer at which people sign in by authorization code and PKCE.

@@ -18,22 +18,21 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-const std::array<ConsoleAsset, 3> kAssets = {
-    ConsoleAsset{.path = "/console/",
-                 .content_type = "text/html; charset=utf-8",
-                 .etag = "\"page\"",
-                 .plain = AsBytes("<html>"),
-                 .gzip = {}},
-    ConsoleAsset{.path = "/console/assets/index-1.js",
-                 .content_type = "text/javascript; charset=utf-8",
-                 .etag = "\"script\"",
-                 .plain = AsBytes("alert(1)"),
-                 .gzip = AsBytes("packed")},
-    ConsoleAsset{.path = "/console/icon.svg",
-                 .content_type = "image/svg+xml",
-                 .etag = "\"icon\"",
-                 .plain = AsBytes("<svg/>"),
-                 .gzip = {}}};
+const std::array<ConsoleAsset, 3> kAssets = {ConsoleAsset{.path = "/console/",
+                                                          .content_type = "text/html; charset=utf-8",
+                                                          .etag = "\"page\"",
+                                                          .plain = AsBytes("<html>"),
+                                                          .gzip = {}},
+                                             ConsoleAsset{.path = "/console/assets/index-1.js",
+                                                          .content_type = "text/javascript; charset=utf-8",
+                                                          .etag = "\"script\"",
+                                                          .plain = AsBytes("alert(1)"),
+                                                          .gzip = AsBytes("packed")},
+                                             ConsoleAsset{.path = "/console/icon.svg",
+                                                          .content_type = "image/svg+xml",
+                                                          .etag = "\"icon\"",
+                                                          .plain = AsBytes("<svg/>"),
+                                                          .gzip = {}}};
 
 class ConsoleHandlerTest : public ::testing::Test {
  protected:
@@ -57,10 +56,11 @@ class ConsoleHandlerTest : public ::testing::Test {
   }
 
   mezzo::testing::ManualClock clock_;
-  ConsoleHandler handler_{{.version = "1.2.3",
-                           .issuers = {{.url = "https://id.example/realms/main", .client_id = "console", .scope = "openid"}},
-                           .media_origins = {"https://bucket.example"}},
-                          kAssets};
+  ConsoleHandler handler_{
+      {.version = "1.2.3",
+       .issuers = {{.url = "https://id.example/realms/main", .client_id = "console", .scope = "openid"}},
+       .media_origins = {"https://bucket.example"}},
+      kAssets};
   const tenancy::Directory nobody_{{}, clock_};  // The console is open to everybody.
   Gate gate_{{{.protocol = &handler_, .prefixes = {ConsoleHandler::kRoot}}}, nobody_};
 };
@@ -77,7 +77,8 @@ TEST_F(ConsoleHandlerTest, ThePageIsServedToEverybodyAndAlwaysAskedForAgain) {
 }
 
 TEST_F(ConsoleHandlerTest, NothingInlineRunsAndNobodyFramesIt) {
-  for (const char* path : {"/console", "/console/assets/index-1.js", "/console/nothing", "/console/sign-in.json"}) {
+  for (const char* path :
+       {"/console", "/console/assets/index-1.js", "/console/nothing", "/console/sign-in.json"}) {
     const auto policy = HeaderOf(Get(path), "Content-Security-Policy");
     EXPECT_THAT(policy, HasSubstr("default-src 'none'")) << path;
     EXPECT_THAT(policy, HasSubstr("script-src 'self';"));
@@ -98,7 +99,8 @@ TEST_F(ConsoleHandlerTest, FilesWithAHashInTheirNameAreKeptForGood) {
   EXPECT_EQ(BodyOf(packed), "packed");
   EXPECT_EQ(HeaderOf(packed, "Content-Encoding"), "gzip");
   EXPECT_EQ(HeaderOf(packed, "Vary"), "Accept-Encoding");
-  EXPECT_EQ(BodyOf(Get("/console/icon.svg", {{"Accept-Encoding", "gzip"}})), "<svg/>") << "there is no smaller form";
+  EXPECT_EQ(BodyOf(Get("/console/icon.svg", {{"Accept-Encoding", "gzip"}})), "<svg/>")
+      << "there is no smaller form";
 }
 
 TEST_F(ConsoleHandlerTest, WhoHasItIsToldSo) {
@@ -110,8 +112,9 @@ TEST_F(ConsoleHandlerTest, WhoHasItIsToldSo) {
 }
 
 TEST_F(ConsoleHandlerTest, WhatIsNotInTheListIsNotThere) {
-  for (const char* path : {"/console/x", "/console/assets/", "/console/assets/index-1.js/x", "/console/assets/%2e%2e%5cpasswd",
-                           "/console/assets", "/console/assets/index-1.JS", "/consolex"}) {
+  for (const char* path :
+       {"/console/x", "/console/assets/", "/console/assets/index-1.js/x", "/console/assets/%2e%2e%5cpasswd",
+        "/console/assets", "/console/assets/index-1.JS", "/consolex"}) {
     EXPECT_EQ(Get(path).status, 404) << path;
   }
   const auto post = Send("POST", "/console");
@@ -132,13 +135,15 @@ TEST(OriginOf, TakesTheOriginAlone) {
   EXPECT_EQ(OriginOf("https://id.example/realms/main"), "https://id.example");
   EXPECT_EQ(OriginOf("http://127.0.0.1:9000"), "http://127.0.0.1:9000");
   EXPECT_EQ(OriginOf("https://[::1]:8443/x?y"), "https://[::1]:8443");
-  for (const char* url : {"", "https://", "ftp://a", "https://a;script-src *", "https://a b", "javascript:alert(1)"}) {
+  for (const char* url :
+       {"", "https://", "ftp://a", "https://a;script-src *", "https://a b", "javascript:alert(1)"}) {
     EXPECT_EQ(OriginOf(url), "") << url;
   }
 }
 
 TEST(AcceptsGzip, HeedsQualities) {
-  for (const char* yes : {"gzip", "deflate, gzip", "GZIP;q=0.5", "*", "*;q=0, gzip"}) EXPECT_TRUE(AcceptsGzip(yes)) << yes;
+  for (const char* yes : {"gzip", "deflate, gzip", "GZIP;q=0.5", "*", "*;q=0, gzip"})
+    EXPECT_TRUE(AcceptsGzip(yes)) << yes;
   for (const char* no : {"", "deflate", "gzip;q=0", "gzip; q=0.000", "*;q=0", "gzip;q=0, *", "identity"}) {
     EXPECT_FALSE(AcceptsGzip(no)) << no;
   }
@@ -147,8 +152,10 @@ TEST(AcceptsGzip, HeedsQualities) {
 TEST(ConsoleAssets, AreAWholeConsoleOrNone) {
   const auto assets = ConsoleAssets();
   if (assets.empty()) GTEST_SKIP() << "built without the console";
-  EXPECT_TRUE(std::is_sorted(assets.begin(), assets.end(), [](const auto& a, const auto& b) { return a.path < b.path; }));
-  const auto page = std::find_if(assets.begin(), assets.end(), [](const auto& a) { return a.path == "/console/"; });
+  EXPECT_TRUE(std::is_sorted(assets.begin(), assets.end(),
+                             [](const auto& a, const auto& b) { return a.path < b.path; }));
+  const auto page =
+      std::find_if(assets.begin(), assets.end(), [](const auto& a) { return a.path == "/console/"; });
   ASSERT_NE(page, assets.end());
   EXPECT_THAT(std::string(AsText(page->plain)), HasSubstr("/console/assets/"));
   for (const auto& asset : assets) {

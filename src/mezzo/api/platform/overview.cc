@@ -147,8 +147,9 @@ OverviewSample OverviewFeed::Compare(const Taken& now, const Taken& before, cons
   sample.utilisation = slots > 0 ? std::min(1.0, device_seconds / slots) : 0;
   sample.devices = now.counts.devices;
   sample.all_models = sample.models.size();
-  std::stable_sort(sample.models.begin(), sample.models.end(),
-                   [](const auto& a, const auto& b) { return a.requests > b.requests; });
+  std::sort(sample.models.begin(), sample.models.end(), [](const auto& a, const auto& b) {
+    return std::tie(b.requests, a.name, a.version) < std::tie(a.requests, b.name, b.version);
+  });
   if (sample.models.size() > options_.max_models) sample.models.resize(options_.max_models);
   return sample;
 }

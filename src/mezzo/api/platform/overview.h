@@ -53,14 +53,14 @@ struct OverviewSample {
   std::uint64_t number = 0;  ///< Counts up by one.
   WallTime at;
   TimePoint taken{};
-  double requests = 0;      ///< A second.
-  double failed = 0;        ///< A second.
-  double limited = 0;       ///< A second.
-  double utilisation = 0;   ///< Device seconds a second over all slots; at most 1.
-  std::uint64_t queued = 0; ///< For all devices.
+  double requests = 0;       ///< A second.
+  double failed = 0;         ///< A second.
+  double limited = 0;        ///< A second.
+  double utilisation = 0;    ///< Device seconds a second over all slots; at most 1.
+  std::uint64_t queued = 0;  ///< For all devices.
   std::optional<double> p50, p99;
   std::vector<OverviewCounts::Device> devices;
-  std::vector<Model> models;       ///< The busiest, as many as are asked for.
+  std::vector<Model> models;  ///< The busiest, as many as are asked for.
   std::size_t all_models = 0;
 };
 
@@ -68,9 +68,9 @@ struct OverviewSample {
 class OverviewFeed {
  public:
   struct Options {
-    std::size_t history = 300;        ///< Samples.
-    std::size_t quantile_counts = 10; ///< Quantiles are over the calls since this many counts ago.
-    std::size_t max_models = 100;     ///< Of a sample.
+    std::size_t history = 300;         ///< Samples.
+    std::size_t quantile_counts = 10;  ///< Quantiles are over the calls since this many counts ago.
+    std::size_t max_models = 100;      ///< Of a sample.
     std::size_t max_watchers = 64;
   };
   /// `clock` outlives the feed.
@@ -112,6 +112,7 @@ class OverviewFeed {
 /// The data of an event of GET /v1/overview/events: one sample, with its models.
 [[nodiscard]] std::string SampleJson(const OverviewSample& sample);
 /// The answer of GET /v1/overview: the newest sample and the history; `latest` may be null.
-[[nodiscard]] std::string OverviewJson(const OverviewSample* latest, const std::vector<OverviewSample>& history);
+[[nodiscard]] std::string OverviewJson(const OverviewSample* latest,
+                                       const std::vector<OverviewSample>& history);
 
 }  // namespace mezzo::api::platform

@@ -62,7 +62,8 @@ Result<net::HttpResponse> OverviewHandler::Events(const RoutedCall& call) const 
 }
 
 runtime::Task<Result<void>> OverviewHandler::Stream(runtime::Context ctx, net::BodyWriter* out,
-                                                    std::uint64_t count, OverviewFeed::Watch /*watch*/) const {
+                                                    std::uint64_t count,
+                                                    OverviewFeed::Watch /*watch*/) const {
   const TimePoint end = AddSaturating(ports_.clock.Now(), options_.longest_stream);
   std::uint64_t seen = 0;
   while (count > 0 && !(ports_.ending && ports_.ending()) && ports_.clock.Now() < end) {

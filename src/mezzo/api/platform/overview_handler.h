@@ -11,14 +11,15 @@ namespace mezzo::api::platform {
 /// What this host does just now (docs/guides/console.md), for callers with the scope `observe`:
 ///
 ///     GET  /v1/overview          the newest second, and the last five minutes without models
-///     GET  /v1/overview/events   server-sent events `overview`, one a second: ?count ends the stream after so
+///     GET  /v1/overview/events   server-sent events `overview`, one a second: ?count ends the stream after
+///     so
 ///                                many; otherwise it ends after ten minutes, so that rights are asked again
 ///
 /// Errors are problem details. Thread-safe.
 class OverviewHandler final : public ProblemProtocol {
  public:
   struct Options {
-    Duration period = std::chrono::seconds(1);  ///< Of the feed's samples.
+    Duration period = std::chrono::seconds(1);      ///< Of the feed's samples.
     Duration look = std::chrono::milliseconds(50);  ///< How soon a late sample is looked for again.
     Duration longest_stream = std::chrono::minutes(10);
     std::uint64_t max_count = 3600;

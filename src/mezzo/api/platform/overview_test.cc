@@ -17,6 +17,7 @@
 #include "mezzo/net/testing/made_request.h"
 #include "mezzo/net/testing/raw_client.h"
 #include "mezzo/observe/instruments.h"
+#include "mezzo/observe/metrics.h"
 #include "mezzo/runtime/loop.h"
 #include "mezzo/testing/manual_clock.h"
 
@@ -41,7 +42,8 @@ std::vector<std::uint64_t> Calls(std::uint64_t count) {
 }
 
 OverviewCounts Counts(std::vector<Model> models, std::uint32_t slots = 2) {
-  return {.models = std::move(models), .devices = {{.name = "cpu", .slots = slots, .busy_slots = 1, .queued = 3}}};
+  return {.models = std::move(models),
+          .devices = {{.name = "cpu", .slots = slots, .busy_slots = 1, .queued = 3}}};
 }
 
 class OverviewFeedTest : public ::testing::Test {
@@ -63,8 +65,9 @@ TEST_F(OverviewFeedTest, OneCountAloneIsNoSample) {
 
 TEST_F(OverviewFeedTest, RatesAreOverTheTimeThatHasGone) {
   feed_.Add(Counts({{.name = "m", .version = "1", .requests = 1000, .failed = 10, .device_seconds = 5}}));
-  const auto sample = Next(Counts({{.name = "m", .version = "1", .requests = 1100, .failed = 12, .device_seconds = 7}}),
-                           seconds(2));
+  const auto sample =
+      Next(Counts({{.name = "m", .version = "1", .requests = 1100, .failed = 12, .device_seconds = 7}}),
+           seconds(2));
   ASSERT_NE(sample, nullptr);
   EXPECT_EQ(sample->number, 1U);
   EXPECT_DOUBLE_EQ(sample->requests, 50);
@@ -84,13 +87,16 @@ TEST_F(OverviewFeedTest, QuantilesAreOfTheLastCallsAndGoWhenThereAreNone) {
   EXPECT_GT(*sample->p99, 0.020);
   EXPECT_LE(*sample->p99, 0.035);
   EXPECT_EQ(sample->models[0].p99, sample->p99);
-  for (int i = 0; i < 3; ++i) sample = Next(Counts({{.name = "m", .version = "1", .requests = 4, .latency = Calls(9)}}));
+  for (int i = 0; i < 3; ++i)
+    sample = Next(Counts({{.name = "m", .version = "1", .requests = 4, .latency = Calls(9)}}));
   EXPECT_EQ(sample->p99, std::nullopt) << "three counts later nothing of it is left";
 }
 
 TEST_F(OverviewFeedTest, AModelThatIsLoadedAnewBeginsAtZero) {
-  feed_.Add(Counts({{.name = "m", .version = "1", .requests = 1000, .device_seconds = 50, .latency = Calls(1000)}}));
-  auto sample = Next(Counts({{.name = "m", .version = "1", .requests = 7, .device_seconds = 1, .latency = Calls(7)}}));
+  feed_.Add(Counts(
+      {{.name = "m", .version = "1", .requests = 1000, .device_seconds = 50, .latency = Calls(1000)}}));
+  auto sample =
+      Next(Counts({{.name = "m", .version = "1", .requests = 7, .device_seconds = 1, .latency = Calls(7)}}));
   EXPECT_DOUBLE_EQ(sample->requests, 7);
   EXPECT_DOUBLE_EQ(sample->models[0].device_seconds, 1);
   EXPECT_TRUE(sample->p99.has_value());
@@ -123,7 +129,9 @@ TEST_F(OverviewFeedTest, HistoryIsBoundedAndInOrder) {
 
 TEST_F(OverviewFeedTest, WhateverIsCountedNothingIsNegative) {
   std::mt19937 random(7);
-  const auto any = [&](std::uint64_t most) { return std::uniform_int_distribution<std::uint64_t>(0, most)(random); };
+  const auto any = [&](std::uint64_t most) {
+    return std::uniform_int_distribution<std::uint64_t>(0, most)(random);
+  };
   for (int round = 0; round < 500; ++round) {
     std::vector<Model> models;
     for (const char* name : {"a", "b", "c"}) {
@@ -184,7 +192,8 @@ class OverviewHandlerTest : public ::testing::Test {
   void SetUp() override { ASSERT_TRUE(server_.Listen("127.0.0.1", 0).ok()); }
   net::testing::RawResponse Get(const std::string& target) {
     net::testing::RawClient client(server_.port());
-    return client.Exchange("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n").value_or(net::testing::RawResponse{});
+    return client.Exchange("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n")
+        .value_or(net::testing::RawResponse{});
   }
   static tenancy::Directory::Contents Everybody() {
     tenancy::Directory::Contents contents;

@@ -10,7 +10,8 @@
 
 namespace mezzo::observe::internal {
 
-/// Writes one exposition, family by family. ReadSeries() (series_reader.h) takes the samples elsewhere instead.
+/// Writes one exposition, family by family. ReadSeries() (series_reader.h) takes the samples elsewhere
+/// instead.
 class ExpositionWriter {
  public:
   explicit ExpositionWriter(ExpositionFormat format) : format_(format) {}
