@@ -11,7 +11,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "conformance")]
 
-from mezzo_server import MODELS, ROOT, SLOWNESS, Server  # noqa: E402
+from mezzo_server import EXAMPLES, MODELS, ROOT, SLOWNESS, Server  # noqa: E402
 from test_tenants import Admin, first_key, make_key, make_tenant  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -50,7 +50,8 @@ def house(tmp_path_factory):
     for name in ("simple", "identity_fp32", "delay_short", "classifier", "mlp"):
         shutil.copytree(MODELS / name, folder / name)
     shutil.copytree(ROOT / "models-src" / "emoji", folder / "emoji")
-    startup = '["simple", "identity_fp32", "delay_short", "classifier", "emoji"]'
+    shutil.copytree(EXAMPLES / "minilm", folder / "minilm")  # The painter's text encoder.
+    startup = '["simple", "identity_fp32", "delay_short", "classifier", "emoji", "minilm"]'
     config = f"models: {{control: explicit, startup: {startup}}}\nartifacts: {{min_free: 0}}\n"
     with Server(models=folder, config=config, data_dir=str(tmp_path_factory.mktemp("data"))) as server:
         yield House(server)
