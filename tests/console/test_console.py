@@ -1,4 +1,4 @@
-"""The console in a real browser against the real server. MEZZO_SCREENSHOTS=1 also writes docs/images/console/."""
+"""The console in a real browser against the real server. CONSOLE_SCREENSHOTS=1 also writes docs/images/console/."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ def patience():
 
 def shoot(page, name):
     """A picture for the documentation, when they are asked for."""
-    if not os.environ.get("MEZZO_SCREENSHOTS"):
+    if not os.environ.get("CONSOLE_SCREENSHOTS"):
         return
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.mouse.move(0, 0)
@@ -105,7 +105,7 @@ def test_the_overview_is_live(visit, house):
             time.sleep(0.2)
             seen.add(tile.inner_text())
         assert page.locator(".chart canvas").count() == 3
-        if os.environ.get("MEZZO_SCREENSHOTS"):
+        if os.environ.get("CONSOLE_SCREENSHOTS"):
             time.sleep(45)
             paint(house, ["a cat"])
             shoot(page, "overview")
@@ -319,7 +319,7 @@ def test_a_server_that_goes_away_is_noticed_and_found_again(visit, house):
 
 def test_the_gallery_for_the_documentation(visit, house):
     paint(house, ["a dog", "a yellow star", "pizza", "a blue fish", "a red heart", "the sun", "a house", "a rocket"]
-          if os.environ.get("MEZZO_SCREENSHOTS") else ["a dog", "pizza"])
+          if os.environ.get("CONSOLE_SCREENSHOTS") else ["a dog", "pizza"])
     page = visit(color_scheme="dark").sign_in(house.painter.key, "#/gallery")
     expect(page.locator(".gallery img").nth(1)).to_be_visible()
     shown = page.locator(".gallery li").count()
