@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Scope } from '../api/types';
 import { CacheRoom } from '../features/cache/cache_room';
 import { GalleryRoom } from '../features/jobs/gallery_room';
@@ -50,7 +50,7 @@ export function Shell(props: {
   const newest = useRef(props);
   newest.current = props;
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     // Who may not see the overview begins with the jobs.
     if (location.hash === '' && !can('observe')) location.replace(hashOf('jobs'));
     const moved = () => {
@@ -65,7 +65,8 @@ export function Shell(props: {
     document.title = place.room === null ? 'Mezzo' : `${t(`room.${place.room}`)} · Mezzo`;
   }, [place.room, props.language]);
 
-  useEffect(() => {
+  // Before anything is seen: who sees the room may press a key at once.
+  useLayoutEffect(() => {
     let going = 0; // When "g" was pressed; 0: it was not.
     const pressed = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;

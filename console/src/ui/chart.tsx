@@ -32,7 +32,7 @@ export function Chart(props: {
   look: string; // Changes with the appearance and the language.
   max?: number;
   time?: (seconds: number) => string;
-  stack?: boolean;
+  span?: number; // Seconds that are shown, up to the last; otherwise all there are.
 }) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -53,7 +53,7 @@ export function Chart(props: {
         height,
         legend: { show: series.length > 1 },
         cursor: { points: { size: 6 }, y: false, drag: { x: false, y: false } },
-        scales: { x: { time: true }, y: { range: (_u, _low, high) => [0, max ?? (high > 0 ? high * 1.15 : 1)] } },
+        scales: { x: { time: true, range: (_u, low, high) => [Math.min(low, newest.current.span ? high - newest.current.span : low), high] }, y: { range: (_u, _low, high) => [0, max ?? (high > 0 ? high * 1.15 : 1)] } },
         axes: [
           { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: 70, values: (_u, at) => at.map((s) => newest.current.time?.(s) ?? clockOf(s)) },
           { stroke: text, grid, ticks: { show: false }, font, size: 58, space: 36, values: (_u, at) => at.map((v) => newest.current.format(v)) },
@@ -68,7 +68,7 @@ export function Chart(props: {
               width: 1.5,
               points: { show: false },
               spanGaps: false,
-              value: (_u, v) => (v === null ? '–' : newest.current.format(v)),
+              value: (_u, v) => (v === null || v === undefined ? '' : newest.current.format(v)),
             };
             if (one.fill) drawn.fill = faded(color);
             if (one.bars && bars) {

@@ -7,6 +7,7 @@ export function formatNumber(value: number, language: string): string {
 
 export function formatMs(ms: number | null | undefined, language: string): string {
   if (ms === null || ms === undefined) return '–';
+  if (ms === 0) return '0 s';
   if (ms < 1) return `${formatNumber(ms * 1000, language)} µs`;
   if (ms < 1000) return `${formatNumber(ms, language)} ms`;
   if (ms < 120_000) return `${formatNumber(ms / 1000, language)} s`;

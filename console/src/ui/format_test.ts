@@ -29,7 +29,7 @@ test('a span ends now while it goes on, and is never negative', () => {
   const start = '2026-01-31T12:00:00.000Z';
   expect(formatSpan(null, null, 0, 'en')).toBe('–');
   expect(formatSpan(start, '2026-01-31T12:00:02.500Z', 0, 'en')).toBe('2.5 s');
-  expect(formatSpan(start, null, Date.parse(start) - 5, 'en')).toBe('0 µs');
+  expect(formatSpan(start, null, Date.parse(start) - 5, 'en')).toBe('0 s');
 });
 
 test('money has its currency, known or not', () => {

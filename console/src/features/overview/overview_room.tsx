@@ -7,7 +7,7 @@ import { useEvents } from '../../app/use_events';
 import { Chart } from '../../ui/chart';
 import { formatMs, formatNumber, formatPercent } from '../../ui/format';
 import { Badge, Bar, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
-import { linesOf, withSample } from './history';
+import { linesOf, SHOWN, withSample } from './history';
 
 type ModelRow = OverviewSecond['models'][number];
 
@@ -58,6 +58,7 @@ export function OverviewRoom(props: { look: string }) {
       </Page>
     );
   }
+  const slots = Math.max(1, latest.devices.reduce((sum, device) => sum + device.slots, 0));
   const columns = [
     { key: 'model', title: t('models.model'), cell: (row: ModelRow) => <span class="mono">{row.model}</span> },
     { key: 'version', title: t('models.version'), number: true, wide: true, cell: (row: ModelRow) => row.version },
@@ -70,9 +71,10 @@ export function OverviewRoom(props: { look: string }) {
     },
     { key: 'p50', title: t('overview.p50'), number: true, wide: true, cell: (row: ModelRow) => ms(row.p50_ms) },
     { key: 'p99', title: t('overview.p99'), number: true, cell: (row: ModelRow) => ms(row.p99_ms) },
+    { key: 'share', title: t('overview.share'), number: true, wide: true, cell: (row: ModelRow) => formatPercent(row.device_seconds_per_second / slots, language) },
     { key: 'queued', title: t('overview.queued'), number: true, wide: true, cell: (row: ModelRow) => number(row.queued) },
   ];
-  const busy = latest.models.filter((row) => row.requests_per_second > 0 || row.p99_ms !== null || row.queued > 0);
+  const busy = latest.models.filter((row) => row.requests_per_second > 0 || row.p99_ms !== null || row.queued > 0 || row.device_seconds_per_second > 0);
   const idle = latest.all_models - busy.length;
   return (
     <Page title={t('room.overview')} actions={live}>
@@ -91,6 +93,7 @@ export function OverviewRoom(props: { look: string }) {
             label={t('overview.traffic')}
             look={props.look}
             data={lines.traffic}
+            span={SHOWN}
             format={number}
             series={[
               { label: t('overview.requests'), color: 'accent', fill: true },
@@ -103,6 +106,7 @@ export function OverviewRoom(props: { look: string }) {
             label={t('overview.latency')}
             look={props.look}
             data={lines.latency}
+            span={SHOWN}
             format={(value) => formatMs(value, language)}
             series={[
               { label: t('overview.p50'), color: 'quiet' },
@@ -115,6 +119,7 @@ export function OverviewRoom(props: { look: string }) {
             label={t('overview.busy')}
             look={props.look}
             data={[lines.device[0], lines.device[1] ?? []]}
+            span={SHOWN}
             format={(value) => `${number(value)} %`}
             max={100}
             series={[{ label: t('overview.busy'), color: 'good', fill: true }]}
