@@ -25,7 +25,7 @@ std::unique_ptr<ConsoleHandler> MakeConsole(const ServerConfig& config, std::str
   }
   if (std::string origin = ArtifactOrigin(config.artifacts); !origin.empty())
     options.media_origins.push_back(std::move(origin));
-  return std::make_unique<ConsoleHandler>(std::move(options), assets);
+  return std::make_unique<ConsoleHandler>(options, assets);
 }
 
 }  // namespace mezzo::app

@@ -4,7 +4,8 @@
 #include <array>
 #include <cstddef>
 
-extern "C" const std::byte mezzo_console_bytes[];
+// As the assembler has it (console_bytes.S).
+extern "C" const std::byte mezzo_console_bytes[];  // NOLINT(readability-identifier-naming)
 #endif
 
 namespace mezzo::api::console {

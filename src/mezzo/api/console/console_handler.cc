@@ -93,7 +93,7 @@ bool MatchesEtag(std::string_view if_none_match, std::string_view etag) {
   return false;
 }
 
-ConsoleHandler::ConsoleHandler(Options options, std::span<const ConsoleAsset> assets)
+ConsoleHandler::ConsoleHandler(const Options& options, std::span<const ConsoleAsset> assets)
     : assets_(assets), policy_(PolicyOf(options)), sign_in_(SignInJson(options)) {
   MEZZO_CHECK(std::is_sorted(assets.begin(), assets.end(),
                              [](const auto& a, const auto& b) { return a.path < b.path; }));

@@ -34,7 +34,7 @@ class ConsoleHandler final : public Protocol {
     std::vector<std::string> media_origins;
   };
   /// `assets` are sorted by path and outlive the handler.
-  ConsoleHandler(Options options, std::span<const ConsoleAsset> assets);
+  ConsoleHandler(const Options& options, std::span<const ConsoleAsset> assets);
 
   static constexpr const char* kRoot = "/console";
   [[nodiscard]] std::span<const Route> routes() const override;
