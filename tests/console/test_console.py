@@ -1,5 +1,6 @@
 """The console in a real browser against the real server. CONSOLE_SCREENSHOTS=1 also writes docs/images/console/."""
 
+import contextlib
 import csv
 import io
 import os
@@ -106,8 +107,11 @@ def test_the_overview_is_live(visit, house):
             seen.add(tile.inner_text())
         assert page.locator(".chart canvas").count() == 3
         if os.environ.get("CONSOLE_SCREENSHOTS"):
-            time.sleep(45)
-            paint(house, ["a cat"])
+            for round_ in range(16):  # So that all five minutes have something to show.
+                with Traffic(house, pause=0.004) if round_ % 4 == 2 else contextlib.nullcontext():
+                    paint(house, ["a cat", "a red heart", "the sun", "a fish"][: round_ % 5])
+                    time.sleep(15)
+            paint(house, ["a cat", "the sun"])
             shoot(page, "overview")
             page.emulate_media(color_scheme="dark")
             shoot(page, "overview-dark")
@@ -138,6 +142,22 @@ def test_a_picture_is_painted_and_hangs_in_the_gallery(visit, house):
     # Another tenant sees nothing of it.
     other = visit().sign_in(house.developer.key, "#/gallery")
     expect(other.get_by_text("Nothing has been painted yet.")).to_be_visible()
+
+
+def test_a_film_is_made_and_plays(visit, house):
+    page = visit().sign_in(house.painter.key, "#/playground")
+    page.get_by_role("radio", name="Video").click()
+    page.get_by_label("Shots, one in each line").fill("a red apple\n")
+    page.get_by_label("Seconds a shot").fill("4")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Steps").fill("4")
+    page.get_by_role("button", name="Make", exact=True).click()
+    made = page.locator(".made")
+    expect(made.get_by_role("progressbar").or_(made.get_by_text("succeeded")).first).to_be_visible()
+    expect(made.get_by_text("succeeded")).to_be_visible(timeout=240_000 * SLOWNESS)
+    page.wait_for_function("() => { const film = document.querySelector('.made video'); return film && film.duration >= 3.9 && film.videoWidth === 1280; }")
+    page.get_by_role("link", name="Gallery").click()
+    expect(page.locator(".gallery .film")).to_have_count(1)
 
 
 def test_the_playground_says_what_is_wrong(visit, house):
