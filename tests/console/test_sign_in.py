@@ -138,3 +138,16 @@ def test_an_answer_to_another_question_is_not_taken(browser, issuer, place):
     expect(page.get_by_role("alert")).to_contain_text("not to the question")
     expect(page.get_by_role("navigation")).to_have_count(0)
     visit.close()
+
+
+def test_a_new_server_lets_this_host_in(browser, tmp_path):
+    """Until the first account is made; then a key is asked for."""
+    with Server(data_dir=str(tmp_path / "data")) as server:
+        visit = Visit(browser, Place(server))
+        page = visit.page
+        page.goto(f"{server.http_url}/console/#/models")
+        expect(page.get_by_role("complementary")).to_contain_text("this host, without a key")
+        expect(page.get_by_text("This server has no models.")).to_be_visible()
+        Admin(server, first_key(server)).ok("POST", "/v1/tenants", {"id": "acme"})
+        expect(page.get_by_label("API key or token")).to_be_visible()  # The room asks again, and is refused.
+        visit.close()
