@@ -22,7 +22,7 @@ export interface Lines {
 export function linesOf(samples: readonly OverviewSample[]): Lines {
   const time = samples.map((one) => Date.parse(one.at) / 1000);
   return {
-    traffic: [time, samples.map((one) => one.requests_per_second), samples.map((one) => one.failed_per_second + one.limited_per_second)],
+    traffic: [time, samples.map((one) => one.requests_per_second), samples.map((one) => one.failed_per_second), samples.map((one) => one.limited_per_second)],
     latency: [time, samples.map((one) => one.p50_ms), samples.map((one) => one.p99_ms)],
     device: [time, samples.map((one) => 100 * one.utilisation), samples.map((one) => one.queued)],
   };

@@ -33,7 +33,7 @@ test('a server that began again begins a new list', () => {
 
 test('lines have a value for each second', () => {
   const lines = linesOf([sample(1), sample(2)]);
-  expect(lines.traffic).toEqual([[1_700_000_001, 1_700_000_002], [1, 2], [3, 3]]);
+  expect(lines.traffic).toEqual([[1_700_000_001, 1_700_000_002], [1, 2], [1, 1], [2, 2]]);
   expect(lines.latency.slice(1)).toEqual([[null, null], [5, 5]]);
   expect(lines.device[1]).toEqual([50, 50]);
 });

@@ -98,6 +98,7 @@ export function OverviewRoom(props: { look: string }) {
             series={[
               { label: t('overview.requests'), color: 'accent', fill: true },
               { label: t('overview.failed'), color: 'bad' },
+              { label: t('overview.limited'), color: 'warm' },
             ]}
           />
         </Panel>
