@@ -98,6 +98,8 @@ OTHER_ROUTES = (
     "GET /v1/cache/corrections",
     "POST /v1/cache/corrections",
     "DELETE /v1/cache/corrections/{c}",
+    "GET /v1/overview",
+    "GET /v1/overview/events",
     "GET /v1/usage",
     "GET /v1/prices",
     "PUT /v1/prices",

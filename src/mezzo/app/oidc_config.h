@@ -16,6 +16,8 @@ struct OidcConfig {
   std::string tenant_claim;
   std::string tenant;
   std::vector<std::string> tenants;
+  std::string client_id;
+  std::string console_scope = "openid profile";
   bool allow_http = false;
   std::string ca_file;
 };

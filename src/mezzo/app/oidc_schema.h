@@ -29,6 +29,12 @@ struct Schema<app::OidcConfig> {
         Field("tenant", &C::tenant, "The tenant of everybody whose token names none."),
         Field("tenants", &C::tenants,
               "Tenants that tokens may name, platform tenants among them. Empty: any but platform tenants."),
+        Field("client_id", &C::client_id,
+              "The public client (authorization code with PKCE, redirect to <server>/console/) with which "
+              "the console "
+              "signs people in. Empty: they paste a token."),
+        Field("console_scope", &C::console_scope,
+              "What the console asks the issuer for when it signs people in."),
         Field("allow_http", &C::allow_http, "Let keys be fetched over http://; for tests and loopback only."),
         Field("ca_file", &C::ca_file,
               "PEM file of authorities for the issuer's certificate, instead of the system's.")};

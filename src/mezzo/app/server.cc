@@ -16,6 +16,7 @@
 #include "mezzo/app/answer_caching.h"
 #include "mezzo/app/artifact_store.h"
 #include "mezzo/app/browser_guard.h"
+#include "mezzo/app/console.h"
 #include "mezzo/app/data_store.h"
 #include "mezzo/app/identities.h"
 #include "mezzo/app/job_queue.h"
@@ -24,6 +25,7 @@
 #include "mezzo/app/metrics_page.h"
 #include "mezzo/app/model_engines.h"
 #include "mezzo/app/model_registry.h"
+#include "mezzo/app/overview_sampler.h"
 #include "mezzo/app/people.h"
 #include "mezzo/app/release_control.h"
 #include "mezzo/app/routing.h"
@@ -309,6 +311,13 @@ class Server::Parts {
         artifacts(OpenArtifacts()),
         jobs(MakeJobs(std::move(secrets))),
         registry_of_models(OpenRegistry()),
+        overview({.metrics = inference_metrics,
+                  .executor = executor,
+                  .limiter = limiter,
+                  .health = health,
+                  .clock = clock,
+                  .registry = registry}),
+        console(MakeConsole(config, kVersion)),
         gate(Protocols(), directory, RefuseForeignPage, &limiter) {
     if (config.http.enabled) {
       http = std::make_unique<net::HttpServer>(HttpOptions(config.http, codec_pool), gate, loops, registry);
@@ -355,6 +364,7 @@ class Server::Parts {
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
     if (sharing != nullptr) sharing->Start(scope, loops.loop(0));
+    overview.Start(scope, loops.loop(0));
     scope.Spawn(loops.loop(0), runtime::Context(),
                 [this](runtime::Context ctx) { return ReportReadiness(std::move(ctx)); });
     log.Info("serving", {{"version", kVersion},
@@ -455,6 +465,8 @@ class Server::Parts {
   std::unique_ptr<JobQueue> jobs;
   Result<std::unique_ptr<ModelRegistry>>
       registry_of_models;  // Null without a database. Start() tells a failure.
+  OverviewSampler overview;
+  std::unique_ptr<api::console::ConsoleHandler> console;  // Null when it is off, or not in this build.
   api::Gate gate;
   std::unique_ptr<net::HttpServer> http;
   std::unique_ptr<api::rpc::GrpcServer> grpc;
@@ -578,6 +590,10 @@ class Server::Parts {
           {.protocol = releases_handler, .prefixes = {api::platform::ReleasesHandler::kRoot}});
     }
     protocols.push_back({.protocol = &caching.handler(), .prefixes = {api::platform::CacheHandler::kRoot}});
+    protocols.push_back(
+        {.protocol = &overview.handler(), .prefixes = {api::platform::OverviewHandler::kRoot}});
+    if (console != nullptr)
+      protocols.push_back({.protocol = console.get(), .prefixes = {api::console::ConsoleHandler::kRoot}});
     protocols.push_back({.protocol = &openai, .prefixes = {"/v1"}});
     return protocols;
   }

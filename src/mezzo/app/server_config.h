@@ -41,6 +41,7 @@ struct HttpConfig {
   Duration header_timeout = std::chrono::seconds(10);
   Duration idle_timeout = std::chrono::seconds(75);
   Duration write_timeout = std::chrono::seconds(30);
+  bool console = true;
 };
 
 struct GrpcConfig {

@@ -77,7 +77,8 @@ struct Schema<app::HttpConfig> {
         Field("idle_timeout", &C::idle_timeout, "Between two requests of a connection.",
               Range(milliseconds(10), minutes(60))),
         Field("write_timeout", &C::write_timeout, "Without progress of an answer.",
-              Range(milliseconds(10), minutes(60)))};
+              Range(milliseconds(10), minutes(60))),
+        Field("console", &C::console, "Serve the web console below /console, if this build has it.")};
   }
 };
 template <>

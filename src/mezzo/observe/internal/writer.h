@@ -10,16 +10,21 @@
 
 namespace mezzo::observe::internal {
 
-/// Writes one exposition, family by family.
+/// Writes one exposition, family by family. ReadSeries() (series_reader.h) takes the samples elsewhere
+/// instead.
 class ExpositionWriter {
  public:
   explicit ExpositionWriter(ExpositionFormat format) : format_(format) {}
+  virtual ~ExpositionWriter() = default;
+  ExpositionWriter(const ExpositionWriter&) = delete;
+  ExpositionWriter& operator=(const ExpositionWriter&) = delete;
 
-  void BeginFamily(const MetricDescription& description);
+  virtual void BeginFamily(const MetricDescription& description);
   /// Samples of the family begun last.
-  void Value(const LabelSet& values, std::uint64_t value);
-  void Value(const LabelSet& values, double value);
-  void Histogram(const LabelSet& values, const HistogramSnapshot& snapshot, std::span<const double> bounds);
+  virtual void Value(const LabelSet& values, std::uint64_t value);
+  virtual void Value(const LabelSet& values, double value);
+  virtual void Histogram(const LabelSet& values, const HistogramSnapshot& snapshot,
+                         std::span<const double> bounds);
   /// The whole text.
   std::string Finish();
 

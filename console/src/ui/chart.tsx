@@ -1,0 +1,101 @@
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+
+export interface ChartSeries {
+  label: string;
+  color: ColorName;
+  fill?: boolean;
+  bars?: boolean;
+}
+
+export type ColorName = 'accent' | 'bad' | 'warm' | 'good' | 'violet' | 'quiet' | 'line';
+
+/** Time in seconds, then one list for each series; null: no value. */
+export type ChartData = [number[], ...(number | null)[][]];
+
+function colorOf(name: ColorName): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+function faded(color: string): string {
+  return `color-mix(in srgb, ${color} 14%, transparent)`;
+}
+
+/** Lines over time. Drawn anew when the appearance changes; as wide as its place. */
+export function Chart(props: {
+  label: string;
+  series: readonly ChartSeries[];
+  data: ChartData;
+  format: (value: number) => string;
+  height?: number;
+  look: string; // Changes with the appearance and the language.
+  max?: number;
+  time?: (seconds: number) => string;
+  span?: number; // Seconds that are shown, up to the last; otherwise all there are.
+}) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const newest = useRef(props);
+  newest.current = props;
+  const shape = `${props.look} ${props.series.map((one) => one.label + one.color).join(',')}`;
+  useEffect(() => {
+    const element = place.current;
+    if (element === null) return undefined;
+    const { series, height = 150, max } = newest.current;
+    const text = colorOf('quiet');
+    const grid = { stroke: colorOf('line'), width: 1 };
+    const font = '11px system-ui, sans-serif';
+    const bars = uPlot.paths.bars?.({ size: [0.7, 40], align: 0 });
+    const made = new uPlot(
+      {
+        width: Math.max(element.clientWidth, 80),
+        height,
+        legend: { show: series.length > 1 },
+        cursor: { points: { size: 6 }, y: false, drag: { x: false, y: false } },
+        scales: { x: { time: true, range: (_u, low, high) => [Math.min(low, newest.current.span ? high - newest.current.span : low), high] }, y: { range: (_u, _low, high) => [0, max ?? (high > 0 ? high * 1.15 : 1)] } },
+        axes: [
+          { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: 70, values: (_u, at) => at.map((s) => newest.current.time?.(s) ?? clockOf(s)) },
+          { stroke: text, grid, ticks: { show: false }, font, size: 58, space: 36, values: (_u, at) => at.map((v) => newest.current.format(v)) },
+        ],
+        series: [
+          { value: (_u, s) => (s === null ? '' : (newest.current.time?.(s) ?? clockOf(s))) },
+          ...series.map((one) => {
+            const color = colorOf(one.color);
+            const drawn: uPlot.Series = {
+              label: one.label,
+              stroke: color,
+              width: 1.5,
+              points: { show: false },
+              spanGaps: false,
+              value: (_u, v) => (v === null || v === undefined ? '' : newest.current.format(v)),
+            };
+            if (one.fill) drawn.fill = faded(color);
+            if (one.bars && bars) {
+              drawn.paths = bars;
+              drawn.fill = color;
+              drawn.width = 0;
+            }
+            return drawn;
+          }),
+        ],
+      },
+      newest.current.data,
+      element,
+    );
+    plot.current = made;
+    const watch = new ResizeObserver(() => made.setSize({ width: Math.max(element.clientWidth, 80), height }));
+    watch.observe(element);
+    return () => {
+      watch.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+  }, [shape]);
+  useEffect(() => plot.current?.setData(props.data), [props.data]);
+  return <div class="chart" ref={place} role="img" aria-label={props.label} />;
+}
+
+function clockOf(seconds: number): string {
+  return new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+}
