@@ -57,6 +57,8 @@ NEVER_WELL = {
     "POST /v1/registry/models/{registered}/versions/{number}/load": "needs a version with a model; test_registry.py has one",
     "POST /v1/registry/models/{registered}/versions/{number}/unload": "the same",
     "GET /v1/registry/models/{registered}/versions/{number}/test": "needs a version that was tested; test_registry.py has one",
+    **{f"POST /v1/releases/{{release}}/{command}": "needs a release that runs; test_release.py has one"
+       for command in ("pause", "resume", "promote", "roll_back", "cancel")},
     "PUT /v1/registry/blobs/{content}": "needs the content itself; test_registry.py has one",
     "DELETE /v1/registry/models/{registered}/tags": "needs a key that is there; test_registry.py has one",
     "DELETE /v1/registry/models/{registered}/versions/{number}/tags": "the same",
@@ -101,6 +103,7 @@ class Served:
         self.made("PUT", "/v1/limits/acme-requests", {"kind": "requests", "tenant": "acme", "rate": 50})
         for version in ("latest", "1"):  # Two revisions: one to go back to.
             self.made("PUT", "/v1/routes/simple", {"stable": version})
+        release = self.made("POST", "/v1/releases", {"model": "simple", "stable": "1", "candidate": "2"})
         large = {"name": "INPUT0", "shape": [1, 100_000], "datatype": "FP32", "data": [0.125] * 100_000}
         job = self.made("POST", "/v1/jobs?wait=30", {"kind": "inference", "model": "identity_fp32", "input": {"inputs": [large]}})
         assert job["status"] == "succeeded", job
@@ -117,7 +120,7 @@ class Served:
         self.made("POST", "/v1/registry/models/emoji/versions/1/complete")
         self.made("PUT", "/v1/registry/models/emoji/aliases/production", {"version": 1})
         self.made("PUT", "/v1/registry/models/emoji/tags", {"key": "team", "value": "search"})
-        self.real = {"job": job["id"], "key": key["id"], "video": "video_" + story["id"]}
+        self.real = {"job": job["id"], "key": key["id"], "video": "video_" + story["id"], "release": release["id"]}
 
     def made(self, method, path, body=None):
         answer = self.session.request(method, self.server.http_url + path, json=body, timeout=60)

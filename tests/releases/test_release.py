@@ -110,8 +110,8 @@ def server_of_versions(tmp_path_factory):
         yield server
 
 
-@pytest.mark.covers("POST /v1/releases", "GET /v1/releases", "GET /v1/releases/{id}", "GET /v1/releases/{id}/events",
-                    "GET /v1/releases/{id}/evidence")
+@pytest.mark.covers("POST /v1/releases", "GET /v1/releases", "GET /v1/releases/{r}", "GET /v1/releases/{r}/events",
+                    "GET /v1/releases/{r}/evidence")
 def test_a_good_version_comes_to_answer_all_calls_and_nobody_notices(server):
     put(server, {"stable": "1"})
     with Traffic([server]) as traffic:
@@ -153,8 +153,8 @@ def test_a_shadow_release_answers_nobody(server):
     assert call(server, "GET", f"/v1/routes/{MODEL}")[2]["route"].get("shadows", []) == []
 
 
-@pytest.mark.covers("POST /v1/releases/{id}/pause", "POST /v1/releases/{id}/resume", "POST /v1/releases/{id}/promote",
-                    "POST /v1/releases/{id}/roll_back", "POST /v1/releases/{id}/cancel")
+@pytest.mark.covers("POST /v1/releases/{r}/pause", "POST /v1/releases/{r}/resume", "POST /v1/releases/{r}/promote",
+                    "POST /v1/releases/{r}/roll_back", "POST /v1/releases/{r}/cancel")
 def test_people_decide_when_they_want_to(server):
     put(server, {"stable": "1"})
     release = start(server, 2, automatic=False)

@@ -112,7 +112,12 @@ std::span<const Route> ReleasesHandler::routes() const { return kRoutes; }
 runtime::Task<net::HttpResponse> ReleasesHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {
   const auto work = [this, &call]() -> Answer { return Dispatch(call); };
   Answer answer = co_await runtime::Offload(ports_.pool, work);
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  if (answer.ok()) co_return std::move(answer).value();
+  constexpr int kConflict = 409;
+  const Error& error = answer.error();
+  const bool conflict = error.code() == Code::kAlreadyExists || error.code() == Code::kFailedPrecondition ||
+                        error.code() == Code::kAborted;
+  co_return conflict ? ProblemResponse(kConflict, error) : ProblemResponse(error);
 }
 
 ReleasesHandler::Answer ReleasesHandler::Dispatch(const RoutedCall& call) const {
