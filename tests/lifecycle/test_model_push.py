@@ -150,7 +150,7 @@ def test_what_one_host_was_given_another_serves(hosts, folder):
     assert b("POST", "/v2/models/shared/infer", INPUTS)[0] == 404
     # The model's own name is another one: its configuration says so, exactly.
     status, answer = b("POST", f"{MODELS}/shared/versions/1/load")
-    assert status == 503 and "the model's name is 'simple'" in answer["error"]["message"], answer
+    assert status == 400 and "the model's name is 'simple'" in answer["error"]["message"], answer
     mezzo(a, "push", folder, "--name", "simple")
     mezzo(b, "load", "simple", "1")
     assert b.ok("POST", "/v2/models/simple/infer", INPUTS)["model_version"] == "1"
