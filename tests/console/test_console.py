@@ -136,7 +136,7 @@ def test_a_picture_is_painted_and_hangs_in_the_gallery(visit, house):
     expect(piece).to_be_visible()
     page.wait_for_function("() => document.querySelector('.gallery img').naturalWidth > 0")
     piece.click()
-    expect(page.get_by_text("image-0.png")).to_be_visible()
+    expect(page.get_by_role("link", name="Download image-0.png")).to_be_visible()
     expect(page.get_by_text("succeeded")).to_be_visible()
     shoot(page, "job")
     # Another tenant sees nothing of it.
