@@ -60,40 +60,6 @@ enum RouteId : int {
 };
 
 std::vector<Route> Routes(ByteCount max_piece) {
-<<<<<<< HEAD
-  constexpr const char* kModels = "/v1/registry/models";
-  constexpr const char* kModel = "/v1/registry/models/*";
-  constexpr const char* kVersions = "/v1/registry/models/*/versions";
-  constexpr const char* kVersion = "/v1/registry/models/*/versions/*";
-  return {{Method::kGet, kModels, Scope::kRead, kIgnoredBody, kListModels},
-          {Method::kPost, kModels, Scope::kOperate, kMaxBody, kCreateModel},
-          {Method::kGet, kModel, Scope::kRead, kIgnoredBody, kGetModel},
-          {Method::kPatch, kModel, Scope::kOperate, kMaxBody, kChangeModel},
-          {Method::kDelete, kModel, Scope::kOperate, kIgnoredBody, kDeleteModel},
-          {Method::kGet, "/v1/registry/models/*/history", Scope::kRead, kIgnoredBody, kHistory},
-          {Method::kGet, "/v1/registry/models/*/at", Scope::kRead, kIgnoredBody, kAt},
-          {Method::kPut, "/v1/registry/models/*/aliases/*", Scope::kOperate, kMaxBody, kPutAlias},
-          {Method::kDelete, "/v1/registry/models/*/aliases/*", Scope::kOperate, kIgnoredBody, kDeleteAlias},
-          {Method::kPut, "/v1/registry/models/*/tags", Scope::kOperate, kMaxBody, kPutModelTag},
-          {Method::kDelete, "/v1/registry/models/*/tags", Scope::kOperate, kIgnoredBody, kDeleteModelTag},
-          {Method::kGet, "/v1/registry/versions", Scope::kRead, kIgnoredBody, kSearchVersions},
-          {Method::kGet, kVersions, Scope::kRead, kIgnoredBody, kListVersions},
-          {Method::kPost, kVersions, Scope::kOperate, kMaxManifest, kCreateVersion},
-          {Method::kGet, kVersion, Scope::kRead, kIgnoredBody, kGetVersion},
-          {Method::kPatch, kVersion, Scope::kOperate, kMaxBody, kChangeVersion},
-          {Method::kDelete, kVersion, Scope::kOperate, kIgnoredBody, kDeleteVersion},
-          {Method::kPut, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kMaxBody, kPutVersionTag},
-          {Method::kDelete, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kIgnoredBody, kDeleteVersionTag},
-          {Method::kGet, MEZZO_REGISTRY_VERSION "/missing", Scope::kOperate, kIgnoredBody, kMissing},
-          {Method::kGet, MEZZO_REGISTRY_VERSION "/test", Scope::kRead, kIgnoredBody, kShowTest},
-          {Method::kPost, MEZZO_REGISTRY_VERSION "/complete", Scope::kOperate, kIgnoredBody, kComplete},
-          {Method::kPost, MEZZO_REGISTRY_VERSION "/load", Scope::kOperate, kIgnoredBody, kLoad},
-          {Method::kPost, MEZZO_REGISTRY_VERSION "/unload", Scope::kOperate, kIgnoredBody, kUnload},
-          {Method::kGet, MEZZO_REGISTRY_VERSION "/contents/*", Scope::kRead, kIgnoredBody, kSendContent},
-          {Method::kGet, "/v1/registry/blobs/*", Scope::kOperate, kIgnoredBody, kContentStatus},
-          {Method::kPut, "/v1/registry/blobs/*", Scope::kOperate, max_piece, kPutContent},
-          {Method::kGet, "/v1/registry/served", Scope::kObserve, kIgnoredBody, kServed}};
-=======
   return {
       {Method::kGet, "/v1/registry/models", Scope::kRead, kIgnoredBody, kListModels},
       {Method::kPost, "/v1/registry/models", Scope::kOperate, kMaxBody, kCreateModel},
@@ -116,6 +82,7 @@ std::vector<Route> Routes(ByteCount max_piece) {
       {Method::kDelete, "/v1/registry/models/*/versions/#/tags", Scope::kOperate, kIgnoredBody,
        kDeleteVersionTag},
       {Method::kGet, "/v1/registry/models/*/versions/#/missing", Scope::kOperate, kIgnoredBody, kMissing},
+      {Method::kGet, "/v1/registry/models/*/versions/#/test", Scope::kRead, kIgnoredBody, kShowTest},
       {Method::kPost, "/v1/registry/models/*/versions/#/complete", Scope::kOperate, kIgnoredBody, kComplete},
       {Method::kPost, "/v1/registry/models/*/versions/#/load", Scope::kOperate, kIgnoredBody, kLoad},
       {Method::kPost, "/v1/registry/models/*/versions/#/unload", Scope::kOperate, kIgnoredBody, kUnload},
@@ -123,7 +90,6 @@ std::vector<Route> Routes(ByteCount max_piece) {
       {Method::kGet, "/v1/registry/blobs/*", Scope::kOperate, kIgnoredBody, kContentStatus},
       {Method::kPut, "/v1/registry/blobs/*", Scope::kOperate, max_piece, kPutContent},
       {Method::kGet, "/v1/registry/served", Scope::kObserve, kIgnoredBody, kServed}};
->>>>>>> x-registry
 }
 
 net::HttpResponse Ok(const Json& json, int status = 200) {
