@@ -300,13 +300,24 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
     known.revision = release.revision;
     return {};
   };
+  std::string refused;
   if (release.route_pending) {
-    MEZZO_TRY_VOID(settle());
+    auto settled = settle();
+    if (!settled.ok()) {
+      // A route that is wrong stays so, however often it is tried: the release goes back.
+      const Error& error = settled.error();
+      if (error.code() != Code::kInvalidArgument || IsEnded(release.state)) return settled;
+      refused = error.message();
+    }
   }
   known.revision = release.revision;
   if (IsEnded(release.state)) return {};
 
   Observation observation = Observe(release, seen);
+  if (!refused.empty()) {
+    observation.broken = true;
+    observation.broken_reason = "its route was refused: " + refused;
+  }
   std::optional<Verdict> verdict;
   if (HasCalls(release)) {
     MEZZO_TRY_VOID(CheckRoute(release, known, deadline));
@@ -346,8 +357,11 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
   }
   release = std::move(next.release);
   known.revision = release.revision;
-  if (release.route_pending) return settle();
-  return {};
+  if (!release.route_pending) return {};
+  auto settled = settle();
+  // A refused route is the next round's business.
+  if (!settled.ok() && settled.error().code() == Code::kInvalidArgument) return {};
+  return settled;
 }
 
 }  // namespace mezzo::releases

@@ -242,6 +242,18 @@ TEST_F(ReleaseDriverTest, SomebodyElsesRoutePausesUntilResumed) {
   EXPECT_EQ(state(), ReleaseState::kRunning);
 }
 
+TEST_F(ReleaseDriverTest, ARouteThatIsRefusedEndsTheRelease) {
+  Begin();
+  routes.refuse = R"("version":"4")";
+
+  RoundsUntil(ReleaseState::kRolledBack, 5);
+
+  EXPECT_THAT(release().reason, HasSubstr("no version 4"));
+  Round();
+  EXPECT_FALSE(release().route_pending);
+  EXPECT_TRUE(RouteIsAsWanted());
+}
+
 TEST_F(ReleaseDriverTest, ARestartedHostDoesNotCountTwice) {
   ReleaseSpec spec = Canary();
   spec.steps[0].min_duration = minutes(30);

@@ -146,6 +146,7 @@ class FakeRoutes final : public RouteWriter {
   Faults faults;
   std::map<std::string, RouteRow> rows;
   std::vector<std::string> written;
+  std::string refuse;  ///< Texts with this in them, if it is not empty.
 
   Result<RouteRow> Read(const std::string& model, TimePoint) override {
     return faults.Run<RouteRow>([&]() -> Result<RouteRow> { return rows[model]; });
@@ -153,6 +154,9 @@ class FakeRoutes final : public RouteWriter {
   Result<std::int64_t> Write(const std::string& model, const std::string& text, std::int64_t expected,
                              const std::string&, TimePoint) override {
     return faults.Run<std::int64_t>([&]() -> Result<std::int64_t> {
+      if (!refuse.empty() && text.find(refuse) != std::string::npos) {
+        return InvalidArgument("route_version_unknown", "there is no version 4");
+      }
       RouteRow& row = rows[model];
       if (row.revision != expected) return Error(Code::kAborted, "route_conflict", "changed");
       row = {.revision = expected + 1, .text = text};
