@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from mezzo_server import Server
 
 
 def body_of(answer):
@@ -64,3 +65,8 @@ def test_the_sign_in_tells_no_secret(house):
     found = json.loads(body)
     assert set(found) == {"object", "version", "issuers"} and found["issuers"] == []
     assert found["version"] == json.loads(house.server.get("/v2", {"Authorization": f"Bearer {house.viewer.key}"})[2])["version"]
+
+
+def test_it_can_be_turned_off(tmp_path):
+    with Server(config="http: {console: false}\n", data_dir=str(tmp_path)) as server:
+        assert server.get("/console")[0] == server.get("/console/sign-in.json")[0] == 404

@@ -55,7 +55,7 @@ export function Chart(props: {
         cursor: { points: { size: 6 }, y: false, drag: { x: false, y: false } },
         scales: { x: { time: true, range: (_u, low, high) => [Math.min(low, newest.current.span ? high - newest.current.span : low), high] }, y: { range: (_u, _low, high) => [0, max ?? (high > 0 ? high * 1.15 : 1)] } },
         axes: [
-          { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: 70, values: (_u, at) => at.map((s) => newest.current.time?.(s) ?? clockOf(s)) },
+          { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: newest.current.span ? 45 : 70, values: (_u, at) => ticksOf(at, newest.current.time) },
           { stroke: text, grid, ticks: { show: false }, font, size: 58, space: 36, values: (_u, at) => at.map((v) => newest.current.format(v)) },
         ],
         series: [
@@ -94,6 +94,13 @@ export function Chart(props: {
   }, [shape]);
   useEffect(() => plot.current?.setData(props.data), [props.data]);
   return <div class="chart" ref={place} role="img" aria-label={props.label} />;
+}
+
+/** Whole minutes need no seconds. */
+function ticksOf(at: readonly number[], time: ((seconds: number) => string) | undefined): string[] {
+  if (time !== undefined) return at.map(time);
+  const minutes = at.every((seconds) => seconds % 60 === 0);
+  return at.map((seconds) => (minutes ? clockOf(seconds).slice(0, 5) : clockOf(seconds)));
 }
 
 function clockOf(seconds: number): string {
