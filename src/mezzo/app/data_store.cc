@@ -66,7 +66,8 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "cache", cache::EpochMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(
       storage::Migrate(*store->db_, "cache_shared", cache::SharedSecretMigrations(), deadline, store->real_));
-  MEZZO_TRY_VOID(storage::Migrate(*store->db_, "routes", releases::RouteMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "routes", releases::RouteMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "usage", tenancy::UsageMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(store->clock_.Synchronise(*store->db_, deadline));
   return store;
