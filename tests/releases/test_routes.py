@@ -225,6 +225,18 @@ def test_a_version_that_does_not_take_the_call_is_not_the_callers_fault(server):
     assert metric(server, "mezzo_route_calls_total", arm="canary", version="6", outcome="refused") == 1
 
 
+def test_what_says_nothing_of_types_is_read_by_the_stable_version(server):
+    """The newest version, 6, wants another input, and gets no calls."""
+    revision = put(server, all_to("2"))["revision"]
+    status, got, text = server.request("POST", f"/v2/models/{MODEL}/generate", b'{"x": [4]}')
+    assert status == 200, text
+    assert got["X-Mezzo-Route"] == f"canary;{revision}" and json.loads(text)["y"] == 10
+    raw = numpy.float32([4]).tobytes()
+    status, got, text = server.request("POST", f"/v2/models/{MODEL}/infer", raw, {
+        "Inference-Header-Content-Length": "0", "Content-Type": "application/octet-stream"})
+    assert (status, got["X-Mezzo-Route"]) == (200, f"canary;{revision}"), text
+
+
 def test_shadows_answer_nobody_and_their_answers_are_compared(server):
     put(server, {"stable": "1", "shadows": [{"version": "2", "share": 10000, "max_in_flight": 8}]})
     for _ in range(5):

@@ -14,10 +14,10 @@
 #include "mezzo/drivers/postgres/postgres_db.h"
 #include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/schema.h"
-#include "mezzo/releases/release_store.h"
-#include "mezzo/releases/route_store.h"
 #include "mezzo/lifecycle/registry_schema.h"
 #include "mezzo/lifecycle/version_test_store.h"
+#include "mezzo/releases/release_store.h"
+#include "mezzo/releases/route_store.h"
 #include "mezzo/storage/metered_sql_db.h"
 #include "mezzo/storage/migrations.h"
 #include "mezzo/tenancy/identity_schema.h"
@@ -69,7 +69,8 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "cache", cache::EpochMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(
       storage::Migrate(*store->db_, "cache_shared", cache::SharedSecretMigrations(), deadline, store->real_));
-  MEZZO_TRY_VOID(storage::Migrate(*store->db_, "routes", releases::RouteMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "routes", releases::RouteMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(
       storage::Migrate(*store->db_, "releases_life", releases::ReleaseMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "usage", tenancy::UsageMigrations(), deadline, store->real_));

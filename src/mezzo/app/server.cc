@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -543,10 +544,13 @@ class Server::Parts {
                                                               .webhook_secrets = std::move(secrets),
                                                               .ledger = ledger(),
                                                               .recent = &recent,
-                                                              .pick = [this](const tenancy::Tenant& tenant,
-                                                                             std::string_view model) {
-                                                                return routing.PickForJob(tenant, model);
-                                                              }});
+                                                              .pick = PickForJobs()});
+  }
+
+  std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view)> PickForJobs() {
+    return [this](const tenancy::Tenant& tenant, std::string_view model) {
+      return routing.PickForJob(tenant, model);
+    };
   }
 
   Result<std::unique_ptr<ModelRegistry>> OpenRegistry() {

@@ -81,6 +81,7 @@ class LocalService final : public Service {
                                                InferenceCall call) override;
   [[nodiscard]] VersionPick PickVersion(const tenancy::Caller& caller, std::string_view model,
                                         const releases::HeaderLookup& headers) override;
+  [[nodiscard]] std::string VersionToReadBy(std::string_view model) override;
   Result<std::vector<ModelStatistics>> Statistics(std::string_view model, std::string_view version) override;
   void RecordEdges(const InferenceAnswer& answer, Duration admit, Duration encode) override;
   [[nodiscard]] models::Catalog& catalog() override { return catalog_; }

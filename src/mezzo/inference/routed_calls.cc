@@ -125,6 +125,11 @@ runtime::Task<Result<InferenceAnswer>> LocalService::InferRouted(runtime::Contex
   co_return *std::move(answer);
 }
 
+std::string LocalService::VersionToReadBy(std::string_view model) {
+  const LiveRouteRef route = extras_.routes == nullptr ? nullptr : extras_.routes->Find(model);
+  return route == nullptr ? std::string() : route->stable().version;
+}
+
 VersionPick LocalService::PickVersion(const tenancy::Caller& caller, std::string_view model,
                                       const releases::HeaderLookup& headers) {
   if (extras_.routes == nullptr) return {};

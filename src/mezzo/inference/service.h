@@ -54,6 +54,12 @@ class Service {
     (void)caller, (void)model, (void)headers;
     return {};
   }
+  /// By whose configuration a request is read that says nothing of types: the stable version of the model's
+  /// route, whatever version then answers. Empty: the newest.
+  [[nodiscard]] virtual std::string VersionToReadBy(std::string_view model) {
+    (void)model;
+    return {};
+  }
   /// Statistics of one version, all versions of a model (empty version), or of everything (both empty).
   virtual Result<std::vector<ModelStatistics>> Statistics(std::string_view model,
                                                           std::string_view version) = 0;

@@ -52,6 +52,12 @@ Result<runtime::Context> V2Handler::WithDeadline(const runtime::Context& ctx, co
   return ctx.WithDeadline(deadline);
 }
 
+Result<std::shared_ptr<const models::ModelConfig>> V2Handler::ConfigToReadBy(std::string_view model,
+                                                                             std::string_view version) const {
+  if (!version.empty()) return ports_.service.catalog().ConfigOf(model, version);
+  return ports_.service.catalog().ConfigOf(model, ports_.service.VersionToReadBy(model));
+}
+
 Result<DecodedRequest> V2Handler::DecodeInfer(const Call& call, std::string_view version) const {
   MEZZO_TRY_VOID(CheckVersion(version));
   const SharedBytes& body = call.request->body();
@@ -59,7 +65,7 @@ Result<DecodedRequest> V2Handler::DecodeInfer(const Call& call, std::string_view
   if (const auto header = call.request->Header("Inference-Header-Content-Length")) {
     MEZZO_TRY(header_length, ParseHeaderLength(*header));
     if (header_length == 0) {
-      MEZZO_TRY(const auto config, ports_.service.catalog().ConfigOf(call.captures[0], version));
+      MEZZO_TRY(const auto config, ConfigToReadBy(call.captures[0], version));
       return DecodeRawRequest(body, call.captures[0], version, *config);
     }
   }
@@ -110,7 +116,7 @@ runtime::Task<V2Handler::Answer> V2Handler::Generate(runtime::Context ctx, Call 
   const std::string_view version = versioned ? call.captures[1] : std::string_view();
   MEZZO_CO_TRY_VOID(CheckVersion(version));
   const TimePoint started = Now();
-  MEZZO_CO_TRY(const auto config, ports_.service.catalog().ConfigOf(call.captures[0], version));
+  MEZZO_CO_TRY(const auto config, ConfigToReadBy(call.captures[0], version));
   MEZZO_CO_TRY(inference::InferenceCall inference,
                DecodeGenerate(call.request->body(), call.captures[0], version, *config, options_.decode));
   TakeCacheControl(call.request->Header("Cache-Control").value_or(""), inference);

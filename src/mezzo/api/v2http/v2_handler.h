@@ -65,6 +65,9 @@ class V2Handler final : public Protocol {
   // infer_routes.cc
   runtime::Task<Answer> Infer(runtime::Context ctx, Call call, bool versioned) const;
   runtime::Task<Answer> Generate(runtime::Context ctx, Call call, bool versioned, bool stream) const;
+  /// Of a request that says nothing of its tensors' types.
+  [[nodiscard]] Result<std::shared_ptr<const models::ModelConfig>> ConfigToReadBy(
+      std::string_view model, std::string_view version) const;
   [[nodiscard]] Result<DecodedRequest> DecodeInfer(const Call& call, std::string_view version) const;
   [[nodiscard]] static Result<runtime::Context> WithDeadline(const runtime::Context& ctx,
                                                              const net::HttpRequest& request,
