@@ -132,7 +132,7 @@ class Served:
                 if (case.path_parameters or {}).get(name) == EXAMPLE[name]:
                     case.path_parameters[name] = real
         if case.operation.label in ("DELETE /v1/registry/models/{registered}",
-                                    "DELETE /v1/registry/models/{registered}/versions/{number}"):
+                                    "DELETE /v1/registry/models/{registered}/versions/{named}"):
             if case.path_parameters.get("registered") == EXAMPLE["registered"]:
                 case.path_parameters["registered"] = "gone"  # The other is needed.
                 self.session.post(self.server.http_url + "/v1/registry/models", json={"name": "gone"})

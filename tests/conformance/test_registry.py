@@ -290,8 +290,9 @@ def test_a_host_serves_a_version_when_it_is_asked_and_after_a_restart(tmp_path):
 
 def test_a_version_that_does_not_load_says_why(platform):
     push(platform, "broken", {"model.onnx": b"no model"})
-    status, answer = platform("POST", f"{MODELS}/broken/versions/1/load")
-    assert status == 503 and answer["error"]["code"] == "model_not_ready", answer
+    refused(platform("POST", f"{MODELS}/broken/versions/1/load"), "version_not_loaded")
+    assert "broken" not in [one["model"] for one in platform.ok("GET", "/v1/registry/served")["data"]]
+    assert platform.ok("GET", f"{MODELS}/broken/at")["served"] == []
 
 
 def after_test(admin, model, files):

@@ -35,7 +35,7 @@ def mezzo(admin, *args, check=True, timeout=120):
 
 @pytest.fixture(scope="module")
 def admin(tmp_path_factory):
-    with Server(data_dir=str(tmp_path_factory.mktemp("data")), config="artifacts: {min_free: 0}\n") as server:
+    with Server(data_dir=str(tmp_path_factory.mktemp("data")), config="artifacts: {min_free: 0}\nregistry: {tests: {enabled: false}}\n") as server:
         yield Admin(server, first_key(server))
 
 
@@ -119,7 +119,7 @@ def test_a_push_that_was_killed_is_gone_on_with(admin, folder):
 
 
 def test_half_an_upload_is_removed_after_its_time(tmp_path):
-    config = "artifacts: {min_free: 0}\nregistry: {upload_lifetime: 2s, content_grace: 0s}\n"
+    config = "artifacts: {min_free: 0}\nregistry: {upload_lifetime: 2s, content_grace: 0s, tests: {enabled: false}}\n"
     with Server(data_dir=str(tmp_path), config=config) as server:
         admin = Admin(server, first_key(server))
         admin.ok("POST", MODELS, {"name": "half"})
@@ -135,7 +135,7 @@ def hosts(tmp_path_factory):
     shared = tmp_path_factory.mktemp("artifacts")
     with PostgresServer() as database:
         def server(name):
-            config = f"artifacts: {{min_free: 0, dir: '{shared}'}}\nregistry: {{host: {name}}}\ndatabase: {{url: 'env:TEST_DB'}}\n"
+            config = f"artifacts: {{min_free: 0, dir: '{shared}'}}\nregistry: {{host: {name}, tests: {{enabled: false}}}}\ndatabase: {{url: 'env:TEST_DB'}}\n"
             return Server(data_dir=str(tmp_path_factory.mktemp(name)), config=config, env={"TEST_DB": database.url})
         with server("host-a") as a:
             key = first_key(a)
@@ -150,7 +150,7 @@ def test_what_one_host_was_given_another_serves(hosts, folder):
     assert b("POST", "/v2/models/shared/infer", INPUTS)[0] == 404
     # The model's own name is another one: its configuration says so, exactly.
     status, answer = b("POST", f"{MODELS}/shared/versions/1/load")
-    assert status == 503 and "the model's name is 'simple'" in answer["error"]["message"], answer
+    assert status == 400 and "the model's name is 'simple'" in answer["error"]["message"], answer
     mezzo(a, "push", folder, "--name", "simple")
     mezzo(b, "load", "simple", "1")
     assert b.ok("POST", "/v2/models/simple/infer", INPUTS)["model_version"] == "1"

@@ -87,7 +87,11 @@ TEST_P(VersionHostingTest, AServedVersionIsAFolderOfItsFiles) {
   struct stat s{};
   ASSERT_EQ(::lstat((Root() + "/m/1/model.onnx").c_str(), &s), 0);
   EXPECT_TRUE(S_ISREG(s.st_mode)) << "no symbolic link";
+  EXPECT_TRUE(*served);
+  EXPECT_FALSE(hosting_->Serve("m", 1, Soon()).value()) << "it was here";
   EXPECT_GE(looks_.size(), 2U) << "asked again while the catalog was busy";
+  EXPECT_THAT(store_.At("m", clock_.WallNow(), Soon())->served, IsEmpty());
+  ASSERT_TRUE(hosting_->NoteServed("m", 1, Soon()).ok());
   EXPECT_EQ(store_.At("m", clock_.WallNow(), Soon())->served.front().host, "here");
 }
 

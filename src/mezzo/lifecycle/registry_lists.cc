@@ -116,16 +116,33 @@ Result<std::int64_t> NumberOf(std::string_view text, std::string_view token) {
   return static_cast<std::int64_t>(*number);
 }
 
-/// The table of pairs (model_id, version) in parameters $1 and $2.
-std::string_view KeysTable(SqlDialect dialect) {
-  return dialect == SqlDialect::kPostgres
-             ? "(SELECT * FROM unnest($1::text[], $2::bigint[]) AS u(model_id, version)) k"
-             : "(SELECT a.value AS model_id, b.value AS version FROM json_each($1) a "
-               "JOIN json_each($2) b ON a.key = b.key) k";
+/// " LIMIT n" of a few sizes, at least `limit` + 1: as a number in the text, so that a plan made once knows
+/// how little is asked for. The rest is left.
+std::string LimitText(std::size_t limit) {
+  for (const std::size_t size : {11U, 101U}) {
+    if (limit < size) return " LIMIT " + std::to_string(size);
+  }
+  return " LIMIT " + std::to_string(limit < 1001 ? 1001 : limit + 1);
 }
-std::string_view IdsList(SqlDialect dialect) {
-  return dialect == SqlDialect::kPostgres ? "(SELECT unnest($1::text[]))"
-                                          : "(SELECT value FROM json_each($1))";
+
+/// Rows of `table` under the pairs (model_id, version) in parameters $1 and $2. On PostgreSQL each pair is
+/// looked up by itself: without statistics (new tables) a join would be planned as a walk over everything.
+std::string OfKeys(SqlDialect dialect, std::string_view columns, std::string_view table) {
+  const std::string t(table);
+  if (dialect == SqlDialect::kPostgres) {
+    return "SELECT t.* FROM unnest($1::text[], $2::bigint[]) AS k(model_id, version) CROSS JOIN LATERAL "
+           "(SELECT " +
+           std::string(columns) + " FROM " + t +
+           " r WHERE r.model_id = k.model_id AND r.version = k.version OFFSET 0) t";
+  }
+  return "SELECT " + std::string(columns) +
+         " FROM json_each($1) a JOIN json_each($2) b ON a.key = b.key JOIN " + t +
+         " r ON r.model_id = a.value AND r.version = b.value";
+}
+/// "model_id is in parameter $1".
+std::string_view AmongIds(SqlDialect dialect) {
+  return dialect == SqlDialect::kPostgres ? "model_id = ANY($1::text[])"
+                                          : "model_id IN (SELECT value FROM json_each($1))";
 }
 
 }  // namespace
@@ -139,23 +156,19 @@ Result<std::vector<ModelRecord>> RegistryStore::Complete(SqlSession& session,
     ids.push_back(model.id);
     by_id.emplace(model.id, &model);
   }
-  const std::string list(IdsList(db_.dialect()));
-  MEZZO_TRY(
-      const SqlRows tags,
-      session.Run("SELECT model_id, tag_key, tag_value FROM registry_model_tags WHERE model_id IN " + list,
-                  {ids}));
+  const std::string list(AmongIds(db_.dialect()));
+  MEZZO_TRY(const SqlRows tags,
+            session.Run("SELECT model_id, tag_key, tag_value FROM registry_model_tags WHERE " + list, {ids}));
   for (std::size_t row = 0; row < tags.size(); ++row) {
     by_id.at(tags.Text(row, 0))->tags.emplace(tags.Text(row, 1), tags.Text(row, 2));
   }
-  MEZZO_TRY(
-      const SqlRows aliases,
-      session.Run("SELECT model_id, alias, version FROM registry_aliases WHERE model_id IN " + list, {ids}));
+  MEZZO_TRY(const SqlRows aliases,
+            session.Run("SELECT model_id, alias, version FROM registry_aliases WHERE " + list, {ids}));
   for (std::size_t row = 0; row < aliases.size(); ++row) {
     by_id.at(aliases.Text(row, 0))->aliases.emplace(aliases.Text(row, 1), aliases.Int(row, 2));
   }
   MEZZO_TRY(const SqlRows latest,
-            session.Run("SELECT model_id, MAX(version) FROM registry_versions WHERE state = 'ready' AND "
-                        "model_id IN " +
+            session.Run("SELECT model_id, MAX(version) FROM registry_versions WHERE state = 'ready' AND " +
                             list + " GROUP BY model_id",
                         {ids}));
   for (std::size_t row = 0; row < latest.size(); ++row) {
@@ -175,23 +188,23 @@ Result<std::vector<VersionRecord>> RegistryStore::Complete(SqlSession& session,
     numbers.push_back(version.version);
     by_key.emplace(std::pair(version.model_id, version.version), &version);
   }
-  const std::string keys(KeysTable(db_.dialect()));
-  MEZZO_TRY(const SqlRows tags,
-            session.Run("SELECT t.model_id, t.version, t.tag_key, t.tag_value FROM " + keys +
-                            " JOIN registry_version_tags t ON t.model_id = k.model_id AND "
-                            "t.version = k.version",
-                        {ids, numbers}));
+  static const std::string tags_sql[] = {
+      OfKeys(SqlDialect::kSqlite, "r.model_id, r.version, r.tag_key, r.tag_value", "registry_version_tags"),
+      OfKeys(SqlDialect::kPostgres, "r.model_id, r.version, r.tag_key, r.tag_value",
+             "registry_version_tags")};
+  static const std::string aliases_sql[] = {
+      OfKeys(SqlDialect::kSqlite, "r.model_id, r.version, r.alias", "registry_aliases"),
+      OfKeys(SqlDialect::kPostgres, "r.model_id, r.version, r.alias", "registry_aliases")};
+  const auto dialect = static_cast<std::size_t>(db_.dialect());
+  MEZZO_TRY(const SqlRows tags, session.Run(tags_sql[dialect], {ids, numbers}));
   for (std::size_t row = 0; row < tags.size(); ++row) {
     by_key.at({tags.Text(row, 0), tags.Int(row, 1)})->tags.emplace(tags.Text(row, 2), tags.Text(row, 3));
   }
-  MEZZO_TRY(const SqlRows aliases,
-            session.Run("SELECT a.model_id, a.version, a.alias FROM " + keys +
-                            " JOIN registry_aliases a ON a.model_id = k.model_id AND a.version = k.version "
-                            "ORDER BY a.alias",
-                        {ids, numbers}));
+  MEZZO_TRY(const SqlRows aliases, session.Run(aliases_sql[dialect], {ids, numbers}));
   for (std::size_t row = 0; row < aliases.size(); ++row) {
     by_key.at({aliases.Text(row, 0), aliases.Int(row, 1)})->aliases.push_back(aliases.Text(row, 2));
   }
+  for (VersionRecord& version : versions) std::sort(version.aliases.begin(), version.aliases.end());
   return versions;
 }
 
@@ -229,7 +242,7 @@ Result<RegistryPage<ModelRecord>> RegistryStore::ListModels(const ModelQuery& qu
   }
   const std::string sql = "SELECT " + std::string(kModelColumns) + " FROM registry_models m" + where.text() +
                           " ORDER BY " + (by_time ? "m.updated_us" + way + ", " : "") + "m.name" + way +
-                          " LIMIT " + where.Parameter(static_cast<std::int64_t>(limit + 1));
+                          LimitText(limit);
   const std::vector<SqlValue> params = where.TakeParams();
   RegistryPage<ModelRecord> page;
   const auto work = [&](SqlSession& session) -> Result<void> {
@@ -294,8 +307,7 @@ Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQue
                                     : "m.name" + way + ", v.version" + way;
   const std::string sql = "SELECT " + std::string(kVersionColumns) +
                           " FROM registry_versions v JOIN registry_models m ON m.id = v.model_id" +
-                          where.text() + " ORDER BY " + order + " LIMIT " +
-                          where.Parameter(static_cast<std::int64_t>(limit + 1));
+                          where.text() + " ORDER BY " + order + LimitText(limit);
   const std::vector<SqlValue> params = where.TakeParams();
   RegistryPage<VersionRecord> page;
   const auto work = [&](SqlSession& session) -> Result<void> {

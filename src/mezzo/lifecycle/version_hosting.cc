@@ -110,7 +110,7 @@ Result<void> VersionHosting::Restore(TimePoint deadline) {
   return {};
 }
 
-Result<void> VersionHosting::Serve(const std::string& model, std::int64_t version, TimePoint deadline) {
+Result<bool> VersionHosting::Serve(const std::string& model, std::int64_t version, TimePoint deadline) {
   MEZZO_TRY(const VersionRecord record, ports_.registry.GetVersion(model, version, deadline));
   if (record.state != VersionState::kReady) {
     return FailedPrecondition("registry_version_not_ready",
@@ -129,9 +129,9 @@ Result<void> VersionHosting::Serve(const std::string& model, std::int64_t versio
   MEZZO_TRY(const Manifest manifest, Manifest::Make(files, any));
   MEZZO_TRY(VersionFetcher::Pin pin, ports_.fetcher.Fetch(manifest, deadline));
   const std::string digest = manifest.Digest();
+  bool here = false;
   {
     MutexLock one(one_mu_);
-    bool here = false;
     {
       MutexLock lock(mu_);
       const auto at = hosted_.find(Key(model, version));
@@ -147,6 +147,10 @@ Result<void> VersionHosting::Serve(const std::string& model, std::int64_t versio
     }
   }
   MEZZO_TRY_VOID(TellCatalog(model, deadline));
+  return !here;
+}
+
+Result<void> VersionHosting::NoteServed(const std::string& model, std::int64_t version, TimePoint deadline) {
   return ports_.registry.NoteServing(model, version, options_.host, /*begun=*/true, deadline);
 }
 

@@ -42,9 +42,12 @@ class VersionHosting {
   /// Pins what the root has, and forgets what is not whole. Once, before the first call of the others.
   Result<void> Restore(TimePoint deadline) EXCLUDES(mu_);
 
-  /// Brings the version here and lets the catalog take it up; when it returns, it is being loaded. Errors:
-  /// the registry's, the fetcher's, kFailedPrecondition "registry_version_not_ready".
-  Result<void> Serve(const std::string& model, std::int64_t version, TimePoint deadline) EXCLUDES(mu_);
+  /// Brings the version here and lets the catalog take it up; when it returns, it is being loaded. Whether it
+  /// was not here before. Errors: the registry's, the fetcher's, kFailedPrecondition
+  /// "registry_version_not_ready".
+  Result<bool> Serve(const std::string& model, std::int64_t version, TimePoint deadline) EXCLUDES(mu_);
+  /// It has been loaded: a line of the history, unless it is there.
+  Result<void> NoteServed(const std::string& model, std::int64_t version, TimePoint deadline);
   /// The end of it. kNotFound "version_not_served".
   Result<void> Withdraw(const std::string& model, std::int64_t version, TimePoint deadline) EXCLUDES(mu_);
 

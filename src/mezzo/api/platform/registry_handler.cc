@@ -59,44 +59,38 @@ enum RouteId : int {
   kServed
 };
 
-#define MEZZO_REGISTRY_VERSION "/v1/registry/models/*/versions/#"
-
 std::vector<Route> Routes(ByteCount max_piece) {
-  constexpr const char* kModels = "/v1/registry/models";
-  constexpr const char* kModel = "/v1/registry/models/*";
-  constexpr const char* kVersions = "/v1/registry/models/*/versions";
-  constexpr const char* kVersion = MEZZO_REGISTRY_VERSION;
-  return {{Method::kGet, kModels, Scope::kRead, kIgnoredBody, kListModels},
-          {Method::kPost, kModels, Scope::kOperate, kMaxBody, kCreateModel},
-          {Method::kGet, kModel, Scope::kRead, kIgnoredBody, kGetModel},
-          {Method::kPatch, kModel, Scope::kOperate, kMaxBody, kChangeModel},
-          {Method::kDelete, kModel, Scope::kOperate, kIgnoredBody, kDeleteModel},
-          {Method::kGet, "/v1/registry/models/*/history", Scope::kRead, kIgnoredBody, kHistory},
-          {Method::kGet, "/v1/registry/models/*/at", Scope::kRead, kIgnoredBody, kAt},
-          {Method::kPut, "/v1/registry/models/*/aliases/*", Scope::kOperate, kMaxBody, kPutAlias},
-          {Method::kDelete, "/v1/registry/models/*/aliases/*", Scope::kOperate, kIgnoredBody, kDeleteAlias},
-          {Method::kPut, "/v1/registry/models/*/tags", Scope::kOperate, kMaxBody, kPutModelTag},
-          {Method::kDelete, "/v1/registry/models/*/tags", Scope::kOperate, kIgnoredBody, kDeleteModelTag},
-          {Method::kGet, "/v1/registry/versions", Scope::kRead, kIgnoredBody, kSearchVersions},
-          {Method::kGet, kVersions, Scope::kRead, kIgnoredBody, kListVersions},
-          {Method::kPost, kVersions, Scope::kOperate, kMaxManifest, kCreateVersion},
-          {Method::kGet, "/v1/registry/models/*/versions/*", Scope::kRead, kIgnoredBody, kGetVersion},
-          {Method::kPatch, kVersion, Scope::kOperate, kMaxBody, kChangeVersion},
-          {Method::kDelete, kVersion, Scope::kOperate, kIgnoredBody, kDeleteVersion},
-          {Method::kPut, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kMaxBody, kPutVersionTag},
-          {Method::kDelete, MEZZO_REGISTRY_VERSION "/tags", Scope::kOperate, kIgnoredBody, kDeleteVersionTag},
-          {Method::kGet, MEZZO_REGISTRY_VERSION "/missing", Scope::kOperate, kIgnoredBody, kMissing},
-          {Method::kGet, MEZZO_REGISTRY_VERSION "/test", Scope::kRead, kIgnoredBody, kShowTest},
-          {Method::kPost, MEZZO_REGISTRY_VERSION "/complete", Scope::kOperate, kIgnoredBody, kComplete},
-          {Method::kPost, MEZZO_REGISTRY_VERSION "/load", Scope::kOperate, kIgnoredBody, kLoad},
-          {Method::kPost, MEZZO_REGISTRY_VERSION "/unload", Scope::kOperate, kIgnoredBody, kUnload},
-          {Method::kGet, MEZZO_REGISTRY_VERSION "/contents/*", Scope::kRead, kIgnoredBody, kSendContent},
-          {Method::kGet, "/v1/registry/blobs/*", Scope::kOperate, kIgnoredBody, kContentStatus},
-          {Method::kPut, "/v1/registry/blobs/*", Scope::kOperate, max_piece, kPutContent},
-          {Method::kGet, "/v1/registry/served", Scope::kObserve, kIgnoredBody, kServed}};
+  return {
+      {Method::kGet, "/v1/registry/models", Scope::kRead, kIgnoredBody, kListModels},
+      {Method::kPost, "/v1/registry/models", Scope::kOperate, kMaxBody, kCreateModel},
+      {Method::kGet, "/v1/registry/models/*", Scope::kRead, kIgnoredBody, kGetModel},
+      {Method::kPatch, "/v1/registry/models/*", Scope::kOperate, kMaxBody, kChangeModel},
+      {Method::kDelete, "/v1/registry/models/*", Scope::kOperate, kIgnoredBody, kDeleteModel},
+      {Method::kGet, "/v1/registry/models/*/history", Scope::kRead, kIgnoredBody, kHistory},
+      {Method::kGet, "/v1/registry/models/*/at", Scope::kRead, kIgnoredBody, kAt},
+      {Method::kPut, "/v1/registry/models/*/aliases/*", Scope::kOperate, kMaxBody, kPutAlias},
+      {Method::kDelete, "/v1/registry/models/*/aliases/*", Scope::kOperate, kIgnoredBody, kDeleteAlias},
+      {Method::kPut, "/v1/registry/models/*/tags", Scope::kOperate, kMaxBody, kPutModelTag},
+      {Method::kDelete, "/v1/registry/models/*/tags", Scope::kOperate, kIgnoredBody, kDeleteModelTag},
+      {Method::kGet, "/v1/registry/versions", Scope::kRead, kIgnoredBody, kSearchVersions},
+      {Method::kGet, "/v1/registry/models/*/versions", Scope::kRead, kIgnoredBody, kListVersions},
+      {Method::kPost, "/v1/registry/models/*/versions", Scope::kOperate, kMaxManifest, kCreateVersion},
+      {Method::kGet, "/v1/registry/models/*/versions/*", Scope::kRead, kIgnoredBody, kGetVersion},
+      {Method::kPatch, "/v1/registry/models/*/versions/*", Scope::kOperate, kMaxBody, kChangeVersion},
+      {Method::kDelete, "/v1/registry/models/*/versions/*", Scope::kOperate, kIgnoredBody, kDeleteVersion},
+      {Method::kPut, "/v1/registry/models/*/versions/#/tags", Scope::kOperate, kMaxBody, kPutVersionTag},
+      {Method::kDelete, "/v1/registry/models/*/versions/#/tags", Scope::kOperate, kIgnoredBody,
+       kDeleteVersionTag},
+      {Method::kGet, "/v1/registry/models/*/versions/#/missing", Scope::kOperate, kIgnoredBody, kMissing},
+      {Method::kGet, "/v1/registry/models/*/versions/#/test", Scope::kRead, kIgnoredBody, kShowTest},
+      {Method::kPost, "/v1/registry/models/*/versions/#/complete", Scope::kOperate, kIgnoredBody, kComplete},
+      {Method::kPost, "/v1/registry/models/*/versions/#/load", Scope::kOperate, kIgnoredBody, kLoad},
+      {Method::kPost, "/v1/registry/models/*/versions/#/unload", Scope::kOperate, kIgnoredBody, kUnload},
+      {Method::kGet, "/v1/registry/models/*/versions/#/contents/*", Scope::kRead, kIgnoredBody, kSendContent},
+      {Method::kGet, "/v1/registry/blobs/*", Scope::kOperate, kIgnoredBody, kContentStatus},
+      {Method::kPut, "/v1/registry/blobs/*", Scope::kOperate, max_piece, kPutContent},
+      {Method::kGet, "/v1/registry/served", Scope::kObserve, kIgnoredBody, kServed}};
 }
-
-#undef MEZZO_REGISTRY_VERSION
 
 net::HttpResponse Ok(const Json& json, int status = 200) {
   return net::HttpResponse::Json(status, json.dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -549,18 +543,30 @@ runtime::Task<RegistryHandler::Answer> RegistryHandler::Load(runtime::Context ct
   MEZZO_CO_TRY(const std::int64_t version, VersionOf(call));
   const bool begin = call.route == kLoad;
   const TimePoint until = std::min(ctx.deadline(), AddSaturating(ports_.clock.Now(), options_.fetch_timeout));
-  auto work = [&]() -> Result<void> {
-    return begin ? ports_.hosting.Serve(model, version, until)
-                 : ports_.hosting.Withdraw(model, version, until);
+  bool fresh = false;
+  const auto work = [&]() -> Result<void> {
+    if (!begin) return ports_.hosting.Withdraw(model, version, until);
+    MEZZO_TRY(fresh, ports_.hosting.Serve(model, version, until));
+    return {};
   };
-  MEZZO_CO_TRY_VOID(co_await runtime::Offload(ports_.store, std::move(work)));
+  MEZZO_CO_TRY_VOID(co_await runtime::Offload(ports_.store, work));
   if (begin) {
     ModelName name(model);
     std::string number = std::to_string(version);
-    // A pipeline is served by its parts: they load when they are asked for.
     const auto loaded =
         co_await ports_.catalog.AcquireLoaded(ctx.WithDeadline(until), std::move(name), std::move(number));
-    if (!loaded.ok() && loaded.error().reason() != "model_unknown") co_return loaded.error();
+    // A pipeline is served by its parts: they load when they are asked for.
+    const bool well = loaded.ok() || loaded.error().reason() == "model_unknown";
+    const bool broken = !well && loaded.error().reason() == "model_not_ready";
+    const auto end = [&]() -> Result<void> {
+      if (well) return ports_.hosting.NoteServed(model, version, Limit());
+      // As if it had not been asked for.
+      if (broken && fresh) return ports_.hosting.Withdraw(model, version, Limit());
+      return {};
+    };
+    MEZZO_CO_TRY_VOID(co_await runtime::Offload(ports_.store, end));
+    if (broken) co_return FailedPrecondition("version_not_loaded", loaded.error().message());
+    if (!well) co_return loaded.error();
   }
   const Json json = {
       {"object", "registry.version"}, {"model", model}, {"version", version}, {"served", begin}};
