@@ -38,7 +38,7 @@ def mezzo(admin, *args, check=True, timeout=120):
 
 @pytest.fixture(scope="module")
 def admin(tmp_path_factory):
-    with Server(data_dir=str(tmp_path_factory.mktemp("data")), config="artifacts: {min_free: 0}\n") as server:
+    with Server(data_dir=str(tmp_path_factory.mktemp("data")), config="artifacts: {min_free: 0}\nregistry: {tests: {enabled: false}}\n") as server:
         yield Admin(server, first_key(server))
 
 
@@ -122,7 +122,7 @@ def test_a_push_that_was_killed_is_gone_on_with(admin, folder):
 
 
 def test_half_an_upload_is_removed_after_its_time(tmp_path):
-    config = "artifacts: {min_free: 0}\nregistry: {upload_lifetime: 2s, content_grace: 0s}\n"
+    config = "artifacts: {min_free: 0}\nregistry: {upload_lifetime: 2s, content_grace: 0s, tests: {enabled: false}}\n"
     with Server(data_dir=str(tmp_path), config=config) as server:
         admin = Admin(server, first_key(server))
         admin.ok("POST", MODELS, {"name": "half"})
@@ -183,7 +183,7 @@ def hosts(request, tmp_path_factory):
     contents = request.param(tmp_path_factory.mktemp("contents"))
     with PostgresServer() as database:
         def server(name):
-            config = contents.config + f"registry: {{host: {name}}}\ndatabase: {{url: 'env:TEST_DB'}}\n"
+            config = contents.config + f"registry: {{host: {name}, tests: {{enabled: false}}}}\ndatabase: {{url: 'env:TEST_DB'}}\n"
             return Server(data_dir=str(tmp_path_factory.mktemp(name)), config=config, env={**contents.env, "TEST_DB": database.url})
         with server("host-a") as a:
             key = first_key(a)
