@@ -10,6 +10,7 @@
 #include "mezzo/base/uuid.h"
 #include "mezzo/drivers/postgres/postgres_db.h"
 #include "mezzo/drivers/sqlite/sqlite_db.h"
+#include "mezzo/releases/feedback.h"
 #include "mezzo/releases/release_controller.h"
 #include "mezzo/releases/release_driver.h"
 #include "mezzo/releases/testing/fake_releases.h"
@@ -222,6 +223,54 @@ TEST_P(ReleaseStoreTest, TheFleetIsWhoeverReportedLately) {
   clock_.shift = seconds(12);
 
   EXPECT_THAT(store_->ReadFleet(seconds(10), Soon())->hosts, ElementsAre("b"));
+}
+
+TEST_P(ReleaseStoreTest, FeedbackCountsOnceInTheArmThatAnswered) {
+  ReleaseSpec spec = Spec();
+  spec.policy.custom.push_back(
+      {.name = "stars", .less_is_worse = true, .tolerance = 0, .range = Interval{.low = 1, .high = 5}});
+  const auto begun = BeginRelease(*store_, spec, "r1", "alice", clock_, Soon());
+  ASSERT_TRUE(begun.ok());
+  Transition next = Advance(*begun, {.now = clock_.WallNow(), .fleet = Observation::Fleet::kReady});
+  next.release = Confirm(next.release, 17, clock_.WallNow()).release;
+  ASSERT_TRUE(store_->Save({.release = &next.release}, Soon()).ok());
+  OutcomeBoard board({});
+  const Feedback feedback{.model = "m",
+                          .route = "canary;17",
+                          .request_id = "q1",
+                          .metric = "stars",
+                          .value = 4,
+                          .label = "good",
+                          .correction = "a cat",
+                          .tenant = "acme"};
+
+  const auto first = TakeFeedback(*store_, board, feedback, clock_, Soon());
+  const auto again = TakeFeedback(*store_, board, feedback, clock_, Soon());
+
+  ASSERT_TRUE(first.ok()) << first.error().ToString();
+  ASSERT_TRUE(again.ok()) << again.error().ToString();
+  EXPECT_TRUE(*first);
+  EXPECT_FALSE(*again);
+  const auto recorder = board.Arm({.model = "m", .series = "r1", .arm = "canary"}, clock_.WallNow());
+  EXPECT_EQ(recorder->Read().custom[0], (Moments{.count = 1, .sum = 4, .squares = 16}));
+  const auto kept = store_->ListFeedback("r1", "", 10, Soon());
+  ASSERT_TRUE(kept.ok());
+  ASSERT_EQ(kept->size(), 1U);
+  EXPECT_EQ(kept->front().correction, "a cat");
+
+  const auto reason = [&](const auto& change) {
+    Feedback wrong = feedback;
+    change(wrong);
+    return TakeFeedback(*store_, board, wrong, clock_, Soon()).error().reason();
+  };
+  EXPECT_EQ(reason([](Feedback& f) { f.route = "canary;16"; }), "feedback_other_route");
+  EXPECT_EQ(reason([](Feedback& f) { f.route = "rule-1;18"; }), "feedback_other_route");
+  EXPECT_EQ(reason([](Feedback& f) { f.route = "canary"; }), "feedback_invalid");
+  EXPECT_EQ(reason([](Feedback& f) { f.metric = "moons"; }), "feedback_invalid");
+  EXPECT_EQ(reason([](Feedback& f) { f.value = 6; }), "feedback_invalid");
+  EXPECT_EQ(reason([](Feedback& f) { f.request_id.clear(); }), "feedback_invalid");
+  EXPECT_EQ(reason([](Feedback& f) { f.correction.assign(kMaxFeedbackText + 1, 'x'); }), "feedback_invalid");
+  EXPECT_EQ(reason([](Feedback& f) { f.model = "other"; }), "release_missing");
 }
 
 TEST_P(ReleaseStoreTest, AControllerCarriesAReleaseOutAndACommandTakesItBack) {

@@ -84,10 +84,11 @@ struct Release {
   Duration step_spent{};  ///< Of the step, before that.
   bool touched = false;   ///< The route has been changed, or is about to be.
   bool route_pending = false;
-  std::int64_t route_revision = 0;  ///< Of the route that was last confirmed.
-  std::string winner;               ///< Of an experiment: the version that was promoted.
-  std::string reason;               ///< Why it is in its state: one sentence.
-  std::int64_t revision = 0;        ///< Of the row; the store counts it up.
+  std::int64_t route_revision = 0;        ///< Of the route that was last confirmed.
+  std::int64_t first_route_revision = 0;  ///< Of the first one; 0 before it.
+  std::string winner;                     ///< Of an experiment: the version that was promoted.
+  std::string reason;                     ///< Why it is in its state: one sentence.
+  std::int64_t revision = 0;              ///< Of the row; the store counts it up.
 
   [[nodiscard]] std::string ToJson() const;  ///< Without `revision`.
   static Result<Release> FromJson(std::string_view text);

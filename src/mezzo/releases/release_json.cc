@@ -295,6 +295,7 @@ std::string Release::ToJson() const {
               {"touched", touched},
               {"route_pending", route_pending},
               {"route_revision", route_revision},
+              {"first_route_revision", first_route_revision},
               {"winner", winner},
               {"reason", reason}}
       .dump();
@@ -325,6 +326,7 @@ Result<Release> Release::FromJson(std::string_view text) {
     release.touched = from.at("touched");
     release.route_pending = from.at("route_pending");
     release.route_revision = from.at("route_revision");
+    release.first_route_revision = from.value("first_route_revision", std::int64_t{0});
     release.winner = from.at("winner").get<std::string>();
     release.reason = from.at("reason").get<std::string>();
   } catch (const json::exception& e) {

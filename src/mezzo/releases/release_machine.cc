@@ -219,6 +219,7 @@ Transition Confirm(const Release& release, std::int64_t route_revision, WallTime
   Release& next = change.release();
   next.route_pending = false;
   next.route_revision = route_revision;
+  if (next.first_route_revision == 0) next.first_route_revision = route_revision;
   Transition transition;
   if (release.state == ReleaseState::kPromoting) {
     change.Enter(ReleaseState::kSettling, "All calls go to the new version; the old one stays warm.");

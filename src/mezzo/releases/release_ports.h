@@ -67,6 +67,18 @@ struct OutcomeRow {
   OutcomeSummary summary;
 };
 
+/// What a caller thought of one answer, as it is kept.
+struct FeedbackRow {
+  std::string release;
+  std::string request_id;
+  std::string metric;
+  std::string arm;
+  std::string tenant;
+  double value = 0;
+  std::string label;
+  std::string correction;
+};
+
 /// What a host says of the versions that a release needs.
 struct ReadinessRow {
   std::string release;

@@ -88,8 +88,24 @@ CREATE TABLE release_leader (
 INSERT INTO release_leader (one, holder, fence, until_us) VALUES (1, '', 0, 0);
 )sql";
 
-constexpr std::array<storage::Migration, 1> kMigrations = {
-    {{.version = 1, .name = "releases", .sql = kTables, .sqlite = "", .postgres = ""}}};
+constexpr std::string_view kFeedback = R"sql(
+CREATE TABLE release_feedback (
+  release_id TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  metric TEXT NOT NULL,
+  arm TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  at_us BIGINT NOT NULL,
+  value DOUBLE PRECISION NOT NULL,
+  label TEXT NOT NULL,
+  correction TEXT NOT NULL,
+  PRIMARY KEY (release_id, request_id, metric)
+);
+)sql";
+
+constexpr std::array<storage::Migration, 2> kMigrations = {
+    {{.version = 1, .name = "releases", .sql = kTables, .sqlite = "", .postgres = ""},
+     {.version = 2, .name = "feedback", .sql = kFeedback, .sqlite = "", .postgres = ""}}};
 
 std::int64_t Micros(WallTime time) {
   return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
@@ -387,6 +403,63 @@ Result<std::vector<EvidenceRow>> ReleaseStore::Evidence(const std::string& id, s
                         .verdict = rows.Text(row, 2)});
   }
   return evidence;
+}
+
+Result<Release> ReleaseStore::OpenOf(const std::string& model, TimePoint deadline) {
+  SqlRows rows;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    MEZZO_TRY(rows,
+              session.Run("SELECT body, revision FROM releases WHERE model = $1 AND open = 1", {model}));
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  if (rows.empty()) {
+    return NotFound("release_missing", fmt::format("model '{}' has no release that has not ended", model));
+  }
+  return ReadRelease(rows, 0);
+}
+
+Result<bool> ReleaseStore::AddFeedback(const FeedbackRow& feedback, TimePoint deadline) {
+  bool added = false;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    MEZZO_TRY(
+        const SqlRows rows,
+        session.Run("INSERT INTO release_feedback (release_id, request_id, metric, arm, tenant, at_us, "
+                    "value, label, correction) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+                    "ON CONFLICT (release_id, request_id, metric) DO NOTHING",
+                    {feedback.release, feedback.request_id, feedback.metric, feedback.arm, feedback.tenant,
+                     NowMicros(), feedback.value, feedback.label, feedback.correction}));
+    added = rows.affected() > 0;
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Transact(work, deadline));
+  return added;
+}
+
+Result<std::vector<FeedbackRow>> ReleaseStore::ListFeedback(const std::string& release,
+                                                            const std::string& after, std::size_t limit,
+                                                            TimePoint deadline) {
+  SqlRows rows;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    MEZZO_TRY(rows, session.Run("SELECT request_id, metric, arm, tenant, value, label, correction FROM "
+                                "release_feedback WHERE release_id = $1 AND request_id > $2 "
+                                "ORDER BY request_id, metric LIMIT $3",
+                                {release, after, Bounded(limit)}));
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  std::vector<FeedbackRow> all;
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    all.push_back({.release = release,
+                   .request_id = rows.Text(row, 0),
+                   .metric = rows.Text(row, 1),
+                   .arm = rows.Text(row, 2),
+                   .tenant = rows.Text(row, 3),
+                   .value = rows.Real(row, 4),
+                   .label = rows.Text(row, 5),
+                   .correction = rows.Text(row, 6)});
+  }
+  return all;
 }
 
 Result<std::int64_t> ReleaseStore::Prune(Duration older, TimePoint deadline) {

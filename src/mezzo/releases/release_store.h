@@ -42,8 +42,16 @@ class ReleaseStore final : public ReleaseRows {
   Result<std::vector<ReleaseEvent>> Events(const std::string& id, std::size_t limit, TimePoint deadline);
   Result<std::vector<EvidenceRow>> Evidence(const std::string& id, std::size_t limit, TimePoint deadline);
 
+  /// The model's release that has not ended. Fails with kNotFound "release_missing".
+  Result<Release> OpenOf(const std::string& model, TimePoint deadline);
+  /// False, and nothing changes, when the release has one of this request and metric.
+  Result<bool> AddFeedback(const FeedbackRow& feedback, TimePoint deadline);
+  /// By request, from behind `after` on; `limit` is 1 to 1,000.
+  Result<std::vector<FeedbackRow>> ListFeedback(const std::string& release, const std::string& after,
+                                                std::size_t limit, TimePoint deadline);
+
   /// Deletes outcomes and readiness of releases that have ended, and hosts that are gone, when they are
-  /// `older`; a bounded number of rows. How many. Events and evidence stay.
+  /// `older`; a bounded number of rows. How many. Events, evidence and feedback stay.
   Result<std::int64_t> Prune(Duration older, TimePoint deadline);
 
  private:
