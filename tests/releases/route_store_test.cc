@@ -288,6 +288,12 @@ TEST_P(RouteStoreTest, WhatANewerHostHasWrittenIsLeftAsItWas) {
   ASSERT_TRUE(database_->db->Transact(work, Soon()).ok());
   ASSERT_TRUE(host.feed.CatchUp(seconds(20)));
   EXPECT_EQ(host.RevisionOf("m"), 1);
+  ASSERT_TRUE(Put("n", 1).ok());
+  const auto listed = store_.List("", 10, Soon());
+  ASSERT_TRUE(listed.ok()) << listed.error().ToString();
+  ASSERT_EQ(listed->size(), 1U);
+  EXPECT_EQ(listed->at(0).model, "n");
+  EXPECT_EQ(store_.Get("m", Soon()).error().reason(), "route_json");
   ASSERT_TRUE(Put("m", 3).ok());
   EXPECT_TRUE(Eventually([&] { return host.RevisionOf("m") == 3; }));
 }

@@ -262,8 +262,7 @@ Result<std::vector<RouteRevision>> RouteStore::List(const std::string& after, st
                           "WHERE model > $1 ORDER BY model LIMIT $2",
                           {after, static_cast<std::int64_t>(limit)}));
     for (std::size_t row = 0; row < rows.size(); ++row) {
-      MEZZO_TRY(RouteRevision one, RevisionAt(rows, row));
-      found.push_back(std::move(one));
+      if (auto one = RevisionAt(rows, row); one.ok()) found.push_back(*std::move(one));
     }
     return {};
   };
@@ -285,8 +284,7 @@ Result<std::vector<RouteRevision>> RouteStore::History(const std::string& model,
                           "WHERE model = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3",
                           {model, below, static_cast<std::int64_t>(limit)}));
     for (std::size_t row = 0; row < rows.size(); ++row) {
-      MEZZO_TRY(RouteRevision one, RevisionAt(rows, row));
-      found.push_back(std::move(one));
+      if (auto one = RevisionAt(rows, row); one.ok()) found.push_back(*std::move(one));
     }
     return {};
   };

@@ -72,7 +72,8 @@ class RouteStore {
 
   /// kNotFound "route_unknown".
   Result<RouteRevision> Get(const std::string& model, TimePoint deadline);
-  /// In the order of models' names, from the one after `after` on.
+  /// In the order of models' names, from the one after `after` on. What a newer version of this program has
+  /// written is left out, here and in History().
   Result<std::vector<RouteRevision>> List(const std::string& after, std::size_t limit, TimePoint deadline);
   /// Newest first, from below `before` on (0: from the newest). kNotFound "route_unknown".
   Result<std::vector<RouteRevision>> History(const std::string& model, std::int64_t before, std::size_t limit,
