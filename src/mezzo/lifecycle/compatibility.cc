@@ -61,16 +61,17 @@ void CompareTensors(const TestedPart& before, const TestedPart& now, bool input,
   for (const TestedTensor& old_one : old_ones) {
     const TestedTensor* const new_one = FindNamed(new_ones, old_one.name);
     if (new_one == nullptr) {
-      faults.push_back(kind + old_one.name + "' (" + TypeText(old_one) + ") is gone");
+      faults.push_back(fmt::format("{}{}' ({}) is gone", kind, old_one.name, TypeText(old_one)));
     } else if (std::string fault = TensorFault(old_one, *new_one, input); !fault.empty()) {
-      faults.push_back(kind + old_one.name + "' " + fault);
+      faults.push_back(fmt::format("{}{}' {}", kind, old_one.name, fault));
     }
   }
   if (!input) return;
   for (const TestedTensor& new_one : new_ones) {
     if (!new_one.optional && FindNamed(old_ones, new_one.name) == nullptr) {
-      faults.push_back(kind + new_one.name + "' (" + TypeText(new_one) +
-                       ") is new and not optional: callers of the version before do not send it");
+      faults.push_back(
+          fmt::format("{}{}' ({}) is new and not optional: callers of the version before do not send it",
+                      kind, new_one.name, TypeText(new_one)));
     }
   }
 }
@@ -289,9 +290,11 @@ Check CompareMemory(const std::vector<TestedPart>* before, const std::vector<Tes
 
 void SortChecks(std::vector<Check>& checks) {
   std::vector<std::pair<int, std::size_t>> order;
+  order.reserve(checks.size());
   for (std::size_t i = 0; i < checks.size(); ++i) order.emplace_back(RankOf(checks[i].name), i);
   std::sort(order.begin(), order.end());
   std::vector<Check> sorted;
+  sorted.reserve(checks.size());
   for (const auto& [rank, at] : order) sorted.push_back(std::move(checks[at]));
   checks = std::move(sorted);
 }

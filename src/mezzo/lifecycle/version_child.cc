@@ -101,6 +101,7 @@ struct Loaded {
 
 std::vector<TestedTensor> ToTested(const std::vector<models::TensorConfig>& tensors) {
   std::vector<TestedTensor> out;
+  out.reserve(tensors.size());
   for (const models::TensorConfig& one : tensors) {
     out.push_back({.name = one.name, .dtype = one.dtype, .shape = one.shape, .optional = one.optional});
   }
@@ -490,11 +491,14 @@ Check CheckOperators(const std::map<std::string, ModelFileFacts>& by_part) {
       foreign += static_cast<double>(operators.size());
       const std::string& first = *operators.begin();
       if (!IsKnownDomain(domain)) {
-        fail(part, "operator '" + first + "' is of the domain '" + domain +
-                       "', which needs a library of custom operators: none is loaded here");
-      } else if (!facts.opsets.contains(domain)) {
         fail(part,
-             "operator '" + first + "' is of the domain '" + domain + "', which the model does not import");
+             fmt::format(
+                 "operator '{}' is of the domain '{}', which needs a library of custom operators: none is "
+                 "loaded here",
+                 first, domain));
+      } else if (!facts.opsets.contains(domain)) {
+        fail(part, fmt::format("operator '{}' is of the domain '{}', which the model does not import", first,
+                               domain));
       }
     }
   }
