@@ -93,6 +93,7 @@ OTHER_ROUTES = (
     "PUT /v1/routes/{m}",
     "GET /v1/routes/{m}/history",
     "POST /v1/routes/{m}/rollback",
+    "POST /v1/feedback",
     "GET /v1/releases",
     "POST /v1/releases",
     "GET /v1/releases/{r}",

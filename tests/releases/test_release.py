@@ -207,6 +207,32 @@ def test_a_version_that_is_not_there_fails_before_it_has_a_call(server):
     assert (status, answer["error"]["code"]) == (409, "release_stable_unknown"), answer
 
 
+@pytest.mark.covers("POST /v1/feedback")
+def test_feedback_by_the_route_of_an_answer_is_evidence_and_counts_once(server):
+    put(server, {"stable": "1"})
+    release = start(server, 2, automatic=False, steps=[{"weight": 5000, "min_duration_s": 1, "min_calls": 20}, {"weight": 10000}],
+                    analysis={**LOOSE, "custom": [{"name": "score", "less_is_worse": True, "range": [0, 1]}]})
+    await_state(server, release, "running")
+
+    def feedback(request, route, value=1, **more):
+        return call(server, "POST", "/v1/feedback", {"model": MODEL, "route": route, "request_id": request, "value": value, **more})
+
+    arms = {}
+    eventually(lambda: not arms.setdefault((infer(server)[2] or "").split(";")[0], infer(server)[2]) or {"canary", "baseline"} <= set(arms))
+    assert feedback("r1", arms["canary"])[2] == {"object": "feedback", "counted": True}
+    assert feedback("r1", arms["canary"])[2] == {"object": "feedback", "counted": False}
+    assert feedback("r2", "canary;999999")[0] in (400, 404, 409)
+    assert feedback("r3", arms["canary"], metric="unheard")[0] == 400
+
+    def seen():
+        infer(server)
+        latest = state(server, release)["latest"]
+        return latest and [m for m in latest["verdict"]["evidence"] if m["metric"] == "custom:score" and m["canary_samples"] == 1]
+
+    eventually(seen, 60)
+    call(server, "POST", f"/v1/releases/{release}/cancel", {})
+
+
 def test_the_command_line_releases_and_rolls_back(server):
     put(server, {"stable": "1"})
 

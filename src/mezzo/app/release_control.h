@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "mezzo/api/platform/feedback_handler.h"
 #include "mezzo/api/platform/releases_handler.h"
 #include "mezzo/app/data_store.h"
 #include "mezzo/app/routing.h"
@@ -93,6 +94,8 @@ class ReleaseControl {
   [[nodiscard]] releases::OutcomeSink* sink() { return sink_ ? &*sink_ : nullptr; }
   /// Once. What answers `/v1/releases`, or null without a database. `routing` and `loop` outlive this.
   [[nodiscard]] api::Protocol* Connect(Routing& routing, runtime::Loop& loop);
+  /// What answers `/v1/feedback`, likewise, once connected.
+  [[nodiscard]] api::Protocol* feedback_handler() { return parts_ ? &parts_->feedback : nullptr; }
   void Start();
   /// Before the scope and the database stop.
   void Stop();
@@ -105,6 +108,7 @@ class ReleaseControl {
     CatalogHost host;
     runtime::BlockingPool pool;
     api::platform::ReleasesHandler handler;
+    api::platform::FeedbackHandler feedback;
     releases::ReleaseController controller;  // Last: it uses what is above.
   };
 

@@ -592,6 +592,8 @@ class Server::Parts {
     if (releases_handler != nullptr) {
       protocols.push_back(
           {.protocol = releases_handler, .prefixes = {api::platform::ReleasesHandler::kRoot}});
+      protocols.push_back({.protocol = release_control.feedback_handler(),
+                           .prefixes = {api::platform::FeedbackHandler::kRoot}});
     }
     protocols.push_back({.protocol = &caching.handler(), .prefixes = {api::platform::CacheHandler::kRoot}});
     protocols.push_back(
