@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/base/mutex.h"
 #include "mezzo/observe/exposition.h"
 #include "mezzo/testing/manual_clock.h"
 
@@ -30,8 +31,12 @@ class FixedAliases final : public AliasSource {
 };
 
 struct Recorded final : ArmOutcomes {
-  std::vector<ArmOutcome> outcomes;
-  void Record(const ArmOutcome& outcome) override { outcomes.push_back(outcome); }
+  Mutex mu;
+  std::vector<ArmOutcome> outcomes;  // Read by the test's thread alone, when no call runs.
+  void Record(const ArmOutcome& outcome) override {
+    const MutexLock lock(mu);
+    outcomes.push_back(outcome);
+  }
 };
 struct Sink final : OutcomeSink {
   std::map<std::string, std::shared_ptr<Recorded>> arms;
