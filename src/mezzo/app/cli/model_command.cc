@@ -247,7 +247,7 @@ CLI::App* AddModelCommand(CLI::App& app, ModelOptions& options) {
     sub->add_option("NAME", options.name, "The model")->required();
     return sub;
   };
-  const char* const kVersionHelp = "A number, an alias or latest";
+  const char* const version_help = "A number, an alias or latest";
   add("list", "The registered models (what `mezzo model` alone does)", Action::kList);
 
   CLI::App* push = add("push", "Registers a folder's files as a new version", Action::kPush);
@@ -269,7 +269,7 @@ CLI::App* AddModelCommand(CLI::App& app, ModelOptions& options) {
 
   CLI::App* show =
       named(add("show", "A model with its versions, or a version with its files", Action::kShow));
-  show->add_option("VERSION", options.version, kVersionHelp);
+  show->add_option("VERSION", options.version, version_help);
 
   CLI::App* alias = named(add("alias", "Points an alias at a version", Action::kAlias));
   alias->add_option("ALIAS", options.alias, "The alias")->required();
@@ -286,7 +286,7 @@ CLI::App* AddModelCommand(CLI::App& app, ModelOptions& options) {
   history->add_option("--alias", options.alias, "Only of this alias");
 
   CLI::App* pull = named(add("pull", "Fetches a version's files, verified", Action::kPull));
-  pull->add_option("VERSION", options.version, kVersionHelp);
+  pull->add_option("VERSION", options.version, version_help);
   pull->add_option("--to", options.folder, "The folder; made when there is none")->required();
   pull->add_option("--piece", options.piece, "Bytes fetched at a time")->check(CLI::Range(65536, 64 << 20));
 
