@@ -68,8 +68,10 @@ Result<std::string> AllPages(const V2Client& client, const std::string& path) {
   Json all = {{"object", "list"}, {"data", Json::array()}};
   std::string after;
   for (int page = 0; page < kMostPages; ++page) {
-    const std::string token = after.empty() ? "" : "&after=" + PercentEncode(after);
-    MEZZO_TRY(const HttpReply reply, client.CallOk("GET", path + "?limit=1000" + token));
+    std::string target = path;
+    target += "?limit=1000";
+    if (!after.empty()) target += "&after=" + PercentEncode(after);
+    MEZZO_TRY(const HttpReply reply, client.CallOk("GET", target));
     MEZZO_TRY(const Json answer, ListOf(reply.body));
     for (const Json& one : answer["data"]) all["data"].push_back(one);
     if (!answer.contains("next") || !answer["next"].is_string()) break;
