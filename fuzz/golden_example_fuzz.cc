@@ -12,7 +12,9 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace mezzo;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto no_file = [](const std::string&) -> Result<std::string> { return std::string("\x01\x02\x03\x04", 4); };
+  const auto no_file = [](const std::string&) -> Result<std::string> {
+    return std::string("\x01\x02\x03\x04", 4);
+  };
   const auto example = lifecycle::ParseGoldenExample("fuzz", text, no_file);
   if (example.ok()) {
     for (const auto& input : example->inputs) MEZZO_CHECK(tensor::CheckTensor(input.name, input.tensor).ok());

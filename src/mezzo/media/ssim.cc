@@ -20,8 +20,9 @@ using Window = std::array<double, kSsimWindow>;
 Window GaussianSide() {
   Window side{};
   double sum = 0;
+  constexpr int kMiddle = kSsimWindow / 2;
   for (int i = 0; i < kSsimWindow; ++i) {
-    const double x = i - kSsimWindow / 2;
+    const double x = i - kMiddle;
     side[static_cast<std::size_t>(i)] = std::exp(-x * x / (2 * kSigma * kSigma));
     sum += side[static_cast<std::size_t>(i)];
   }

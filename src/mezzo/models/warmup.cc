@@ -112,6 +112,7 @@ Result<std::optional<Duration>> RunWarmup(engine::Session& session, const ModelC
     tensors.back() = std::move(made).value();
   }
   std::vector<const tensor::Tensor*> inputs;
+  inputs.reserve(tensors.size());
   for (std::size_t i = 0; i < tensors.size(); ++i)
     inputs.push_back(belongs[i] == nullptr ? nullptr : &tensors[i]);
   std::vector<std::size_t> wanted(facts.outputs.size());

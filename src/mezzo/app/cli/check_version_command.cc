@@ -49,8 +49,8 @@ CLI::App* AddCheckVersionCommand(CLI::App& app, CheckVersionOptions& /*options*/
 int RunCheckVersionCommand(const CheckVersionOptions& /*options*/) {
   const auto task = lifecycle::VersionChildTask::FromJson(ReadTask());
   if (!task.ok()) lifecycle::RefuseVersionChild(task.error());
-  // The engine's library keeps files of its own in the home folder. This process may write none: let it see an error
-  // instead of the signal.
+  // The engine's library keeps files of its own in the home folder. This process may write none: let it see
+  // an error instead of the signal.
   ::signal(SIGXFSZ, SIG_IGN);
   drivers::OnnxEngine::Options options;
   options.library = task->library;
