@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 
+import boto3
 import mezzo_server
 import pytest
 from mezzo_server import BINARY, SLOWNESS, Server
 from postgres_server import PostgresServer
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
+for area in ("conformance", "faults"):
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / area))
 
+from test_artifact_store import Minio  # noqa: E402
 from test_jobs import simple  # noqa: E402
 from test_tenants import Admin, first_key  # noqa: E402
 
@@ -129,18 +132,64 @@ def test_half_an_upload_is_removed_after_its_time(tmp_path):
         assert admin.ok("GET", f"{MODELS}/half/history")["data"][0]["by"] == "housekeeper"
 
 
-@pytest.fixture(scope="module")
-def hosts(tmp_path_factory):
-    """Two servers over one PostgreSQL and one folder of artifacts."""
-    shared = tmp_path_factory.mktemp("artifacts")
+class Folder:
+    """Contents in a folder that hosts share."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.config = f"artifacts: {{min_free: 0, dir: '{folder}'}}\n"
+        self.env = {}
+
+    def tamper(self, digest, old, new):
+        """Changes bytes of a content behind the store's back."""
+        stored = [path for path in self.folder.rglob("*") if path.is_file() and digest in str(path)]
+        assert len(stored) == 1, stored
+        text = stored[0].read_bytes()
+        assert text.count(old) == 1
+        stored[0].chmod(0o600)
+        stored[0].write_bytes(text.replace(old, new))
+
+    def close(self):
+        pass
+
+
+class Bucket:
+    """Contents in a bucket of MinIO."""
+
+    def __init__(self, folder):
+        self.minio = Minio(folder)
+        self.config = (f"artifacts: {{store: s3, min_free: 0, s3: {{endpoint: '{self.minio.url}', private_network: true, bucket: bucket, "
+                       "access_key: 'env:TEST_S3_ID', secret_key: 'env:TEST_S3_KEY'}}\n")
+        self.env = {"TEST_S3_ID": "mezzo", "TEST_S3_KEY": "mezzo-secret"}
+
+    def tamper(self, digest, old, new):
+        s3 = boto3.client("s3", endpoint_url=self.minio.url, aws_access_key_id="mezzo", aws_secret_access_key="mezzo-secret",
+                          region_name="us-east-1")
+        keys = [one["Key"] for one in s3.list_objects_v2(Bucket="bucket")["Contents"] if digest in one["Key"]]
+        assert len(keys) == 1, keys
+        found = s3.get_object(Bucket="bucket", Key=keys[0])
+        text = found["Body"].read()
+        assert text.count(old) == 1
+        s3.put_object(Bucket="bucket", Key=keys[0], Body=text.replace(old, new), Metadata=found["Metadata"],
+                      ContentType=found["ContentType"])
+
+    def close(self):
+        self.minio.kill()
+
+
+@pytest.fixture(scope="module", params=[Folder, Bucket], ids=["folder", "bucket"])
+def hosts(request, tmp_path_factory):
+    """Two servers over one PostgreSQL and one store of contents."""
+    contents = request.param(tmp_path_factory.mktemp("contents"))
     with PostgresServer() as database:
         def server(name):
-            config = f"artifacts: {{min_free: 0, dir: '{shared}'}}\nregistry: {{host: {name}, tests: {{enabled: false}}}}\ndatabase: {{url: 'env:TEST_DB'}}\n"
-            return Server(data_dir=str(tmp_path_factory.mktemp(name)), config=config, env={"TEST_DB": database.url})
+            config = contents.config + f"registry: {{host: {name}, tests: {{enabled: false}}}}\ndatabase: {{url: 'env:TEST_DB'}}\n"
+            return Server(data_dir=str(tmp_path_factory.mktemp(name)), config=config, env={**contents.env, "TEST_DB": database.url})
         with server("host-a") as a:
             key = first_key(a)
             with server("host-b") as b:
-                yield Admin(a, key), Admin(b, key), shared
+                yield Admin(a, key), Admin(b, key), contents
+    contents.close()
 
 
 def test_what_one_host_was_given_another_serves(hosts, folder):
@@ -175,17 +224,12 @@ def test_pieces_may_go_to_any_host(hosts):
 
 
 def test_a_tampered_content_is_refused_and_nothing_is_loaded(hosts, folder):
-    a, b, shared = hosts
+    a, b, contents = hosts
     (folder / "config.pbtxt").write_text((folder / "config.pbtxt").read_text().replace('"simple"', '"tampered"'))
     (folder / "extra.txt").write_text("the original text")
     mezzo(a, "push", folder, "--name", "tampered")
     digest = hashlib.sha256(b"the original text").hexdigest()
-    stored = [path for path in shared.rglob("*") if path.is_file() and digest in str(path)]
-    assert len(stored) == 1, stored
-    text = stored[0].read_bytes()
-    assert text.count(b"the original text") == 1
-    stored[0].chmod(0o600)
-    stored[0].write_bytes(text.replace(b"the original text", b"the tampered text"))
+    contents.tamper(digest, b"the original text", b"the tampered text")
     status, answer = b("POST", f"{MODELS}/tampered/versions/1/load")
     assert status == 500 and answer["error"]["code"] == "version_corrupt", answer
     assert "'extra.txt'" in answer["error"]["message"]

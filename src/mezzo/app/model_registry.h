@@ -41,6 +41,8 @@ class ModelRegistry {
 
   [[nodiscard]] api::Protocol& handler() { return *handler_; }
   [[nodiscard]] lifecycle::RegistryStore& store() { return store_; }
+  /// Versions' files on this host: for whoever tests one.
+  [[nodiscard]] lifecycle::VersionFetcher& fetcher() { return *fetcher_; }
   [[nodiscard]] lifecycle::VersionHosting& hosting() { return *hosting_; }
   ~ModelRegistry() { Stop(); }
   void Start();

@@ -43,6 +43,13 @@ Result<void> Link(const std::string& from, const std::string& to) {
   return DiskError(to, errno);
 }
 
+std::string In(const std::string& folder, const std::string& name) {
+  std::string path = folder;
+  path += '/';
+  path += name;
+  return path;
+}
+
 /// What lies beside the versions.
 bool IsShared(const fs::path& file) {
   const std::string name = file.filename().string();
@@ -209,12 +216,12 @@ Result<void> VersionHosting::PutConfiguration(const std::string& model) {
     if (at->is_regular_file(gone) && !name.starts_with('.') && !wanted.contains(name)) stale.push_back(name);
   }
   if (failed) return DiskError(folder, failed.value());
-  for (const std::string& name : stale) MEZZO_TRY_VOID(RemoveAll(folder + "/" + name));
+  for (const std::string& name : stale) MEZZO_TRY_VOID(RemoveAll(In(folder, name)));
   for (const std::string& name : wanted) {
     const std::string fresh = folder + "/.new";
     MEZZO_TRY_VOID(RemoveAll(fresh));
-    MEZZO_TRY_VOID(Link(FolderOf(model, newest) + "/" + name, fresh));
-    if (::rename(fresh.c_str(), (folder + "/" + name).c_str()) != 0) return DiskError(folder, errno);
+    MEZZO_TRY_VOID(Link(In(FolderOf(model, newest), name), fresh));
+    if (::rename(fresh.c_str(), In(folder, name).c_str()) != 0) return DiskError(folder, errno);
     // Two names of one file: rename() leaves both.
     MEZZO_TRY_VOID(RemoveAll(fresh));
   }
@@ -272,6 +279,7 @@ Result<void> VersionHosting::Withdraw(const std::string& model, std::int64_t ver
 std::vector<VersionHosting::Served> VersionHosting::served() const {
   MutexLock lock(mu_);
   std::vector<Served> all;
+  all.reserve(hosted_.size());
   for (const auto& [key, hosted] : hosted_) {
     all.push_back({.model = key.first, .version = key.second, .digest = hosted.digest});
   }

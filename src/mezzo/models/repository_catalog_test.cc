@@ -514,6 +514,50 @@ TEST_F(RepositoryCatalogTest, PollingNoticesNewChangedAndRemovedModelsOnceTheySe
   EXPECT_TRUE(Eventually([this] { return engine_.sessions() == 1; }));
 }
 
+TEST_F(RepositoryCatalogTest, AChosenRootServesAllThatIsThereWhenItIsToldToLook) {
+  const testing::TempRepository chosen;
+  options_.roots.push_back(chosen.path());
+  options_.chosen_root = chosen.path();
+  options_.control = ControlMode::kExplicit;
+  files_.Write("own/1/model.onnx");
+  chosen.Write("before/1/model.onnx");
+  Start();
+  EXPECT_TRUE(InMemory("before")) << "what a restart finds there is served, whatever the control";
+  EXPECT_FALSE(InMemory("own"));
+
+  chosen.Write("m/1/model.onnx");
+  chosen.Write("m/2/model.onnx");
+  EXPECT_TRUE(catalog_->LookNow("m").value());
+  EXPECT_TRUE(Get("m", "1").ok()) << "not the newest alone";
+  EXPECT_TRUE(Get("m", "2").ok());
+  ASSERT_TRUE(Eventually([this] { return catalog_->LookNow("m").value(); }));
+  EXPECT_EQ(engine_.loads("m"), 2) << "what serves is not loaded again";
+
+  chosen.Remove("m/1");
+  ASSERT_TRUE(Eventually([this] { return catalog_->LookNow("m").value(); }));
+  ASSERT_TRUE(Eventually([this] { return Get("m", "1").ok() == false; }));
+  EXPECT_TRUE(Get("m", "2").ok());
+  chosen.Remove("m");
+  ASSERT_TRUE(Eventually([this] { return catalog_->LookNow("m").value(); }));
+  EXPECT_EQ(Get("m").error().reason(), "model_unknown");
+
+  EXPECT_EQ(catalog_->LookNow("own").error().reason(), "model_in_folder");
+}
+
+TEST_F(RepositoryCatalogTest, AChosenPipelineIsServedByItsParts) {
+  const testing::TempRepository chosen;
+  options_.roots.push_back(chosen.path());
+  options_.chosen_root = chosen.path();
+  Start();
+  chosen.Write("sd/1/model_index.json", "{}");
+  chosen.Write("sd/1/unet/model.onnx");
+  EXPECT_TRUE(catalog_->LookNow("sd").value());
+  EXPECT_TRUE(Get("sd/unet", "1").ok());
+  chosen.Remove("sd");
+  ASSERT_TRUE(Eventually([this] { return catalog_->LookNow("sd").value(); }));
+  EXPECT_EQ(Get("sd/unet").error().reason(), "model_unknown");
+}
+
 TEST_F(RepositoryCatalogTest, PollingWaitsUntilFilesStopChanging) {
   options_.control = ControlMode::kPoll;
   options_.poll_interval = Duration::zero();

@@ -241,7 +241,7 @@ Result<Range> RangeOf(const net::HttpRequest& request) {
 }  // namespace
 
 RegistryHandler::RegistryHandler(Options options, Ports ports)
-    : options_(std::move(options)), ports_(ports), routes_(Routes(options_.max_piece)) {}
+    : options_(options), ports_(ports), routes_(Routes(options_.max_piece)) {}
 
 runtime::Task<net::HttpResponse> RegistryHandler::Handle(runtime::Context ctx, RoutedCall call) {
   Answer answer = co_await Act(std::move(ctx), std::move(call));

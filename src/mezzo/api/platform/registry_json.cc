@@ -39,8 +39,10 @@ Result<void> CheckMembers(const Json& object, std::span<const std::string_view> 
       names += (names.empty() ? "" : ", ") + std::string(member);
     }
     if (!found) {
-      return Members::Bad("unknown member '" + Printable(name, 64) + "' in " + where + "; known are " +
-                          names);
+      std::string message = "unknown member '" + Printable(name, 64);
+      message += "' in " + where;
+      message += "; known are " + names;
+      return Members::Bad(std::move(message));
     }
   }
   return {};

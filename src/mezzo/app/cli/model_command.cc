@@ -68,8 +68,10 @@ Result<std::string> AllPages(const V2Client& client, const std::string& path) {
   Json all = {{"object", "list"}, {"data", Json::array()}};
   std::string after;
   for (int page = 0; page < kMostPages; ++page) {
-    const std::string token = after.empty() ? "" : "&after=" + PercentEncode(after);
-    MEZZO_TRY(const HttpReply reply, client.CallOk("GET", path + "?limit=1000" + token));
+    std::string target = path;
+    target += "?limit=1000";
+    if (!after.empty()) target += "&after=" + PercentEncode(after);
+    MEZZO_TRY(const HttpReply reply, client.CallOk("GET", target));
     MEZZO_TRY(const Json answer, ListOf(reply.body));
     for (const Json& one : answer["data"]) all["data"].push_back(one);
     if (!answer.contains("next") || !answer["next"].is_string()) break;
@@ -247,7 +249,7 @@ CLI::App* AddModelCommand(CLI::App& app, ModelOptions& options) {
     sub->add_option("NAME", options.name, "The model")->required();
     return sub;
   };
-  const char* const kVersionHelp = "A number, an alias or latest";
+  const char* const version_help = "A number, an alias or latest";
   add("list", "The registered models (what `mezzo model` alone does)", Action::kList);
 
   CLI::App* push = add("push", "Registers a folder's files as a new version", Action::kPush);
@@ -269,7 +271,7 @@ CLI::App* AddModelCommand(CLI::App& app, ModelOptions& options) {
 
   CLI::App* show =
       named(add("show", "A model with its versions, or a version with its files", Action::kShow));
-  show->add_option("VERSION", options.version, kVersionHelp);
+  show->add_option("VERSION", options.version, version_help);
 
   CLI::App* alias = named(add("alias", "Points an alias at a version", Action::kAlias));
   alias->add_option("ALIAS", options.alias, "The alias")->required();
@@ -286,7 +288,7 @@ CLI::App* AddModelCommand(CLI::App& app, ModelOptions& options) {
   history->add_option("--alias", options.alias, "Only of this alias");
 
   CLI::App* pull = named(add("pull", "Fetches a version's files, verified", Action::kPull));
-  pull->add_option("VERSION", options.version, kVersionHelp);
+  pull->add_option("VERSION", options.version, version_help);
   pull->add_option("--to", options.folder, "The folder; made when there is none")->required();
   pull->add_option("--piece", options.piece, "Bytes fetched at a time")->check(CLI::Range(65536, 64 << 20));
 

@@ -254,12 +254,12 @@ Result<Json> AwaitEnd(const V2Client& client, const ModelOptions& options, const
     MEZZO_TRY(Json json, ObjectOf(reply));
     MEZZO_TRY(const std::string state, TextAt(json, "state"));
     if (state == "rejected") {
-      return Refused(
-          "version " + version + " was rejected: " +
-          (json["reason"].is_string() ? json["reason"].get<std::string>() : "no reason was given"));
+      const bool told = json["reason"].is_string();
+      return Refused(fmt::format("version {} was rejected: {}", version,
+                                 told ? json["reason"].get<std::string>() : "no reason was given"));
     }
     if (state != "testing" && state != "uploading") return json;
-    if (clock.Now() >= until) return Refused("version " + version + " is still " + state);
+    if (clock.Now() >= until) return Refused(fmt::format("version {} is still {}", version, state));
     std::this_thread::sleep_for(kPause);
   }
 }
