@@ -221,7 +221,7 @@ def test_feedback_by_the_route_of_an_answer_is_evidence_and_counts_once(server):
     eventually(lambda: not arms.setdefault((infer(server)[2] or "").split(";")[0], infer(server)[2]) or {"canary", "baseline"} <= set(arms))
     assert feedback("r1", arms["canary"])[2] == {"object": "feedback", "counted": True}
     assert feedback("r1", arms["canary"])[2] == {"object": "feedback", "counted": False}
-    assert feedback("r2", "canary;999999")[0] in (400, 404, 409)
+    assert feedback("r2", "purple;1")[2]["error"]["code"] == "feedback_other_route"
     assert feedback("r3", arms["canary"], metric="unheard")[0] == 400
 
     def seen():
@@ -259,8 +259,8 @@ def test_the_command_line_releases_and_rolls_back(server):
 def two_hosts(folder):
     models = write_versions(folder / "models", (1, 2))
     with PostgresServer() as postgres, contextlib.ExitStack() as stack:
-        env = {**PYTHON, "MEZZO_DATABASE": postgres.url}
-        hosts = [stack.enter_context(Server("--set", "database.url=env:MEZZO_DATABASE", models=models, env=env,
+        env = {**PYTHON, "DATABASE_URL": postgres.url}
+        hosts = [stack.enter_context(Server("--set", "database.url=env:DATABASE_URL", models=models, env=env,
                                             data_dir=str(folder / f"host-{index}"))) for index in range(2)]
         yield hosts
 
