@@ -31,7 +31,7 @@ Result<std::int64_t> StoredRoutes::Write(const std::string& model, const std::st
       store_.Put(model, route, {.who = who, .why = "a release goes on", .expected = expected}, deadline);
   if (written.ok()) return written->revision;
   if (written.error().reason() == "route_revision") {
-    return Error(Code::kAborted, "route_revision", written.error().message());
+    return Error(Code::kAborted, "release_conflict", written.error().message());
   }
   return written.error();
 }
