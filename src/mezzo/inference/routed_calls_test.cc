@@ -11,8 +11,8 @@
 
 #include "mezzo/inference/call_fault.h"
 #include "mezzo/inference/local_service.h"
-#include "mezzo/observe/exposition.h"
 #include "mezzo/inference/testing/fake_models.h"
+#include "mezzo/observe/exposition.h"
 #include "mezzo/observe/span_sink.h"
 #include "mezzo/releases/router.h"
 #include "mezzo/tenancy/testing/directories.h"
@@ -340,10 +340,12 @@ TEST_F(RoutedCallsTest, ShadowsAnswerNobodyAndAreCompared) {
   const auto answer = Send(Call(5));
   EXPECT_EQ(answer->version, "1");
   ASSERT_TRUE(Eventually([&] {
-    return Metrics().find("mezzo_route_shadow_calls_total{model=\"m\",version=\"2\",outcome=\"different\"} 1") !=
+    return Metrics().find(
+               "mezzo_route_shadow_calls_total{model=\"m\",version=\"2\",outcome=\"different\"} 1") !=
            std::string::npos;
   }));
-  EXPECT_NE(Metrics().find("mezzo_route_shadow_max_difference{model=\"m\",version=\"2\"} 5"), std::string::npos)
+  EXPECT_NE(Metrics().find("mezzo_route_shadow_max_difference{model=\"m\",version=\"2\"} 5"),
+            std::string::npos)
       << Metrics();
   ASSERT_EQ(Outcomes(releases::kShadowArm).size(), 1);
   EXPECT_FALSE(Outcomes(releases::kShadowArm)[0].failed);
