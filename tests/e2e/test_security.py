@@ -653,3 +653,12 @@ def test_slowloris_does_not_keep_others_out(models):
             time.sleep(0.02)
         for connection in slow:
             connection.close()
+
+
+def test_nothing_is_sent_home_or_left_there(models, tmp_path):
+    """ONNX Runtime's telemetry writes an id of the host below $HOME before it sends: nothing may be there."""
+    with Server(models=models, env={"HOME": str(tmp_path)}) as server:
+        body = {"inputs": [{"name": name, "shape": [1, 16], "datatype": "INT32", "data": list(range(16))} for name in ("INPUT0", "INPUT1")]}
+        assert server.request("POST", "/v2/models/simple/infer", json.dumps(body).encode())[0] == 200
+        time.sleep(1)
+        assert list(tmp_path.rglob("*")) == []

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <malloc.h>
+#include <stdlib.h>  // setenv() is POSIX's.
 
 #include <algorithm>
 #include <thread>
@@ -68,6 +69,8 @@ OnnxRuntime::~OnnxRuntime() {
 
 Result<void> OnnxRuntime::Open() {
   const std::string library = options_.library.empty() ? "libonnxruntime.so.1" : options_.library;
+  // As it is loaded, the library would write an id of this host below $HOME and send events to its maker.
+  ::setenv("ORT_DISABLE_TELEMETRY", "1", /*overwrite=*/1);
   void* const handle = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* const why = ::dlerror();
