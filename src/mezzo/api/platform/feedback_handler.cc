@@ -18,8 +18,7 @@ using tenancy::Scope;
 constexpr ByteCount kMaxBody = ByteCount{16} << 10;
 constexpr std::size_t kMaxText = 256;
 constexpr double kFarthest = 1e15;
-constexpr std::array<Route, 1> kRoutes = {
-    Route{Method::kPost, FeedbackHandler::kRoot, Scope::kInfer, kMaxBody, 0}};
+constexpr std::array<Route, 1> kRoutes = {Route{Method::kPost, "/v1/feedback", Scope::kInfer, kMaxBody, 0}};
 constexpr std::array<std::string_view, 7> kMembers = {"model", "route", "request_id", "metric",
                                                       "value", "label", "correction"};
 
