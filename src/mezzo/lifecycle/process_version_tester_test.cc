@@ -85,7 +85,9 @@ TEST_F(ProcessVersionTesterTest, ACrashInALaterRunIsFoundToo) {
 }
 
 TEST_F(ProcessVersionTesterTest, AnEngineThatEndsTheProcessHasNotPassed) {
-  EXPECT_EQ(ReasonOf("load=exit"), "load: ended by itself with status 0 while loading");
+  // AddressSanitizer looks for leaks at the end of a process, can't in this one, and says 1.
+  EXPECT_EQ(ReasonOf("load=exit"), std::string("load: ended by itself with status ") +
+                                       (kAddressSanitizer ? "1" : "0") + " while loading");
 }
 
 TEST_F(ProcessVersionTesterTest, AHangEndsWithItsTime) {
