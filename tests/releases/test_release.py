@@ -219,19 +219,30 @@ def test_feedback_by_the_route_of_an_answer_is_evidence_and_counts_once(server):
 
     time.sleep(4)  # What comes in the first seconds of a step may be of both splits, and is not compared.
     arms = {}
-    eventually(lambda: not arms.setdefault((infer(server)[2] or "").split(";")[0], infer(server)[2]) or {"canary", "baseline"} <= set(arms))
+
+    def drawn():
+        route = infer(server)[2]
+        arms[route.split(";")[0]] = route
+        return {"canary", "baseline"} <= set(arms)
+
+    eventually(drawn)
     assert feedback("r1", arms["canary"])[2] == {"object": "feedback", "counted": True}
     assert feedback("r1", arms["canary"])[2] == {"object": "feedback", "counted": False}
     assert feedback("r2", "purple;1")[2]["error"]["code"] == "feedback_other_route"
     assert feedback("r3", arms["canary"], metric="unheard")[0] == 400
+    for number in range(15):  # A test of means takes 20 values at a time, of both arms.
+        assert feedback(f"c{number}", arms["canary"], value=0.5)[2]["counted"] is True
+        assert feedback(f"b{number}", arms["baseline"], value=0.5)[2]["counted"] is True
 
     def seen():
         infer(server)
         latest = state(server, release)["latest"]
-        return latest and [m for m in latest["verdict"]["evidence"] if m["metric"] == "custom:score" and m["canary_samples"] == 1]
+        return latest and [m for m in latest["verdict"]["evidence"] if m["metric"] == "custom:score" and m["canary_samples"] >= 1]
 
-    eventually(seen, 60)
-    call(server, "POST", f"/v1/releases/{release}/cancel", {})
+    try:
+        eventually(seen, 60)
+    finally:
+        call(server, "POST", f"/v1/releases/{release}/cancel", {})
 
 
 def test_the_command_line_releases_and_rolls_back(server):
