@@ -228,7 +228,10 @@ runtime::Task<Result<InferenceAnswer>> LocalService::Try(runtime::Context ctx, t
     const bool late = !first->answer;
     const bool failed =
         !late && (fault == Fault::kVersion || (fault == Fault::kEither && second->answer->ok()));
-    end(late     ? ArmEnd::kLate
+    // A host on which the stable version takes longer than its p99, a third of what the trial was given, is
+    // slow itself.
+    const bool slow_host = now - hedge_at > (hedge_at - started) / 3;
+    end(late     ? (slow_host ? ArmEnd::kOutrun : ArmEnd::kLate)
         : failed ? ArmEnd::kFailed
                  : ArmEnd::kUnjudged,
         {.latency = latency, .failed = failed, .retried = true, .late = late});

@@ -96,6 +96,7 @@ void LiveArm::End(ArmEnd end, bool probe, const ArmOutcome& outcome, TimePoint n
       if (outcome.retried) counts_->retried_failed->Add();
       break;
     case ArmEnd::kLate:
+    case ArmEnd::kOutrun:
       counts_->late->Add();
       if (outcome.retried) counts_->retried_late->Add();
       break;
@@ -105,7 +106,7 @@ void LiveArm::End(ArmEnd end, bool probe, const ArmOutcome& outcome, TimePoint n
   }
   if (guarded_) {
     const MutexLock lock(mu_);
-    if (end != ArmEnd::kUnjudged) {
+    if (end != ArmEnd::kUnjudged && end != ArmEnd::kOutrun) {
       (void)breaker_.OnRun(end == ArmEnd::kOk, probe, now);
     } else if (probe) {
       breaker_.OnProbeGone();

@@ -36,7 +36,9 @@ struct RouteRecord {
 enum class ArmEnd : std::uint8_t {
   kOk,
   kFailed,    ///< By the version, or by what runs it.
-  kLate,      ///< The stable version was asked as well, and answered first.
+  kLate,      ///< The stable version was asked as well, and answered first, and quickly.
+  kOutrun,    ///< As kLate, but the stable version was slower than usual, too: no word against the arm's
+              ///< health.
   kUnjudged,  ///< The caller's fault or limit, or the caller has gone: says nothing about the version.
 };
 

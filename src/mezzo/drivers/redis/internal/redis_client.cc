@@ -45,7 +45,7 @@ Error RedisClient::Away(std::string_view why) const {
 
 bool RedisClient::healthy() const {
   MutexLock lock(mu_);
-  return reachable_ && breaker_.state() == runtime::Breaker::State::kClosed;
+  return !away_ && breaker_.state() == runtime::Breaker::State::kClosed;
 }
 
 runtime::Task<Result<RedisClient::Answer>> RedisClient::Call(runtime::Context ctx,
@@ -90,8 +90,8 @@ bool RedisClient::Submit(Command& command) {
       command.result = Away("the client ends");
       return false;
     }
-    if (!reachable_) {
-      command.result = Away("it can't be reached");
+    if (away_) {
+      command.result = *away_;
       return false;
     }
     if (commands_ >= options_.max_commands || bytes_ + command.bytes > options_.max_bytes) {
@@ -122,9 +122,9 @@ void RedisClient::Distrust(std::uint64_t connection) {
   Wake();
 }
 
-void RedisClient::SetReachable(bool reachable) {
+void RedisClient::SetReachable(std::optional<Error> away) {
   MutexLock lock(mu_);
-  reachable_ = reachable;
+  away_ = std::move(away);
 }
 
 bool RedisClient::TakeSubmitted() {
@@ -205,7 +205,7 @@ void RedisClient::Drop(Line& line, const Error& why, TimePoint now) {
   }
   if (was_up || AnyUp()) return;
   // An attempt failed, and nobody else is connected: from now on calls fail at once.
-  SetReachable(false);
+  SetReachable(why);
   FailWaiting(why);
 }
 
@@ -231,7 +231,7 @@ void RedisClient::Serve(Line& line, TimePoint now) {
   if (line.connection->up()) {
     if (!was_up) {
       connects_.fetch_add(1, std::memory_order_relaxed);
-      SetReachable(true);
+      SetReachable(std::nullopt);
     }
     while (true) {
       Result<RedisReply> reply = line.connection->Next();

@@ -122,7 +122,8 @@ class RedisClient {
   enum class Verdict : std::uint8_t { kGood, kBad, kNone };
   void End(Command& command, Result<Answer> result, Verdict verdict) EXCLUDES(mu_);
   void ResumeEnded();
-  void SetReachable(bool reachable) EXCLUDES(mu_);
+  /// `away`: why it is not; nothing: it is.
+  void SetReachable(std::optional<Error> away) EXCLUDES(mu_);
   [[nodiscard]] TimePoint NextEvent() const;
   void Wait(TimePoint now);
 
@@ -137,7 +138,7 @@ class RedisClient {
   std::vector<std::uint64_t> distrusted_ GUARDED_BY(mu_);
   std::size_t commands_ GUARDED_BY(mu_) = 0;
   std::size_t bytes_ GUARDED_BY(mu_) = 0;
-  bool reachable_ GUARDED_BY(mu_) = true;
+  std::optional<Error> away_ GUARDED_BY(mu_);  ///< Why nobody is connected, since the last attempt failed.
   bool stopping_ GUARDED_BY(mu_) = false;
   runtime::Breaker breaker_ GUARDED_BY(mu_);
 
