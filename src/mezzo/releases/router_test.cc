@@ -218,6 +218,19 @@ TEST_F(RouterTest, ShadowsHaveALimitAndCountWhatTheyAnswer) {
 }
 
 // Calls on two threads while the weights move: every call has one route, whole.
+TEST_F(RouterTest, ALateTrialCountsAgainstItsArmUnlessTheHostIsSlowItself) {
+  for (const ArmEnd end : {ArmEnd::kOutrun, ArmEnd::kLate}) {
+    router_.Replace({Canary(1, kWholeWeight, end == ArmEnd::kLate ? "late" : "outrun")});
+    const auto route = router_.Find("m");
+    const auto pick = route->Choose({.tenant = "t"}, clock_.Now());
+    ASSERT_TRUE(pick.trial);
+    for (int i = 0; i < 30; ++i) route->End(pick, end, {.retried = true, .late = true}, clock_.Now());
+    const auto state = route->arm(pick.target).state();
+    EXPECT_EQ(state == Breaker::State::kClosed, end == ArmEnd::kOutrun);
+  }
+  EXPECT_THAT(Metrics(), HasSubstr("outcome=\"late\"} 60"));
+}
+
 TEST_F(RouterTest, CallsSeeOneRevisionWhileRoutesMove) {
   router_.Update({Canary(1, 1)});
   std::atomic<bool> stop = false;
