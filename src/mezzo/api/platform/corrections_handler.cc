@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/api/page_limit.h"
+#include "mezzo/api/platform/identity_json.h"
 #include "mezzo/api/platform/members.h"
 #include "mezzo/api/v2http/json_request.h"
 #include "mezzo/base/strings.h"
@@ -42,11 +43,6 @@ Json ToJson(const cache::CorrectionFacts& facts) {
           {"bytes", facts.bytes},
           {"created_at", tenancy::TimeText(facts.created_us)},
           {"created_by", facts.created_by}};
-}
-
-std::string NameOf(const tenancy::Caller& caller) {
-  if (!caller.user.empty()) return caller.user;
-  return caller.key.empty() ? caller.tenant->id.str() : caller.key.str();
 }
 
 /// Nothing: of all tenants, which is for those who may do everything.

@@ -126,6 +126,11 @@ Json ToJson(const tenancy::Caller& caller) {
           {"scopes", caller.scopes.Names()}};
 }
 
+std::string NameOf(const tenancy::Caller& caller) {
+  if (!caller.user.empty()) return caller.user;
+  return caller.key.empty() ? caller.tenant->id.str() : caller.key.str();
+}
+
 Result<TenantRequest> ParseTenant(std::string_view body, const tenancy::TenantSettings& now, bool with_id) {
   static constexpr std::array<std::string_view, 7> kMembers = {"name",     "weight",    "classes", "tiers",
                                                                "platform", "suspended", "id"};

@@ -24,6 +24,8 @@ nlohmann::ordered_json ToJson(const tenancy::KeyRecord& key);
 nlohmann::ordered_json ToJson(const tenancy::IssuedKey& key);
 /// Who calls.
 nlohmann::ordered_json ToJson(const tenancy::Caller& caller);
+/// Who calls, in a word for histories: the person, else the key, else the tenant.
+std::string NameOf(const tenancy::Caller& caller);
 
 struct TenantRequest {
   std::string id;  ///< Empty where the path says it.

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/api/page_limit.h"
+#include "mezzo/api/platform/identity_json.h"
 #include "mezzo/api/platform/members.h"
 #include "mezzo/api/platform/registry_json.h"
 #include "mezzo/base/strings.h"
@@ -96,11 +97,6 @@ net::HttpResponse Ok(const Json& json, int status = 200) {
   return net::HttpResponse::Json(status, json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 constexpr int kCreated = 201;
-
-std::string NameOf(const tenancy::Caller& caller) {
-  if (!caller.user.empty()) return caller.user;
-  return caller.key.empty() ? caller.tenant->id.str() : caller.key.str();
-}
 
 Error BadQuery(const std::string& what) { return InvalidArgument("query_value", what); }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/api/page_limit.h"
+#include "mezzo/api/platform/identity_json.h"
 #include "mezzo/api/platform/members.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/base/uuid.h"
@@ -52,11 +53,6 @@ constexpr std::array<Route, 10> kRoutes = {
 std::string TimeOf(WallTime time) {
   return tenancy::TimeText(
       std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count());
-}
-
-std::string NameOf(const tenancy::Caller& caller) {
-  if (!caller.user.empty()) return caller.user;
-  return caller.key.empty() ? caller.tenant->id.str() : caller.key.str();
 }
 
 Json ToJson(const Release& release) {

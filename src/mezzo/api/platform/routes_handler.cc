@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/api/page_limit.h"
+#include "mezzo/api/platform/identity_json.h"
 #include "mezzo/api/platform/members.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/tenancy/ledger/usage_report.h"
@@ -75,11 +76,6 @@ net::HttpResponse Tagged(Json json, std::int64_t revision) {
   net::HttpResponse response = Ok(json);
   response.headers.emplace_back("ETag", "\"" + std::to_string(revision) + "\"");
   return response;
-}
-
-std::string NameOf(const tenancy::Caller& caller) {
-  if (!caller.user.empty()) return caller.user;
-  return caller.key.empty() ? caller.tenant->id.str() : caller.key.str();
 }
 
 /// Nothing: whatever the revision is.

@@ -85,11 +85,6 @@ Result<TenantId> TenantOf(const RoutedCall& call) {
   return NotFound("tenant_unknown", "there is no tenant '" + Printable(tenant.str(), 64) + "'");
 }
 
-std::string NameOf(const tenancy::Caller& caller) {
-  if (!caller.user.empty()) return caller.user;
-  return caller.key.empty() ? caller.tenant->id.str() : caller.key.str();
-}
-
 }  // namespace
 
 std::span<const Route> TenantsHandler::routes() const { return kRoutes; }
