@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
 #include "mezzo/base/strings.h"
@@ -15,10 +16,6 @@ namespace mezzo::app::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Error BadAnswer(std::string_view text) {
-  return Internal("bad_answer", "the server's answer is not what was asked for: " + Printable(text, 200));
-}
 
 std::string Size(double bytes) {
   constexpr double kStep = 1024;

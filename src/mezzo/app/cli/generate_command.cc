@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/job_command.h"
 #include "mezzo/app/cli/v2_client.h"
 #include "mezzo/base/strings.h"
@@ -16,10 +17,6 @@ namespace mezzo::app::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Error BadAnswer(std::string_view answer) {
-  return Internal("bad_answer", "the server's answer is not what was asked for: " + Printable(answer, 200));
-}
 
 Result<Json> ParseObject(const std::string& text) {
   Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);

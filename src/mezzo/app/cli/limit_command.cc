@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
 #include "mezzo/base/strings.h"
@@ -17,10 +18,6 @@ namespace {
 using Action = LimitOptions::Action;
 using Json = nlohmann::ordered_json;
 
-Error BadAnswer(const std::string& text) {
-  return Internal("bad_answer", "the server's answer is not what was asked for: " + Printable(text, 200));
-}
-
 /// Names go into a path.
 Result<void> CheckName(const std::string& name) {
   const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
@@ -28,14 +25,6 @@ Result<void> CheckName(const std::string& name) {
   });
   if (plain) return {};
   return InvalidArgument("bad_id", "'" + Printable(name) + "' is not a limit's name: a-z, 0-9 and '-'");
-}
-
-Result<Json> Ask(const V2Client& client, const char* method, const std::string& path,
-                 const std::string& body = {}) {
-  MEZZO_TRY(const HttpReply reply, client.CallOk(method, path, body));
-  Json json = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return BadAnswer(reply.body);
-  return json;
 }
 
 std::string BodyOf(const LimitOptions& options) {
@@ -62,7 +51,7 @@ Result<Json> AskAll(const V2Client& client) {
   Json all = {{"object", "list"}, {"data", Json::array()}};
   std::string after;
   while (true) {
-    MEZZO_TRY(const Json page, Ask(client, "GET", "/v1/limits?limit=1000&after=" + after));
+    MEZZO_TRY(const Json page, AskJson(client, "GET", "/v1/limits?limit=1000&after=" + after));
     if (!page.contains("data") || !page["data"].is_array()) return BadAnswer(page.dump());
     for (const Json& entry : page["data"]) all["data"].push_back(entry);
     if (!page.value("has_more", false)) return all;
@@ -76,11 +65,11 @@ Result<Json> Send(const V2Client& client, const LimitOptions& options) {
     case Action::kList:
       return AskAll(client);
     case Action::kShow:
-      return Ask(client, "GET", path);
+      return AskJson(client, "GET", path);
     case Action::kSet:
-      return Ask(client, "PUT", path, BodyOf(options));
+      return AskJson(client, "PUT", path, BodyOf(options));
     case Action::kRemove:
-      return Ask(client, "DELETE", path);
+      return AskJson(client, "DELETE", path);
   }
   return BadAnswer("");
 }

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/model_transfer.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
@@ -16,10 +17,6 @@ namespace {
 
 using Action = ModelOptions::Action;
 using Json = nlohmann::ordered_json;
-
-Error BadAnswer(std::string_view text) {
-  return Internal("bad_answer", "the server's answer is not what was asked for: " + Printable(text, 200));
-}
 
 void Print(const std::string& text) { std::fputs(text.c_str(), stdout); }
 

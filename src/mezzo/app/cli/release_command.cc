@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
 #include "mezzo/base/strings.h"
@@ -25,18 +26,11 @@ using Json = nlohmann::ordered_json;
 constexpr double kPerPercent = 100;  // Weights are in 1/10,000.
 constexpr auto kWatchPeriod = std::chrono::seconds(1);
 
-Error BadAnswer(std::string_view text) {
-  return Internal("bad_answer", "the server's answer is not what was asked for: " + Printable(text, 200));
-}
-
 Result<Json> Ask(const V2Client& client, const char* method, const std::string& path,
                  const std::string& body = {}) {
   V2Client::Headers headers;
   if (!body.empty()) headers.emplace_back("Content-Type", "application/json");
-  MEZZO_TRY(const HttpReply reply, client.CallOk(method, path, body, headers));
-  Json json = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return BadAnswer(reply.body);
-  return json;
+  return AskJson(client, method, path, body, headers);
 }
 
 std::string TextOf(const Json& object, const char* name) {

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
 #include "mezzo/base/strings.h"
@@ -20,18 +21,6 @@ using Action = RouteOptions::Action;
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kWhole = 10'000;
-
-Error BadAnswer(std::string_view text) {
-  return Internal("bad_answer", "the server's answer is not what was asked for: " + Printable(text, 200));
-}
-
-Result<Json> Ask(const V2Client& client, const char* method, const std::string& path,
-                 const std::string& body = {}, const V2Client::Headers& headers = {}) {
-  MEZZO_TRY(const HttpReply reply, client.CallOk(method, path, body, headers));
-  Json json = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return BadAnswer(reply.body);
-  return json;
-}
 
 std::string PathOf(const RouteOptions& options) { return "/v1/routes/" + PercentEncode(options.model); }
 
@@ -50,7 +39,7 @@ Result<Json> AskAll(const V2Client& client, const std::string& path, const char*
   Json all = {{"object", "list"}, {"data", Json::array()}};
   std::string query = "?limit=1000";
   while (true) {
-    MEZZO_TRY(const Json page, Ask(client, "GET", path + query));
+    MEZZO_TRY(const Json page, AskJson(client, "GET", path + query));
     if (!page.contains("data") || !page["data"].is_array()) return BadAnswer(page.dump());
     for (const Json& entry : page["data"]) all["data"].push_back(entry);
     if (!page.value("has_more", false) || !page.contains("last_id")) return all;
@@ -74,14 +63,14 @@ Result<std::string> ReadRoute(const RouteOptions& options) {
 }
 
 Result<Json> SetWeights(const V2Client& client, const RouteOptions& options) {
-  MEZZO_TRY(const Json now, Ask(client, "GET", PathOf(options)));
+  MEZZO_TRY(const Json now, AskJson(client, "GET", PathOf(options)));
   if (!now.contains("route") || !now.contains("revision") || !now["revision"].is_number_integer()) {
     return BadAnswer(now.dump());
   }
   MEZZO_TRY(const std::string route, WithWeights(now["route"].dump(), options.weights));
   // For the revision that was read: somebody else's change in between is not undone.
   const auto revision = options.revision >= 0 ? options.revision : now["revision"].get<std::int64_t>();
-  return Ask(client, "PUT", PathOf(options) + WhyOf(options), route, IfMatch(revision));
+  return AskJson(client, "PUT", PathOf(options) + WhyOf(options), route, IfMatch(revision));
 }
 
 Result<Json> Send(const V2Client& client, const RouteOptions& options) {
@@ -89,10 +78,10 @@ Result<Json> Send(const V2Client& client, const RouteOptions& options) {
     case Action::kList:
       return AskAll(client, "/v1/routes", "after");
     case Action::kShow:
-      return Ask(client, "GET", PathOf(options));
+      return AskJson(client, "GET", PathOf(options));
     case Action::kSet: {
       MEZZO_TRY(const std::string route, ReadRoute(options));
-      return Ask(client, "PUT", PathOf(options) + WhyOf(options), route, IfMatch(options.revision));
+      return AskJson(client, "PUT", PathOf(options) + WhyOf(options), route, IfMatch(options.revision));
     }
     case Action::kWeights:
       return SetWeights(client, options);
@@ -100,7 +89,7 @@ Result<Json> Send(const V2Client& client, const RouteOptions& options) {
       Json body = Json::object();
       if (options.revision >= 0) body["revision"] = options.revision;
       if (!options.why.empty()) body["why"] = options.why;
-      return Ask(client, "POST", PathOf(options) + "/rollback", body.dump(), IfMatch(-1));
+      return AskJson(client, "POST", PathOf(options) + "/rollback", body.dump(), IfMatch(-1));
     }
     case Action::kHistory:
       return AskAll(client, PathOf(options) + "/history", "before");

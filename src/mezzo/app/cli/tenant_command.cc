@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
 #include "mezzo/base/strings.h"
@@ -16,10 +17,6 @@ namespace {
 
 using Action = TenantOptions::Action;
 using Json = nlohmann::ordered_json;
-
-Error BadAnswer(const std::string& text) {
-  return Internal("bad_answer", "the server's answer is not what was asked for: " + Printable(text, 200));
-}
 
 /// Ids go into a path.
 Result<void> CheckPart(const std::string& id) {
@@ -32,10 +29,7 @@ Result<void> CheckPart(const std::string& id) {
 }
 
 Result<Json> Ask(const V2Client& client, const char* method, const std::string& path, const Json& body) {
-  MEZZO_TRY(const HttpReply reply, client.CallOk(method, path, body.is_null() ? "" : body.dump()));
-  Json json = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return BadAnswer(reply.body);
-  return json;
+  return AskJson(client, method, path, body.is_null() ? "" : body.dump());
 }
 
 Json List(const std::vector<std::string>& names) {

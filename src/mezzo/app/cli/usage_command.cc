@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
 #include "mezzo/base/strings.h"
@@ -20,10 +21,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::array<std::string_view, 6> kGroups = {"tenant", "project", "key", "model", "version", "kind"};
 constexpr std::size_t kPage = 10'000;
-
-Error BadAnswer(std::string_view text) {
-  return Internal("bad_answer", "the server's answer is not what was asked for: " + Printable(text, 200));
-}
 
 std::string Path(const UsageOptions& options) {
   std::string path = "/v1/usage?by=" + PercentEncode(options.by) + "&group=" + PercentEncode(options.group);

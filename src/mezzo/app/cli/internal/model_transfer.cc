@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/base/fd.h"
 #include "mezzo/base/sha256.h"
 #include "mezzo/base/strings.h"
@@ -31,9 +32,6 @@ constexpr int kTries = 5;
 constexpr Duration kPause = std::chrono::milliseconds(300);
 
 Error BadFolder(const std::string& message) { return InvalidArgument("model_folder", message); }
-Error BadAnswer(std::string_view text) {
-  return Internal("bad_answer", "the server's answer is not what was asked for: " + Printable(text, 200));
-}
 /// What the server said no to.
 Error Refused(const std::string& message) { return {Code::kUnknown, "server_refused", message}; }
 
