@@ -13,6 +13,7 @@
 #include "mezzo/cache/memory_tier.h"
 #include "mezzo/cache/publications.h"
 #include "mezzo/observe/log.h"
+#include "mezzo/storage/testing/cuttable_db.h"
 
 namespace mezzo::cache {
 namespace {
@@ -22,30 +23,6 @@ using std::chrono::seconds;
 
 struct Text final : Cached {
   [[nodiscard]] ByteCount bytes() const override { return 1; }
-};
-
-/// A database that can be cut off.
-class CuttableDb final : public storage::SqlDb {
- public:
-  explicit CuttableDb(storage::SqlDb& db) : db_(db) {}
-  void Cut(bool cut) { cut_ = cut; }
-
-  [[nodiscard]] storage::SqlDialect dialect() const override { return db_.dialect(); }
-  Result<void> Transact(const Work& work, TimePoint deadline) override {
-    if (cut_) return Unavailable("sql_connection", "cut");
-    return db_.Transact(work, deadline);
-  }
-  Result<void> Read(const Work& work, TimePoint deadline) override {
-    if (cut_) return Unavailable("sql_connection", "cut");
-    return db_.Read(work, deadline);
-  }
-  std::shared_ptr<void> Listen(std::string channel, Listener listener) override {
-    return db_.Listen(std::move(channel), std::move(listener));
-  }
-
- private:
-  storage::SqlDb& db_;
-  std::atomic<bool> cut_ = false;  // No partner.
 };
 
 /// A host: its results, and what it knows of the epochs.
@@ -65,7 +42,7 @@ struct Host {
     feed.Start();
   }
 
-  CuttableDb link;
+  storage::testing::CuttableDb link;
   MemoryTier tier;
   ResultCache results;
   TenantEpochs tenants;

@@ -11,6 +11,7 @@
 
 #include "mezzo/cache/epoch_store.h"
 #include "mezzo/releases/route_feed.h"
+#include "mezzo/storage/testing/cuttable_db.h"
 
 namespace mezzo::releases {
 namespace {
@@ -26,29 +27,6 @@ class FiveVersions final : public VersionSource {
     if (model != "none" && version <= 5) return {};
     return InvalidArgument("route_version_unknown", "no version " + std::to_string(version));
   }
-};
-
-/// A database that can be cut off.
-class CuttableDb final : public storage::SqlDb {
- public:
-  explicit CuttableDb(storage::SqlDb& db) : db_(db) {}
-  void Cut(bool cut) { cut_ = cut; }
-  [[nodiscard]] storage::SqlDialect dialect() const override { return db_.dialect(); }
-  Result<void> Transact(const Work& work, TimePoint deadline) override {
-    if (cut_) return Unavailable("sql_unavailable", "cut");
-    return db_.Transact(work, deadline);
-  }
-  Result<void> Read(const Work& work, TimePoint deadline) override {
-    if (cut_) return Unavailable("sql_unavailable", "cut");
-    return db_.Read(work, deadline);
-  }
-  std::shared_ptr<void> Listen(std::string channel, Listener listener) override {
-    return db_.Listen(std::move(channel), std::move(listener));
-  }
-
- private:
-  storage::SqlDb& db_;
-  std::atomic<bool> cut_ = false;  // No partner.
 };
 
 struct Host {
@@ -73,7 +51,7 @@ struct Host {
     return route == nullptr ? 0 : route->revision();
   }
 
-  CuttableDb link;
+  storage::testing::CuttableDb link;
   observe::Logger log;
   observe::Registry registry;
   observe::Health health;
