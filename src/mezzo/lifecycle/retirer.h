@@ -12,10 +12,10 @@ namespace mezzo::lifecycle {
 class Retirer {
  public:
   virtual ~Retirer() = default;
-  /// Begins: the version is drained and archived when no route, release, alias or call needs it any more. Does
-  /// not wait for that. Blocks for the database alone. Beginning twice is beginning once. Fails with kNotFound
-  /// "version_not_found", kFailedPrecondition "version_in_use" when a route, an alias or a release names it
-  /// (the message says which).
+  /// Begins: the version is drained and archived when no route, release, alias or call needs it any more.
+  /// Does not wait for that. Blocks for the database alone. Beginning twice is beginning once. Fails with
+  /// kNotFound "registry_version_unknown", kFailedPrecondition "version_in_use" when a route, an alias or a
+  /// release names it (the message says which).
   virtual Result<void> Begin(const std::string& model, std::int64_t version, const std::string& who,
                              TimePoint deadline) = 0;
 };
