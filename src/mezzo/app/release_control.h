@@ -13,6 +13,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/models/catalog.h"
+#include "mezzo/observe/health.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/releases/outcome_sink.h"
@@ -87,6 +88,7 @@ class ReleaseControl {
     observe::Registry& registry;
     observe::Logger& log;
     runtime::Scope& scope;
+    const observe::Health& health;  ///< Watches end when the host drains.
   };
   explicit ReleaseControl(Ports ports);
 
