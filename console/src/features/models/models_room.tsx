@@ -7,6 +7,7 @@ import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
 import { formatBytes, formatMs, formatNumber, formatTime } from '../../ui/format';
 import { Badge, Confirm, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { RoutePanel } from '../../ui/route_panel';
 
 const TONES = { READY: 'good', LOADING: 'busy', UNLOADING: 'busy', UNAVAILABLE: 'bad', UNKNOWN: 'quiet' } as const;
 
@@ -143,6 +144,7 @@ export function ModelsRoom(props: { item: string }) {
           <Metadata model={props.item} ready={chosen.some((row) => row.state === 'READY')} />
         </Panel>
       )}
+      {chosen.length > 0 && can('observe') && !isPart(props.item) && <RoutePanel key={props.item} model={props.item} />}
       {data === null && problem === null && <Loading />}
       {data !== null && rows.length === 0 && <Empty>{t(data.length === 0 ? 'models.empty' : 'models.noMatch')}</Empty>}
       {rows.length > 0 && (
