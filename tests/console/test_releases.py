@@ -16,7 +16,7 @@ from test_console import heading, shoot
 sys.path.insert(0, str(ROOT / "tests" / "releases"))
 
 from test_release import LOOSE, SOURCE  # noqa: E402
-from test_tenants import Admin, first_key, make_key, make_tenant  # noqa: E402
+from test_tenants import Admin, first_key, make_key  # noqa: E402
 
 PYTHON = {"PATH": "/usr/bin:/bin"}
 STEPS = [{"weight": 2000, "min_duration_s": 2, "min_calls": 20}, {"weight": 5000, "min_duration_s": 2, "min_calls": 20}, {"weight": 10000}]
@@ -29,8 +29,7 @@ class Ward:
     def __init__(self, server, model):
         self.server, self.model = server, model
         self.admin = Admin(server, first_key(server))
-        make_tenant(self.admin, "acme")
-        self.observer = make_key(self.admin, "acme", scopes=["observe"])
+        self.observer = make_key(self.admin, "platform", scopes=["observe"])
         self.page = f"{server.http_url}/console/"
 
     def fresh(self, stable="1"):
@@ -137,7 +136,7 @@ def test_the_rollback_button_changes_the_route_and_says_so(visit, ward):
         expect(yes).to_be_focused()
         assert ward.route()["revision"] == before["revision"], "asking changes nothing"
         page.keyboard.press("Enter")
-        result = page.locator(".done")
+        result = page.locator(".outcome")
         expect(result).to_contain_text("Rolled back in")
         expect(result).to_contain_text("all calls go to version 1")
         route = ward.route()
@@ -223,7 +222,7 @@ def test_a_release_is_begun_paused_resumed_promoted_and_taken_back_by_hand(visit
 
     main = page.locator("main")
     main.get_by_role("button", name="Pause").click()
-    expect(page.locator(".done")).to_contain_text("Paused in")
+    expect(page.locator(".outcome")).to_contain_text("Paused in")
     assert ward.state(release)["state"] == "paused"
     main.get_by_role("button", name="Go on").click()
     expect(main.get_by_role("button", name="Pause")).to_be_visible()
@@ -231,8 +230,8 @@ def test_a_release_is_begun_paused_resumed_promoted_and_taken_back_by_hand(visit
     main.get_by_role("button", name="Promote").click()
     expect(page.get_by_role("dialog")).to_contain_text("before the tests are done")
     page.get_by_role("dialog").get_by_role("button", name="Promote now").click()
-    expect(page.locator(".done")).to_contain_text("all calls go to version 2")
-    assert ward.route()["route"]["stable"] == "1", "the old version stays warm" 
+    expect(page.locator(".outcome")).to_contain_text("all calls go to version 2")
+    assert ward.route()["route"]["stable"] == "1", "the old version stays warm"
     assert ward.state(release)["state"] == "settling"
     rollback_button(page).click()
     page.keyboard.press("Escape")
@@ -240,7 +239,7 @@ def test_a_release_is_begun_paused_resumed_promoted_and_taken_back_by_hand(visit
     assert ward.state(release)["state"] == "settling", "closing the question changes nothing"
     rollback_button(page).click()
     page.keyboard.press("Enter")
-    expect(page.locator(".done")).to_contain_text("Rolled back in")
+    expect(page.locator(".outcome")).to_contain_text("Rolled back in")
     assert ward.state(release)["state"] == "rolled_back"
     assert ward.infer()[1] == "1"
 
@@ -291,7 +290,7 @@ def test_an_experiment_names_its_winner(visit, ward):
     page.locator("main").get_by_role("button", name="Promote").click()
     page.get_by_label("The arm that wins").select_option("new")
     page.get_by_role("dialog").get_by_role("button", name="Promote now").click()
-    expect(page.locator(".done")).to_contain_text("Promoted in")
+    expect(page.locator(".outcome")).to_contain_text("Promoted in")
     release = page.url.rsplit("/", 1)[1]
     assert ward.state(release)["winner"] == "2"
 
@@ -360,7 +359,7 @@ def test_the_keyboard_is_enough_to_roll_back(visit, ward):
             break
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
-    expect(page.locator(".done")).to_contain_text("Rolled back in")
+    expect(page.locator(".outcome")).to_contain_text("Rolled back in")
     assert ward.state(release)["state"] == "rolled_back"
 
 

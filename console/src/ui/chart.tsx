@@ -63,7 +63,7 @@ export function Chart(props: {
         scales: { x: { time: true, range: (_u, low, high) => [Math.min(low, newest.current.span ? high - newest.current.span : low), high] }, y: scaleOf(log, () => newest.current.max) },
         axes: [
           { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: newest.current.span ? 45 : 70, values: (_u, at) => ticksOf(at, newest.current.time) },
-          { stroke: text, grid, ticks: { show: false }, font, size: 58, space: 36, values: (_u, at) => at.map((v) => (v === null ? null : newest.current.format(v))) },
+          { ...(log !== undefined && { splits: () => decadesOf(log) }), stroke: text, grid, ticks: { show: false }, font, size: 58, space: 36, values: (_u, at) => at.map((v) => (v === null ? null : newest.current.format(v))) },
         ],
         series: [
           { value: (_u, s) => (s === null ? '' : (newest.current.time?.(s) ?? clockOf(s))) },
@@ -112,6 +112,13 @@ export function Chart(props: {
 function scaleOf(log: number | undefined, max: () => number | undefined): uPlot.Scale {
   if (log !== undefined) return { distr: 3, log: 10, range: () => [log, 1] };
   return { range: (_u, _low, high) => [0, max() ?? (high > 0 ? high * 1.15 : 1)] };
+}
+
+/** Powers of ten from `lowest` to 1, four at most. */
+function decadesOf(lowest: number): number[] {
+  const count = Math.round(-Math.log10(lowest));
+  const step = Math.ceil(count / 3);
+  return Array.from({ length: Math.floor(count / step) + 1 }, (_, at) => 10 ** (-at * step)).reverse();
 }
 
 /** Whole minutes need no seconds. */

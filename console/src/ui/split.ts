@@ -17,6 +17,14 @@ export function partsOf(route: Route): Part[] {
   return arms.length > 0 ? arms.map(({ name, version, weight }) => ({ name, version, weight })) : [{ name: 'stable', version: route.stable, weight: WHOLE }];
 }
 
+const ORDER = ['stable', 'baseline', 'canary'];
+
+/** The usual parts first, in their order, so that a bar reads alike whoever wrote the route. */
+export function inOrder(parts: readonly Part[]): Part[] {
+  const place = (part: Part) => (ORDER.includes(part.name) ? ORDER.indexOf(part.name) : ORDER.length);
+  return [...parts].sort((a, b) => place(a) - place(b));
+}
+
 /** Always the same for the usual names, one by one for others. */
 export function colorsOf(parts: readonly Part[]): ColorName[] {
   let others = 0;
@@ -35,5 +43,5 @@ export function percentOf(weight: number, language: string): string {
 
 /** The split in words: what a picture of it is called. */
 export function spoken(parts: readonly Part[], language: string): string {
-  return parts.map((part) => `${part.name} ${part.version}: ${percentOf(part.weight, language)}`).join(', ');
+  return inOrder(parts).map((part) => `${part.name} ${part.version}: ${percentOf(part.weight, language)}`).join(', ');
 }

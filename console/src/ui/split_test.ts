@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { colorsOf, partsOf, percentOf, spoken } from './split';
+import { colorsOf, inOrder, partsOf, percentOf, spoken } from './split';
 
 const arm = (name: string, version: string, weight: number) => ({ name, version, weight });
 
@@ -12,6 +12,11 @@ test('the usual arms keep their colors, others differ', () => {
   expect(colorsOf([arm('stable', '1', 1), arm('baseline', '1', 1), arm('canary', '2', 1)])).toEqual(['accent', 'quiet', 'warm']);
   const many = colorsOf([arm('a', '1', 1), arm('stable', '1', 1), arm('b', '2', 1), arm('c', '2', 1)]);
   expect(new Set(many).size).toBe(4);
+});
+
+test('parts come in one order, whoever wrote them', () => {
+  const names = (...parts: string[]) => inOrder(parts.map((name) => arm(name, '1', 1))).map((part) => part.name);
+  expect(names('canary', 'blue', 'baseline', 'amber', 'stable')).toEqual(['stable', 'baseline', 'canary', 'blue', 'amber']);
 });
 
 test('weights are percent with the digits that they have', () => {

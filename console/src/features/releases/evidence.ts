@@ -74,7 +74,7 @@ export function coursesOf(looks: readonly ReleaseLook[]): Course[] {
       values: [time, canary, baseline, high, low],
       max: 1.1 * (highest > 0 ? Math.min(widest, 3 * highest) : widest) || 1,
       p: [time, p, now, threshold],
-      floor: floorOf(Math.min(last.threshold, ...p.map(Number), ...now.map(Number))),
+      floor: floorOf(Math.min(last.threshold / 2, ...p.map(Number), ...now.map(Number))),
     };
   });
 }

@@ -20,7 +20,7 @@ test('a course has a value of each look, and what it was held against', () => {
 
 test('the axis of p begins at a power of ten below all that is drawn, and no p of 0 breaks it', () => {
   const floor = (p: number, threshold: number) => coursesOf([look(1, metric('error_rate', { p_value: p, p_now: 1, threshold }))])[0]?.floor;
-  expect(floor(0.5, 0.01)).toBe(0.01);
+  expect(floor(0.5, 0.01)).toBe(0.001);
   expect(floor(0.5, 0.005)).toBe(0.001);
   expect(floor(3e-5, 0.005)).toBeCloseTo(1e-5, 12);
   expect(floor(0, 0.005)).toBeCloseTo(1e-9, 15);

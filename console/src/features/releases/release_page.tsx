@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { asProblem, type Problem } from '../../api/problem';
 import type { Release, ReleaseEvents, ReleaseEvidence, ReleaseLook, RouteRevision } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
@@ -112,7 +112,7 @@ export function ReleasePage(props: { id: string; look: string }) {
       {problem !== null && connection === 'ended' && <Failure problem={problem} />}
       {failed !== null && <Failure problem={failed} />}
       {done !== null && (
-        <div class="done" role="status">
+        <div class="outcome" role="status">
           <strong>{t(`done.${done.action}`, { ...values, took: formatMs(done.took, language) })}</strong>
           {done.route !== null && <span>{t('done.route', { revision: done.route.revision, split: spoken(partsOf(done.route.route), language) })}</span>}
         </div>
@@ -210,8 +210,6 @@ export function ReleasePage(props: { id: string; look: string }) {
 function Ask(props: { title: string; danger: boolean; arms: readonly string[]; onYes: (arm: string) => void; onClose: () => void; children: string }) {
   const t = useTexts();
   const [arm, setArm] = useState(props.arms[0] ?? '');
-  const yes = useRef<HTMLButtonElement>(null);
-  useEffect(() => yes.current?.focus(), []);
   return (
     <Dialog title={props.title} onClose={props.onClose}>
       <p>{props.children}</p>
@@ -231,7 +229,7 @@ function Ask(props: { title: string; danger: boolean; arms: readonly string[]; o
         <button type="button" onClick={props.onClose}>
           {t('app.close')}
         </button>
-        <button ref={yes} type="button" class={props.danger ? 'big-danger' : 'primary'} onClick={() => props.onYes(arm)}>
+        <button autofocus type="button" class={props.danger ? 'big-danger' : 'primary'} onClick={() => props.onYes(arm)}>
           {t('ask.yes', { action: props.title })}
         </button>
       </div>
