@@ -75,7 +75,7 @@ function PipelineLists() {
         ),
     },
   ];
-  const off = problem !== null && problem.reason === 'route_unknown';
+  const off = problem !== null && problem.reason === 'unknown_url';
   return (
     <Page
       title={t('room.pipelines')}

@@ -28,7 +28,7 @@ export function RegistryModelPage(props: { model: string }) {
         client.get<RegisteredModel>(path, signal),
         client.get<RegisteredVersions>(`${path}/versions?limit=${VERSIONS}`, signal),
         client.get<RegistryEvents>(`${path}/history?limit=${EVENTS}`, signal),
-        client.get<RegistryServed>('/v1/registry/served', signal),
+        can('observe') ? client.get<RegistryServed>('/v1/registry/served', signal) : { data: [] },
       ]);
       const here = new Map(served.data.filter((one) => one.model === props.model).map((one) => [one.version, one.ready]));
       return { model, versions: versions.data, events: history.data, here, at: Date.now() };

@@ -50,7 +50,7 @@ function RegistryList() {
         </>
       }
     >
-      {problem !== null && (problem.reason === 'route_unknown' ? <Empty>{t('registry.off')}</Empty> : <Failure problem={problem} retry={reload} />)}
+      {problem !== null && (problem.reason === 'unknown_url' ? <Empty>{t('registry.off')}</Empty> : <Failure problem={problem} retry={reload} />)}
       {data === null && problem === null && <Loading />}
       {data !== null && data.data.length === 0 && <Empty>{t(wanted === '' ? 'registry.empty' : 'models.noMatch')}</Empty>}
       {data !== null && data.data.length > 0 && (

@@ -4,7 +4,7 @@ import type { RegisteredVersion, RegistryServed, RegistryTest } from '../../api/
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
-import { formatBytes, formatNumber, formatTime } from '../../ui/format';
+import { formatBytes, formatTime } from '../../ui/format';
 import { Badge, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
 import { Tags, VersionState } from './tags';
 
@@ -21,7 +21,7 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
   const path = `/v1/registry/models/${encodeURIComponent(props.model)}/versions/${encodeURIComponent(props.version)}`;
   const { data, problem, reload } = useData(
     async (signal) => {
-      const [version, served] = await Promise.all([client.get<RegisteredVersion>(path, signal), client.get<RegistryServed>('/v1/registry/served', signal)]);
+      const [version, served] = await Promise.all([client.get<RegisteredVersion>(path, signal), can('observe') ? client.get<RegistryServed>('/v1/registry/served', signal) : { data: [] }]);
       let test: RegistryTest | null = null;
       try {
         test = await client.get<RegistryTest>(`/v1/registry/models/${encodeURIComponent(props.model)}/versions/${version.version}/test`, signal);
@@ -75,7 +75,7 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
           {row.reason !== undefined && row.reason !== '' && <p class={row.outcome === 'failed' ? 'bad' : 'quiet'}>{row.reason}</p>}
           {Object.entries(row.measured ?? {}).map(([name, value]) => (
             <span key={name} class="tag mono">
-              {name} <span class="quiet">{formatNumber(value, language)}</span>
+              {name} <span class="quiet">{new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value)}</span>
             </span>
           ))}
         </>

@@ -73,7 +73,7 @@ function ReleaseList() {
         </>
       }
     >
-      {problem !== null && (problem.status === 404 ? <Empty>{t('releases.off')}</Empty> : <Failure problem={problem} retry={reload} />)}
+      {problem !== null && (problem.reason === 'unknown_url' ? <Empty>{t('releases.off')}</Empty> : <Failure problem={problem} retry={reload} />)}
       {data === null && problem === null && <Loading />}
       {data !== null && rows.length === 0 && <Empty>{t(data.data.length === 0 ? 'releases.empty' : 'releases.noMatch')}</Empty>}
       {rows.length > 0 && (

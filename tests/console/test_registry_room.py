@@ -1,5 +1,6 @@
 """The room of the registry in a real browser: versions that were tested, one that was rejected, aliases that move, what served when."""
 
+import json
 import os
 import re
 import subprocess
@@ -24,7 +25,7 @@ class Shelf:
         good = folder / "good"
         good.mkdir()
         (good / "model.onnx").write_bytes((MODELS / "simple" / "1" / "model.onnx").read_bytes())
-        (good / "config.pbtxt").write_bytes((MODELS / "simple" / "config.pbtxt").read_bytes())
+        (good / "config.pbtxt").write_text((MODELS / "simple" / "config.pbtxt").read_text().replace('name: "simple"\n', "", 1))
         self.push(good, "--tag", "team=search", "--code", "0a1b2c", "--data", "s3://data/2026-11", "--alias", "production")
         (good / "notes.txt").write_text("version two")
         self.push(good, "--tag", "team=search", "--tag", "trained=nightly")
@@ -120,11 +121,11 @@ def test_a_version_shows_what_it_is_and_how_its_test_went(visit, shelf):
 def test_an_alias_is_moved_and_removed_and_the_timeline_remembers(visit, shelf):
     page = visit().sign_in(shelf.admin.key, "#/registry/ranker")
     page.get_by_label("Alias", exact=True).fill("staging")
-    page.get_by_label("Version", exact=True).select_option("2")
+    page.locator("main form select").select_option("2")
     page.get_by_role("button", name="Point it there").click()
     expect(row_of(page, 2)).to_contain_text("staging")
     assert shelf.version("staging")["version"] == 2
-    page.get_by_label("Version", exact=True).select_option("1")
+    page.locator("main form select").select_option("1")
     page.get_by_role("button", name="Point it there").click()
     expect(row_of(page, 1)).to_contain_text("staging")
     assert shelf.version("staging")["version"] == 1
@@ -202,11 +203,20 @@ def test_an_empty_registry_and_none_at_all(browser, tmp_path):
         def __init__(self, server):
             self.page = f"{server.http_url}/console/"
 
-    for config, text in (("", "Nothing is registered"), ("jobs: {enabled: false}\n", "This server has no registry")):
-        with Server(config=config, data_dir=str(tmp_path / text[:4])) as server:
-            visit = Visit(browser, Place(server))
-            visit.page.goto(f"{server.http_url}/console/#/registry")
-            expect(visit.page.get_by_text(text)).to_be_visible()
-            visit.page.get_by_role("link", name="Releases").click()
-            expect(visit.page.get_by_text("No release yet" if config == "" else "This server has no database")).to_be_visible()
-            visit.close()
+    with Server(data_dir=str(tmp_path)) as server:
+        visit = Visit(browser, Place(server))
+        page = visit.page
+        page.goto(f"{server.http_url}/console/#/registry")
+        expect(page.get_by_text("Nothing is registered")).to_be_visible()
+        page.get_by_role("link", name="Releases").click()
+        expect(page.get_by_text("No release yet")).to_be_visible()
+        # A server without the parts answers as it does for every unknown address.
+        unknown = json.loads(server.get("/v1/nothing-of-the-kind")[2])
+        assert unknown["error"]["code"] == "unknown_url"
+        for room, text in (("registry", "This server has no registry"), ("releases", "This server has no database"), ("pipelines", "This server runs no pipelines")):
+            page.route(f"**/v1/{'registry/models' if room == 'registry' else room}?*",
+                       lambda route: route.fulfill(status=404, json=unknown, headers={"X-Mezzo-Reason": "unknown_url"}))
+            page.goto("about:blank")
+            page.goto(f"{server.http_url}/console/#/{room}")
+            expect(page.get_by_text(text)).to_be_visible()
+        visit.close()
