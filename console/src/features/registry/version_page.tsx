@@ -73,11 +73,9 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
       cell: (row: Check) => (
         <>
           {row.reason !== undefined && row.reason !== '' && <p class={row.outcome === 'failed' ? 'bad' : 'quiet'}>{row.reason}</p>}
-          {Object.entries(row.measured ?? {}).map(([name, value]) => (
-            <span key={name} class="tag mono">
-              {name} <span class="quiet">{new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value)}</span>
-            </span>
-          ))}
+          {Object.keys(row.measured ?? {}).length > 0 && (
+            <Tags tags={Object.fromEntries(Object.entries(row.measured ?? {}).map(([name, value]) => [name, new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value)]))} />
+          )}
         </>
       ),
     },
