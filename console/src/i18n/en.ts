@@ -92,6 +92,7 @@ export const en = {
   'models.outputs': 'Outputs',
   'models.platform': 'Platform',
   'models.versions': 'Versions',
+  'models.registered': 'In the registry',
   'models.notReady': 'Not loaded: nothing is known of its inputs and outputs.',
   'state.READY': 'ready',
   'state.LOADING': 'loading',

@@ -93,6 +93,7 @@ export const zh: Dictionary = {
   'models.outputs': '输出',
   'models.platform': '平台',
   'models.versions': '版本',
+  'models.registered': '在注册表中查看',
   'models.notReady': '尚未加载：输入与输出未知。',
   'state.READY': '就绪',
   'state.LOADING': '加载中',

@@ -94,6 +94,7 @@ ReleaseControl::ReleaseControl(Ports ports) : ports_(ports), board_(releases::Ou
 api::Protocol* ReleaseControl::Connect(Routing& routing, runtime::Loop& loop) {
   if (ports_.store == nullptr) return nullptr;
   parts_ = std::make_unique<Parts>(ports_, board_, routing, loop);
+  parts_->handler.EndWhen([&health = ports_.health] { return health.draining(); });
   return &parts_->handler;
 }
 
@@ -107,11 +108,7 @@ ReleaseControl::Parts::Parts(const Ports& ports, releases::OutcomeBoard& board, 
             .loop = loop,
             .clock = ports.clock}),
       pool(runtime::BlockingPool::Options{.name = "releases", .threads = 2, .max_queued = 256}),
-      handler({}, {.store = store,
-                   .routes = routes,
-                   .pool = pool,
-                   .clock = ports.store->clock(),
-                   .ending = [&health = ports.health] { return health.draining(); }}),
+      handler({}, {.store = store, .routes = routes, .pool = pool, .clock = ports.store->clock()}),
       feedback({}, {.store = store, .board = board, .pool = pool, .clock = ports.store->clock()}),
       controller({},
                  {.driver = {.rows = store,

@@ -86,9 +86,9 @@ class ReleaseControl {
     models::Catalog& catalog;
     const Clock& clock;
     observe::Registry& registry;
+    const observe::Health& health;  ///< Watches end when the host drains.
     observe::Logger& log;
     runtime::Scope& scope;
-    const observe::Health& health;  ///< Watches end when the host drains.
   };
   explicit ReleaseControl(Ports ports);
 

@@ -1,7 +1,7 @@
 import { useMemo, useState } from 'preact/hooks';
 import { rowsOf, type ModelRow } from '../../api/model_list';
 import { asProblem, type Problem } from '../../api/problem';
-import type { ModelMetadata, ModelStatistics, RepositoryIndex } from '../../api/types';
+import type { ModelMetadata, ModelStatistics, RegisteredModel, RepositoryIndex } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
@@ -52,6 +52,14 @@ function Metadata(props: { model: string; ready: boolean }) {
       </dd>
     </dl>
   );
+}
+
+/** The way to what the registry knows of it, if it does. */
+function Registered(props: { model: string }) {
+  const t = useTexts();
+  const { client } = useSession();
+  const { data } = useData((signal) => client.get<RegisteredModel>(`/v1/registry/models/${encodeURIComponent(props.model)}`, signal), [client, props.model]);
+  return data === null ? null : <a href={hashOf('registry', props.model)}>{t('models.registered')}</a>;
 }
 
 export function ModelsRoom(props: { item: string }) {
@@ -140,7 +148,12 @@ export function ModelsRoom(props: { item: string }) {
       {failed !== null && <Failure problem={failed} />}
       {problem !== null && <Failure problem={problem} retry={reload} />}
       {chosen.length > 0 && (
-        <Panel title={<span class="mono">{props.item}</span>} aside={<a href={hashOf('models')}>{t('app.close')}</a>}>
+        <Panel title={<span class="mono">{props.item}</span>} aside={
+            <>
+              {!isPart(props.item) && <Registered model={props.item} />} <a href={hashOf('models')}>{t('app.close')}</a>
+            </>
+          }
+        >
           <Metadata model={props.item} ready={chosen.some((row) => row.state === 'READY')} />
         </Panel>
       )}

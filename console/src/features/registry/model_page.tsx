@@ -24,17 +24,22 @@ export function RegistryModelPage(props: { model: string }) {
   const path = `/v1/registry/models/${encodeURIComponent(props.model)}`;
   const { data, problem, reload } = useData(
     async (signal) => {
-      const [model, versions, history, served] = await Promise.all([
+      const [model, versions, served] = await Promise.all([
         client.get<RegisteredModel>(path, signal),
         client.get<RegisteredVersions>(`${path}/versions?limit=${VERSIONS}`, signal),
-        client.get<RegistryEvents>(`${path}/history?limit=${EVENTS}`, signal),
         can('observe') ? client.get<RegistryServed>('/v1/registry/served', signal) : { data: [] },
       ]);
       const here = new Map(served.data.filter((one) => one.model === props.model).map((one) => [one.version, one.ready]));
-      return { model, versions: versions.data, events: history.data, here, at: Date.now() };
+      return { model, versions: versions.data, here };
     },
     [client, props.model],
     3000,
+  );
+  // Long, and seldom another: asked for less often, and after what is done here.
+  const history = useData(
+    async (signal) => ({ events: (await client.get<RegistryEvents>(`${path}/history?limit=${EVENTS}`, signal)).data, at: Date.now() }),
+    [client, props.model],
+    15_000,
   );
   const attempt = async (work: () => Promise<unknown>) => {
     setBusy(true);
@@ -46,6 +51,7 @@ export function RegistryModelPage(props: { model: string }) {
     }
     setBusy(false);
     reload();
+    history.reload();
   };
   const title = (
     <>
@@ -53,7 +59,8 @@ export function RegistryModelPage(props: { model: string }) {
     </>
   );
   if (data === null) return <Page title={title}>{problem === null ? <Loading /> : <Failure problem={problem} retry={reload} />}</Page>;
-  const { model, versions, events, here, at } = data;
+  const { model, versions, here } = data;
+  const events = history.data?.events ?? [];
   const ready = versions.filter((one) => one.state === 'ready');
   const columns = [
     { key: 'version', title: t('models.version'), cell: (row: RegisteredVersion) => <span class="mono">{row.version}</span> },
@@ -177,7 +184,8 @@ export function RegistryModelPage(props: { model: string }) {
       </Panel>
       {can('observe') && <RoutePanel model={props.model} />}
       <Panel title={t('registry.when')}>
-        <ServedTimeline events={events} now={at} />
+        {history.data !== null && <ServedTimeline events={events} now={history.data.at} />}
+        {history.problem !== null && <Failure problem={history.problem} retry={history.reload} />}
         <details>
           <summary>{t('registry.history', { count: events.length })}</summary>
           <Table label={t('registry.history', { count: events.length })} columns={historyColumns} rows={events.slice(0, VERSIONS)} rowKey={(row) => String(row.number)} />

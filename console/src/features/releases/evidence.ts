@@ -79,6 +79,25 @@ export function coursesOf(looks: readonly ReleaseLook[]): Course[] {
   });
 }
 
+/** A line of what happened: an event, or a verdict that was another than the one before. */
+export interface Moment {
+  at: string;
+  kind: string;
+  who: string;
+  text: string;
+  verdict: ReleaseLook['verdict']['action'] | null;
+}
+
+/** Events and changes of the verdict in the order of their times. */
+export function storyOf(events: readonly { at: string; kind: string; who: string; text: string }[], looks: readonly ReleaseLook[]): Moment[] {
+  const told = looks.flatMap((look, at): Moment[] => {
+    const before = looks[at - 1];
+    const { action, reason } = look.verdict;
+    return before !== undefined && before.verdict.action === action && before.step === look.step ? [] : [{ at: look.at, kind: 'verdict', who: '', text: reason, verdict: action }];
+  });
+  return [...events.map((event): Moment => ({ ...event, verdict: null })), ...told].sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+}
+
 /** Whether nothing more happens to it. */
 export function isEnded(release: Pick<Release, 'state'>): boolean {
   return ['succeeded', 'rolled_back', 'failed', 'cancelled'].includes(release.state);

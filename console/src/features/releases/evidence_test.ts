@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Release, ReleaseLook, ReleaseMetric } from '../../api/types';
-import { actionsOf, candidateOf, coursesOf, isGuardrail, measureOf, nameOf, shareOf, stepStates, withLook } from './evidence';
+import { actionsOf, candidateOf, coursesOf, isGuardrail, measureOf, nameOf, shareOf, stepStates, storyOf, withLook } from './evidence';
 
 const metric = (name: string, more: Partial<ReleaseMetric> = {}): ReleaseMetric => ({
   metric: name, canary: 0.02, baseline: 0.01, canary_interval: [0.01, 0.05], baseline_interval: [0.005, 0.02], canary_samples: 100, baseline_samples: 900,
@@ -51,6 +51,14 @@ test('looks come once, in order, and the oldest go', () => {
   for (let second = 2; second <= 1010; second++) looks = withLook(looks, look(second));
   expect(looks).toHaveLength(1000);
   expect(looks.at(-1)?.at).toBe(look(1010).at);
+});
+
+test('a story has events and the verdicts that changed, by their times', () => {
+  const seen = (second: number, action: ReleaseLook['verdict']['action'], step = 0) => ({ ...look(second), step, verdict: { ...look(second).verdict, action, reason: `${action} ${second}` } });
+  const event = (second: number, kind: string) => ({ at: look(second).at, kind, who: 'a', text: kind });
+  const story = storyOf([event(1, 'running'), event(5, 'step'), event(9, 'settling')], [seen(2, 'hold'), seen(3, 'hold'), seen(4, 'promote'), seen(6, 'promote', 1), seen(7, 'promote', 1)]);
+  expect(story.map((one) => one.text)).toEqual(['running', 'hold 2', 'promote 4', 'step', 'promote 6', 'settling']);
+  expect(story.map((one) => one.verdict)).toEqual([null, 'hold', 'promote', null, 'promote', null]);
 });
 
 test('names, units and kinds of tests', () => {

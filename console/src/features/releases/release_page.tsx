@@ -9,10 +9,11 @@ import { formatMs, formatNumber, formatTime } from '../../ui/format';
 import { Badge, Bar, Dialog, Empty, Failure, Loading, Page, Panel } from '../../ui/parts';
 import { partsOf, percentOf, spoken } from '../../ui/split';
 import { SplitBar } from '../../ui/split_bar';
-import { actionsOf, candidateOf, coursesOf, isEnded, isGuardrail, stepStates, withLook, type Action } from './evidence';
+import { actionsOf, candidateOf, coursesOf, isEnded, isGuardrail, stepStates, storyOf, withLook, type Action } from './evidence';
 import { EvidencePanel } from './evidence_panel';
 import { ReleaseState } from './state_badge';
 
+const ASK_MS = 3000;
 const VERDICTS = { hold: 'busy', promote: 'good', roll_back: 'bad', pause: 'quiet' } as const;
 
 /** What came of a command: how soon the server had done it, and what the route then said. */
@@ -33,19 +34,25 @@ export function ReleasePage(props: { id: string; look: string }) {
   const [failed, setFailed] = useState<Problem | null>(null);
   const [done, setDone] = useState<Done | null>(null);
 
+  const over = release !== null && isEnded(release);
   const past = useData((signal) => client.get<ReleaseEvidence>(`${path}/evidence?limit=1000`, signal), [client, path]);
   const events = useData((signal) => client.get<ReleaseEvents>(`${path}/events?limit=200`, signal), [client, path]);
   // After the evidence, so that nothing is drawn twice.
-  const { connection, problem } = useEvents(
+  const { connection } = useEvents(
     client,
     past.data === null ? null : `${path}/watch`,
     (event) => take(JSON.parse(event.data) as Release & { latest?: ReleaseLook | null }),
     (event) => isEnded(JSON.parse(event.data) as Release),
   );
+  // What the stream tells; where there is none (too many watch, a proxy holds it back), it is asked for.
+  const asked = useData((signal) => client.get<Release & { latest?: ReleaseLook | null }>(path, signal), [client, path], connection === 'open' || over ? 0 : ASK_MS);
   const take = (newer: Release & { latest?: ReleaseLook | null }) => {
     setRelease((now) => (now !== null && now.revision > newer.revision ? now : newer));
     if (newer.latest) setLooks((list) => withLook(list, newer.latest));
   };
+  useEffect(() => {
+    if (asked.data !== null) take(asked.data);
+  }, [asked.data]);
   useEffect(() => {
     const found = past.data?.data ?? [];
     setLooks((list) => list.reduce(withLook, found as ReleaseLook[]));
@@ -53,6 +60,7 @@ export function ReleasePage(props: { id: string; look: string }) {
   const moment = release === null ? '' : `${release.state} ${release.step} ${release.reason}`;
   const { reload } = events;
   useEffect(reload, [moment, reload]);
+  const story = useMemo(() => storyOf(events.data?.data ?? [], looks), [events.data, looks]);
   const courses = useMemo(() => coursesOf(looks), [looks]);
 
   const act = async (action: Action, body: object = {}) => {
@@ -73,18 +81,10 @@ export function ReleasePage(props: { id: string; look: string }) {
     reload();
   };
 
-  if (past.problem !== null && past.data === null) {
-    return (
-      <Page title={t('room.releases')}>
-        <Failure problem={past.problem} retry={past.reload} />
-      </Page>
-    );
-  }
   if (release === null) {
     return (
       <Page title={t('room.releases')}>
-        {problem !== null && <Failure problem={problem} />}
-        <Loading />
+        {asked.problem !== null ? <Failure problem={asked.problem} retry={asked.reload} /> : <Loading />}
       </Page>
     );
   }
@@ -109,7 +109,8 @@ export function ReleasePage(props: { id: string; look: string }) {
         </>
       }
     >
-      {problem !== null && connection === 'ended' && <Failure problem={problem} />}
+      {asked.problem !== null && <Failure problem={asked.problem} retry={asked.reload} />}
+      {past.problem !== null && <Failure problem={past.problem} retry={past.reload} />}
       {failed !== null && <Failure problem={failed} />}
       {done !== null && (
         <div class="outcome" role="status">
@@ -173,12 +174,12 @@ export function ReleasePage(props: { id: string; look: string }) {
       <div class="split even">
         <Panel title={t('releases.timeline')}>
           <ol class="timeline">
-            {(events.data?.data ?? []).map((event, at) => (
-              <li key={at}>
-                <time class="quiet">{formatTime(event.at, language)}</time>
-                <strong>{event.kind}</strong>
-                <span class="quiet">{event.who}</span>
-                <p>{event.text}</p>
+            {story.map((moment, at) => (
+              <li key={at} class={moment.verdict === null ? '' : 'told'}>
+                <time class="quiet">{formatTime(moment.at, language)}</time>
+                {moment.verdict === null ? <strong>{moment.kind}</strong> : <Badge tone={VERDICTS[moment.verdict]}>{t(`verdict.${moment.verdict}`)}</Badge>}
+                <span class="quiet">{moment.who}</span>
+                <p>{moment.text}</p>
               </li>
             ))}
           </ol>

@@ -26,7 +26,7 @@ function ReleaseList() {
   const [wanted, setWanted] = useState('');
   const [which, setWhich] = useState<'open' | 'all'>('all');
   const [limit, setLimit] = useState(PAGE);
-  const { data, problem, reload } = useData((signal) => client.get<Releases>(`/v1/releases?limit=${limit}`, signal), [client, limit], 2000);
+  const { data, problem, reload } = useData((signal) => client.get<Releases>(`/v1/releases?limit=${limit}`, signal), [client, limit], limit === PAGE ? 2000 : 10_000);
   const rows = useMemo(
     () => (data?.data ?? []).filter((row) => row.model.toLowerCase().includes(wanted.trim().toLowerCase()) && (which === 'all' || !isEnded(row))),
     [data, wanted, which],

@@ -237,7 +237,7 @@ runtime::Task<Result<void>> ReleasesHandler::Stream(runtime::Context ctx, net::B
   const TimePoint end = AddSaturating(ports_.clock.Now(), options_.longest_watch);
   TimePoint written = ports_.clock.Now();
   std::int64_t known = -1;
-  while (!(ports_.ending && ports_.ending()) && ports_.clock.Now() < end) {
+  while (!(ending_ && ending_()) && ports_.clock.Now() < end) {
     const auto look = [this, &id, known] { return Stand(id, known); };
     const auto standing = co_await runtime::Offload(ports_.pool, look);
     // A database that is away for a moment is no reason to end: what is known stays as it is.

@@ -2,13 +2,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "mezzo/api/platform/problem.h"
 #include "mezzo/base/clock.h"
@@ -52,10 +49,11 @@ class ReleasesHandler final : public ProblemProtocol {
     releases::RouteWriter& routes;
     runtime::BlockingPool& pool;  ///< Asks the database.
     const Clock& clock;
-    /// Watches end when this is true: they would hold up a shutdown. Null: never.
-    std::function<bool()> ending;
   };
-  ReleasesHandler(Options options, Ports ports) : options_(options), ports_(std::move(ports)) {}
+  ReleasesHandler(Options options, Ports ports) : options_(options), ports_(ports) {}
+
+  /// Before the first call. Watches end when `ending` is true: they would hold up a shutdown.
+  void EndWhen(std::function<bool()> ending) { ending_ = std::move(ending); }
 
   [[nodiscard]] std::span<const Route> routes() const override;
   runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall call) override;
@@ -92,6 +90,7 @@ class ReleasesHandler final : public ProblemProtocol {
 
   const Options options_;
   const Ports ports_;
+  std::function<bool()> ending_;  // Null: never.
   /// Shared with watches, which may outlive the handler by a moment. Stands alone, no partner.
   const std::shared_ptr<std::atomic<std::size_t>> watchers_ = std::make_shared<std::atomic<std::size_t>>(0);
 };
