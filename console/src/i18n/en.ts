@@ -332,6 +332,7 @@ export const en = {
   'metric.cost': 'Device time a call',
   'metric.max_error_rate': 'Errors allowed',
   'metric.p99_objective': 'Calls over the p99 objective',
+  'metric.min_likeness': 'Pictures unlike those of the stable version',
   'metric.sample_ratio': 'Share of the calls',
   'registry.off': 'This server has no registry: it needs a database.',
   'registry.empty': 'Nothing is registered. `mezzo model push` brings the first version.',

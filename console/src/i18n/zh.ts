@@ -333,6 +333,7 @@ export const zh: Dictionary = {
   'metric.cost': '每次调用设备时间',
   'metric.max_error_rate': '允许的错误',
   'metric.p99_objective': '超过 p99 目标的调用',
+  'metric.min_likeness': '与稳定版本不相似的图片',
   'metric.sample_ratio': '调用占比',
   'registry.off': '此服务器没有注册表：需要数据库。',
   'registry.empty': '还没有注册任何模型。用 `mezzo model push` 推送第一个版本。',

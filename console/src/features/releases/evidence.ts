@@ -26,13 +26,13 @@ export function nameOf(metric: string): { arm: string; test: string } {
 /** In what the values of a test are. */
 export function measureOf(metric: string): Measure {
   const { test } = nameOf(metric);
-  if (['error_rate', 'max_error_rate', 'p99_objective', 'sample_ratio'].includes(test)) return 'share';
+  if (test === 'error_rate' || test === 'sample_ratio' || isGuardrail(test)) return 'share';
   return test.startsWith('latency_') || test === 'cost' ? 'seconds' : 'number';
 }
 
 /** Whether it is held against a limit instead of another arm. */
 export function isGuardrail(metric: string): boolean {
-  return ['max_error_rate', 'p99_objective'].includes(nameOf(metric).test);
+  return ['max_error_rate', 'p99_objective', 'min_likeness'].includes(nameOf(metric).test);
 }
 
 /** The looks with one more at the end, if it is new; no more than are drawn. */

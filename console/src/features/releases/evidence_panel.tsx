@@ -12,6 +12,7 @@ const TITLES: Record<string, TextKey> = {
   cost: 'metric.cost',
   max_error_rate: 'metric.max_error_rate',
   p99_objective: 'metric.p99_objective',
+  min_likeness: 'metric.min_likeness',
   sample_ratio: 'metric.sample_ratio',
 };
 

@@ -64,7 +64,7 @@ test('a story has events and the verdicts that changed, by their times', () => {
 test('names, units and kinds of tests', () => {
   expect(nameOf('blue/latency_p50')).toEqual({ arm: 'blue', test: 'latency_p50' });
   expect(nameOf('cost')).toEqual({ arm: '', test: 'cost' });
-  expect(['error_rate', 'blue/max_error_rate', 'latency_p99', 'cost', 'custom:score'].map(measureOf)).toEqual(['share', 'share', 'seconds', 'seconds', 'number']);
+  expect(['error_rate', 'blue/max_error_rate', 'min_likeness', 'latency_p99', 'cost', 'custom:score'].map(measureOf)).toEqual(['share', 'share', 'share', 'seconds', 'seconds', 'number']);
   expect(isGuardrail('b/p99_objective')).toBe(true);
   expect(isGuardrail('error_rate')).toBe(false);
 });
