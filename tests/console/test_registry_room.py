@@ -4,10 +4,12 @@ import json
 import os
 import re
 import subprocess
+import time
 
 import pytest
+import yaml
 from conftest import WAIT_MS, Visit
-from mezzo_server import BINARY, MODELS, SLOWNESS, Server
+from mezzo_server import BINARY, MODELS, ROOT, SLOWNESS, Server
 from playwright.sync_api import expect
 from test_console import shoot
 from test_tenants import Admin, first_key, make_key, make_tenant
@@ -168,6 +170,63 @@ def test_a_version_is_loaded_serves_and_can_be_released(visit, shelf):
     page.get_by_role("button", name="Unload").click()
     expect(page.get_by_role("button", name="Load", exact=True)).to_be_visible()
     assert shelf.admin.ok("GET", "/v1/registry/served")["data"] == []
+
+
+DRIFT = {
+    "object": "drift", "model": "ranker", "version": 1, "threshold": 0.25, "drifted_since": "2026-11-23T05:00:00Z", "told": True,
+    "tensors": [
+        {"name": "INPUT0", "direction": "input", "calls": 640, "psi": 1.75, "ks": 0.61, "not_finite": 3,
+         "reference": {"source": "first calls", "calls": 1000, "made_at": "2026-11-22T05:00:00Z"},
+         "histogram": {"edges": [0, 1, 2], "reference": [100, 500, 300, 100], "now": [10, 30, 100, 500]}},
+        {"name": "OUTPUT0", "direction": "output", "calls": 640, "psi": None, "ks": None, "not_finite": 0,
+         "reference": {"source": "version 2", "calls": 1000, "made_at": "2026-11-22T05:00:00Z"}},
+    ],
+}
+
+
+def test_drift_is_drawn_and_taken_as_the_new_reference(visit, shelf):
+    """From answers as the contract has them; test_what_is_played_is_what_the_contract_says holds them against it."""
+    one = visit()
+    told = []
+
+    def answer(route):
+        path = route.request.url.split("/v1/drift")[1]
+        if route.request.method == "POST":
+            told.append(path)
+            return route.fulfill(json={"object": "drift.reset", "model": "ranker", "version": 1})
+        return route.fulfill(json=DRIFT if path == "/ranker/1" else {"object": "list", "data": [DRIFT]})
+
+    one.page.route(re.compile("/v1/drift"), answer)
+    page = one.sign_in(shelf.admin.key, "#/registry/ranker%2F1")
+    expect(page.get_by_text(re.compile("drifts since"))).to_be_visible()
+    drawn = page.get_by_role("img", name="INPUT0: PSI 1.75, KS 0.61")
+    heights = drawn.locator("span").evaluate_all("all => all.map((one) => parseFloat(one.style.height))")
+    shares = [count / sum(counts) for pair in zip([100, 500, 300, 100], [10, 30, 100, 500]) for count, counts in zip(pair, ([100, 500, 300, 100], [10, 30, 100, 500]))]
+    assert heights == pytest.approx([100 * share / max(shares) for share in shares], abs=0.01)
+    expect(page.get_by_text("3 values are not finite.")).to_be_visible()
+    expect(page.locator(".tensor").nth(1)).to_contain_text("too few calls")
+    page.get_by_role("button", name="New reference").click()
+    expect(page.get_by_role("dialog")).to_contain_text("become what all later ones are held against")
+    assert told == []
+    page.get_by_role("dialog").get_by_role("button", name="New reference").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    deadline = time.monotonic() + 30 * SLOWNESS
+    while told != ["/ranker/1/reset"]:
+        assert time.monotonic() < deadline, told
+        page.wait_for_timeout(50)
+    page.evaluate("location.hash = '#/registry/ranker%2F2'")
+    expect(page.get_by_role("heading", name="Test on arrival")).to_be_visible()
+    expect(page.get_by_role("heading", name="Drift")).to_have_count(0)  # Nobody looks at version 2.
+
+
+def test_what_is_played_is_what_the_contract_says():
+    schemas = yaml.safe_load((ROOT / "schema" / "openapi.yaml").read_text())["components"]["schemas"]
+    if "Drift" not in schemas:
+        pytest.skip("schema/openapi.yaml has no drift yet")
+    assert set(schemas["Drift"]["required"]) == set(DRIFT)
+    tensor = schemas["DriftTensor"]
+    assert set(tensor["required"]) == set(DRIFT["tensors"][1]) and set(tensor["properties"]) == set(DRIFT["tensors"][0])
+    assert set(tensor["properties"]["histogram"]["required"]) == set(DRIFT["tensors"][0]["histogram"])
 
 
 def test_who_reads_sees_everything_and_changes_nothing(visit, shelf):

@@ -443,6 +443,18 @@ export const en = {
   'stageKind.test': 'test',
   'stageKind.release': 'release',
   'stageKind.retire': 'retire',
+  'drift.title': 'Drift',
+  'drift.steady': 'as it was',
+  'drift.since': 'drifts since {time}',
+  'drift.hint': 'Grey: what the reference held. Colored: the calls of the last window. From a PSI of {threshold} on it has drifted.',
+  'drift.nothing': 'No call was looked at yet.',
+  'drift.few': 'too few calls',
+  'drift.input': 'input',
+  'drift.output': 'output',
+  'drift.calls': '{calls} calls looked at, against {reference} ({source})',
+  'drift.notFinite': '{count} values are not finite.',
+  'drift.reset': 'New reference',
+  'drift.resetAsk': 'The next calls of {model}, version {version}, become what all later ones are held against.',
 };
 
 export type TextKey = keyof typeof en;

@@ -5,6 +5,7 @@ import type { ModelMetadata, ModelStatistics, RegisteredModel, RepositoryIndex }
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
+import { DriftPanel } from '../../ui/drift_panel';
 import { formatBytes, formatMs, formatNumber, formatTime } from '../../ui/format';
 import { Badge, Confirm, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
 import { RoutePanel } from '../../ui/route_panel';
@@ -158,6 +159,7 @@ export function ModelsRoom(props: { item: string }) {
         </Panel>
       )}
       {chosen.length > 0 && can('observe') && !isPart(props.item) && <RoutePanel key={props.item} model={props.item} />}
+      {chosen.length > 0 && can('observe') && !isPart(props.item) && <DriftPanel key={`drift ${props.item}`} model={props.item} />}
       {data === null && problem === null && <Loading />}
       {data !== null && rows.length === 0 && <Empty>{t(data.length === 0 ? 'models.empty' : 'models.noMatch')}</Empty>}
       {rows.length > 0 && (

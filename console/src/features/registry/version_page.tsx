@@ -6,6 +6,7 @@ import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
 import { formatBytes, formatTime } from '../../ui/format';
 import { Badge, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { DriftPanel } from '../../ui/drift_panel';
 import { Tags, VersionState } from './tags';
 
 type Check = RegistryTest['checks'][number];
@@ -166,6 +167,7 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
       >
         {test === null ? <Empty>{t(version.state === 'testing' ? 'test.running' : 'test.none')}</Empty> : <Table label={t('test.title')} columns={checks} rows={test.checks} rowKey={(row) => row.name} />}
       </Panel>
+      {can('observe') && <DriftPanel model={props.model} version={String(version.version)} />}
       <Panel title={t('registry.files', { count: version.file_count, bytes: formatBytes(version.bytes, language) })}>
         {(version.files ?? []).length === 0 ? <Empty>{t('registry.noFiles')}</Empty> : <Table label={t('registry.file')} columns={files} rows={version.files ?? []} rowKey={(row) => row.path} />}
         {(version.missing ?? []).length > 0 && <p class="quiet">{t('registry.missing', { count: version.missing?.length ?? 0 })}</p>}
