@@ -99,6 +99,7 @@ OTHER_ROUTES = (
     "GET /v1/releases/{r}",
     "GET /v1/releases/{r}/events",
     "GET /v1/releases/{r}/evidence",
+    "GET /v1/releases/{r}/watch",
     "POST /v1/releases/{r}/pause",
     "POST /v1/releases/{r}/resume",
     "POST /v1/releases/{r}/promote",

@@ -146,6 +146,8 @@ class Served:
                                   json={"lineage": {"source": "runs:/1"}})
         if path == "/v1/overview/events" and (case.query or {}).get("count") in (None, *range(2, 3601), *map(str, range(2, 3601))):
             case.query = {**(case.query or {}), "count": 1}  # More take as many seconds.
+        if path.endswith("/watch") and str((case.query or {}).get("count", 2)).isdigit():
+            case.query = {**(case.query or {}), "count": 1}  # More come when something happens.
         if path.endswith("/unload") and case.path_parameters.get("model") == EXAMPLE["model"]:
             case.path_parameters["model"] = "add_sub"  # The others are needed.
         if case.operation.label == "POST /v1/jobs" and case.query and str(case.query.get("wait")).isdigit():

@@ -25,6 +25,18 @@ export class Client {
     return this.json<T>('POST', path, body, undefined, headers);
   }
 
+  put<T>(path: string, body: unknown): Promise<T> {
+    return this.json<T>('PUT', path, body);
+  }
+
+  patch<T>(path: string, body: unknown): Promise<T> {
+    return this.json<T>('PATCH', path, body);
+  }
+
+  remove<T>(path: string): Promise<T> {
+    return this.json<T>('DELETE', path);
+  }
+
   async text(path: string): Promise<string> {
     return (await this.send('GET', path)).text();
   }

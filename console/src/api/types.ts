@@ -20,5 +20,25 @@ export type OverviewSample = Schemas['OverviewSample'];
 export type OverviewSecond = Schemas['OverviewSecond'];
 export type RepositoryIndex = Schemas['RepositoryIndex'];
 
+export type Route = Schemas['Route'];
+export type RouteRevision = Schemas['RouteRevision'];
+export type RouteHistory = Schemas['RouteHistory'];
+export type ReleaseSpec = Schemas['ReleaseSpec'];
+/** As the server shows it: with every member that its strategy has. */
+export type Release = Omit<Schemas['Release'], 'spec'> & { spec: Required<Omit<ReleaseSpec, 'arms' | 'candidate'>> & Pick<ReleaseSpec, 'arms' | 'candidate'> };
+export type Releases = Omit<Schemas['Releases'], 'data'> & { data: Release[] };
+export type ReleaseEvents = Schemas['ReleaseEvents'];
+export type ReleaseEvidence = Schemas['ReleaseEvidence'];
+export type ReleaseLook = Schemas['ReleaseLook'];
+export type ReleaseMetric = Schemas['ReleaseMetric'];
+export type RegisteredModel = Schemas['RegisteredModel'];
+export type RegisteredModels = Schemas['RegisteredModels'];
+export type RegisteredVersion = Schemas['RegisteredVersion'];
+export type RegisteredVersions = Schemas['RegisteredVersions'];
+export type RegistryEvent = Schemas['RegistryEvent'];
+export type RegistryEvents = Schemas['RegistryEvents'];
+export type RegistryTest = Schemas['RegistryTest'];
+export type RegistryServed = Schemas['RegistryServed'];
+
 /** A row of a usage report; the groups that were asked for are members besides. */
 export type UsageRow = UsageSum & { start: string } & Partial<Record<'tenant' | 'model' | 'kind' | 'project', string>>;

@@ -1,4 +1,4 @@
-export const rooms = ['overview', 'models', 'jobs', 'gallery', 'playground', 'usage', 'cache', 'limits'] as const;
+export const rooms = ['overview', 'models', 'registry', 'releases', 'pipelines', 'jobs', 'gallery', 'playground', 'usage', 'cache', 'limits'] as const;
 export type Room = (typeof rooms)[number];
 
 /** Where one is: a room, and what in it. The fragment holds it, so the server never sees it. */
@@ -28,6 +28,9 @@ export function hashOf(room: Room, item = ''): string {
 export const roomKeys: Record<Room, string> = {
   overview: 'o',
   models: 'm',
+  registry: 'y',
+  releases: 'r',
+  pipelines: 'i',
   jobs: 'j',
   gallery: 'a',
   playground: 'p',

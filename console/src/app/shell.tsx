@@ -6,7 +6,10 @@ import { JobsRoom } from '../features/jobs/jobs_room';
 import { LimitsRoom } from '../features/limits/limits_room';
 import { ModelsRoom } from '../features/models/models_room';
 import { OverviewRoom } from '../features/overview/overview_room';
+import { PipelinesRoom } from '../features/pipelines/pipelines_room';
 import { PlaygroundRoom } from '../features/playground/playground_room';
+import { RegistryRoom } from '../features/registry/registry_room';
+import { ReleasesRoom } from '../features/releases/releases_room';
 import { UsageRoom } from '../features/usage/usage_room';
 import type { Language } from '../i18n/texts';
 import { Dialog, Empty, Locked } from '../ui/parts';
@@ -20,6 +23,9 @@ import { hashOf, placeOf, roomKeys, rooms, type Place, type Room } from './route
 const NEEDS: Record<Room, Scope> = {
   overview: 'observe',
   models: 'read',
+  registry: 'read',
+  releases: 'observe',
+  pipelines: 'observe',
   jobs: 'read',
   gallery: 'read',
   playground: 'infer',
@@ -113,6 +119,12 @@ export function Shell(props: {
         return <OverviewRoom look={look} />;
       case 'models':
         return <ModelsRoom item={place.item} />;
+      case 'registry':
+        return <RegistryRoom item={place.item} />;
+      case 'releases':
+        return <ReleasesRoom item={place.item} look={look} />;
+      case 'pipelines':
+        return <PipelinesRoom item={place.item} />;
       case 'jobs':
         return <JobsRoom item={place.item} />;
       case 'gallery':

@@ -7,6 +7,9 @@ export interface ChartSeries {
   color: ColorName;
   fill?: boolean;
   bars?: boolean;
+  dashed?: boolean; // A limit.
+  stepped?: boolean; // Holds until the next value.
+  upTo?: number; // Faded up to the series of this number, the first being 1; drawn without a line, and not in the legend.
 }
 
 export type ColorName = 'accent' | 'bad' | 'warm' | 'good' | 'violet' | 'quiet' | 'line';
@@ -31,6 +34,7 @@ export function Chart(props: {
   height?: number;
   look: string; // Changes with the appearance and the language.
   max?: number;
+  log?: number; // A logarithmic scale from this to 1.
   time?: (seconds: number) => string;
   span?: number; // Seconds that are shown, up to the last; otherwise all there are.
 }) {
@@ -42,21 +46,24 @@ export function Chart(props: {
   useEffect(() => {
     const element = place.current;
     if (element === null) return undefined;
-    const { series, height = 150, max } = newest.current;
+    const { series, height = 150, log } = newest.current;
     const text = colorOf('quiet');
     const grid = { stroke: colorOf('line'), width: 1 };
     const font = '11px system-ui, sans-serif';
     const bars = uPlot.paths.bars?.({ size: [0.7, 40], align: 0 });
+    const stepped = uPlot.paths.stepped?.({ align: 1 });
+    const bands = series.flatMap((one, at): uPlot.Band[] => (one.upTo === undefined ? [] : [{ series: [one.upTo, at + 1], fill: faded(colorOf(one.color)) }]));
     const made = new uPlot(
       {
         width: Math.max(element.clientWidth, 80),
         height,
+        bands,
         legend: { show: series.length > 1 },
         cursor: { points: { size: 6 }, y: false, drag: { x: false, y: false } },
-        scales: { x: { time: true, range: (_u, low, high) => [Math.min(low, newest.current.span ? high - newest.current.span : low), high] }, y: { range: (_u, _low, high) => [0, max ?? (high > 0 ? high * 1.15 : 1)] } },
+        scales: { x: { time: true, range: (_u, low, high) => [Math.min(low, newest.current.span ? high - newest.current.span : low), high] }, y: scaleOf(log, () => newest.current.max) },
         axes: [
           { stroke: text, grid: { show: false }, ticks: { show: false }, font, size: 26, space: newest.current.span ? 45 : 70, values: (_u, at) => ticksOf(at, newest.current.time) },
-          { stroke: text, grid, ticks: { show: false }, font, size: 58, space: 36, values: (_u, at) => at.map((v) => newest.current.format(v)) },
+          { ...(log !== undefined && { splits: () => decadesOf(log) }), stroke: text, grid, ticks: { show: false }, font, size: 58, space: 36, values: (_u, at) => at.map((v) => (v === null ? null : newest.current.format(v))) },
         ],
         series: [
           { value: (_u, s) => (s === null ? '' : (newest.current.time?.(s) ?? clockOf(s))) },
@@ -66,10 +73,16 @@ export function Chart(props: {
               label: one.label,
               stroke: color,
               width: 1.5,
-              points: { show: false },
+              points: { show: (u) => u.data[0].length < 3 && one.upTo === undefined && !one.bars, size: 5 },
               spanGaps: false,
               value: (_u, v) => (v === null || v === undefined ? '' : newest.current.format(v)),
             };
+            if (one.upTo !== undefined) {
+              drawn.stroke = 'transparent';
+              drawn.class = 'unnamed';
+            }
+            if (one.dashed) drawn.dash = [5, 4];
+            if (one.stepped && stepped) drawn.paths = stepped;
             if (one.fill) drawn.fill = faded(color);
             if (one.bars && bars) {
               drawn.paths = bars;
@@ -94,6 +107,18 @@ export function Chart(props: {
   }, [shape]);
   useEffect(() => plot.current?.setData(props.data), [props.data]);
   return <div class="chart" ref={place} role="img" aria-label={props.label} />;
+}
+
+function scaleOf(log: number | undefined, max: () => number | undefined): uPlot.Scale {
+  if (log !== undefined) return { distr: 3, log: 10, range: () => [log, 1] };
+  return { range: (_u, _low, high) => [0, max() ?? (high > 0 ? high * 1.15 : 1)] };
+}
+
+/** Powers of ten from `lowest` to 1, four at most. */
+function decadesOf(lowest: number): number[] {
+  const count = Math.round(-Math.log10(lowest));
+  const step = Math.ceil(count / 3);
+  return Array.from({ length: Math.floor(count / step) + 1 }, (_, at) => 10 ** (-at * step)).reverse();
 }
 
 /** Whole minutes need no seconds. */

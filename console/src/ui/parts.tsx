@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Problem } from '../api/problem';
 import type { Scope } from '../api/types';
 import { useSession, useTexts } from '../app/context';
@@ -192,7 +192,8 @@ export function Table<T>(props: {
 export function Dialog(props: { title: string; onClose: () => void; children: ComponentChildren }) {
   const t = useTexts();
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before anything is seen: whoever presses a key next means the dialog.
+  useLayoutEffect(() => {
     const element = dialog.current;
     element?.showModal();
     return () => element?.close();

@@ -94,6 +94,7 @@ ReleaseControl::ReleaseControl(Ports ports) : ports_(ports), board_(releases::Ou
 api::Protocol* ReleaseControl::Connect(Routing& routing, runtime::Loop& loop) {
   if (ports_.store == nullptr) return nullptr;
   parts_ = std::make_unique<Parts>(ports_, board_, routing, loop);
+  parts_->handler.EndWhen([&health = ports_.health] { return health.draining(); });
   return &parts_->handler;
 }
 

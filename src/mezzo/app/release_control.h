@@ -13,6 +13,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/models/catalog.h"
+#include "mezzo/observe/health.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/releases/outcome_sink.h"
@@ -85,6 +86,7 @@ class ReleaseControl {
     models::Catalog& catalog;
     const Clock& clock;
     observe::Registry& registry;
+    const observe::Health& health;  ///< Watches end when the host drains.
     observe::Logger& log;
     runtime::Scope& scope;
   };

@@ -269,6 +269,7 @@ class Server::Parts {
                          .catalog = catalog,
                          .clock = clock,
                          .registry = registry,
+                         .health = health,
                          .log = log,
                          .scope = scope}),
         routing({.store = store.get(),

@@ -1,12 +1,14 @@
 import { useMemo, useState } from 'preact/hooks';
 import { rowsOf, type ModelRow } from '../../api/model_list';
 import { asProblem, type Problem } from '../../api/problem';
-import type { ModelMetadata, ModelStatistics, RepositoryIndex } from '../../api/types';
+import type { ModelMetadata, ModelStatistics, RegisteredModel, RepositoryIndex } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
+import { DriftPanel } from '../../ui/drift_panel';
 import { formatBytes, formatMs, formatNumber, formatTime } from '../../ui/format';
 import { Badge, Confirm, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { RoutePanel } from '../../ui/route_panel';
 
 const TONES = { READY: 'good', LOADING: 'busy', UNLOADING: 'busy', UNAVAILABLE: 'bad', UNKNOWN: 'quiet' } as const;
 
@@ -51,6 +53,14 @@ function Metadata(props: { model: string; ready: boolean }) {
       </dd>
     </dl>
   );
+}
+
+/** The way to what the registry knows of it, if it does. */
+function Registered(props: { model: string }) {
+  const t = useTexts();
+  const { client } = useSession();
+  const { data } = useData((signal) => client.get<RegisteredModel>(`/v1/registry/models/${encodeURIComponent(props.model)}`, signal), [client, props.model]);
+  return data === null ? null : <a href={hashOf('registry', props.model)}>{t('models.registered')}</a>;
 }
 
 export function ModelsRoom(props: { item: string }) {
@@ -139,10 +149,17 @@ export function ModelsRoom(props: { item: string }) {
       {failed !== null && <Failure problem={failed} />}
       {problem !== null && <Failure problem={problem} retry={reload} />}
       {chosen.length > 0 && (
-        <Panel title={<span class="mono">{props.item}</span>} aside={<a href={hashOf('models')}>{t('app.close')}</a>}>
+        <Panel title={<span class="mono">{props.item}</span>} aside={
+            <>
+              {!isPart(props.item) && <Registered model={props.item} />} <a href={hashOf('models')}>{t('app.close')}</a>
+            </>
+          }
+        >
           <Metadata model={props.item} ready={chosen.some((row) => row.state === 'READY')} />
         </Panel>
       )}
+      {chosen.length > 0 && can('observe') && !isPart(props.item) && <RoutePanel key={props.item} model={props.item} />}
+      {chosen.length > 0 && can('observe') && !isPart(props.item) && <DriftPanel key={`drift ${props.item}`} model={props.item} />}
       {data === null && problem === null && <Loading />}
       {data !== null && rows.length === 0 && <Empty>{t(data.length === 0 ? 'models.empty' : 'models.noMatch')}</Empty>}
       {rows.length > 0 && (

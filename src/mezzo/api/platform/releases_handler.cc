@@ -1,6 +1,8 @@
 #include "mezzo/api/platform/releases_handler.h"
 
+#include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "mezzo/api/platform/members.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/base/uuid.h"
+#include "mezzo/runtime/loop.h"
 #include "mezzo/tenancy/ledger/usage_report.h"
 
 namespace mezzo::api::platform {
@@ -28,6 +31,7 @@ enum RouteId : int {
   kGet,
   kEvents,
   kEvidence,
+  kWatch,
   kPause,
   kResume,
   kPromote,
@@ -38,12 +42,13 @@ enum RouteId : int {
 constexpr ByteCount kIgnoredBody = 1024;
 constexpr ByteCount kMaxSpec = ByteCount{64} << 10;
 constexpr std::size_t kUsualPage = 100;
-constexpr std::array<Route, 10> kRoutes = {
+constexpr std::array<Route, 11> kRoutes = {
     Route{Method::kGet, "/v1/releases", Scope::kObserve, kIgnoredBody, kList},
     Route{Method::kPost, "/v1/releases", Scope::kOperate, kMaxSpec, kCreate},
     Route{Method::kGet, "/v1/releases/*", Scope::kObserve, kIgnoredBody, kGet},
     Route{Method::kGet, "/v1/releases/*/events", Scope::kObserve, kIgnoredBody, kEvents},
     Route{Method::kGet, "/v1/releases/*/evidence", Scope::kObserve, kIgnoredBody, kEvidence},
+    Route{Method::kGet, "/v1/releases/*/watch", Scope::kObserve, kIgnoredBody, kWatch},
     Route{Method::kPost, "/v1/releases/*/pause", Scope::kOperate, kIgnoredBody, kPause},
     Route{Method::kPost, "/v1/releases/*/resume", Scope::kOperate, kIgnoredBody, kResume},
     Route{Method::kPost, "/v1/releases/*/promote", Scope::kOperate, kIgnoredBody, kPromote},
@@ -78,8 +83,10 @@ Json ToJson(const Release& release) {
           {"spec", Json::parse(release.spec.ToJson())}};
 }
 
+std::string Text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
 net::HttpResponse Answered(int status, const Json& json) {
-  return net::HttpResponse::Json(status, json.dump(-1, ' ', false, Json::error_handler_t::replace));
+  return net::HttpResponse::Json(status, Text(json));
 }
 
 Json EvidenceJson(const releases::EvidenceRow& row) {
@@ -106,8 +113,13 @@ Command CommandOf(int route) {
 std::span<const Route> ReleasesHandler::routes() const { return kRoutes; }
 
 runtime::Task<net::HttpResponse> ReleasesHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {
-  const auto work = [this, &call]() -> Answer { return Dispatch(call); };
-  Answer answer = co_await runtime::Offload(ports_.pool, work);
+  Answer answer = Answer(net::HttpResponse());
+  if (call.route == kWatch) {
+    answer = co_await Watch(std::string(call.captures[0]), call);
+  } else {
+    const auto work = [this, &call]() -> Answer { return Dispatch(call); };
+    answer = co_await runtime::Offload(ports_.pool, work);
+  }
   if (answer.ok()) co_return std::move(answer).value();
   constexpr int kConflict = 409;
   const Error& error = answer.error();
@@ -168,11 +180,84 @@ ReleasesHandler::Answer ReleasesHandler::Create(const RoutedCall& call) const {
 }
 
 ReleasesHandler::Answer ReleasesHandler::Get(const std::string& id) const {
+  MEZZO_TRY(Standing standing, Stand(id, /*known=*/-1));
+  return net::HttpResponse::Json(200, std::move(standing.json));
+}
+
+Result<ReleasesHandler::Standing> ReleasesHandler::Stand(const std::string& id, std::int64_t known) const {
   MEZZO_TRY(const releases::KeptRelease kept, ports_.store.Load(id, Limit()));
+  Standing standing{
+      .revision = kept.release.revision, .ended = releases::IsEnded(kept.release.state), .json = {}};
+  if (standing.revision == known) return standing;  // Evidence is kept with a new revision of the row.
   MEZZO_TRY(const auto evidence, ports_.store.Evidence(id, 1, Limit()));
   Json json = ToJson(kept.release);
   json["latest"] = evidence.empty() ? Json(nullptr) : EvidenceJson(evidence.back());
-  return Answered(200, json);
+  standing.json = Text(json);
+  return standing;
+}
+
+Result<ReleasesHandler::Place> ReleasesHandler::Enter() const {
+  if (watchers_->fetch_add(1) >= options_.max_watchers) {
+    watchers_->fetch_sub(1);
+    return Unavailable("releases_busy", "this host shows releases to " +
+                                            std::to_string(options_.max_watchers) +
+                                            " watchers already, which is the limit");
+  }
+  return Place(nullptr, [count = watchers_](void* /*nothing*/) { count->fetch_sub(1); });
+}
+
+runtime::Task<ReleasesHandler::Answer> ReleasesHandler::Watch(std::string id, const RoutedCall& call) const {
+  std::uint64_t count = std::numeric_limits<std::uint64_t>::max();
+  if (const auto text = call.request->QueryValue("count")) {
+    const auto asked = ParseUint(*text);
+    if (!asked || *asked < 1 || *asked > options_.max_count) {
+      co_return InvalidArgument("query_value", "query parameter 'count' must be in [1, " +
+                                                   std::to_string(options_.max_count) + "], got '" +
+                                                   Printable(*text, 64) + "'");
+    }
+    count = *asked;
+  }
+  MEZZO_CO_TRY(Place place, Enter());
+  const auto look = [this, &id] { return Stand(id, /*known=*/-1); };
+  MEZZO_CO_TRY_VOID(co_await runtime::Offload(ports_.pool, look));
+  net::HttpResponse response;
+  response.content_type = "text/event-stream; charset=utf-8";
+  response.headers.emplace_back("Cache-Control", "no-store");
+  response.headers.emplace_back("X-Accel-Buffering", "no");
+  response.stream = [this, id = std::move(id), count, place = std::move(place)](runtime::Context ctx,
+                                                                                net::BodyWriter* out) {
+    return Stream(std::move(ctx), out, id, count, place);
+  };
+  co_return response;
+}
+
+runtime::Task<Result<void>> ReleasesHandler::Stream(runtime::Context ctx, net::BodyWriter* out,
+                                                    std::string id, std::uint64_t count,
+                                                    Place /*place*/) const {
+  const TimePoint end = AddSaturating(ports_.clock.Now(), options_.longest_watch);
+  TimePoint written = ports_.clock.Now();
+  std::int64_t known = -1;
+  while (!(ending_ && ending_()) && ports_.clock.Now() < end) {
+    const auto look = [this, &id, known] { return Stand(id, known); };
+    const auto standing = co_await runtime::Offload(ports_.pool, look);
+    // A database that is away for a moment is no reason to end: what is known stays as it is.
+    if (!standing.ok() && standing.error().code() == Code::kNotFound) co_return Result<void>();
+    std::string text;
+    if (standing.ok() && standing->revision != known) {
+      known = standing->revision;
+      text = "id: " + std::to_string(known) + "\nevent: release\ndata: " + standing->json + "\n\n";
+      --count;
+    } else if (ports_.clock.Now() - written >= options_.heartbeat) {
+      text = ": nothing new\n\n";
+    }
+    if (!text.empty()) {
+      written = ports_.clock.Now();
+      MEZZO_CO_TRY_VOID(co_await out->WriteText(std::move(text)));
+    }
+    if (count == 0 || (standing.ok() && standing->ended)) co_return Result<void>();
+    MEZZO_CO_TRY_VOID(co_await runtime::SleepUntil(ctx, AddSaturating(ports_.clock.Now(), options_.look)));
+  }
+  co_return Result<void>();
 }
 
 ReleasesHandler::Answer ReleasesHandler::Events(const RoutedCall& call, const std::string& id) const {
