@@ -137,27 +137,33 @@ Result<ReleaseDriver::Round> ReleaseDriver::Run(TimePoint deadline) {
   round.open = open.size();
   MEZZO_TRY_VOID(Report(open, deadline));
   if (open.empty()) {
-    known_.clear();
-    gathered_.clear();
-    gathered_us_ = 0;
+    ForgetLeading();
     return round;
   }
   Seen seen;
   MEZZO_TRY(seen.fence, ports_.rows.Lead(host_, options_.lease, deadline));
   round.leads = seen.fence != 0;
   if (!round.leads) {
-    known_.clear();
-    gathered_.clear();
-    gathered_us_ = 0;
+    ForgetLeading();
     return round;
   }
-  MEZZO_TRY(seen.moved, Gather(open, deadline));
+  MEZZO_TRY_VOID(Gather(open, deadline));
   MEZZO_TRY(seen.fleet, ports_.rows.ReadFleet(options_.alive, deadline));
   std::set<std::string> ids;
   for (const Release& release : open) ids.insert(release.id);
   std::erase_if(known_, [&](const auto& each) { return !ids.contains(each.first); });
-  for (Release& release : open) {
+  const auto behind = [&](const Release& release) { return release.id > driven_; };
+  std::rotate(open.begin(), std::find_if(open.begin(), open.end(), behind), open.end());
+  const TimePoint until = AddSaturating(ports_.clock.Now(), options_.turn);
+  driven_.clear();
+  for (std::size_t i = 0; i < open.size(); ++i) {
+    Release& release = open[i];
     const std::string id = release.id;
+    if (i != 0 && ports_.clock.Now() >= until) {
+      round.left = open.size() - i;
+      driven_ = open[i - 1].id;
+      break;
+    }
     if (auto driven = Drive(std::move(release), seen, deadline); !driven.ok()) {
       known_.erase(id);  // What is in memory may be ahead of what was saved.
       if (driven.error().reason() != "release_conflict") {
@@ -166,6 +172,14 @@ Result<ReleaseDriver::Round> ReleaseDriver::Run(TimePoint deadline) {
     }
   }
   return round;
+}
+
+void ReleaseDriver::ForgetLeading() {
+  known_.clear();
+  gathered_.clear();
+  gathered_us_ = 0;
+  moved_.clear();
+  driven_.clear();
 }
 
 Result<void> ReleaseDriver::Report(const std::vector<Release>& open, TimePoint deadline) {
@@ -222,22 +236,22 @@ Result<void> ReleaseDriver::Report(const std::vector<Release>& open, TimePoint d
   return {};
 }
 
-Result<std::set<std::string>> ReleaseDriver::Gather(const std::vector<Release>& open, TimePoint deadline) {
+Result<void> ReleaseDriver::Gather(const std::vector<Release>& open, TimePoint deadline) {
   std::set<std::string> series;
   for (const Release& release : open) series.insert(release.id);
   std::erase_if(gathered_, [&](const auto& each) { return !series.contains(each.second.series); });
   MEZZO_TRY(ReleaseRows::Outcomes outcomes,
             ports_.rows.ReadOutcomes(std::max<std::int64_t>(gathered_us_ - kOverlapUs, 0), deadline));
   gathered_us_ = outcomes.latest_us;
-  std::set<std::string> moved;
+  std::erase_if(moved_, [&](const std::string& each) { return !series.contains(each); });
   for (OutcomeRow& row : outcomes.rows) {
     if (!series.contains(row.series)) continue;
     const auto found = gathered_.find(row.recorder);
     if (found != gathered_.end() && found->second.summary == row.summary) continue;
-    moved.insert(row.series);
+    moved_.insert(row.series);
     gathered_.insert_or_assign(row.recorder, std::move(row));
   }
-  return moved;
+  return {};
 }
 
 ArmSummaries ReleaseDriver::Totals(const std::string& series) const {
@@ -334,7 +348,7 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
   }
   Transition next = Advance(release, observation);
   known.analysis->Follow(next.release, next.step_began, next.acknowledged);
-  if (!next.changed && !seen.moved.contains(release.id)) return {};
+  if (!next.changed && !moved_.contains(release.id)) return {};
 
   ReleaseRows::Change change{.release = &next.release,
                              .analysis = nullptr,
@@ -345,12 +359,14 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
   change.analysis = &state;
   if (verdict) {
     const std::string action(ActionName(verdict->action));
-    if (next.changed || action != known.verdict || observation.now - known.kept >= options_.evidence_period) {
-      change.evidence =
-          EvidenceRow{.at = observation.now, .step = release.step, .verdict = verdict->ToJson()};
+    const bool turning = next.changed || action != known.verdict;
+    if (turning || observation.now - known.kept >= options_.evidence_period) {
+      change.evidence = EvidenceRow{
+          .at = observation.now, .step = release.step, .verdict = verdict->ToJson(), .turning = turning};
     }
   }
   MEZZO_TRY(next.release.revision, ports_.rows.Save(change, deadline));
+  moved_.erase(release.id);
   if (change.evidence) {
     known.verdict = ActionName(verdict->action);
     known.kept = observation.now;

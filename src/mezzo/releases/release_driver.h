@@ -35,6 +35,9 @@ class ReleaseDriver {
     Duration idle_report = std::chrono::seconds(3);
     Duration evidence_period = std::chrono::seconds(10);  ///< Of what is kept of an unchanged verdict.
     Duration route_check = std::chrono::seconds(5);       ///< Whether somebody else has changed a route.
+    /// Of a round's driving. What it does not reach comes first in the next one: each round renews the lease
+    /// and says that this host lives.
+    Duration turn = std::chrono::seconds(2);
   };
   /// All outlive the driver. `clock` is the hosts' shared one.
   struct Ports {
@@ -51,6 +54,7 @@ class ReleaseDriver {
   struct Round {
     bool leads = false;
     std::size_t open = 0;
+    std::size_t left = 0;       ///< Open ones that the turn was too short for.
     std::vector<Error> errors;  ///< Of single releases; the others were driven all the same.
   };
   /// One round; once a second. Fails when the database can't be read or written.
@@ -68,16 +72,17 @@ class ReleaseDriver {
   };
   struct Seen {
     ReleaseRows::Fleet fleet;
-    std::set<std::string> moved;  ///< Series with new outcomes.
     std::int64_t fence = 0;
   };
 
   Result<void> Report(const std::vector<Release>& open, TimePoint deadline);
-  Result<std::set<std::string>> Gather(const std::vector<Release>& open, TimePoint deadline);
+  /// Adds what has new outcomes to moved_.
+  Result<void> Gather(const std::vector<Release>& open, TimePoint deadline);
   Result<void> Drive(Release release, const Seen& seen, TimePoint deadline);
   [[nodiscard]] Observation Observe(const Release& release, const Seen& seen) const;
   Result<void> CheckRoute(const Release& release, Known& known, TimePoint deadline);
   [[nodiscard]] ArmSummaries Totals(const std::string& series) const;
+  void ForgetLeading();
 
   const Options options_;
   const Ports ports_;
@@ -92,6 +97,8 @@ class ReleaseDriver {
   std::map<std::string, Known> known_;          // By release.
   std::map<std::string, OutcomeRow> gathered_;  // By recorder.
   std::int64_t gathered_us_ = 0;
+  std::set<std::string> moved_;  // Series whose new outcomes no look has taken yet.
+  std::string driven_;           // The release that the last turn ended with; empty: it came to the end.
 };
 
 /// Begins a release, from any host. `id` is a new UUIDv7. Fails as ReleaseRows::Create() and with
