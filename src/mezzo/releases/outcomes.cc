@@ -98,6 +98,13 @@ bool Subtract(Moments& from, const Moments& what) {
 
 }  // namespace
 
+std::size_t LikenessBucket(double likeness) {
+  if (!(likeness > 0)) return 0;  // Not a number is not alike.
+  // A value on an edge is at least that much alike, whatever its last bit says.
+  const double place = likeness * static_cast<double>(kLikenessBuckets) + 1e-9;
+  return std::min(static_cast<std::size_t>(place), kLikenessBuckets - 1);
+}
+
 Moments& Moments::operator+=(const Moments& other) {
   count += other.count;
   sum += other.sum;
@@ -119,6 +126,7 @@ OutcomeSummary& OutcomeSummary::operator+=(const OutcomeSummary& other) {
   cost += other.cost;
   for (std::size_t i = 0; i < kCustomMetrics; ++i) custom[i] += other.custom[i];
   for (std::size_t i = 0; i < LatencyHistogram::kBuckets; ++i) latency[i] += other.latency[i];
+  for (std::size_t i = 0; i < kLikenessBuckets; ++i) likeness[i] += other.likeness[i];
   return *this;
 }
 
@@ -132,6 +140,9 @@ Result<OutcomeSummary> OutcomeSummary::Since(const OutcomeSummary& earlier) cons
   }
   for (std::size_t i = 0; grown && i < LatencyHistogram::kBuckets; ++i) {
     grown = Subtract(rest.latency[i], earlier.latency[i]);
+  }
+  for (std::size_t i = 0; grown && i < kLikenessBuckets; ++i) {
+    grown = Subtract(rest.likeness[i], earlier.likeness[i]);
   }
   if (!grown) return Invalid("has fewer calls than an earlier one of the same arm");
   return rest;
@@ -152,6 +163,11 @@ std::string OutcomeSummary::Serialise() const {
     PutNumber(out, i - next);
     PutNumber(out, latency[i]);
     next = i + 1;
+  }
+  // Only where there are pictures: hosts of an earlier version read all other summaries.
+  const auto some = [](std::uint64_t count) { return count > 0; };
+  if (std::any_of(likeness.begin(), likeness.end(), some)) {
+    for (const std::uint64_t count : likeness) PutNumber(out, count);
   }
   return out;
 }
@@ -190,6 +206,13 @@ Result<OutcomeSummary> OutcomeSummary::Parse(std::string_view bytes) {
     ++next;
     if (next == LatencyHistogram::kBuckets && i + 1 < *used) return Invalid("has no valid histogram");
   }
+  if (!source.AtEnd()) {
+    for (std::uint64_t& count : summary.likeness) {
+      const auto read = source.Number();
+      if (!read) return Invalid("has no valid likeness");
+      count = *read;
+    }
+  }
   if (!source.AtEnd()) return Invalid("goes on behind its end");
   if (summary.errors > summary.calls || summary.retried > summary.calls || summary.late > summary.calls) {
     return Invalid("has more of something than it has calls");
@@ -204,6 +227,9 @@ void ArmRecorder::Record(const ArmOutcome& outcome) {
     stripe.errors.fetch_add(1, std::memory_order_release);
   } else {
     latency_[LatencyHistogram::IndexOf(outcome.latency)].fetch_add(1, std::memory_order_relaxed);
+  }
+  if (outcome.likeness) {
+    likeness_[LikenessBucket(*outcome.likeness)].fetch_add(1, std::memory_order_relaxed);
   }
   if (outcome.retried) stripe.retried.fetch_add(1, std::memory_order_release);
   if (outcome.late) stripe.late.fetch_add(1, std::memory_order_release);
@@ -228,6 +254,9 @@ OutcomeSummary ArmRecorder::Read() const {
   }
   for (std::size_t i = 0; i < LatencyHistogram::kBuckets; ++i) {
     summary.latency[i] = latency_[i].load(std::memory_order_relaxed);
+  }
+  for (std::size_t i = 0; i < kLikenessBuckets; ++i) {
+    summary.likeness[i] = likeness_[i].load(std::memory_order_relaxed);
   }
   summary.calls = calls();
   summary.cost.count = summary.calls;
