@@ -11,7 +11,7 @@ VersionPick::VersionPick(releases::LiveRouteRef route, releases::LiveRoute::Pick
     : route_(std::move(route)), pick_(pick), clock_(&clock), started_(clock.Now()) {}
 
 VersionPick::~VersionPick() {
-  if (route_ != nullptr && !told_) End(ArmEnd::kUnjudged, {});
+  if (route_ != nullptr && !told_) End(ArmEnd::kUnjudged, {}, std::nullopt);
 }
 
 const std::string& VersionPick::version() const {

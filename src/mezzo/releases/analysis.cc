@@ -352,9 +352,11 @@ void Analysis::Compare(const ArmTotals& batch) {
   cost_.Add(batch.canary.cost, fresh.cost);
   for (std::size_t i = 0; i < custom_.size(); ++i) custom_[i].Add(batch.canary.custom[i], fresh.custom[i]);
   std::vector<std::uint64_t> counts;
-  if (shares_.canary > 0) counts.push_back(Judged(batch.canary));
-  if (shares_.baseline > 0) counts.push_back(Judged(batch.baseline));
-  if (shares_.stable > 0) counts.push_back(Judged(batch.stable));
+  // With those from the cache: which calls are in it is not the split's doing.
+  const auto drawn = [](const OutcomeSummary& arm) { return Judged(arm) + arm.kept; };
+  if (shares_.canary > 0) counts.push_back(drawn(batch.canary));
+  if (shares_.baseline > 0) counts.push_back(drawn(batch.baseline));
+  if (shares_.stable > 0) counts.push_back(drawn(batch.stable));
   if (policy_.check_sample_ratio && counts.size() > 1) ratio_.Add(counts);
 }
 
@@ -408,8 +410,10 @@ std::vector<MetricEvidence> Analysis::Describe() const {
                                 likeness_limit_.evidence(), level / guards));
   }
   if (policy_.check_sample_ratio) {
-    const double canary = static_cast<double>(Judged(last_.canary));
-    const double calls = canary + static_cast<double>(stable.calls);
+    const std::uint64_t drawn = Judged(last_.canary) + last_.canary.kept;
+    const std::uint64_t others = stable.calls + last_.stable.kept + last_.baseline.kept;
+    const double canary = static_cast<double>(drawn);
+    const double calls = canary + static_cast<double>(others);
     const double shares = shares_.canary + shares_.baseline + shares_.stable;
     MetricEvidence metric{.metric = "sample_ratio"};
     Conclude(ratio_.evidence(), policy_.alpha_sample_ratio, metric);
@@ -417,8 +421,8 @@ std::vector<MetricEvidence> Analysis::Describe() const {
     metric.baseline = shares == 0 ? 0 : shares_.canary / shares;
     metric.canary_interval = {.low = metric.canary, .high = metric.canary};
     metric.baseline_interval = {.low = metric.baseline, .high = metric.baseline};
-    metric.canary_samples = Judged(last_.canary);
-    metric.baseline_samples = stable.calls;
+    metric.canary_samples = drawn;
+    metric.baseline_samples = others;
     metric.sentence = fmt::format("{}.", Verb(metric, "calls do not arrive in the proportions of the split",
                                               "calls arrive in the proportions of the split"));
     all.push_back(std::move(metric));

@@ -398,5 +398,29 @@ TEST(AnalysisPolicy, ALikenessIsInSteps) {
   }
 }
 
+TEST(Analysis, WhatTheCacheAnswersIsNotHeldAgainstTheSplit) {
+  // 10,000 calls by an even split, of which the stable version's warm cache answers nine in ten.
+  for (const bool counted : {true, false}) {
+    AnalysisPolicy policy;
+    Analysis analysis(policy);
+    analysis.BeginStep({.canary = 0.5, .baseline = 0.5, .stable = 0});
+    ArmTotals totals;
+    for (int i = 0; i < 5000; ++i) {
+      ++totals.canary.calls;
+      totals.canary.latency.Add(milliseconds(10));
+      if (i % 10 == 0) {
+        ++totals.baseline.calls;
+        totals.baseline.latency.Add(milliseconds(10));
+      } else if (counted) {
+        ++totals.baseline.kept;
+      }
+    }
+    const auto verdict = analysis.Look(totals, At(1));
+    ASSERT_TRUE(verdict.ok());
+    EXPECT_EQ(Metric(*verdict, "sample_ratio").crossed, !counted);
+    EXPECT_EQ(verdict->action == Action::kPause, !counted);
+  }
+}
+
 }  // namespace
 }  // namespace mezzo::releases

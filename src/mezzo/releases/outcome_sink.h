@@ -18,7 +18,7 @@ struct ArmOutcome {
   bool late = false;     ///< The stable version answered while this one had not yet.
   /// Of a shadow's picture with the one the caller got: their SSIM, 0 where they can't be compared.
   std::optional<double> likeness{};
-  bool kept = false;  ///< Answered without a run, from the cache: tells nothing, and goes to no sink.
+  bool kept = false;  ///< Answered without a run, from the cache: was drawn, and tells nothing else.
 };
 
 /// Takes the outcomes of one arm. Thread-safe; never blocks, and costs some ten nanoseconds.

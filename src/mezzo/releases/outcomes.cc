@@ -123,6 +123,7 @@ OutcomeSummary& OutcomeSummary::operator+=(const OutcomeSummary& other) {
   errors += other.errors;
   retried += other.retried;
   late += other.late;
+  kept += other.kept;
   cost += other.cost;
   for (std::size_t i = 0; i < kCustomMetrics; ++i) custom[i] += other.custom[i];
   for (std::size_t i = 0; i < LatencyHistogram::kBuckets; ++i) latency[i] += other.latency[i];
@@ -134,7 +135,7 @@ Result<OutcomeSummary> OutcomeSummary::Since(const OutcomeSummary& earlier) cons
   OutcomeSummary rest = *this;
   bool grown = Subtract(rest.calls, earlier.calls) && Subtract(rest.errors, earlier.errors) &&
                Subtract(rest.retried, earlier.retried) && Subtract(rest.late, earlier.late) &&
-               Subtract(rest.cost, earlier.cost);
+               Subtract(rest.kept, earlier.kept) && Subtract(rest.cost, earlier.cost);
   for (std::size_t i = 0; grown && i < kCustomMetrics; ++i) {
     grown = Subtract(rest.custom[i], earlier.custom[i]);
   }
@@ -164,9 +165,10 @@ std::string OutcomeSummary::Serialise() const {
     PutNumber(out, latency[i]);
     next = i + 1;
   }
-  // Only where there are pictures: hosts of an earlier version read all other summaries.
+  // Only where there is some of it: hosts of an earlier version read all other summaries.
   const auto some = [](std::uint64_t count) { return count > 0; };
-  if (std::any_of(likeness.begin(), likeness.end(), some)) {
+  if (kept > 0 || std::any_of(likeness.begin(), likeness.end(), some)) {
+    PutNumber(out, kept);
     for (const std::uint64_t count : likeness) PutNumber(out, count);
   }
   return out;
@@ -207,6 +209,9 @@ Result<OutcomeSummary> OutcomeSummary::Parse(std::string_view bytes) {
     if (next == LatencyHistogram::kBuckets && i + 1 < *used) return Invalid("has no valid histogram");
   }
   if (!source.AtEnd()) {
+    const auto kept = source.Number();
+    if (!kept) return Invalid("ends early");
+    summary.kept = *kept;
     for (std::uint64_t& count : summary.likeness) {
       const auto read = source.Number();
       if (!read) return Invalid("has no valid likeness");
@@ -222,6 +227,10 @@ Result<OutcomeSummary> OutcomeSummary::Parse(std::string_view bytes) {
 
 void ArmRecorder::Record(const ArmOutcome& outcome) {
   Stripe& stripe = stripes_[ThreadStripe<kStripes>()];
+  if (outcome.kept) {
+    stripe.kept.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
   stripe.calls.fetch_add(1, std::memory_order_relaxed);
   if (outcome.failed) {
     stripe.errors.fetch_add(1, std::memory_order_release);
@@ -249,6 +258,7 @@ OutcomeSummary ArmRecorder::Read() const {
     summary.errors += stripe.errors.load(std::memory_order_acquire);
     summary.retried += stripe.retried.load(std::memory_order_acquire);
     summary.late += stripe.late.load(std::memory_order_acquire);
+    summary.kept += stripe.kept.load(std::memory_order_relaxed);
     summary.cost.sum += stripe.cost.load(std::memory_order_relaxed);
     summary.cost.squares += stripe.cost_squares.load(std::memory_order_relaxed);
   }

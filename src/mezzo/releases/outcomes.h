@@ -49,6 +49,7 @@ struct OutcomeSummary {
   std::uint64_t errors = 0;
   std::uint64_t retried = 0;
   std::uint64_t late = 0;
+  std::uint64_t kept = 0;  ///< Answered from the cache, and none of `calls`.
   Moments cost;
   std::array<Moments, kCustomMetrics> custom;
   LatencyHistogram latency;  ///< Of the calls that did not fail.
@@ -97,6 +98,7 @@ class ArmRecorder final : public ArmOutcomes {
     std::atomic<std::uint64_t> errors{0};
     std::atomic<std::uint64_t> retried{0};
     std::atomic<std::uint64_t> late{0};
+    std::atomic<std::uint64_t> kept{0};
     std::atomic<double> cost{0};
     std::atomic<double> cost_squares{0};
   };

@@ -193,5 +193,20 @@ TEST(OutcomeSummary, LikenessHasTwentySteps) {
   }
 }
 
+TEST(ArmRecorder, WhatTheCacheAnsweredIsOnlyCounted) {
+  ArmRecorder recorder("r");
+  recorder.Record({.latency = std::chrono::milliseconds(5), .cost = 1});
+  for (int i = 0; i < 3; ++i)
+    recorder.Record({.latency = std::chrono::milliseconds(1), .cost = 9, .kept = true});
+  const OutcomeSummary seen = recorder.Read();
+  EXPECT_EQ(seen.calls, 1U);
+  EXPECT_EQ(seen.kept, 3U);
+  EXPECT_EQ(seen.cost.sum, 1);
+  EXPECT_EQ(seen.latency.total(), 1U);
+  const auto parsed = OutcomeSummary::Parse(seen.Serialise());
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(*parsed, seen);
+}
+
 }  // namespace
 }  // namespace mezzo::releases

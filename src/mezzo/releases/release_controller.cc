@@ -1,5 +1,6 @@
 #include "mezzo/releases/release_controller.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "mezzo/releases/release_store.h"
@@ -47,10 +48,14 @@ void ReleaseController::Loop() {
     }
     const bool left = Round();
     // A turn that was too short for all goes on at once.
-    const Duration pause = left ? Duration::zero() : options_.period;
-    const TimePoint wake = ports_.driver.clock.Now() + pause;
+    const TimePoint ended = ports_.driver.clock.Now();
+    const TimePoint soon = ended + std::min(options_.least_pause, options_.period);
+    const TimePoint wake = left ? ended : ended + options_.period;
     MutexLock lock(mu_);
-    while (!stopping_ && !told_ && changed_.WaitUntil(mu_, wake)) {
+    while (!stopping_) {
+      const TimePoint until = told_ ? std::min(soon, wake) : wake;
+      if (ports_.driver.clock.Now() >= until) break;
+      (void)changed_.WaitUntil(mu_, until);
     }
     if (stopping_) return;
   }

@@ -20,7 +20,8 @@ class ReleaseController {
  public:
   struct Options {
     Duration period = std::chrono::seconds(1);
-    Duration limit = std::chrono::seconds(10);  ///< Of a round.
+    Duration least_pause = std::chrono::milliseconds(200);  ///< Between rounds, however much changes.
+    Duration limit = std::chrono::seconds(10);              ///< Of a round.
     Duration prune_period = std::chrono::minutes(5);
     Duration prune_older = std::chrono::hours(1);  ///< As ReleaseRows::Prune() has it.
     ReleaseDriver::Options driver;
