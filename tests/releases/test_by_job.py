@@ -9,8 +9,7 @@ import time
 import mezzo_server
 import pytest
 from mezzo_server import SLOWNESS, Server
-from test_release import await_state
-from test_routes import call, eventually, put
+from test_routes import call, eventually
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "conformance"))
 
@@ -30,16 +29,25 @@ class Painters:
     def __init__(self, server):
         self.server = server
         self.keys = {}
-        admin = Admin(server, first_key(server))
+        self.admin = admin = Admin(server, first_key(server))
         for index in range(TENANTS):
             make_tenant(admin, f"studio-{index}")
-            self.keys[f"studio-{index}"] = make_key(admin, f"studio-{index}")["key"]
+            self.keys[f"studio-{index}"] = make_key(admin, f"studio-{index}").key
 
     def submit(self, tenant, prompt="a cat", **more):
         body = {"kind": "image", "model": MODEL, "input": {"prompt": prompt, "size": "64x64", "steps": 1, "seed": 7}, **more}
         status, _, job = call(self.server, "POST", "/v1/jobs", body, self.header(tenant))
         assert status in (200, 201, 202), job
         return job["id"]
+
+    def release(self, release):
+        return self.admin.ok("GET", f"/v1/releases/{release}")
+
+    def await_running(self, release, seconds=120):
+        limit = time.monotonic() + seconds * SLOWNESS
+        while (now := self.release(release))["state"] != "running":
+            assert now["state"] == "preparing" and time.monotonic() < limit, now
+            time.sleep(0.1)
 
     def header(self, tenant):
         return {"Authorization": f"Bearer {self.keys[tenant]}"}
@@ -81,24 +89,22 @@ def until_ended(painters, release, rounds=80):
     seen = []
     for _ in range(rounds):
         seen.append(painters.round())
-        now = call(painters.server, "GET", f"/v1/releases/{release}")[2]
+        now = painters.release(release)
         if now["state"] in ("succeeded", "rolled_back", "failed", "cancelled"):
             return now, seen
     raise AssertionError(json.dumps(now, indent=1))
 
 
 def begin(painters, candidate, **more):
-    put(painters.server, {"stable": "1"}, model=MODEL)
-    status, _, answer = call(painters.server, "POST", "/v1/releases", {
+    painters.admin.ok("PUT", f"/v1/routes/{MODEL}", {"stable": "1"})
+    return painters.admin.ok("POST", "/v1/releases", {
         "model": MODEL, "candidate": str(candidate), "settle_s": 1, "prepare_limit_s": 300, "step_limit_s": 600, "analysis": LOOSE,
-        "steps": [{"weight": 5000, "min_duration_s": 4, "min_calls": 4}, {"weight": 10000, "min_duration_s": 4, "min_calls": 4}], **more})
-    assert status == 201, answer
-    return answer["id"]
+        "steps": [{"weight": 5000, "min_duration_s": 4, "min_calls": 4}, {"weight": 10000, "min_duration_s": 4, "min_calls": 4}], **more})["id"]
 
 
 def test_a_good_pipeline_comes_to_make_all_pictures_and_tenants_stay_where_they_are(painters):
     release = begin(painters, 2, sticky="tenant")
-    await_state(painters.server, release, "running")
+    painters.await_running(release)
     ended, rounds = until_ended(painters, release)
     assert ended["state"] == "succeeded", ended
     first = versions_of(rounds[0])
@@ -113,25 +119,25 @@ def test_a_good_pipeline_comes_to_make_all_pictures_and_tenants_stay_where_they_
 
 def test_what_a_bad_pipeline_fails_the_stable_one_makes_and_it_is_rolled_back(painters):
     release = begin(painters, 4)
-    await_state(painters.server, release, "running")
+    painters.await_running(release)
     ended, rounds = until_ended(painters, release)
     assert ended["state"] == "rolled_back", ended
     assert all(set(versions_of(done).values()) == {"1"} for done in rounds), "nobody has seen a failure"
     for done in rounds:
         for job in done.values():
             assert job["result"]["route"].split(";")[0] in ("stable", "baseline")
-    assert call(painters.server, "GET", f"/v1/routes/{MODEL}")[2]["route"]["stable"] == "1"
+    assert painters.admin.ok("GET", f"/v1/routes/{MODEL}")["route"]["stable"] == "1"
 
 
 @pytest.mark.parametrize("candidate,ends", [(2, "succeeded"), (3, "rolled_back")])
 def test_a_shadow_is_judged_by_how_like_its_pictures_are(painters, candidate, ends):
     release = begin(painters, candidate, strategy="shadow", shadow_share=10000, shadow_max_in_flight=4,
                     analysis={**LOOSE, "min_likeness": 0.9}, steps=[{"weight": 10000, "min_duration_s": 4, "min_calls": 10}])
-    await_state(painters.server, release, "running")
+    painters.await_running(release)
     ended, rounds = until_ended(painters, release)
     assert ended["state"] == ends, ended
     assert all(set(versions_of(done).values()) == {"1"} for done in rounds), "copies are seen by nobody"
-    rows = call(painters.server, "GET", f"/v1/releases/{release}/evidence")[2]["data"]
+    rows = painters.admin.ok("GET", f"/v1/releases/{release}/evidence")["data"]
     seen = next(metric for metric in rows[-1]["verdict"]["evidence"] if metric["metric"] == "min_likeness")
     assert seen["canary_samples"] > 0
     assert seen["crossed"] == (ends == "rolled_back") and (seen["canary"] == 0) == (ends == "succeeded"), seen
@@ -141,7 +147,7 @@ def test_a_shadow_is_judged_by_how_like_its_pictures_are(painters, candidate, en
 def test_feedback_names_the_job_and_counts_once_in_the_arm_that_made_it(painters):
     release = begin(painters, 2, automatic=False,
                     analysis={**LOOSE, "custom": [{"name": "score", "less_is_worse": True, "range": [0, 1]}]})
-    await_state(painters.server, release, "running")
+    painters.await_running(release)
     time.sleep(3.5)  # What comes in the first seconds of a step is not compared.
     done = painters.round()
     tenant, job = next((tenant, job) for tenant, job in done.items() if job["result"]["route"].startswith("canary;"))
@@ -163,17 +169,17 @@ def test_feedback_names_the_job_and_counts_once_in_the_arm_that_made_it(painters
 
     def counted():
         painters.round()
-        latest = call(painters.server, "GET", f"/v1/releases/{release}")[2]["latest"]
+        latest = painters.release(release)["latest"]
         return latest and [m for m in latest["verdict"]["evidence"] if m["metric"] == "custom:score" and m["canary_samples"] == 1]
 
     try:
         eventually(counted, 60)
     finally:
-        call(painters.server, "POST", f"/v1/releases/{release}/cancel", {})
+        painters.admin.ok("POST", f"/v1/releases/{release}/cancel", {})
 
 
 def test_openai_answers_tell_the_route_in_the_header_and_in_the_last_event(painters):
-    revision = put(painters.server, {"stable": "1"}, model=MODEL)["revision"]
+    revision = painters.admin.ok("PUT", f"/v1/routes/{MODEL}", {"stable": "1"})["revision"]
     body = {"model": MODEL, "prompt": "a cat", "size": "64x64", "steps": 1}
     key = painters.header("studio-0")
     status, headers, text = painters.server.request("POST", "/v1/images/generations", json.dumps(body).encode(), key, 90)
