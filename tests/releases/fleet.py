@@ -24,6 +24,7 @@ from redis_server import RedisServer  # noqa: E402
 HOSTS = 3
 PLACES = 1000  # Inputs are 0 to 999: which of them a bad version fails is told by its table.
 WORKER = {"PATH": "/usr/bin:/bin"}  # Some interpreter with numpy for models in Python.
+ENOUGH = 60  # Calls of the canary in a step: of those a version that fails one in ten fails some, but for one in 500.
 ENDED = ("succeeded", "rolled_back", "failed", "cancelled")
 
 # A version in Python: it sleeps, or dies at its third call and at each one from then on, wherever it runs.
@@ -408,10 +409,9 @@ def storm(releases=500, kills=6, rate=None, seed=1, seconds=540, python=4, conne
                 ids = {}
                 for model in models:
                     ids[model] = begin(fleet, model, settle_s=5, prepare_limit_s=600, step_limit_s=seconds,
-                                       analysis={"tolerated_slowdown": 10, "tolerated_cost": 10, "check_sample_ratio": False},
-                                       steps=[{"weight": 3000, "min_duration_s": 4, "min_calls": 10},
-                                              {"weight": 5000, "min_duration_s": 4, "min_calls": 10},
-                                              {"weight": 10000, "min_duration_s": 4, "min_calls": 10}])
+                                       analysis={"tolerated_slowdown": 2, "tolerated_cost": 10, "check_sample_ratio": False},
+                                       steps=[{"weight": weight, "min_duration_s": 4, "min_calls": ENOUGH}
+                                              for weight in (3000, 5000, 10000)])
                 all_begun = time.monotonic() - began
                 killed, next_kill = [], time.monotonic() + chance.uniform(1, 4)
                 back = threading.Thread(target=lambda: None)
