@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kTries = 5;
 constexpr std::int64_t kOverlapUs = 20'000'000;  // Reports that were committed behind later ones.
+constexpr Duration kLongestSilence = std::chrono::seconds(5);
 constexpr Duration kForgetAfter = std::chrono::minutes(2);
 
 bool HasCalls(const Release& release) {
@@ -202,6 +203,7 @@ Result<void> ReleaseDriver::Report(const std::vector<Release>& open, TimePoint d
   std::vector<OutcomeRow> outcomes;
   std::set<std::string> recorders;
   const TimePoint now = ports_.clock.Now();
+  const bool counting = now >= next_outcomes_;
   for (const OutcomeBoard::Entry& entry : ports_.board.Entries()) {
     if (!series.contains(entry.key.series)) {
       const TimePoint since = idle_series_.emplace(entry.key.series, now).first->second;
@@ -209,6 +211,7 @@ Result<void> ReleaseDriver::Report(const std::vector<Release>& open, TimePoint d
       continue;
     }
     recorders.insert(entry.recorder->id());
+    if (!counting) continue;
     OutcomeSummary summary = entry.recorder->Read();
     const auto before = written_.find(entry.recorder->id());
     if (before != written_.end() ? before->second == summary : summary == OutcomeSummary()) continue;
@@ -221,6 +224,12 @@ Result<void> ReleaseDriver::Report(const std::vector<Release>& open, TimePoint d
   if (!quiet || reported_ == TimePoint()) {
     MEZZO_TRY_VOID(ports_.rows.Report(host_, outcomes, readiness, deadline));
     reported_ = now;
+    if (counting) {
+      // The time of reporting counts from its end, so that it stays the share of all time that it may be.
+      const TimePoint ended = ports_.clock.Now();
+      const Duration rest = FromSeconds(Seconds(ended - now) * (1 / options_.report_share - 1));
+      next_outcomes_ = ended + std::min(rest, kLongestSilence);
+    }
   }
   // Only now: what was not written is written the next time.
   said_ = std::move(said);
@@ -348,7 +357,15 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
   }
   Transition next = Advance(release, observation);
   known.analysis->Follow(next.release, next.step_began, next.acknowledged);
-  if (!next.changed && !moved_.contains(release.id)) return {};
+  bool turning = next.changed;
+  bool kept = turning;
+  if (verdict) {
+    turning = turning || ActionName(verdict->action) != known.verdict;
+    kept = turning || observation.now - known.kept >= options_.evidence_period;
+  }
+  const bool moved = moved_.contains(release.id);
+  const bool old = known.saved == TimePoint() || ports_.clock.Now() - known.saved >= options_.save_period;
+  if (!next.changed && !(moved && (old || kept))) return {};
 
   ReleaseRows::Change change{.release = &next.release,
                              .analysis = nullptr,
@@ -357,16 +374,13 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
                              .fence = seen.fence};
   const std::string state = known.analysis->State();
   change.analysis = &state;
-  if (verdict) {
-    const std::string action(ActionName(verdict->action));
-    const bool turning = next.changed || action != known.verdict;
-    if (turning || observation.now - known.kept >= options_.evidence_period) {
-      change.evidence = EvidenceRow{
-          .at = observation.now, .step = release.step, .verdict = verdict->ToJson(), .turning = turning};
-    }
+  if (verdict && kept) {
+    change.evidence = EvidenceRow{
+        .at = observation.now, .step = release.step, .verdict = verdict->ToJson(), .turning = turning};
   }
   MEZZO_TRY(next.release.revision, ports_.rows.Save(change, deadline));
   moved_.erase(release.id);
+  known.saved = ports_.clock.Now();
   if (change.evidence) {
     known.verdict = ActionName(verdict->action);
     known.kept = observation.now;

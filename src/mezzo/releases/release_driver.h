@@ -34,7 +34,12 @@ class ReleaseDriver {
     Duration alive = std::chrono::seconds(10);  ///< A host that has said nothing for so long is gone.
     Duration idle_report = std::chrono::seconds(3);
     Duration evidence_period = std::chrono::seconds(10);  ///< Of what is kept of an unchanged verdict.
-    Duration route_check = std::chrono::seconds(5);       ///< Whether somebody else has changed a route.
+    /// Of what the analysis of an unchanged release remembers: whoever leads next takes what came since as
+    /// one look.
+    Duration save_period = std::chrono::seconds(5);
+    /// Outcomes are reported as often as rounds come, but take at most this part of the time.
+    double report_share = 0.2;
+    Duration route_check = std::chrono::seconds(5);  ///< Whether somebody else has changed a route.
     /// Of a round's driving. What it does not reach comes first in the next one: each round renews the lease
     /// and says that this host lives.
     Duration turn = std::chrono::seconds(2);
@@ -67,6 +72,7 @@ class ReleaseDriver {
     std::optional<ReleaseAnalysis> analysis;
     std::string verdict;  ///< Its action, when evidence was last kept,
     WallTime kept{};      ///< and when that was.
+    TimePoint saved{};
     TimePoint route_checked{};
     bool foreign = false;
   };
@@ -89,6 +95,7 @@ class ReleaseDriver {
   const std::string host_;
   // This host's part.
   TimePoint reported_{};
+  TimePoint next_outcomes_{};
   std::map<std::string, OutcomeSummary> written_;                // By recorder.
   std::map<std::string, std::string> said_;                      // Of readiness, by release.
   std::set<std::pair<std::string, std::string>> kept_versions_;  // Model and version.
