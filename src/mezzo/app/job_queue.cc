@@ -81,7 +81,8 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
                    .reader = reader_,
                    .clock = ports.store.clock(),
                    .ledger = ports.ledger,
-                   .pick = std::move(ports.pick)}),
+                   .pick = std::move(ports.pick),
+                   .scope = ports.scope}),
       watch_(ports.store.db()),
       cache_(
           ports.recent == nullptr || !ports.recent->enabled()

@@ -59,10 +59,13 @@ class JobQueue {
     cache::RecentItems* recent = nullptr;  ///< Keeps jobs that have ended; null: none are kept.
     /// As GenerationJobs::Ports::pick.
     std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick = nullptr;
+    runtime::Scope* scope = nullptr;  ///< As GenerationJobs::Ports::scope.
   };
   JobQueue(const ServerConfig& config, Ports ports);
 
   [[nodiscard]] api::Protocol& handler() { return handler_; }
+  /// The queue, for who wants to know what became of a job.
+  [[nodiscard]] jobs::JobReader& reader() { return reader_; }
   [[nodiscard]] api::Protocol& images() { return images_; }
   [[nodiscard]] api::Protocol& videos() { return videos_; }
   [[nodiscard]] api::Protocol& uploads() { return uploads_; }

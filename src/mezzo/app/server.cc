@@ -545,7 +545,8 @@ class Server::Parts {
                                                               .webhook_secrets = std::move(secrets),
                                                               .ledger = ledger(),
                                                               .recent = &recent,
-                                                              .pick = PickForJobs()});
+                                                              .pick = PickForJobs(),
+                                                              .scope = &scope});
   }
 
   std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view)> PickForJobs() {

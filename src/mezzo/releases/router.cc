@@ -112,7 +112,7 @@ void LiveArm::End(ArmEnd end, bool probe, const ArmOutcome& outcome, TimePoint n
       breaker_.OnProbeGone();
     }
   }
-  if (outcomes_ != nullptr && end != ArmEnd::kUnjudged && !outcome.kept) outcomes_->Record(outcome);
+  if (outcomes_ != nullptr && end != ArmEnd::kUnjudged) outcomes_->Record(outcome);
 }
 
 void LiveArm::Detach() {
