@@ -581,6 +581,10 @@ class Server::Parts {
     if (registry_of_models.ok() && *registry_of_models != nullptr) {
       protocols.push_back({.protocol = &(*registry_of_models)->handler(),
                            .prefixes = {api::platform::RegistryHandler::kRoot}});
+      using api::mlflow::MlflowHandler;
+      protocols.push_back(
+          {.protocol = &(*registry_of_models)->mlflow(),
+           .prefixes = {MlflowHandler::kRoot, MlflowHandler::kArtifactsRoot, MlflowHandler::kServerRoot}});
     }
     if (corrections != nullptr) {
       protocols.push_back(
