@@ -54,7 +54,7 @@ struct RunRecord {
   bool deleted = false;
   Tags params;
   Tags tags;
-  std::map<std::string, MetricPoint> metrics;  ///< The last of each key.
+  std::map<std::string, MetricPoint> metrics;  ///< Of each key that of the last step.
   std::map<std::string, std::string> inputs;   ///< Data sets as JSON, by name and digest.
   std::vector<RunOutput> outputs;
 };

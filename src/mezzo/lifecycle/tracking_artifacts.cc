@@ -9,6 +9,7 @@ namespace mezzo::lifecycle {
 namespace {
 
 using internal::ToMicros;
+using storage::SqlDialect;
 using storage::SqlRows;
 using storage::SqlSession;
 
@@ -23,6 +24,29 @@ struct Below {
   std::string to;
 };
 Below BelowOf(const std::string& path) { return {.from = path + "/", .to = path + "0"}; }
+
+/// No file is another's folder.
+Result<void> CheckNesting(SqlSession& session, SqlDialect dialect, const ArtifactPlace& place) {
+  std::vector<std::string> folders;
+  for (std::size_t slash = place.path.find('/'); slash != std::string::npos;
+       slash = place.path.find('/', slash + 1)) {
+    folders.push_back(place.path.substr(0, slash));
+  }
+  static const std::string sql[] = {
+      "SELECT path FROM tracking_artifacts WHERE owner = $1 AND (path IN (SELECT value FROM json_each($2)) "
+      "OR SUBSTR(path, 1, CAST($3 AS INTEGER)) = $4) LIMIT 1",
+      "SELECT path FROM tracking_artifacts WHERE owner = $1 AND (path = ANY($2::text[]) "
+      "OR SUBSTR(path, 1, CAST($3 AS INTEGER)) = $4) LIMIT 1"};
+  const std::string below = place.path + "/";
+  MEZZO_TRY(const SqlRows rows,
+            session.Run(sql[dialect == SqlDialect::kPostgres ? 1 : 0],
+                        {place.owner, folders, static_cast<std::int64_t>(below.size()), below}));
+  if (rows.empty()) return {};
+  const bool is_folder = rows.Text(0, 0).size() > place.path.size();
+  return InvalidArgument("manifest_duplicate",
+                         "the path '" + Printable(is_folder ? place.path : rows.Text(0, 0), 200) +
+                             "' is both a file and a folder");
+}
 
 }  // namespace
 
@@ -47,6 +71,7 @@ Result<void> TrackingStore::BeginArtifact(const ArtifactPlace& place, const Mani
     MEZZO_TRY_VOID(Grow(session, place.tenant, {.files = -1, .bytes = -bytes}));
     // As CreateVersion(): who collects garbage holds this row's lock, and is waited for.
     MEZZO_TRY_VOID(session.Run("DELETE FROM registry_garbage WHERE sha256 = $1", {content.sha256}));
+    MEZZO_TRY_VOID(CheckNesting(session, db_.dialect(), place));
     MEZZO_TRY(const SqlRows before,
               session.Run("SELECT next_sha256 FROM tracking_artifacts WHERE owner = $1 AND path = $2",
                           {place.owner, place.path}));

@@ -343,9 +343,10 @@ Result<void> TrackingStore::Complete(SqlSession& session, std::vector<RunRecord>
     }
   }
   const std::string sql =
-      "SELECT p.run_id, p.metric, p.metric_value, p.at_ms, p.step, p.model_id FROM tracking_points p JOIN "
-      "(SELECT MAX(seq) AS last FROM tracking_points WHERE " +
-      Among(db_.dialect(), "run_id", "$1", "text") + " GROUP BY run_id, metric) l ON l.last = p.seq";
+      "SELECT run_id, metric, metric_value, at_ms, step, model_id FROM (SELECT p.*, ROW_NUMBER() OVER "
+      "(PARTITION BY run_id, metric ORDER BY step DESC, at_ms DESC, seq DESC) AS place FROM tracking_points "
+      "p WHERE " +
+      Among(db_.dialect(), "run_id", "$1", "text") + ") l WHERE place = 1";
   MEZZO_TRY(const SqlRows rows, session.Run(sql, {ids}));
   for (std::size_t row = 0; row < rows.size(); ++row) {
     by_id.at(rows.Text(row, 0))

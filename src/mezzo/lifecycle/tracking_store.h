@@ -127,7 +127,7 @@ class TrackingStore {
   // --- Files
 
   /// The place is waiting for this content, which is no garbage from now on. What lies there stays until
-  /// CommitArtifact().
+  /// CommitArtifact(). kInvalidArgument "manifest_duplicate": a file would be another's folder.
   Result<void> BeginArtifact(const ArtifactPlace& place, const ManifestFile& content, TimePoint deadline);
   /// The content is in the store: it takes the place. kFailedPrecondition "tracking_artifact_conflict": the
   /// place waits for another one meanwhile.

@@ -24,8 +24,8 @@ namespace mezzo::api::mlflow {
 /// Everything else is ENDPOINT_NOT_FOUND.
 ///
 /// Changing anything takes the scope `operate`, as at /v1/registry. A model that has a tenant is seen by that
-/// tenant alone, and by those who may observe all; what is tracked by its own tenant alone. A model made here
-/// is its caller's tenant's. Errors are MLflow's. Thread-safe.
+/// tenant alone, and by those who may observe all; what is tracked by its own tenant alone. Errors are
+/// MLflow's. Thread-safe.
 class MlflowHandler final : public Protocol {
  public:
   static constexpr const char* kRoot = "/api/2.0/mlflow";

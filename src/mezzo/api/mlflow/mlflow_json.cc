@@ -149,7 +149,6 @@ Json ToJson(const lifecycle::LoggedModelRecord& model) {
             {"last_updated_timestamp_ms", Millis(model.updated)},
             {"artifact_uri", LoggedModelUri(model.id)},
             {"status", model.status},
-            {"creator_id", model.created_by},
             {"model_type", model.type},
             {"source_run_id", model.run_id},
             {"tags", Pairs(model.tags)}}},

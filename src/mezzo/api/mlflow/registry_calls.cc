@@ -66,7 +66,6 @@ MlflowHandler::Answer MlflowHandler::CreateModel(const RoutedCall& call, const P
   MEZZO_TRY(model.name, params.Text("name"));
   MEZZO_TRY(model.description, params.TextOr("description", ""));
   MEZZO_TRY(model.tags, params.Tags("tags"));
-  model.tenant = TenantOf(call);
   MEZZO_TRY_VOID(ports_.registry.CreateModel(model, NameOf(*call.caller), Limit()));
   return ShowModel(model.name);
 }
