@@ -1,4 +1,5 @@
-// Filters of MLflow's searches: what is taken is sound and bounded, and survives being written and read again.
+// Filters of MLflow's searches: what is taken is sound and bounded, and survives being written and read
+// again.
 
 #include <cstdint>
 #include <string>

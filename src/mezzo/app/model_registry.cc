@@ -89,12 +89,11 @@ ModelRegistry::ModelRegistry(const ServerConfig& config, Ports ports)
                 .clock = ports.store.clock()}),
       pool_({.name = "registry", .threads = 2, .max_queued = 256}),
       transfers_({.name = "contents", .threads = 4, .max_queued = 256}),
-      keeper_(KeeperOptions(config.registry),
-              {.registry = store_,
-               .uploads = uploads_,
-               .clock = ports.store.clock(),
-               .log = ports.log,
-               .artifacts = &tracked_}) {}
+      keeper_(KeeperOptions(config.registry), {.registry = store_,
+                                               .uploads = uploads_,
+                                               .clock = ports.store.clock(),
+                                               .log = ports.log,
+                                               .artifacts = &tracked_}) {}
 
 void ModelRegistry::Start() {
   keeper_.Start();

@@ -28,7 +28,8 @@ struct Schema<app::RegistryConfig> {
             "least recently used first.",
             Range(MiB(1), GiB(65536))),
         Field("upload_lifetime", &C::upload_lifetime,
-              "Half an upload that nobody goes on with is removed after this long; so are MLflow's artifacts that no "
+              "Half an upload that nobody goes on with is removed after this long; so are MLflow's artifacts "
+              "that no "
               "version has.",
               Range(seconds(1), hours(24 * 30))),
         Field("content_grace", &C::content_grace, "Between a content's last version and its end.",

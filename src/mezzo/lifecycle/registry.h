@@ -120,16 +120,16 @@ enum class NameMatch : std::uint8_t {
 /// One more condition of a search. All of a query's must hold.
 struct RegistryCondition {
   enum class Field : std::uint8_t {
-    kName,     ///< Of the model.
-    kTag,      ///< The value under `key`, of a model or of a version: false without such a tag.
-    kRunId,    ///< These of versions alone.
+    kName,   ///< Of the model.
+    kTag,    ///< The value under `key`, of a model or of a version: false without such a tag.
+    kRunId,  ///< These of versions alone.
     kSource,
     kVersion,  ///< Compared with `number`.
   };
   enum class Comparison : std::uint8_t {
     kEquals,
     kDiffers,
-    kLike,   ///< As NameMatch::kLike.
+    kLike,  ///< As NameMatch::kLike.
     kILike,
     kIn,     ///< One of `values`.
     kLacks,  ///< Of tags alone: there is no such tag with this value.

@@ -47,10 +47,9 @@ void RegistryKeeper::Loop() {
           .Warn("the upkeep of the registry failed",
                 {{"reason", round.error().reason()}, {"message", round.error().message()}});
     } else if (round->uploads + round->contents + round->artifacts > 0) {
-      ports_.log.Info("the registry was looked after",
-                      {{"uploads", round->uploads},
-                       {"contents", round->contents},
-                       {"artifacts", round->artifacts}});
+      ports_.log.Info(
+          "the registry was looked after",
+          {{"uploads", round->uploads}, {"contents", round->contents}, {"artifacts", round->artifacts}});
     }
   }
 }

@@ -12,7 +12,8 @@
 namespace mezzo::lifecycle {
 
 /// A thread that looks after the registry: removes half an upload that nobody goes on with, artifacts that
-/// were never registered, and contents that no version has any more. A bounded number in each round. Every host may do it.
+/// were never registered, and contents that no version has any more. A bounded number in each round. Every
+/// host may do it.
 class RegistryKeeper {
  public:
   struct Options {

@@ -91,8 +91,8 @@ class Where {
     const std::string key = Parameter(condition.key);
     const std::string value =
         lacks ? "t.tag_value = " + Parameter(condition.values.front()) : Compared("t.tag_value", condition);
-    And((lacks ? "NOT " : "") + ("EXISTS (SELECT 1 FROM " + tags + " t WHERE " + of) + " AND t.tag_key = " +
-        key + " AND " + value + ")");
+    And((lacks ? "NOT " : "") + ("EXISTS (SELECT 1 FROM " + tags + " t WHERE " + of) +
+        " AND t.tag_key = " + key + " AND " + value + ")");
   }
   void AndVisible(const std::optional<TenantId>& tenant) {
     if (tenant) And("m.tenant IN ('', " + Parameter(tenant->str()) + ")");
@@ -132,8 +132,9 @@ class Where {
         return IsLike(column, condition.comparison == C::kILike, condition.values.front());
       case C::kIn: {
         const std::string all = Parameter(condition.values);
-        return column + (dialect_ == SqlDialect::kPostgres ? " = ANY(" + all + "::text[])"
-                                                           : " IN (SELECT value FROM json_each(" + all + "))");
+        return column + (dialect_ == SqlDialect::kPostgres
+                             ? " = ANY(" + all + "::text[])"
+                             : " IN (SELECT value FROM json_each(" + all + "))");
       }
       default:
         return column + " " + Sign(condition.comparison) + " " + Parameter(condition.values.front());
@@ -376,7 +377,8 @@ Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQue
         where.Parameter(query.alias) + ")");
   }
   for (const RegistryCondition& condition : query.conditions) {
-    where.AndCondition(condition, "registry_version_tags", "t.model_id = v.model_id AND t.version = v.version");
+    where.AndCondition(condition, "registry_version_tags",
+                       "t.model_id = v.model_id AND t.version = v.version");
   }
   const bool by_creation = IsByCreation(query.order);
   const bool by_time = by_creation || IsByTime(query.order);
@@ -394,8 +396,8 @@ Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQue
     keys += where.Parameter(std::string(parts[parts.size() - 2])) + ", ";
     MEZZO_TRY(const std::int64_t version, NumberOf(parts.back(), token));
     keys += where.Parameter(version);
-    where.And((by_time ? "(" + time_column + ", v.model_id, v.version)" : "(m.name, v.version)") + than + "(" +
-              keys + ")");
+    where.And((by_time ? "(" + time_column + ", v.model_id, v.version)" : "(m.name, v.version)") + than +
+              "(" + keys + ")");
   }
   const std::string order = by_time ? time_column + way + ", v.model_id" + way + ", v.version" + way
                                     : "m.name" + way + ", v.version" + way;
@@ -413,8 +415,8 @@ Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQue
     if (rows.size() > limit) {
       const VersionRecord& last = page.records.back();
       const WallTime time = by_creation ? last.created : last.updated;
-      page.next = (by_time ? std::to_string(ToMicros(time)) + "/" + last.model_id : last.model) +
-                  "/" + std::to_string(last.version);
+      page.next = (by_time ? std::to_string(ToMicros(time)) + "/" + last.model_id : last.model) + "/" +
+                  std::to_string(last.version);
     }
     MEZZO_TRY(page.records, Complete(session, std::move(page.records)));
     return {};

@@ -318,9 +318,10 @@ Result<std::size_t> RegistryStore::CollectGarbage(
                 session.Run("SELECT 1 FROM registry_files WHERE sha256 = $1 LIMIT 1", {sha256}));
       if (!used.empty()) return {};
       if (options_.tracked) {
-        MEZZO_TRY(const SqlRows tracked,
-                  session.Run("SELECT 1 FROM tracking_artifacts WHERE sha256 = $1 OR next_sha256 = $1 LIMIT 1",
-                              {sha256}));
+        MEZZO_TRY(
+            const SqlRows tracked,
+            session.Run("SELECT 1 FROM tracking_artifacts WHERE sha256 = $1 OR next_sha256 = $1 LIMIT 1",
+                        {sha256}));
         if (!tracked.empty()) return {};
       }
       MEZZO_TRY_VOID(remove(sha256));

@@ -33,9 +33,8 @@ std::vector<ArtifactEntry> TrackedArtifacts::EntriesOf(const std::vector<Manifes
     const std::size_t slash = rest.find('/');
     const bool is_folder = slash != std::string::npos;
     std::string name = rest.substr(0, slash);
-    entries.try_emplace(name, ArtifactEntry{.name = name,
-                                            .is_folder = is_folder,
-                                            .bytes = is_folder ? 0 : file.bytes});
+    entries.try_emplace(
+        name, ArtifactEntry{.name = name, .is_folder = is_folder, .bytes = is_folder ? 0 : file.bytes});
   }
   std::vector<ArtifactEntry> list;
   list.reserve(entries.size());

@@ -14,8 +14,8 @@ using storage::SqlRows;
 using storage::SqlSession;
 
 Error NoArtifact(const ArtifactPlace& place) {
-  return NotFound("tracking_artifact_unknown",
-                  "'" + Printable(place.owner, 64) + "' has no artifact '" + Printable(place.path, 200) + "'");
+  return NotFound("tracking_artifact_unknown", "'" + Printable(place.owner, 64) + "' has no artifact '" +
+                                                   Printable(place.path, 200) + "'");
 }
 
 /// Of a folder's content: behind "folder/", and before "folder0", for '0' is the character after '/'.
@@ -43,9 +43,9 @@ Result<void> CheckNesting(SqlSession& session, SqlDialect dialect, const Artifac
                         {place.owner, folders, static_cast<std::int64_t>(below.size()), below}));
   if (rows.empty()) return {};
   const bool is_folder = rows.Text(0, 0).size() > place.path.size();
-  return InvalidArgument("manifest_duplicate",
-                         "the path '" + Printable(is_folder ? place.path : rows.Text(0, 0), 200) +
-                             "' is both a file and a folder");
+  return InvalidArgument("manifest_duplicate", "the path '" +
+                                                   Printable(is_folder ? place.path : rows.Text(0, 0), 200) +
+                                                   "' is both a file and a folder");
 }
 
 }  // namespace
@@ -100,9 +100,10 @@ Result<void> TrackingStore::BeginArtifact(const ArtifactPlace& place, const Mani
 /// Nobody may need the content any more: CollectGarbage() looks.
 Result<void> TrackingStore::Discard(SqlSession& session, const std::string& sha256) const {
   if (sha256.empty()) return {};
-  MEZZO_TRY_VOID(session.Run("INSERT INTO registry_garbage (sha256, since_us) VALUES ($1, $2) "
-                             "ON CONFLICT (sha256) DO UPDATE SET since_us = excluded.since_us",
-                             {sha256, NowMicros()}));
+  MEZZO_TRY_VOID(
+      session.Run("INSERT INTO registry_garbage (sha256, since_us) VALUES ($1, $2) "
+                  "ON CONFLICT (sha256) DO UPDATE SET since_us = excluded.since_us",
+                  {sha256, NowMicros()}));
   return {};
 }
 
@@ -111,22 +112,23 @@ Result<void> TrackingStore::CommitArtifact(const ArtifactPlace& place, const Man
   const auto work = [&](SqlSession& session) -> Result<void> {
     // The tenant's row first, always: no two wait for each other.
     MEZZO_TRY_VOID(Grow(session, place.tenant, {}));
-    MEZZO_TRY(const SqlRows now, session.Run("SELECT sha256, bytes, next_sha256 FROM tracking_artifacts WHERE "
-                                             "owner = $1 AND path = $2",
-                                             {place.owner, place.path}));
+    MEZZO_TRY(const SqlRows now,
+              session.Run("SELECT sha256, bytes, next_sha256 FROM tracking_artifacts WHERE "
+                          "owner = $1 AND path = $2",
+                          {place.owner, place.path}));
     if (now.empty() || now.Text(0, 2) != content.sha256) {
-      return FailedPrecondition("tracking_artifact_conflict",
-                                "'" + Printable(place.path, 200) + "' was brought or deleted by another call");
+      return FailedPrecondition("tracking_artifact_conflict", "'" + Printable(place.path, 200) +
+                                                                  "' was brought or deleted by another call");
     }
     const bool fresh = now.Text(0, 0).empty();
-    MEZZO_TRY_VOID(Grow(session, place.tenant,
-                        {.files = fresh ? 1 : 0,
-                         .bytes = static_cast<std::int64_t>(content.bytes) - now.Int(0, 1)}));
+    MEZZO_TRY_VOID(
+        Grow(session, place.tenant,
+             {.files = fresh ? 1 : 0, .bytes = static_cast<std::int64_t>(content.bytes) - now.Int(0, 1)}));
     if (now.Text(0, 0) != content.sha256) MEZZO_TRY_VOID(Discard(session, now.Text(0, 0)));
-    MEZZO_TRY_VOID(session.Run("UPDATE tracking_artifacts SET sha256 = $3, bytes = $4, next_sha256 = '', "
-                               "next_bytes = 0, touched_us = $5 WHERE owner = $1 AND path = $2",
-                               {place.owner, place.path, content.sha256,
-                                static_cast<std::int64_t>(content.bytes), NowMicros()}));
+    MEZZO_TRY_VOID(session.Run(
+        "UPDATE tracking_artifacts SET sha256 = $3, bytes = $4, next_sha256 = '', "
+        "next_bytes = 0, touched_us = $5 WHERE owner = $1 AND path = $2",
+        {place.owner, place.path, content.sha256, static_cast<std::int64_t>(content.bytes), NowMicros()}));
     return {};
   };
   return db_.Transact(work, deadline);
@@ -140,9 +142,7 @@ Result<ManifestFile> TrackingStore::FindArtifact(const ArtifactPlace& place, Tim
                                               "AND path = $2 AND sha256 <> ''",
                                               {place.owner, place.path}));
     if (rows.empty()) return NoArtifact(place);
-    found = {.path = place.path,
-             .sha256 = rows.Text(0, 0),
-             .bytes = static_cast<ByteCount>(rows.Int(0, 1))};
+    found = {.path = place.path, .sha256 = rows.Text(0, 0), .bytes = static_cast<ByteCount>(rows.Int(0, 1))};
     return {};
   };
   MEZZO_TRY_VOID(db_.Read(work, deadline));

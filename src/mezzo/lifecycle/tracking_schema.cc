@@ -6,8 +6,9 @@ namespace mezzo::lifecycle {
 namespace {
 
 // An owner is a run, a logged model, or "e" and the number of an experiment. Its parameters, tags, data sets
-// and outputs are facts. `sha256` of an artifact is what is there, `next_sha256` what is being brought; either
-// may be empty. Counts of tenants and runs are kept beside what they count, so that limits hold without a walk.
+// and outputs are facts. `sha256` of an artifact is what is there, `next_sha256` what is being brought;
+// either may be empty. Counts of tenants and runs are kept beside what they count, so that limits hold
+// without a walk.
 constexpr std::string_view kTables = R"sql(
 CREATE TABLE tracking_tenants (
   tenant TEXT NOT NULL PRIMARY KEY,

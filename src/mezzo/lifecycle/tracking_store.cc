@@ -143,10 +143,9 @@ Result<void> TrackingStore::Grow(SqlSession& session, const TenantId& tenant, co
                         {tenant.str(), by.experiments, by.runs, by.models, by.files, by.bytes}));
   const auto full = [&](std::int64_t more, std::size_t column, std::uint64_t most, const char* what) {
     return more > 0 && static_cast<std::uint64_t>(rows.Int(0, column)) > most
-               ? Result<void>(ResourceExhausted("tracking_full", "the tenant has all the " +
-                                                                     std::string(what) +
-                                                                     " that it may have: " +
-                                                                     std::to_string(most)))
+               ? Result<void>(
+                     ResourceExhausted("tracking_full", "the tenant has all the " + std::string(what) +
+                                                            " that it may have: " + std::to_string(most)))
                : Result<void>();
   };
   MEZZO_TRY_VOID(full(by.experiments, 0, options_.max_experiments, "experiments"));
@@ -162,9 +161,8 @@ Result<void> TrackingStore::CheckFacts(const Tags& facts) const {
                                                            Printable(key), key.size(), options_.max_key));
     }
     if (value.size() > options_.max_value) {
-      return InvalidArgument("tracking_value",
-                             fmt::format("the value of '{}' has {} bytes; the limit is {}", Printable(key),
-                                         value.size(), options_.max_value));
+      return InvalidArgument("tracking_value", fmt::format("the value of '{}' has {} bytes; the limit is {}",
+                                                           Printable(key), value.size(), options_.max_value));
     }
   }
   return {};
@@ -188,10 +186,9 @@ Result<std::size_t> TrackingStore::PutFacts(SqlSession& session, const std::stri
                                                "kind = $2 AND fact_key = $3",
                                                {owner, kind, key}));
       if (!old.empty() && old.Text(0, 0) != value) {
-        return InvalidArgument("tracking_param_changed", "the parameter '" + Printable(key) + "' is '" +
-                                                             Printable(old.Text(0, 0), 64) +
-                                                             "' already; it can't become '" +
-                                                             Printable(value, 64) + "'");
+        return InvalidArgument("tracking_param_changed",
+                               "the parameter '" + Printable(key) + "' is '" + Printable(old.Text(0, 0), 64) +
+                                   "' already; it can't become '" + Printable(value, 64) + "'");
       }
       continue;
     }
@@ -207,8 +204,9 @@ Result<std::size_t> TrackingStore::PutFacts(SqlSession& session, const std::stri
 Result<void> TrackingStore::CheckExperiment(SqlSession& session, const TenantId& tenant,
                                             std::int64_t id) const {
   if (id == kDefaultExperiment) return {};
-  MEZZO_TRY(const SqlRows rows,
-            session.Run("SELECT 1 FROM tracking_experiments WHERE id = $1 AND tenant = $2", {id, tenant.str()}));
+  MEZZO_TRY(
+      const SqlRows rows,
+      session.Run("SELECT 1 FROM tracking_experiments WHERE id = $1 AND tenant = $2", {id, tenant.str()}));
   if (rows.empty()) return NoExperiment(std::to_string(id));
   return {};
 }
@@ -478,10 +476,10 @@ Result<void> TrackingStore::Note(const TenantId& tenant, const std::string& run,
                                  {run, static_cast<std::int64_t>(fresh)}));
     }
     for (const MetricPoint& point : notes.metrics) {
-      MEZZO_TRY_VOID(session.Run(
-          "INSERT INTO tracking_points (run_id, metric, metric_value, at_ms, step, model_id) "
-          "VALUES ($1, $2, $3, $4, $5, $6)",
-          {run, point.key, NumberText(point.value), point.at_ms, point.step, point.model_id}));
+      MEZZO_TRY_VOID(
+          session.Run("INSERT INTO tracking_points (run_id, metric, metric_value, at_ms, step, model_id) "
+                      "VALUES ($1, $2, $3, $4, $5, $6)",
+                      {run, point.key, NumberText(point.value), point.at_ms, point.step, point.model_id}));
     }
     return {};
   };
@@ -560,8 +558,9 @@ Result<LoggedModelRecord> TrackingStore::ReadModel(SqlSession& session, const Te
   return std::move(models.front());
 }
 
-Result<LoggedModelRecord> TrackingStore::CreateLoggedModel(const TenantId& tenant, const NewLoggedModel& model,
-                                                           const std::string& by, TimePoint deadline) {
+Result<LoggedModelRecord> TrackingStore::CreateLoggedModel(const TenantId& tenant,
+                                                           const NewLoggedModel& model, const std::string& by,
+                                                           TimePoint deadline) {
   MEZZO_TRY_VOID(CheckFacts(model.params));
   MEZZO_TRY_VOID(CheckFacts(model.tags));
   MEZZO_TRY_VOID(CheckFacts({{"name", model.name}, {"model_type", model.type}}));

@@ -15,7 +15,8 @@
 namespace mezzo::lifecycle {
 
 /// Experiments, runs, logged models, and which files belong to them, in the database. Each change is one
-/// transaction. What belongs to another tenant is unknown. Blocks. Thread-safe; many hosts share one database.
+/// transaction. What belongs to another tenant is unknown. Blocks. Thread-safe; many hosts share one
+/// database.
 ///
 /// Errors beyond those named: kNotFound "tracking_experiment_unknown", "tracking_run_unknown",
 /// "tracking_model_unknown"; kInvalidArgument "tracking_value" (a key or a value that is too long or empty);
@@ -71,9 +72,9 @@ class TrackingStore {
                               TimePoint deadline);
   /// The newest first, with facts and metrics; of the experiments named. `after` is a run's id; empty: from
   /// the newest.
-  Result<std::vector<RunRecord>> ListRuns(const TenantId& tenant, const std::vector<std::int64_t>& experiments,
-                                          bool deleted, const std::string& after, std::size_t limit,
-                                          TimePoint deadline);
+  Result<std::vector<RunRecord>> ListRuns(const TenantId& tenant,
+                                          const std::vector<std::int64_t>& experiments, bool deleted,
+                                          const std::string& after, std::size_t limit, TimePoint deadline);
 
   struct RunNotes {
     std::vector<MetricPoint> metrics;
@@ -153,7 +154,8 @@ class TrackingStore {
                                const Tags& facts) const;
   Result<void> Complete(storage::SqlSession& session, std::vector<RunRecord>& runs) const;
   Result<void> Complete(storage::SqlSession& session, std::vector<LoggedModelRecord>& models) const;
-  Result<RunRecord> ReadRun(storage::SqlSession& session, const TenantId& tenant, const std::string& id) const;
+  Result<RunRecord> ReadRun(storage::SqlSession& session, const TenantId& tenant,
+                            const std::string& id) const;
   Result<LoggedModelRecord> ReadModel(storage::SqlSession& session, const TenantId& tenant,
                                       const std::string& id) const;
   Result<void> RemoveFile(storage::SqlSession& session, const std::string& owner, const std::string& path,

@@ -38,8 +38,8 @@ class Parser {
   Result<std::vector<RegistryCondition>> Parse() {
     std::vector<RegistryCondition> conditions;
     if (text_.size() > kLongest) {
-      return InvalidArgument("mlflow_filter", fmt::format("the filter has {} bytes; the limit is {}",
-                                                          text_.size(), kLongest));
+      return InvalidArgument("mlflow_filter",
+                             fmt::format("the filter has {} bytes; the limit is {}", text_.size(), kLongest));
     }
     MEZZO_TRY_VOID(Advance());
     if (token_.kind == Token::Kind::kEnd) return conditions;
@@ -65,8 +65,7 @@ class Parser {
     return token_.kind == Kind::kSign && token_.text == sign;
   }
   [[nodiscard]] Error Bad(const std::string& wanted) const {
-    const std::string got =
-        token_.kind == Kind::kEnd ? "the end" : "'" + Printable(token_.text, 64) + "'";
+    const std::string got = token_.kind == Kind::kEnd ? "the end" : "'" + Printable(token_.text, 64) + "'";
     return InvalidArgument("mlflow_filter", fmt::format("the filter, character {}: expected {}, got {}",
                                                         token_.at + 1, wanted, got));
   }
@@ -104,9 +103,9 @@ class Parser {
     ++at_;
     while (true) {
       if (at_ == text_.size()) {
-        return InvalidArgument("mlflow_filter",
-                               fmt::format("the filter, character {}: the quote {} is not closed",
-                                           token_.at + 1, quote));
+        return InvalidArgument(
+            "mlflow_filter",
+            fmt::format("the filter, character {}: the quote {} is not closed", token_.at + 1, quote));
       }
       const char c = text_[at_++];
       if (c == quote) {
@@ -205,9 +204,8 @@ class Parser {
     const bool number = condition.field == Field::kVersion;
     const bool equals_only = searched_ == Searched::kLoggedModels;
     const std::pair<std::string_view, Comparison> signs[] = {
-        {"=", Comparison::kEquals},       {"!=", Comparison::kDiffers},
-        {"<>", Comparison::kDiffers},     {"<", Comparison::kLess},
-        {"<=", Comparison::kLessOrEqual}, {">", Comparison::kGreater},
+        {"=", Comparison::kEquals},         {"!=", Comparison::kDiffers},     {"<>", Comparison::kDiffers},
+        {"<", Comparison::kLess},           {"<=", Comparison::kLessOrEqual}, {">", Comparison::kGreater},
         {">=", Comparison::kGreaterOrEqual}};
     std::optional<Comparison> found;
     for (const auto& [sign, comparison] : signs) {
@@ -217,11 +215,11 @@ class Parser {
     if (IsWord("ilike")) found = Comparison::kILike;
     if (IsWord("in") && condition.field == Field::kRunId) found = Comparison::kIn;
     const bool is_order = found && (*found >= Comparison::kLess);
-    const bool is_text = found && (*found == Comparison::kLike || *found == Comparison::kILike ||
-                                   *found == Comparison::kIn);
+    const bool is_text =
+        found && (*found == Comparison::kLike || *found == Comparison::kILike || *found == Comparison::kIn);
     if (equals_only && found != Comparison::kEquals) return Bad("'='");
     if (!found || (number ? is_text : is_order)) {
-      return Bad(number                            ? "=, !=, <, <=, > or >="
+      return Bad(number                             ? "=, !=, <, <=, > or >="
                  : condition.field == Field::kRunId ? "=, !=, LIKE, ILIKE or IN"
                                                     : "=, !=, LIKE or ILIKE");
     }
@@ -236,8 +234,8 @@ class Parser {
 
   Result<void> ParseNumber(RegistryCondition& condition) {
     // Clients bring it as a text too.
-    const auto number = token_.kind == Kind::kNumber || token_.kind == Kind::kText ? ParseUint(token_.text)
-                                                                                   : std::nullopt;
+    const auto number =
+        token_.kind == Kind::kNumber || token_.kind == Kind::kText ? ParseUint(token_.text) : std::nullopt;
     if (!number || *number > static_cast<std::uint64_t>(INT64_MAX)) return Bad("a whole number");
     condition.number = static_cast<std::int64_t>(*number);
     return Advance();
@@ -276,7 +274,8 @@ Result<OrderKey> ParseOrderKey(std::string_view text) {
   for (const std::string_view word : Split(text, ' ')) {
     if (!Trim(word).empty()) words.push_back(Trim(word));
   }
-  const bool has_way = words.size() == 2 && (EqualsIgnoreCase(words[1], "asc") || EqualsIgnoreCase(words[1], "desc"));
+  const bool has_way =
+      words.size() == 2 && (EqualsIgnoreCase(words[1], "asc") || EqualsIgnoreCase(words[1], "desc"));
   if (words.empty() || words.size() > 2 || (words.size() == 2 && !has_way)) {
     return InvalidArgument("mlflow_order",
                            "'" + Printable(text, 64) + "' in order_by is not a column with ASC or DESC");
@@ -297,8 +296,7 @@ Result<std::vector<RegistryCondition>> ParseFilter(std::string_view text, Search
   return Parser(text, searched).Parse();
 }
 
-Result<RegistryOrder> ParseOrder(const std::vector<std::string>& by, Searched searched,
-                                 RegistryOrder usual) {
+Result<RegistryOrder> ParseOrder(const std::vector<std::string>& by, Searched searched, RegistryOrder usual) {
   if (by.empty()) return usual;
   std::vector<OrderKey> keys;
   for (const std::string& text : by) {
@@ -317,11 +315,10 @@ Result<RegistryOrder> ParseOrder(const std::vector<std::string>& by, Searched se
   } else if (first.column == "creation_timestamp") {
     order = pick(RegistryOrder::kCreated, RegistryOrder::kCreatedDown);
   } else {
-    return InvalidArgument("mlflow_order",
-                           "order_by knows name, " +
-                               std::string(searched == Searched::kVersions ? "version_number, " : "") +
-                               "creation_timestamp and last_updated_timestamp, not '" +
-                               Printable(first.column, 64) + "'");
+    return InvalidArgument(
+        "mlflow_order",
+        "order_by knows name, " + std::string(searched == Searched::kVersions ? "version_number, " : "") +
+            "creation_timestamp and last_updated_timestamp, not '" + Printable(first.column, 64) + "'");
   }
   // Names of models are unique, and so are times as good as always: only by name of versions there is a tie.
   if (by_name && searched == Searched::kVersions && keys.size() > 1) {

@@ -18,7 +18,8 @@ enum class Searched : std::uint8_t { kModels, kVersions, kLoggedModels };
 ///     name = 'x'   name LIKE 'a%'   name ILIKE 'A%'   name != 'x'
 ///     tags.key = 'v'   tags.`any key` LIKE '%v'   tags."any key" != 'v'
 ///     run_id = 'r'   run_id IN ('r', 's')   source_path LIKE '...'   version_number >= 3   (of versions)
-///     source_run_id = 'r'                                                                  (of logged models)
+///     source_run_id = 'r'                                                                  (of logged
+///     models)
 ///
 /// Words may be in any case; `attributes.` may stand before a name. In a text, '' (or "" in "...") is the
 /// quote itself. Of logged models only `name` and `source_run_id` with `=` are known.

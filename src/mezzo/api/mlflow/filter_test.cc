@@ -50,10 +50,12 @@ TEST(MlflowFilter, SpacesAndCaseOfWordsDoNotMatter) {
 }
 
 TEST(MlflowFilter, ReadsKeysOfTagsInEachForm) {
-  for (const std::string_view text : {"tags.a_1 = 'v'", "tag.a_1 = 'v'", "tags.`a_1` = 'v'", R"(tags."a_1" = "v")"}) {
+  for (const std::string_view text :
+       {"tags.a_1 = 'v'", "tag.a_1 = 'v'", "tags.`a_1` = 'v'", R"(tags."a_1" = "v")"}) {
     const auto conditions = Parsed(text);
     ASSERT_EQ(conditions.size(), 1U) << text;
-    EXPECT_EQ(conditions[0], (RegistryCondition{.field = Field::kTag, .key = "a_1", .values = {"v"}})) << text;
+    EXPECT_EQ(conditions[0], (RegistryCondition{.field = Field::kTag, .key = "a_1", .values = {"v"}}))
+        << text;
   }
   EXPECT_EQ(Parsed("tags.a.b.c = 'v'")[0].key, "a.b.c");
   EXPECT_EQ(Parsed("tags.`any key's = \"1\"` = 'v'")[0].key, "any key's = \"1\"");
@@ -93,7 +95,8 @@ TEST(MlflowFilter, AModelWithoutTheTagIsNoPrompt) {
 TEST(MlflowFilter, ErrorsNamePlaceAndToken) {
   EXPECT_EQ(Refused("name"), "the filter, character 5: expected =, !=, LIKE or ILIKE, got the end");
   EXPECT_EQ(Refused("name = x"), "the filter, character 8: expected a text in quotes, got 'x'");
-  EXPECT_EQ(Refused("name = 'a' or name = 'b'"), "the filter, character 12: expected AND or an end, got 'or'");
+  EXPECT_EQ(Refused("name = 'a' or name = 'b'"),
+            "the filter, character 12: expected AND or an end, got 'or'");
   EXPECT_EQ(Refused("name = 'a"), "the filter, character 8: the quote ' is not closed");
   EXPECT_EQ(Refused("tags = 'a'"), "the filter, character 6: expected '.', got '='");
   EXPECT_EQ(Refused("tags.`` = 'a'"), "the filter, character 6: expected the key of a tag, got ''");
@@ -104,13 +107,14 @@ TEST(MlflowFilter, ErrorsNamePlaceAndToken) {
   EXPECT_EQ(Refused("name < 'a'"), "the filter, character 6: expected =, !=, LIKE or ILIKE, got '<'");
   EXPECT_EQ(Refused("run_id IN ()"), "the filter, character 12: expected a text in quotes, got ')'");
   EXPECT_EQ(Refused("run_id IN ('a' 'b')"), "the filter, character 16: expected ',' or ')', got 'b'");
-  EXPECT_EQ(Refused("name = 'a' AND"), "the filter, character 15: expected name, run_id, source_path, "
-                                       "version_number or tags.<key>, got the end");
+  EXPECT_EQ(Refused("name = 'a' AND"),
+            "the filter, character 15: expected name, run_id, source_path, "
+            "version_number or tags.<key>, got the end");
   EXPECT_EQ(Refused("run_id = 'a'", Searched::kModels),
             "the filter, character 1: expected name or tags.<key>, got 'run_id'");
-  EXPECT_EQ(Refused("name LIKE 'a'", Searched::kLoggedModels), "the filter, character 6: expected '=', got 'LIKE'");
-  EXPECT_EQ(Refused("name = 'a'; DROP TABLE x"),
-            "the filter, character 11: expected AND or an end, got ';'");
+  EXPECT_EQ(Refused("name LIKE 'a'", Searched::kLoggedModels),
+            "the filter, character 6: expected '=', got 'LIKE'");
+  EXPECT_EQ(Refused("name = 'a'; DROP TABLE x"), "the filter, character 11: expected AND or an end, got ';'");
 }
 
 TEST(MlflowFilter, IsBounded) {

@@ -11,7 +11,8 @@ MlflowStatus StatusOf(const Error& error) {
   if (reason == "mlflow_endpoint_unknown") return {404, "ENDPOINT_NOT_FOUND"};
   if (reason == "mlflow_body_too_large") return {413, "RESOURCE_LIMIT_EXCEEDED"};
   if (reason == "registry_full" || reason == "tracking_full") return {400, "RESOURCE_LIMIT_EXCEEDED"};
-  if (reason == "registry_conflict" || reason == "tracking_artifact_conflict") return {409, "RESOURCE_CONFLICT"};
+  if (reason == "registry_conflict" || reason == "tracking_artifact_conflict")
+    return {409, "RESOURCE_CONFLICT"};
   switch (error.code()) {
     case Code::kInvalidArgument:
     case Code::kOutOfRange:

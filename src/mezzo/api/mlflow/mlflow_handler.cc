@@ -19,6 +19,8 @@ constexpr ByteCount kMaxBody = ByteCount{1} << 20;
 /// A batch of a thousand measurements and their texts.
 constexpr ByteCount kMaxBatch = ByteCount{4} << 20;
 
+constexpr std::string_view kSearchLoggedModelsPath = "/api/2.0/mlflow/logged-models/search";
+
 std::vector<Route> Routes(ByteCount max_artifact) {
   std::vector<Route> routes;
   const auto read = [&](Method method, std::string_view pattern, RouteId id) {
@@ -70,7 +72,7 @@ std::vector<Route> Routes(ByteCount max_artifact) {
   change(Method::kPost, "/api/2.0/mlflow/runs/log-inputs", kLogInputs);
   change(Method::kPost, "/api/2.0/mlflow/runs/outputs", kLogOutputs);
   change(Method::kPost, "/api/2.0/mlflow/logged-models", kCreateLoggedModel);
-  read(Method::kPost, "/api/2.0/mlflow/logged-models/search", kSearchLoggedModels);
+  read(Method::kPost, kSearchLoggedModelsPath, kSearchLoggedModels);
   read(Method::kGet, "/api/2.0/mlflow/logged-models/*", kGetLoggedModel);
   change(Method::kPatch, "/api/2.0/mlflow/logged-models/*", kFinalizeLoggedModel);
   change(Method::kDelete, "/api/2.0/mlflow/logged-models/*", kDeleteLoggedModel);
@@ -122,7 +124,9 @@ net::HttpResponse MlflowHandler::RefuseRoute(const net::HttpRequest& head, const
   if (!match.path_known) return MlflowErrorResponse(error);
   constexpr int kMethodNotAllowed = 405;
   net::HttpResponse response = MlflowErrorResponse(kMethodNotAllowed, error);
-  response.headers.emplace_back("Allow", AllowedMethods(routes(), head.path()));
+  // No logged model is called "search": what is served of one is not served there.
+  const bool search = head.path() == kSearchLoggedModelsPath;
+  response.headers.emplace_back("Allow", search ? "POST" : AllowedMethods(routes(), head.path()));
   return response;
 }
 

@@ -104,10 +104,8 @@ Json ToJson(const lifecycle::ExperimentRecord& experiment) {
 }
 
 Json ToJson(const lifecycle::MetricPoint& point) {
-  Json json = {{"key", point.key},
-               {"value", Number(point.value)},
-               {"timestamp", point.at_ms},
-               {"step", point.step}};
+  Json json = {
+      {"key", point.key}, {"value", Number(point.value)}, {"timestamp", point.at_ms}, {"step", point.step}};
   if (!point.model_id.empty()) json["model_id"] = point.model_id;
   return json;
 }
@@ -134,10 +132,11 @@ Json ToJson(const lifecycle::RunRecord& run) {
   for (const auto& output : run.outputs) {
     outputs.push_back({{"model_id", output.model_id}, {"step", output.step}});
   }
-  return {{"info", std::move(info)},
-          {"data", {{"metrics", std::move(metrics)}, {"params", Pairs(run.params)}, {"tags", Pairs(run.tags)}}},
-          {"inputs", {{"dataset_inputs", std::move(inputs)}, {"model_inputs", Json::array()}}},
-          {"outputs", {{"model_outputs", std::move(outputs)}}}};
+  return {
+      {"info", std::move(info)},
+      {"data", {{"metrics", std::move(metrics)}, {"params", Pairs(run.params)}, {"tags", Pairs(run.tags)}}},
+      {"inputs", {{"dataset_inputs", std::move(inputs)}, {"model_inputs", Json::array()}}},
+      {"outputs", {{"model_outputs", std::move(outputs)}}}};
 }
 
 Json ToJson(const lifecycle::LoggedModelRecord& model) {
@@ -173,8 +172,8 @@ lifecycle::Lineage LineageOf(const lifecycle::RunRecord& run, std::size_t max_te
   std::size_t left_out = 0;
   for (const auto& [key, point] : run.metrics) {
     const Json value = Number(point.value);
-    const std::size_t more = Json(key).dump(-1, ' ', false, Json::error_handler_t::replace).size() +
-                             value.dump().size() + 2;
+    const std::size_t more =
+        Json(key).dump(-1, ' ', false, Json::error_handler_t::replace).size() + value.dump().size() + 2;
     if (size + more > max_text) {
       ++left_out;
       continue;

@@ -15,8 +15,8 @@
 namespace mezzo::api::mlflow {
 
 /// What a call of MLflow brings: the query of a GET, else a JSON object. Members that are not known are
-/// passed over, as MLflow does: newer clients send more. Failures are kInvalidArgument "mlflow_member", naming
-/// the member and what it must be.
+/// passed over, as MLflow does: newer clients send more. Failures are kInvalidArgument "mlflow_member",
+/// naming the member and what it must be.
 class Params {
  public:
   static Result<Params> Of(const net::HttpRequest& request);

@@ -161,7 +161,8 @@ MlflowHandler::Answer MlflowHandler::LatestVersions(const std::string& model, co
   MEZZO_TRY(const auto newest, ports_.registry.NewestByStage({record.id}, Limit()));
   Json versions = Json::array();
   for (const auto& version : newest) {
-    const bool wanted = stages.empty() || std::find(stages.begin(), stages.end(), version.stage) != stages.end();
+    const bool wanted =
+        stages.empty() || std::find(stages.begin(), stages.end(), version.stage) != stages.end();
     if (wanted) versions.push_back(ToJson(version));
   }
   return Ok({{"model_versions", std::move(versions)}});

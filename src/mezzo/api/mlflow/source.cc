@@ -71,8 +71,8 @@ Result<ModelSource> OfPath(std::string_view source, std::string_view rest) {
 
 Result<ModelSource> ParseSource(std::string_view source) {
   if (source.size() > kLongest) {
-    return Bad(source, "has " + std::to_string(source.size()) + " bytes; the limit is " +
-                           std::to_string(kLongest));
+    return Bad(source,
+               "has " + std::to_string(source.size()) + " bytes; the limit is " + std::to_string(kLongest));
   }
   std::string_view rest = source;
   if (source.starts_with(kArtifacts)) {
@@ -86,7 +86,8 @@ Result<ModelSource> ParseSource(std::string_view source) {
   }
   if (source.starts_with(kRuns)) {
     rest.remove_prefix(kRuns.size());
-    ModelSource found{.kind = ModelSource::Kind::kRun, .id = std::string(TakePart(rest)), .folder = "", .name = ""};
+    ModelSource found{
+        .kind = ModelSource::Kind::kRun, .id = std::string(TakePart(rest)), .folder = "", .name = ""};
     if (!IsSafeName(found.id)) return Foreign(source);
     MEZZO_TRY(found.folder, FolderOf(source, rest));
     return found;
@@ -101,7 +102,8 @@ Result<ModelSource> ParseSource(std::string_view source) {
       found.id = first.substr(0, at);
       found.name = at == std::string_view::npos ? TakePart(rest) : first.substr(at + 1);
       if (!IsSafeName(found.id) || !IsSafeName(found.name)) return Foreign(source);
-      if (!rest.empty()) return Bad(source, "is a folder of a version: only the whole can be another version");
+      if (!rest.empty())
+        return Bad(source, "is a folder of a version: only the whole can be another version");
       return found;
     }
     if (!IsLoggedModelId(first)) return Foreign(source);

@@ -27,20 +27,61 @@ TEST(ModelSource, ReadsWhatIsHere) {
 }
 
 TEST(ModelSource, RefusesEverythingElse) {
-  for (const std::string_view text :
-       {"/etc/passwd", "etc/passwd", "../model", "./model", ".", "", "model", "C:\\model", "\\\\host\\share",
-        "file:/etc", "file:///etc/passwd", "FILE:///etc", "http://169.254.169.254/latest", "https://x/y",
-        "s3://bucket/key", "gs://bucket/key", "dbfs:/x", "hdfs://x/y", "ftp://x/y", "data:,x",
-        "mlflow-artifacts://host/runs/1", "mlflow-artifacts:///runs/1", "mlflow-artifacts:/etc/passwd",
-        "mlflow-artifacts:runs/1", "mlflow-artifacts:/runs", "mlflow-artifacts:/runs/", "mlflow-artifacts:/",
-        "mlflow-artifacts:/runs/..", "mlflow-artifacts:/runs/1/..", "mlflow-artifacts:/runs/1/a/../b",
-        "mlflow-artifacts:/runs/1//a", "mlflow-artifacts:/runs/1/./a", "mlflow-artifacts:/runs/1/%2e%2e",
-        "mlflow-artifacts:/runs/1/a\\b", "mlflow-artifacts:/runs/1/a?b", "mlflow-artifacts:/runs/1/a#b",
-        "mlflow-artifacts:/versions/resnet", "mlflow-artifacts:/versions/resnet/x",
-        "mlflow-artifacts:/versions/resnet/3/weights", "runs:/", "runs://host/1", "runs:/../x", "runs:/1/../2",
-        "runs:/1//x", "models:/", "models:/resnet", "models:/@", "models:/resnet@", "models:/@champion",
-        "models:/../3", "models:/resnet/..", "models:/resnet/3/weights", "models://host/resnet/3",
-        "runs:/a b/x", "RUNS:/1/x"}) {
+  for (const std::string_view text : {"/etc/passwd",
+                                      "etc/passwd",
+                                      "../model",
+                                      "./model",
+                                      ".",
+                                      "",
+                                      "model",
+                                      "C:\\model",
+                                      "\\\\host\\share",
+                                      "file:/etc",
+                                      "file:///etc/passwd",
+                                      "FILE:///etc",
+                                      "http://169.254.169.254/latest",
+                                      "https://x/y",
+                                      "s3://bucket/key",
+                                      "gs://bucket/key",
+                                      "dbfs:/x",
+                                      "hdfs://x/y",
+                                      "ftp://x/y",
+                                      "data:,x",
+                                      "mlflow-artifacts://host/runs/1",
+                                      "mlflow-artifacts:///runs/1",
+                                      "mlflow-artifacts:/etc/passwd",
+                                      "mlflow-artifacts:runs/1",
+                                      "mlflow-artifacts:/runs",
+                                      "mlflow-artifacts:/runs/",
+                                      "mlflow-artifacts:/",
+                                      "mlflow-artifacts:/runs/..",
+                                      "mlflow-artifacts:/runs/1/..",
+                                      "mlflow-artifacts:/runs/1/a/../b",
+                                      "mlflow-artifacts:/runs/1//a",
+                                      "mlflow-artifacts:/runs/1/./a",
+                                      "mlflow-artifacts:/runs/1/%2e%2e",
+                                      "mlflow-artifacts:/runs/1/a\\b",
+                                      "mlflow-artifacts:/runs/1/a?b",
+                                      "mlflow-artifacts:/runs/1/a#b",
+                                      "mlflow-artifacts:/versions/resnet",
+                                      "mlflow-artifacts:/versions/resnet/x",
+                                      "mlflow-artifacts:/versions/resnet/3/weights",
+                                      "runs:/",
+                                      "runs://host/1",
+                                      "runs:/../x",
+                                      "runs:/1/../2",
+                                      "runs:/1//x",
+                                      "models:/",
+                                      "models:/resnet",
+                                      "models:/@",
+                                      "models:/resnet@",
+                                      "models:/@champion",
+                                      "models:/../3",
+                                      "models:/resnet/..",
+                                      "models:/resnet/3/weights",
+                                      "models://host/resnet/3",
+                                      "runs:/a b/x",
+                                      "RUNS:/1/x"}) {
     const auto source = ParseSource(text);
     ASSERT_FALSE(source.ok()) << text;
     EXPECT_EQ(source.error().code(), Code::kInvalidArgument) << text;
@@ -56,7 +97,8 @@ TEST(ModelSource, ReadsPathsOfArtifacts) {
   const auto version = ParseArtifactPath("versions/resnet/3/MLmodel");
   ASSERT_TRUE(version.ok());
   EXPECT_EQ(*version, (ModelSource{Kind::kVersion, "resnet", "MLmodel", "3"}));
-  for (const std::string_view text : {"", "runs", "runs/..", "runs/1/../2", "etc/passwd", "/runs/1", "runs/1/.."}) {
+  for (const std::string_view text :
+       {"", "runs", "runs/..", "runs/1/../2", "etc/passwd", "/runs/1", "runs/1/.."}) {
     EXPECT_FALSE(ParseArtifactPath(text).ok()) << text;
   }
 }

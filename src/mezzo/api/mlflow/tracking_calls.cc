@@ -125,7 +125,8 @@ MlflowHandler::Answer MlflowHandler::ExperimentCall(const RoutedCall& call, cons
   MEZZO_TRY(auto found, ports_.tracking.ListExperiments(tenant, after.value_or(0), limit + 1, Limit()));
   Json json = {{"experiments", Json::array()}};
   if (!after) {
-    MEZZO_TRY(const auto usual, ports_.tracking.GetExperiment(tenant, lifecycle::kDefaultExperiment, Limit()));
+    MEZZO_TRY(const auto usual,
+              ports_.tracking.GetExperiment(tenant, lifecycle::kDefaultExperiment, Limit()));
     json["experiments"].push_back(ToJson(usual));
   }
   if (found.size() > limit) {
@@ -258,8 +259,7 @@ MlflowHandler::Answer MlflowHandler::NoteCall(const RoutedCall& call, const Para
         MEZZO_TRY(const std::string name, data->Text("name"));
         MEZZO_TRY(const std::string digest, data->Text("digest"));
         notes.inputs.insert_or_assign(
-            name + "@" + digest,
-            input.json().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+            name + "@" + digest, input.json().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
       }
       break;
     }
@@ -309,9 +309,10 @@ MlflowHandler::Answer MlflowHandler::LoggedModelCall(const RoutedCall& call, con
       MEZZO_TRY(const std::string status, params.Text("status"));
       if (status != "LOGGED_MODEL_READY" && status != "LOGGED_MODEL_UPLOAD_FAILED" &&
           status != "LOGGED_MODEL_PENDING") {
-        return Bad("'status' must be LOGGED_MODEL_PENDING, LOGGED_MODEL_READY or LOGGED_MODEL_UPLOAD_FAILED, "
-                   "got '" +
-                   Printable(status, 64) + "'");
+        return Bad(
+            "'status' must be LOGGED_MODEL_PENDING, LOGGED_MODEL_READY or LOGGED_MODEL_UPLOAD_FAILED, "
+            "got '" +
+            Printable(status, 64) + "'");
       }
       change.status = status;
       break;

@@ -130,7 +130,8 @@ Result<std::shared_ptr<OnnxRuntime>> OnnxEngine::Runtime() const {
 }
 
 Result<std::unique_ptr<engine::Session>> OnnxEngine::Load(const LoadRequest& request) {
-  const bool own = !options_.linked_root.empty() && request.model_path.starts_with(options_.linked_root + "/") &&
+  const bool own = !options_.linked_root.empty() &&
+                   request.model_path.starts_with(options_.linked_root + "/") &&
                    request.model_path.find("/../") == std::string::npos;
   MEZZO_TRY(const ModelFiles files,
             ModelFiles::Open(request.model_path, own ? SecondNames::kAllowed : SecondNames::kRefused));

@@ -32,7 +32,8 @@ class FileDescriptor {
 
 /// The files that one model consists of, proven to be what they seem: the model file is a regular file and no
 /// symbolic link; every external file is a regular file below the model's own folder, reached through no
-/// symbolic link, with no second name (hard link) unless those are allowed, and long enough for the ranges that the model names.
+/// symbolic link, with no second name (hard link) unless those are allowed, and long enough for the ranges
+/// that the model names.
 ///
 /// The engine opens the files again by path. Unchanged() tells afterwards whether they are still the same
 /// files with the same content: a swap in between is found before the session is used.
