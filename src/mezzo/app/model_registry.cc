@@ -26,6 +26,21 @@ lifecycle::VersionUploads::Options UploadOptions(const RegistryConfig& config) {
   return {.lifetime = config.upload_lifetime};
 }
 
+lifecycle::ManifestLimits LimitsOf(const RegistryConfig& config) {
+  lifecycle::ManifestLimits limits;
+  limits.max_files = config.max_files;
+  limits.max_file_bytes = config.max_file;
+  limits.max_bytes = config.max_version;
+  return limits;
+}
+
+lifecycle::TrackingStore::Options TrackingOptions(const RegistryConfig& config) {
+  lifecycle::TrackingStore::Options options;
+  options.max_bytes = config.max_artifacts;
+  options.max_files = config.max_files;
+  return options;
+}
+
 lifecycle::RegistryKeeper::Options KeeperOptions(const RegistryConfig& config) {
   lifecycle::RegistryKeeper::Options options;
   options.upload_lifetime = config.upload_lifetime;
@@ -47,7 +62,7 @@ Result<void> ModelRegistry::MakeRoot(const std::string& data_dir) {
 
 ModelRegistry::ModelRegistry(const ServerConfig& config, Ports ports)
     : ports_(ports),
-      store_({}, ports.store.db(), ports.store.clock()),
+      store_({.tracked = true}, ports.store.db(), ports.store.clock()),
       testing_(!config.registry.tests.enabled
                    ? nullptr
                    : std::make_unique<VersionTesting>(
@@ -65,10 +80,20 @@ ModelRegistry::ModelRegistry(const ServerConfig& config, Ports ports)
                                                 .contents = ports.artifacts.lasting(),
                                                 .tester = testing_ == nullptr ? nullptr : &testing_->tester(),
                                                 .clock = ports.store.clock()}),
+      tracking_(TrackingOptions(config.registry), ports.store.db(), ports.store.clock()),
+      tracked_({.limits = LimitsOf(config.registry), .lifetime = config.registry.upload_lifetime},
+               {.tracking = tracking_,
+                .registry = store_,
+                .uploads = uploads_,
+                .contents = ports.artifacts.lasting(),
+                .clock = ports.store.clock()}),
       pool_({.name = "registry", .threads = 2, .max_queued = 256}),
       transfers_({.name = "contents", .threads = 4, .max_queued = 256}),
-      keeper_(KeeperOptions(config.registry),
-              {.registry = store_, .uploads = uploads_, .clock = ports.store.clock(), .log = ports.log}) {}
+      keeper_(KeeperOptions(config.registry), {.registry = store_,
+                                               .uploads = uploads_,
+                                               .clock = ports.store.clock(),
+                                               .log = ports.log,
+                                               .artifacts = &tracked_}) {}
 
 void ModelRegistry::Start() {
   keeper_.Start();
@@ -100,9 +125,7 @@ Result<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(const ServerConfig& c
   api::platform::RegistryHandler::Options options;
   options.max_piece = config.http.max_body;
   options.fetch_timeout = config.registry.fetch_timeout;
-  options.limits.max_files = config.registry.max_files;
-  options.limits.max_file_bytes = config.registry.max_file;
-  options.limits.max_bytes = config.registry.max_version;
+  options.limits = LimitsOf(config.registry);
   registry->handler_ = std::make_unique<api::platform::RegistryHandler>(
       options, api::platform::RegistryHandler::Ports{
                    .registry = registry->store_,
@@ -114,6 +137,16 @@ Result<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(const ServerConfig& c
                    .store = registry->transfers_,
                    .clock = ports.store.clock(),
                    .tests = registry->testing_ == nullptr ? nullptr : &registry->testing_->tests()});
+  api::mlflow::MlflowHandler::Options mlflow;
+  mlflow.max_artifact = config.http.max_body;
+  registry->mlflow_ = std::make_unique<api::mlflow::MlflowHandler>(
+      mlflow, api::mlflow::MlflowHandler::Ports{.registry = registry->store_,
+                                                .tracking = registry->tracking_,
+                                                .artifacts = registry->tracked_,
+                                                .blobs = ports.artifacts.blobs(),
+                                                .pool = registry->pool_,
+                                                .store = registry->transfers_,
+                                                .clock = ports.store.clock()});
   return registry;
 }
 

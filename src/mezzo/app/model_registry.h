@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "mezzo/api/mlflow/mlflow_handler.h"
 #include "mezzo/api/platform/registry_handler.h"
 #include "mezzo/app/artifact_store.h"
 #include "mezzo/app/data_store.h"
@@ -10,6 +11,8 @@
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/registry_keeper.h"
 #include "mezzo/lifecycle/registry_store.h"
+#include "mezzo/lifecycle/tracked_artifacts.h"
+#include "mezzo/lifecycle/tracking_store.h"
 #include "mezzo/lifecycle/version_fetcher.h"
 #include "mezzo/lifecycle/version_hosting.h"
 #include "mezzo/lifecycle/version_uploads.h"
@@ -40,6 +43,8 @@ class ModelRegistry {
   static Result<std::unique_ptr<ModelRegistry>> Open(const ServerConfig& config, Ports ports);
 
   [[nodiscard]] api::Protocol& handler() { return *handler_; }
+  /// The same for MLflow's clients.
+  [[nodiscard]] api::Protocol& mlflow() { return *mlflow_; }
   [[nodiscard]] lifecycle::RegistryStore& store() { return store_; }
   /// Versions' files on this host: for whoever tests one.
   [[nodiscard]] lifecycle::VersionFetcher& fetcher() { return *fetcher_; }
@@ -56,11 +61,14 @@ class ModelRegistry {
   lifecycle::RegistryStore store_;
   std::unique_ptr<VersionTesting> testing_;  // Null: versions are ready as soon as they are complete.
   lifecycle::VersionUploads uploads_;
+  lifecycle::TrackingStore tracking_;
+  lifecycle::TrackedArtifacts tracked_;
   std::unique_ptr<lifecycle::VersionFetcher> fetcher_;
   std::unique_ptr<lifecycle::VersionHosting> hosting_;
   runtime::BlockingPool pool_;
   runtime::BlockingPool transfers_;
   std::unique_ptr<api::platform::RegistryHandler> handler_;
+  std::unique_ptr<api::mlflow::MlflowHandler> mlflow_;
   lifecycle::RegistryKeeper keeper_;  // Last: its thread uses what is above.
 };
 

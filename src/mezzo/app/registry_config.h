@@ -14,6 +14,7 @@ struct RegistryConfig {
   std::size_t max_files = 2000;
   config::ByteSize max_file = config::GiB(64);
   config::ByteSize max_version = config::GiB(256);
+  config::ByteSize max_artifacts = config::GiB(256);
   config::ByteSize disk = config::GiB(64);
   Duration upload_lifetime = std::chrono::hours(24);
   Duration content_grace = std::chrono::hours(1);

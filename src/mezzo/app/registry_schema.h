@@ -19,13 +19,18 @@ struct Schema<app::RegistryConfig> {
         Field("max_files", &C::max_files, "Files of one version.", Range(1, 100'000)),
         Field("max_file", &C::max_file, "Largest file of a version.", Range(KiB(1), GiB(1024))),
         Field("max_version", &C::max_version, "All files of a version together.", Range(KiB(1), GiB(4096))),
+        Field("max_artifacts", &C::max_artifacts,
+              "What a tenant's MLflow runs and logged models may have in artifacts.",
+              Range(KiB(1), GiB(65536))),
         Field(
             "disk", &C::disk,
             "What versions of the registry may take of this host's disk (data_dir); those not in use go, the "
             "least recently used first.",
             Range(MiB(1), GiB(65536))),
         Field("upload_lifetime", &C::upload_lifetime,
-              "Half an upload that nobody goes on with is removed after this long.",
+              "Half an upload that nobody goes on with is removed after this long; so are MLflow's artifacts "
+              "that no "
+              "version has.",
               Range(seconds(1), hours(24 * 30))),
         Field("content_grace", &C::content_grace, "Between a content's last version and its end.",
               Range(seconds(0), hours(24 * 30))),

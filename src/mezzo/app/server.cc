@@ -249,7 +249,8 @@ class Server::Parts {
         sampler(SamplerSettings(config.tracing)),
         sink({.service_version = std::string(kVersion)}, clock, exporter.get(), registry),
         tracer(clock, sampler, sink),
-        engines(config.engine, config.workers, clock, registry, log),
+        engines(config.engine, config.workers, store == nullptr ? "" : ModelRegistry::RootIn(config.data_dir),
+                clock, registry, log),
         usage(OpenUsage()),
         executor(DeviceOptions(config.device, config.admission), clock),
         inference_metrics(registry),
@@ -583,6 +584,10 @@ class Server::Parts {
     if (registry_of_models.ok() && *registry_of_models != nullptr) {
       protocols.push_back({.protocol = &(*registry_of_models)->handler(),
                            .prefixes = {api::platform::RegistryHandler::kRoot}});
+      using api::mlflow::MlflowHandler;
+      protocols.push_back(
+          {.protocol = &(*registry_of_models)->mlflow(),
+           .prefixes = {MlflowHandler::kRoot, MlflowHandler::kArtifactsRoot, MlflowHandler::kServerRoot}});
     }
     if (corrections != nullptr) {
       protocols.push_back(

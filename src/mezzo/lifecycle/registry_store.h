@@ -34,6 +34,7 @@ class RegistryStore {
     std::size_t max_tags = 100;         ///< Of a model, and of a version.
     std::size_t max_text = 16'384;      ///< Bytes of a description, of metrics.
     std::size_t max_tag_value = 5000;
+    bool tracked = false;  ///< What TrackingStore's artifacts have is no garbage either.
   };
   /// `db` and `clock` outlive the store.
   RegistryStore(Options options, storage::SqlDb& db, const Clock& clock);
@@ -90,8 +91,12 @@ class RegistryStore {
   /// With its aliases.
   Result<void> DeleteVersion(const std::string& model, std::int64_t version, const std::string& by,
                              TimePoint deadline);
+  /// kInvalidArgument "registry_page_token", "registry_pattern".
   Result<RegistryPage<VersionRecord>> ListVersions(const VersionQuery& query, const std::string& token,
                                                    std::size_t limit, TimePoint deadline);
+  /// The newest version of each stage that a version of these models has; the models by their ids.
+  Result<std::vector<VersionRecord>> NewestByStage(const std::vector<std::string>& model_ids,
+                                                   TimePoint deadline);
   /// By path.
   Result<std::vector<ManifestFile>> FilesOf(const std::string& model, std::int64_t version,
                                             TimePoint deadline);

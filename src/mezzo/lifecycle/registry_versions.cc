@@ -317,6 +317,13 @@ Result<std::size_t> RegistryStore::CollectGarbage(
       MEZZO_TRY(const SqlRows used,
                 session.Run("SELECT 1 FROM registry_files WHERE sha256 = $1 LIMIT 1", {sha256}));
       if (!used.empty()) return {};
+      if (options_.tracked) {
+        MEZZO_TRY(
+            const SqlRows tracked,
+            session.Run("SELECT 1 FROM tracking_artifacts WHERE sha256 = $1 OR next_sha256 = $1 LIMIT 1",
+                        {sha256}));
+        if (!tracked.empty()) return {};
+      }
       MEZZO_TRY_VOID(remove(sha256));
       gone = true;
       return {};
