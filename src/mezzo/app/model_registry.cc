@@ -72,11 +72,13 @@ ModelRegistry::ModelRegistry(const ServerConfig& config, Ports ports)
 
 void ModelRegistry::Start() {
   keeper_.Start();
+  supply_->Start();
   if (testing_ != nullptr) testing_->Start();
 }
 
 void ModelRegistry::Stop() {
   if (testing_ != nullptr) testing_->Stop();
+  if (supply_ != nullptr) supply_->Stop();
   keeper_.Stop();
 }
 
@@ -90,12 +92,29 @@ Result<void> ModelRegistry::OpenFolders(const ServerConfig& config) {
                 {.registry = store_,
                  .fetcher = *fetcher_,
                  .clock = ports_.store.clock(),
-                 .look = [this](const std::string& model) { return ports_.catalog.LookNow(model); }}));
+                 .look = [this](const std::string& model) { return ports_.catalog.LookNow(model); },
+                 .needed =
+                     [this](const std::string& model, std::int64_t version) {
+                       return supply_ != nullptr && supply_->IsWanted(model, version);
+                     }}));
+  supply_ = std::make_unique<lifecycle::VersionSupply>(
+      lifecycle::VersionSupply::Options{.linger = config.registry.linger,
+                                        .fetch_timeout = config.registry.fetch_timeout},
+      lifecycle::VersionSupply::Ports{.registry = store_,
+                                      .hosting = *hosting_,
+                                      .catalog = ports_.catalog,
+                                      .clock = ports_.store.clock(),
+                                      .log = ports_.log,
+                                      .metrics = ports_.metrics,
+                                      .needed = ports_.needed,
+                                      .load = ports_.load});
+  ports_.registered.Connect(*supply_);
   return hosting_->Restore(AddSaturating(ports_.store.clock().Now(), kOpenTime));
 }
 
 Result<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(const ServerConfig& config, Ports ports) {
   std::unique_ptr<ModelRegistry> registry(new ModelRegistry(config, ports));
+  registry->store_.set_uses(&ports.registered);
   MEZZO_TRY_VOID(registry->OpenFolders(config));
   api::platform::RegistryHandler::Options options;
   options.max_piece = config.http.max_body;

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "mezzo/api/platform/registry_handler.h"
 #include "mezzo/app/artifact_store.h"
 #include "mezzo/app/data_store.h"
+#include "mezzo/app/registered_versions.h"
 #include "mezzo/app/server_config.h"
 #include "mezzo/app/version_testing.h"
 #include "mezzo/base/result.h"
@@ -12,6 +16,7 @@
 #include "mezzo/lifecycle/registry_store.h"
 #include "mezzo/lifecycle/version_fetcher.h"
 #include "mezzo/lifecycle/version_hosting.h"
+#include "mezzo/lifecycle/version_supply.h"
 #include "mezzo/lifecycle/version_uploads.h"
 #include "mezzo/models/repository_catalog.h"
 #include "mezzo/observe/log.h"
@@ -30,6 +35,10 @@ class ModelRegistry {
     models::RepositoryCatalog& catalog;
     observe::Logger& log;
     observe::Registry& metrics;
+    RegisteredVersions& registered;
+    /// What routes of this host name, and what loads a version: VersionSupply's ports.
+    std::function<std::vector<lifecycle::VersionSupply::Key>()> needed;
+    std::function<Result<void>(const std::string&, const std::string&, TimePoint)> load;
   };
   /// Where in `data_dir` served versions lie: the last of the catalog's roots, and its `chosen_root`.
   static std::string RootIn(const std::string& data_dir);
@@ -44,6 +53,7 @@ class ModelRegistry {
   /// Versions' files on this host: for whoever tests one.
   [[nodiscard]] lifecycle::VersionFetcher& fetcher() { return *fetcher_; }
   [[nodiscard]] lifecycle::VersionHosting& hosting() { return *hosting_; }
+  [[nodiscard]] lifecycle::VersionSupply& supply() { return *supply_; }
   ~ModelRegistry() { Stop(); }
   void Start();
   void Stop();
@@ -58,6 +68,7 @@ class ModelRegistry {
   lifecycle::VersionUploads uploads_;
   std::unique_ptr<lifecycle::VersionFetcher> fetcher_;
   std::unique_ptr<lifecycle::VersionHosting> hosting_;
+  std::unique_ptr<lifecycle::VersionSupply> supply_;
   runtime::BlockingPool pool_;
   runtime::BlockingPool transfers_;
   std::unique_ptr<api::platform::RegistryHandler> handler_;

@@ -18,6 +18,7 @@ struct RegistryConfig {
   Duration upload_lifetime = std::chrono::hours(24);
   Duration content_grace = std::chrono::hours(1);
   Duration fetch_timeout = std::chrono::minutes(30);
+  Duration linger = std::chrono::minutes(5);
   VersionTestsConfig tests;
 };
 

@@ -31,6 +31,10 @@ struct Schema<app::RegistryConfig> {
               Range(seconds(0), hours(24 * 30))),
         Field("fetch_timeout", &C::fetch_timeout, "How long bringing a version to this host may take.",
               Range(seconds(1), hours(24))),
+        Field("linger", &C::linger,
+              "What routes and releases have brought to a host stays for this long after the last of them has "
+              "needed it.",
+              Range(seconds(1), hours(24 * 30))),
         Field("tests", &C::tests, "Tests of versions that arrive.")};
   }
 };

@@ -39,6 +39,8 @@ Result<std::int64_t> StoredRoutes::Write(const std::string& model, const std::st
 CatalogHost::Readiness CatalogHost::Keep(const std::string& model, const std::string& version) {
   Readiness readiness;
   auto found = ports_.catalog.Acquire(model, version);
+  const auto brought =
+      ports_.registered == nullptr ? std::nullopt : ports_.registered->Want(model, version);
   if (found.ok()) {
     readiness.state = State::kReady;
     Judge(model, version, readiness);
@@ -47,8 +49,12 @@ CatalogHost::Readiness CatalogHost::Keep(const std::string& model, const std::st
     return readiness;
   }
   if (found.error().reason() != "model_on_disk") {
+    using Supplied = lifecycle::VersionSupply::State;
+    const bool comes =
+        brought && (brought->state == Supplied::kComing || brought->state == Supplied::kHere);
+    if (comes && found.error().reason() != "model_not_ready") return readiness;
     readiness.state = State::kFailed;
-    readiness.reason = found.error().message();
+    readiness.reason = brought && brought->state == Supplied::kFailed ? brought->reason : found.error().message();
     return readiness;
   }
   // The catalog loads a version once, however often it is asked for.
@@ -105,9 +111,18 @@ ReleaseControl::Parts::Parts(const Ports& ports, releases::OutcomeBoard& board, 
             .router = routing.router(),
             .scope = ports.scope,
             .loop = loop,
-            .clock = ports.clock}),
+            .clock = ports.clock,
+            .registered = ports.registered}),
       pool(runtime::BlockingPool::Options{.name = "releases", .threads = 2, .max_queued = 256}),
-      handler({}, {.store = store, .routes = routes, .pool = pool, .clock = ports.store->clock()}),
+      handler({}, {.store = store,
+                   .routes = routes,
+                   .pool = pool,
+                   .clock = ports.store->clock(),
+                   .check_version =
+                       [registered = ports.registered](const std::string& model, const std::string& version,
+                                                       TimePoint deadline) {
+                         return registered->CheckRelease(model, version, deadline);
+                       }}),
       feedback({}, {.store = store, .board = board, .pool = pool, .clock = ports.store->clock()}),
       controller({},
                  {.driver = {.rows = store,

@@ -9,6 +9,7 @@
 #include "mezzo/api/platform/feedback_handler.h"
 #include "mezzo/api/platform/releases_handler.h"
 #include "mezzo/app/data_store.h"
+#include "mezzo/app/registered_versions.h"
 #include "mezzo/app/routing.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
@@ -60,6 +61,7 @@ class CatalogHost final : public releases::HostVersions {
     runtime::Scope& scope;
     runtime::Loop& loop;
     const Clock& clock;
+    RegisteredVersions* registered = nullptr;  ///< Brings what the catalog does not have; null: nothing does.
   };
   explicit CatalogHost(Ports ports) : ports_(ports) {}
 
@@ -87,6 +89,7 @@ class ReleaseControl {
     observe::Registry& registry;
     observe::Logger& log;
     runtime::Scope& scope;
+    RegisteredVersions* registered = nullptr;  ///< Null without a database.
   };
   explicit ReleaseControl(Ports ports);
 

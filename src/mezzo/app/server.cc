@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -28,6 +29,7 @@
 #include "mezzo/app/model_registry.h"
 #include "mezzo/app/overview_sampler.h"
 #include "mezzo/app/people.h"
+#include "mezzo/app/registered_versions.h"
 #include "mezzo/app/release_control.h"
 #include "mezzo/app/routing.h"
 #include "mezzo/app/server_schema.h"
@@ -36,6 +38,8 @@
 #include "mezzo/app/trace_export.h"
 #include "mezzo/app/usage_accounts.h"
 #include "mezzo/app/version.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/base/strings.h"
 #include "mezzo/config/report.h"
 #include "mezzo/drivers/ffmpeg/vips_picture_codec.h"
 #include "mezzo/inference/local_service.h"
@@ -265,18 +269,21 @@ class Server::Parts {
             CatalogOptions(config.models, config.device,
                            store == nullptr ? "" : ModelRegistry::RootIn(config.data_dir)),
             {.engine = engines.all(), .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
+        registered(MakeRegistered()),
         release_control({.store = store.get(),
                          .catalog = catalog,
                          .clock = clock,
                          .registry = registry,
                          .log = log,
-                         .scope = scope}),
+                         .scope = scope,
+                         .registered = registered.get()}),
         routing({.store = store.get(),
                  .catalog = catalog,
                  .clock = clock,
                  .registry = registry,
                  .log = log,
                  .health = health,
+                 .registered = registered.get(),
                  .outcomes = release_control.sink()}),
         service(catalog, executor, tracer, clock,
                 {.limiter = &limiter,
@@ -442,6 +449,7 @@ class Server::Parts {
   runtime::BlockingPool codec_pool;
   models::RepositoryCatalog catalog;
   tenancy::Limiter limiter{{}, clock};
+  std::unique_ptr<RegisteredVersions> registered;  // Null without a database.
   ReleaseControl release_control;
   Routing routing;
   inference::LocalService service;
@@ -557,7 +565,70 @@ class Server::Parts {
     if (store == nullptr || !artifacts.ok()) return std::unique_ptr<ModelRegistry>();
     return ModelRegistry::Open(
         config,
-        {.store = *store, .artifacts = **artifacts, .catalog = catalog, .log = log, .metrics = registry});
+        {.store = *store,
+         .artifacts = **artifacts,
+         .catalog = catalog,
+         .log = log,
+         .metrics = registry,
+         .registered = *registered,
+         .needed =
+             [this] {
+               std::vector<lifecycle::VersionSupply::Key> needed;
+               for (const auto& [model, version] : routing.router().Versions()) {
+                 needed.emplace_back(model, static_cast<std::int64_t>(ParseUint(version).value_or(0)));
+               }
+               return needed;
+             },
+         .load =
+             [this](const std::string& model, const std::string& version, TimePoint deadline) {
+               return LoadAndWait(model, version, deadline);
+             }});
+  }
+
+  std::unique_ptr<RegisteredVersions> MakeRegistered() {
+    if (store == nullptr) return nullptr;
+    return std::make_unique<RegisteredVersions>(
+        RegisteredVersions::Options(),
+        RegisteredVersions::Ports{.store = *store, .catalog = catalog, .log = log});
+  }
+
+  /// Blocks: for threads that are not a loop's.
+  Result<void> LoadAndWait(const std::string& model, const std::string& version, TimePoint deadline) {
+    struct Waited {
+      Mutex mu;
+      CondVar done;
+      std::optional<Result<void>> result GUARDED_BY(mu);
+    };
+    const auto waited = std::make_shared<Waited>();
+    const auto ctx = runtime::Context().WithDeadline(deadline);
+    const bool begun =
+        scope.Spawn(loops.loop(0), ctx, [this, model, version, waited](runtime::Context own) {
+          auto tell = [waited](Result<void> result) {
+            const MutexLock lock(waited->mu);
+            waited->result = std::move(result);
+            waited->done.NotifyAll();
+          };
+          return Load(std::move(own), model, version, std::move(tell));
+        });
+    if (!begun) return Unavailable("shutting_down", "the host is ending");
+    const MutexLock lock(waited->mu);
+    while (!waited->result) {
+      // The task ends by its own deadline; a loop that has ended would never say so.
+      if (clock.Now() >= AddSaturating(deadline, std::chrono::seconds(10))) {
+        return DeadlineExceeded("version_timeout", "the version did not load in time");
+      }
+      waited->done.WaitUntil(waited->mu, clock.Now() + std::chrono::seconds(1));
+    }
+    return *waited->result;
+  }
+
+  runtime::Task<Result<void>> Load(runtime::Context ctx, std::string model, std::string version,
+                                   std::function<void(Result<void>)> tell) {
+    const auto loaded = co_await catalog.AcquireLoaded(std::move(ctx), ModelName(model), std::move(version));
+    Result<void> result;
+    if (!loaded.ok()) result = loaded.error();
+    tell(result);
+    co_return result;
   }
 
   std::vector<api::MountedProtocol> Protocols() {
@@ -620,6 +691,10 @@ class Server::Parts {
 
   runtime::Task<Result<void>> ReportReadiness(runtime::Context ctx) {
     while (!catalog.StartupDone()) {
+      MEZZO_CO_TRY_VOID(co_await runtime::SleepUntil(ctx, clock.Now() + std::chrono::milliseconds(5)));
+    }
+    // What routes need comes before calls do; what can't be had does not keep this host from the rest.
+    while (*registry_of_models != nullptr && !(*registry_of_models)->supply().FirstRoundDone()) {
       MEZZO_CO_TRY_VOID(co_await runtime::SleepUntil(ctx, clock.Now() + std::chrono::milliseconds(5)));
     }
     models_check.Ok();

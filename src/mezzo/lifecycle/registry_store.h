@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/registry.h"
+#include "mezzo/lifecycle/version_uses.h"
 #include "mezzo/storage/sql_db.h"
 
 namespace mezzo::lifecycle {
@@ -38,6 +40,9 @@ class RegistryStore {
   /// `db` and `clock` outlive the store.
   RegistryStore(Options options, storage::SqlDb& db, const Clock& clock);
 
+  /// Who else depends on what is here; outlives the store. Before the first call of the others.
+  void set_uses(VersionUses* uses) { uses_ = uses; }
+
   // --- Models
 
   /// kAlreadyExists "registry_model_exists".
@@ -45,10 +50,11 @@ class RegistryStore {
   Result<ModelRecord> GetModel(const std::string& name, TimePoint deadline);
   Result<ModelRecord> ChangeModel(const std::string& name, const ModelChange& change, const std::string& by,
                                   TimePoint deadline);
-  /// kAlreadyExists "registry_model_exists".
+  /// kAlreadyExists "registry_model_exists"; kFailedPrecondition "registry_model_in_use" while a route or a
+  /// release names it.
   Result<ModelRecord> RenameModel(const std::string& name, const std::string& to, const std::string& by,
                                   TimePoint deadline);
-  /// With all its versions; its history stays.
+  /// With all its versions; its history stays. kFailedPrecondition "registry_model_in_use".
   Result<void> DeleteModel(const std::string& name, const std::string& by, TimePoint deadline);
   /// kInvalidArgument "registry_page_token", "registry_pattern".
   Result<RegistryPage<ModelRecord>> ListModels(const ModelQuery& query, const std::string& token,
@@ -68,7 +74,7 @@ class RegistryStore {
   /// "registry_alias_reserved".
   Result<void> SetAlias(const std::string& model, const std::string& alias, std::int64_t version,
                         std::optional<std::int64_t> if_version, const std::string& by, TimePoint deadline);
-  /// kNotFound "registry_alias_unknown".
+  /// kNotFound "registry_alias_unknown"; kFailedPrecondition "registry_alias_in_use" while a route names it.
   Result<void> DeleteAlias(const std::string& model, const std::string& alias, const std::string& by,
                            TimePoint deadline);
   /// The version that a number, an alias or "latest" names. kNotFound "registry_alias_unknown".
@@ -84,14 +90,17 @@ class RegistryStore {
   Result<VersionRecord> ChangeVersion(const std::string& model, std::int64_t version,
                                       const VersionChange& change, const std::string& by, TimePoint deadline);
   /// kFailedPrecondition "registry_version_state" when it is not in `from`, or the step is not legal;
-  /// "registry_version_aliased" when it would be archived while an alias points at it.
+  /// "registry_version_aliased" when it would be archived while an alias points at it, "version_in_use" while a
+  /// route or a release needs it.
   Result<VersionRecord> SetState(const std::string& model, std::int64_t version, const StateChange& change,
                                  const std::string& by, TimePoint deadline);
-  /// With its aliases.
+  /// With its aliases. kFailedPrecondition "version_in_use" while a route or a release needs it.
   Result<void> DeleteVersion(const std::string& model, std::int64_t version, const std::string& by,
                              TimePoint deadline);
   Result<RegistryPage<VersionRecord>> ListVersions(const VersionQuery& query, const std::string& token,
                                                    std::size_t limit, TimePoint deadline);
+  /// Of all versions of the model.
+  Result<std::map<std::int64_t, VersionState>> StatesOf(const std::string& model, TimePoint deadline);
   /// By path.
   Result<std::vector<ManifestFile>> FilesOf(const std::string& model, std::int64_t version,
                                             TimePoint deadline);
@@ -144,10 +153,13 @@ class RegistryStore {
   Result<VersionRecord> ReadVersion(storage::SqlSession& session, const std::string& model,
                                     std::int64_t version) const;
   [[nodiscard]] std::int64_t NowMicros() const;
+  Result<void> CheckUnused(storage::SqlSession& session, const std::string& model,
+                           std::optional<std::int64_t> version) const;
 
   const Options options_;
   storage::SqlDb& db_;
   const Clock& clock_;
+  VersionUses* uses_ = nullptr;
 };
 
 }  // namespace mezzo::lifecycle

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,8 +38,11 @@ class ReleasesHandler final : public ProblemProtocol {
     releases::RouteWriter& routes;
     runtime::BlockingPool& pool;  ///< Asks the database.
     const Clock& clock;
+    /// Whether a release may name the version. Null: it may.
+    std::function<Result<void>(const std::string& model, const std::string& version, TimePoint deadline)>
+        check_version = nullptr;
   };
-  ReleasesHandler(Options options, Ports ports) : options_(options), ports_(ports) {}
+  ReleasesHandler(Options options, Ports ports) : options_(options), ports_(std::move(ports)) {}
 
   [[nodiscard]] std::span<const Route> routes() const override;
   runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall call) override;
