@@ -142,6 +142,11 @@ OTHER_ROUTES = (
     "GET /v1/registry/blobs/{c}",
     "PUT /v1/registry/blobs/{c}",
     "GET /v1/registry/served",
+    "POST /v1/registry/models/{m}/versions/{v}/retire",
+    "POST /v1/registry/models/{m}/versions/{v}/restore",
+    "GET /v1/drift",
+    "GET /v1/drift/{m}/{v}",
+    "POST /v1/drift/{m}/{v}/reset",
 )
 
 RPCS = (

@@ -198,12 +198,12 @@ def test_what_a_route_needs_cannot_be_taken_away_and_a_route_cannot_need_what_is
         status, _, answer = call(b, method, path, body)
         return status, answer["error"]["code"]
 
-    assert refused("DELETE", f"{MODELS}/{MODEL}/aliases/champion") == (409, "registry_alias_in_use")
-    assert refused("DELETE", f"{MODELS}/{MODEL}/versions/1") == (409, "version_in_use")
-    assert refused("PATCH", f"{MODELS}/{MODEL}/versions/2", {"state": "archived"}) == (409, "version_in_use")
-    assert refused("PATCH", f"{MODELS}/{MODEL}", {"name": "other"}) == (409, "registry_model_in_use")
-    assert refused("DELETE", f"{MODELS}/{MODEL}") == (409, "registry_model_in_use")
-    assert refused("POST", f"{MODELS}/{MODEL}/versions/1/unload") == (409, "version_in_use")
+    assert refused("DELETE", f"{MODELS}/{MODEL}/aliases/champion") == (400, "registry_alias_in_use")
+    assert refused("DELETE", f"{MODELS}/{MODEL}/versions/1") == (400, "version_in_use")
+    assert refused("PATCH", f"{MODELS}/{MODEL}/versions/2", {"state": "archived"}) == (400, "version_in_use")
+    assert refused("PATCH", f"{MODELS}/{MODEL}", {"name": "other"}) == (400, "registry_model_in_use")
+    assert refused("DELETE", f"{MODELS}/{MODEL}") == (400, "registry_model_in_use")
+    assert refused("POST", f"{MODELS}/{MODEL}/versions/1/unload") == (400, "version_in_use")
     before = call(a, "GET", f"/v1/routes/{MODEL}")[2]
     assert refused("PUT", f"/v1/routes/{MODEL}", {"stable": "@nobody"}) == (400, "route_alias_unknown")
     assert refused("PUT", f"/v1/routes/{MODEL}", {"stable": "9"}) == (400, "route_version_unknown")

@@ -20,6 +20,7 @@
 #include "mezzo/app/browser_guard.h"
 #include "mezzo/app/console.h"
 #include "mezzo/app/data_store.h"
+#include "mezzo/app/drift_watch.h"
 #include "mezzo/app/identities.h"
 #include "mezzo/app/job_queue.h"
 #include "mezzo/app/limit_sharing.h"
@@ -260,8 +261,9 @@ class Server::Parts {
         recent(config.cache.recent_bytes, registry, clock),
         caching(config.cache,
                 {.store = store.get(), .clock = clock, .registry = registry, .log = log, .recent = recent}),
+        drift(MakeDrift()),
         binder(executor, inference_metrics, clock, config.models.default_max_queued,
-               {.answers = &caching.answers(), .ledger = ledger()}),
+               {.answers = &caching.answers(), .ledger = ledger(), .samplers = drift.get()}),
         load_pool(
             {.name = "load", .threads = config.models.load_threads, .max_queued = 4096, .background = true}),
         codec_pool({.name = "codec", .threads = Cores(), .max_queued = 256}),
@@ -366,6 +368,7 @@ class Server::Parts {
     MEZZO_TRY_VOID(routing.Start());
     MEZZO_TRY_VOID(catalog.Start(&binder));
     release_control.Start();
+    if (drift != nullptr) drift->Start();
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
     if (*registry_of_models != nullptr) (*registry_of_models)->Start();
@@ -444,6 +447,7 @@ class Server::Parts {
   inference::InferenceMetrics inference_metrics;
   cache::RecentItems recent;
   AnswerCaching caching;
+  std::unique_ptr<DriftWatch> drift;  // Null without a database.
   inference::RuntimeBinder binder;
   runtime::BlockingPool load_pool;
   runtime::BlockingPool codec_pool;
@@ -564,25 +568,29 @@ class Server::Parts {
   Result<std::unique_ptr<ModelRegistry>> OpenRegistry() {
     if (store == nullptr || !artifacts.ok()) return std::unique_ptr<ModelRegistry>();
     return ModelRegistry::Open(
-        config,
-        {.store = *store,
-         .artifacts = **artifacts,
-         .catalog = catalog,
-         .log = log,
-         .metrics = registry,
-         .registered = *registered,
-         .needed =
-             [this] {
-               std::vector<lifecycle::VersionSupply::Key> needed;
-               for (const auto& [model, version] : routing.router().Versions()) {
-                 needed.emplace_back(model, static_cast<std::int64_t>(ParseUint(version).value_or(0)));
-               }
-               return needed;
-             },
-         .load =
-             [this](const std::string& model, const std::string& version, TimePoint deadline) {
-               return LoadAndWait(model, version, deadline);
-             }});
+        config, {.store = *store,
+                 .artifacts = **artifacts,
+                 .catalog = catalog,
+                 .log = log,
+                 .metrics = registry,
+                 .registered = *registered,
+                 .needed =
+                     [this] {
+                       std::vector<lifecycle::VersionSupply::Key> needed;
+                       for (const auto& [model, version] : routing.router().Versions()) {
+                         needed.emplace_back(model,
+                                             static_cast<std::int64_t>(ParseUint(version).value_or(0)));
+                       }
+                       return needed;
+                     },
+                 .load = [this](const std::string& model, const std::string& version,
+                                TimePoint deadline) { return LoadAndWait(model, version, deadline); }});
+  }
+
+  std::unique_ptr<DriftWatch> MakeDrift() {
+    if (store == nullptr) return nullptr;
+    return std::make_unique<DriftWatch>(config.drift,
+                                        DriftWatch::Ports{.store = *store, .log = log, .registry = registry});
   }
 
   std::unique_ptr<RegisteredVersions> MakeRegistered() {
@@ -601,15 +609,14 @@ class Server::Parts {
     };
     const auto waited = std::make_shared<Waited>();
     const auto ctx = runtime::Context().WithDeadline(deadline);
-    const bool begun =
-        scope.Spawn(loops.loop(0), ctx, [this, model, version, waited](runtime::Context own) {
-          auto tell = [waited](Result<void> result) {
-            const MutexLock lock(waited->mu);
-            waited->result = std::move(result);
-            waited->done.NotifyAll();
-          };
-          return Load(std::move(own), model, version, std::move(tell));
-        });
+    const bool begun = scope.Spawn(loops.loop(0), ctx, [this, model, version, waited](runtime::Context own) {
+      auto tell = [waited](Result<void> result) {
+        const MutexLock lock(waited->mu);
+        waited->result = std::move(result);
+        waited->done.NotifyAll();
+      };
+      return Load(std::move(own), model, version, std::move(tell));
+    });
     if (!begun) return Unavailable("shutting_down", "the host is ending");
     const MutexLock lock(waited->mu);
     while (!waited->result) {
@@ -652,6 +659,9 @@ class Server::Parts {
     if (registry_of_models.ok() && *registry_of_models != nullptr) {
       protocols.push_back({.protocol = &(*registry_of_models)->handler(),
                            .prefixes = {api::platform::RegistryHandler::kRoot}});
+    }
+    if (drift != nullptr) {
+      protocols.push_back({.protocol = &drift->handler(), .prefixes = {api::platform::DriftHandler::kRoot}});
     }
     if (corrections != nullptr) {
       protocols.push_back(
@@ -712,6 +722,7 @@ class Server::Parts {
     if (artifacts.ok() && *artifacts != nullptr) (*artifacts)->Stop();
     if (identities.ok() && *identities != nullptr) (*identities)->Stop();
     if (people.ok() && *people != nullptr) (*people)->Stop();
+    if (drift != nullptr) drift->Stop();
     release_control.Stop();
     routing.Stop();
     catalog.Stop();
