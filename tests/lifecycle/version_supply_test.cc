@@ -58,7 +58,9 @@ class FakeCatalog final : public models::Catalog {
     if (versions.empty()) return NotFound("model_unknown", "there is none");
     return versions;
   }
-  bool IsReady(std::string_view, std::string_view) override { return false; }
+  bool IsReady(std::string_view model, std::string_view version) override {
+    return Acquire(model, version).ok();
+  }
   bool StartupDone() override { return true; }
   std::vector<models::IndexEntry> Index(bool) override { return {}; }
   runtime::Task<Result<void>> Load(runtime::Context, ModelName, models::LoadOverrides) override {
@@ -135,9 +137,9 @@ class VersionSupplyTest : public RegistryFixture {
     return false;
   }
   std::int64_t Push(const std::string& content) {
-    EXPECT_TRUE(storage::WriteBlob(contents_, VersionUploads::KeyOf(Sha256Hex(content)), AsBytes(content), {},
-                                   Soon())
-                    .ok());
+    EXPECT_TRUE(
+        storage::WriteBlob(contents_, VersionUploads::KeyOf(Sha256Hex(content)), AsBytes(content), {}, Soon())
+            .ok());
     return MakeReady("m", {{"model.onnx", content}});
   }
   void Need(std::set<Key> needed) {
@@ -243,7 +245,8 @@ TEST_P(VersionSupplyTest, WhatWasLoadedByHandStaysUntilItIsArchived) {
   std::this_thread::sleep_for(milliseconds(200));
   EXPECT_TRUE(hosting_->Has("m", 1)) << "after a restart, too";
   ASSERT_TRUE(store_
-                  .SetState("m", 1, {.from = VersionState::kReady, .to = VersionState::kArchived, .reason = ""},
+                  .SetState("m", 1,
+                            {.from = VersionState::kReady, .to = VersionState::kArchived, .reason = ""},
                             "ann", Soon())
                   .ok());
   EXPECT_TRUE(Eventually([&] { return !hosting_->Has("m", 1); }));

@@ -77,6 +77,8 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "usage", tenancy::UsageMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(
       storage::Migrate(*store->db_, "registry", lifecycle::RegistryMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "retirement", lifecycle::RetirementMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "version_tests", lifecycle::VersionTestMigrations(), deadline,
                                   store->real_));
   MEZZO_TRY_VOID(

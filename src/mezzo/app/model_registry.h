@@ -14,6 +14,7 @@
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/registry_keeper.h"
 #include "mezzo/lifecycle/registry_store.h"
+#include "mezzo/lifecycle/retirement.h"
 #include "mezzo/lifecycle/version_fetcher.h"
 #include "mezzo/lifecycle/version_hosting.h"
 #include "mezzo/lifecycle/version_supply.h"
@@ -39,6 +40,8 @@ class ModelRegistry {
     /// What routes of this host name, and what loads a version: VersionSupply's ports.
     std::function<std::vector<lifecycle::VersionSupply::Key>()> needed;
     std::function<Result<void>(const std::string&, const std::string&, TimePoint)> load;
+    /// How often this host has answered by versions.
+    std::function<std::vector<lifecycle::Retirement::Served>()> traffic;
   };
   /// Where in `data_dir` served versions lie: the last of the catalog's roots, and its `chosen_root`.
   static std::string RootIn(const std::string& data_dir);
@@ -53,6 +56,8 @@ class ModelRegistry {
   /// Versions' files on this host: for whoever tests one.
   [[nodiscard]] lifecycle::VersionFetcher& fetcher() { return *fetcher_; }
   [[nodiscard]] lifecycle::VersionHosting& hosting() { return *hosting_; }
+  /// What takes versions out of service: lifecycle's port for pipelines.
+  [[nodiscard]] lifecycle::Retirement& retirement() { return retirement_; }
   [[nodiscard]] lifecycle::VersionSupply& supply() { return *supply_; }
   ~ModelRegistry() { Stop(); }
   void Start();
@@ -72,6 +77,7 @@ class ModelRegistry {
   runtime::BlockingPool pool_;
   runtime::BlockingPool transfers_;
   std::unique_ptr<api::platform::RegistryHandler> handler_;
+  lifecycle::Retirement retirement_;
   lifecycle::RegistryKeeper keeper_;  // Last: its thread uses what is above.
 };
 

@@ -584,7 +584,24 @@ class Server::Parts {
                        return needed;
                      },
                  .load = [this](const std::string& model, const std::string& version,
-                                TimePoint deadline) { return LoadAndWait(model, version, deadline); }});
+                                TimePoint deadline) { return LoadAndWait(model, version, deadline); },
+                 .traffic = [this] { return Traffic(); }});
+  }
+
+  /// How often this host has answered by each version.
+  std::vector<lifecycle::Retirement::Served> Traffic() {
+    std::vector<lifecycle::Retirement::Served> served;
+    const auto all = service.Statistics("", "");
+    if (!all.ok()) return served;
+    for (const auto& one : *all) {
+      const auto version = ParseUint(one.version);
+      if (!version) continue;
+      // Parts of a pipeline are served under its name and theirs.
+      served.push_back({.model = one.name.substr(0, one.name.find('/')),
+                        .version = static_cast<std::int64_t>(*version),
+                        .calls = one.success.count + one.fail.count + one.cache_hit.count});
+    }
+    return served;
   }
 
   std::unique_ptr<DriftWatch> MakeDrift() {

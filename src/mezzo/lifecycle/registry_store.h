@@ -5,12 +5,15 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/registry.h"
+#include "mezzo/lifecycle/retire_plan.h"
 #include "mezzo/lifecycle/version_uses.h"
 #include "mezzo/storage/sql_db.h"
 
@@ -90,8 +93,8 @@ class RegistryStore {
   Result<VersionRecord> ChangeVersion(const std::string& model, std::int64_t version,
                                       const VersionChange& change, const std::string& by, TimePoint deadline);
   /// kFailedPrecondition "registry_version_state" when it is not in `from`, or the step is not legal;
-  /// "registry_version_aliased" when it would be archived while an alias points at it, "version_in_use" while a
-  /// route or a release needs it.
+  /// "registry_version_aliased" when it would be archived while an alias points at it, "version_in_use" while
+  /// a route or a release needs it.
   Result<VersionRecord> SetState(const std::string& model, std::int64_t version, const StateChange& change,
                                  const std::string& by, TimePoint deadline);
   /// With its aliases. kFailedPrecondition "version_in_use" while a route or a release needs it.
@@ -118,6 +121,37 @@ class RegistryStore {
   Result<std::size_t> CollectGarbage(WallTime before, std::size_t limit,
                                      const std::function<Result<void>(const std::string& sha256)>& remove,
                                      TimePoint deadline);
+
+  // --- Retirement (registry_retirement.cc; with RetirementMigrations())
+
+  /// A host has answered by these versions lately.
+  Result<void> NoteTraffic(const std::vector<std::pair<std::string, std::int64_t>>& versions,
+                           TimePoint deadline);
+  /// Ready versions without a call or a change since before `idle_before`, and all whose retirement has
+  /// begun, archiving ones too; `limit` at most, those that have waited longest first.
+  Result<std::vector<RetireCandidate>> RetireCandidates(WallTime idle_before, std::size_t limit,
+                                                        TimePoint deadline);
+  struct RetireStep {
+    RetireStage from = RetireStage::kServing;
+    RetireStage to = RetireStage::kWarned;
+    bool by_hand = false;
+    std::string reason;
+  };
+  /// One step, with its line of the history ("version_retirement"; at kArchiving the state turns archived, at
+  /// kArchived the files are away). False, and nothing is changed, when the version is not at `from` any
+  /// more. kFailedPrecondition "version_in_use" when a step forward meets a route, an alias or a release that
+  /// names it, "registry_version_state" when the version is not ready.
+  Result<bool> StepRetirement(const std::string& model, std::int64_t version, const RetireStep& step,
+                              const std::string& by, TimePoint deadline);
+  /// At which stage it is; kServing when nothing has begun, kArchived of an archived one.
+  Result<RetireStage> RetirementOf(const std::string& model, std::int64_t version, TimePoint deadline);
+  /// Models and versions at that stage.
+  Result<std::set<std::pair<std::string, std::int64_t>>> VersionsAt(RetireStage stage, TimePoint deadline);
+  /// SHA-256 of the version's contents that no version has which is not archived.
+  Result<std::vector<std::string>> ContentsOfArchived(const std::string& model, std::int64_t version,
+                                                      TimePoint deadline);
+  /// What the models that have the tag say, by model.
+  Result<std::map<std::string, std::string>> TagOfModels(const std::string& key, TimePoint deadline);
 
   // --- History
 

@@ -38,14 +38,14 @@ VersionSupply::VersionSupply(Options options, Ports ports)
                                         "Attempts to bring such a version that have failed.")),
       let_go_(ports_.metrics.NewCounter("mezzo_registry_versions_let_go_total",
                                         "Versions of the registry that nothing needed here any more.")) {
-  auto& wanted =
-      ports_.metrics.NewCallbackFamily("mezzo_registry_versions_wanted",
-                                       "Versions that routes and releases need on this host, by how far they are.",
-                                       observe::MetricType::kGauge, {"state"});
+  auto& wanted = ports_.metrics.NewCallbackFamily(
+      "mezzo_registry_versions_wanted",
+      "Versions that routes and releases need on this host, by how far they are.",
+      observe::MetricType::kGauge, {"state"});
   constexpr std::array<std::pair<std::string_view, State>, 4> kStates = {{{"coming", State::kComing},
-                                                                         {"here", State::kHere},
-                                                                         {"absent", State::kAbsent},
-                                                                         {"failed", State::kFailed}}};
+                                                                          {"here", State::kHere},
+                                                                          {"absent", State::kAbsent},
+                                                                          {"failed", State::kFailed}}};
   for (const auto& named : kStates) {
     const State state = named.second;
     callbacks_.push_back(wanted.Add({std::string(named.first)}, [this, state] {
@@ -139,7 +139,11 @@ void VersionSupply::Round() {
   std::vector<Key> gone;
   {
     const MutexLock lock(mu_);
-    if (!looked_) first_ = named;
+    if (!looked_) {
+      for (const Key& key : named) {
+        if (entries_.contains(key)) first_.insert(key);  // Unless there were too many.
+      }
+    }
     looked_ = true;
     const TimePoint now = ports_.clock.Now();
     for (auto& [key, entry] : entries_) {
@@ -184,10 +188,17 @@ void VersionSupply::LetGo(const Key& key) {
   }
 }
 
-/// What was archived or deleted goes, however it came; unless something still needs it here.
+/// What is archived or drained goes, however it came; unless something still needs it here.
 void VersionSupply::CheckStates() {
   std::map<std::string, std::vector<std::int64_t>> hosted;
   for (const auto& one : ports_.hosting.served()) hosted[one.model].push_back(one.version);
+  if (hosted.empty()) return;
+  std::set<Key> draining;
+  if (ports_.draining != nullptr) {
+    auto found = ports_.draining(AddSaturating(ports_.clock.Now(), options_.database_timeout));
+    if (!found.ok()) return;
+    draining = *std::move(found);
+  }
   for (const auto& [model, versions] : hosted) {
     const TimePoint deadline = AddSaturating(ports_.clock.Now(), options_.database_timeout);
     const auto states = ports_.registry.StatesOf(model, deadline);
@@ -197,13 +208,14 @@ void VersionSupply::CheckStates() {
     }
     for (const std::int64_t version : versions) {
       const auto state = states->find(version);
-      if (state == states->end() || state->second != VersionState::kArchived) continue;
+      const bool archived = state != states->end() && state->second == VersionState::kArchived;
+      if (!archived && !draining.contains(Key(model, version))) continue;
       if (IsWanted(model, version)) continue;
       const auto done = ports_.hosting.LetGo(model, version, /*by_hand_too=*/true, deadline);
       if (!done.ok() || !*done) continue;
       let_go_.Add();
-      ports_.log.Info("a version that was archived is not served here any more",
-                      {{"model", model}, {"version", version}});
+      ports_.log.Info("a version that is retired is not served here any more",
+                      {{"model", model}, {"version", version}, {"archived", archived}});
     }
   }
 }
@@ -250,8 +262,7 @@ void VersionSupply::Work() {
 }
 
 bool VersionSupply::IsFolders(const std::string& model) {
-  const bool known =
-      ports_.catalog.VersionsOf(model).ok() || ports_.catalog.VersionsOf(model + "/unet").ok();
+  const bool known = ports_.catalog.VersionsOf(model).ok() || ports_.catalog.VersionsOf(model + "/unet").ok();
   if (!known) return false;
   const auto served = ports_.hosting.served();
   return std::none_of(served.begin(), served.end(), [&](const auto& one) { return one.model == model; });
@@ -259,7 +270,9 @@ bool VersionSupply::IsFolders(const std::string& model) {
 
 VersionSupply::Status VersionSupply::Bring(const Key& key, bool was_here) {
   const auto& [model, version] = key;
-  const auto found = ports_.catalog.Acquire(model, std::to_string(version));
+  const std::string text = std::to_string(version);
+  if (ports_.catalog.IsReady(model, text)) return {.state = State::kHere, .reason = ""};
+  const auto found = ports_.catalog.Acquire(model, text);
   // What was evicted for others comes back when it is called.
   const bool evicted = was_here && !found.ok() && found.error().reason() == "model_on_disk";
   if (found.ok() || evicted) return {.state = State::kHere, .reason = ""};

@@ -53,6 +53,8 @@ class VersionSupply {
     const Clock& clock;
     observe::Logger& log;
     observe::Registry& metrics;
+    /// Versions that get no new calls, of all models; null: there are none.
+    std::function<Result<std::set<Key>>(TimePoint deadline)> draining = nullptr;
     std::function<std::vector<Key>()> needed;  ///< What routes of this host name; is asked every period.
     /// Waits until the catalog has loaded the version; fails as Catalog::AcquireLoaded().
     std::function<Result<void>(const std::string& model, const std::string& version, TimePoint deadline)>
@@ -120,8 +122,8 @@ class VersionSupply {
   std::set<Key> first_ GUARDED_BY(mu_);  // What the first round needed and has not got yet.
   bool looked_ GUARDED_BY(mu_) = false;
   bool stopping_ GUARDED_BY(mu_) = false;
-  TimePoint states_checked_{};         // The loop's thread only.
-  std::vector<std::thread> threads_;   // Use everything above.
+  TimePoint states_checked_{};        // The loop's thread only.
+  std::vector<std::thread> threads_;  // Use everything above.
   std::vector<observe::Callback> callbacks_;
 };
 
