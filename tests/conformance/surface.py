@@ -198,6 +198,11 @@ OTHER_ROUTES = (
     "PUT /api/2.0/mlflow-artifacts/artifacts/{p}",
     "DELETE /api/2.0/mlflow-artifacts/artifacts/{p}",
     "GET /api/3.0/mlflow/server-info",
+    "POST /v1/registry/models/{m}/versions/{v}/retire",
+    "POST /v1/registry/models/{m}/versions/{v}/restore",
+    "GET /v1/drift",
+    "GET /v1/drift/{m}/{v}",
+    "POST /v1/drift/{m}/{v}/reset",
 )
 
 RPCS = (

@@ -50,6 +50,14 @@ lifecycle::RegistryKeeper::Options KeeperOptions(const RegistryConfig& config) {
   return options;
 }
 
+lifecycle::Retirement::Options RetirementOptions(const RetireConfig& config) {
+  lifecycle::Retirement::Options options;
+  options.policy = {.after = config.after, .warning = config.warning, .drain = config.drain};
+  // A host's word of its calls must come before anybody counts on there being none.
+  options.period = std::clamp<Duration>(config.drain / 3, std::chrono::milliseconds(200), options.period);
+  return options;
+}
+
 }  // namespace
 
 std::string ModelRegistry::RootIn(const std::string& data_dir) { return data_dir + "/registry"; }
@@ -89,6 +97,12 @@ ModelRegistry::ModelRegistry(const ServerConfig& config, Ports ports)
                 .clock = ports.store.clock()}),
       pool_({.name = "registry", .threads = 2, .max_queued = 256}),
       transfers_({.name = "contents", .threads = 4, .max_queued = 256}),
+      retirement_(RetirementOptions(config.registry.retire), {.registry = store_,
+                                                              .contents = ports.artifacts.lasting(),
+                                                              .clock = ports.store.clock(),
+                                                              .log = ports.log,
+                                                              .metrics = ports.metrics,
+                                                              .traffic = ports.traffic}),
       keeper_(KeeperOptions(config.registry), {.registry = store_,
                                                .uploads = uploads_,
                                                .clock = ports.store.clock(),
@@ -97,11 +111,15 @@ ModelRegistry::ModelRegistry(const ServerConfig& config, Ports ports)
 
 void ModelRegistry::Start() {
   keeper_.Start();
+  supply_->Start();
+  retirement_.Start();
   if (testing_ != nullptr) testing_->Start();
 }
 
 void ModelRegistry::Stop() {
   if (testing_ != nullptr) testing_->Stop();
+  retirement_.Stop();
+  if (supply_ != nullptr) supply_->Stop();
   keeper_.Stop();
 }
 
@@ -109,18 +127,36 @@ Result<void> ModelRegistry::OpenFolders(const ServerConfig& config) {
   MEZZO_TRY(fetcher_, lifecycle::VersionFetcher::Open(
                           {.folder = config.data_dir + "/versions", .max_bytes = config.registry.disk},
                           {.contents = ports_.artifacts.lasting(), .clock = ports_.store.clock()}));
-  MEZZO_TRY(hosting_,
-            lifecycle::VersionHosting::Open(
-                {.root = RootIn(config.data_dir), .host = HostOf(config.registry)},
-                {.registry = store_,
-                 .fetcher = *fetcher_,
-                 .clock = ports_.store.clock(),
-                 .look = [this](const std::string& model) { return ports_.catalog.LookNow(model); }}));
+  MEZZO_TRY(hosting_, lifecycle::VersionHosting::Open(
+                          {.root = RootIn(config.data_dir), .host = HostOf(config.registry)},
+                          {.registry = store_,
+                           .fetcher = *fetcher_,
+                           .clock = ports_.store.clock(),
+                           .look = [this](const std::string& model) { return ports_.catalog.LookNow(model); },
+                           .needed =
+                               [this](const std::string& model, std::int64_t version) {
+                                 return supply_ != nullptr && supply_->IsWanted(model, version);
+                               }}));
+  supply_ = std::make_unique<lifecycle::VersionSupply>(
+      lifecycle::VersionSupply::Options{.linger = config.registry.linger,
+                                        .fetch_timeout = config.registry.fetch_timeout},
+      lifecycle::VersionSupply::Ports{
+          .registry = store_,
+          .hosting = *hosting_,
+          .catalog = ports_.catalog,
+          .clock = ports_.store.clock(),
+          .log = ports_.log,
+          .metrics = ports_.metrics,
+          .draining = [this](TimePoint deadline) { return retirement_.Draining(deadline); },
+          .needed = ports_.needed,
+          .load = ports_.load});
+  ports_.registered.Connect(*supply_);
   return hosting_->Restore(AddSaturating(ports_.store.clock().Now(), kOpenTime));
 }
 
 Result<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(const ServerConfig& config, Ports ports) {
   std::unique_ptr<ModelRegistry> registry(new ModelRegistry(config, ports));
+  registry->store_.set_uses(&ports.registered);
   MEZZO_TRY_VOID(registry->OpenFolders(config));
   api::platform::RegistryHandler::Options options;
   options.max_piece = config.http.max_body;
@@ -136,6 +172,7 @@ Result<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(const ServerConfig& c
                    .pool = registry->pool_,
                    .store = registry->transfers_,
                    .clock = ports.store.clock(),
+                   .retirement = registry->retirement_,
                    .tests = registry->testing_ == nullptr ? nullptr : &registry->testing_->tests()});
   api::mlflow::MlflowHandler::Options mlflow;
   mlflow.max_artifact = config.http.max_body;

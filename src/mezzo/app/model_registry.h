@@ -1,20 +1,26 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "mezzo/api/mlflow/mlflow_handler.h"
 #include "mezzo/api/platform/registry_handler.h"
 #include "mezzo/app/artifact_store.h"
 #include "mezzo/app/data_store.h"
+#include "mezzo/app/registered_versions.h"
 #include "mezzo/app/server_config.h"
 #include "mezzo/app/version_testing.h"
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/registry_keeper.h"
 #include "mezzo/lifecycle/registry_store.h"
+#include "mezzo/lifecycle/retirement.h"
 #include "mezzo/lifecycle/tracked_artifacts.h"
 #include "mezzo/lifecycle/tracking_store.h"
 #include "mezzo/lifecycle/version_fetcher.h"
 #include "mezzo/lifecycle/version_hosting.h"
+#include "mezzo/lifecycle/version_supply.h"
 #include "mezzo/lifecycle/version_uploads.h"
 #include "mezzo/models/repository_catalog.h"
 #include "mezzo/observe/log.h"
@@ -33,6 +39,12 @@ class ModelRegistry {
     models::RepositoryCatalog& catalog;
     observe::Logger& log;
     observe::Registry& metrics;
+    RegisteredVersions& registered;
+    /// What routes of this host name, and what loads a version: VersionSupply's ports.
+    std::function<std::vector<lifecycle::VersionSupply::Key>()> needed;
+    std::function<Result<void>(const std::string&, const std::string&, TimePoint)> load;
+    /// How often this host has answered by versions.
+    std::function<std::vector<lifecycle::Retirement::Served>()> traffic;
   };
   /// Where in `data_dir` served versions lie: the last of the catalog's roots, and its `chosen_root`.
   static std::string RootIn(const std::string& data_dir);
@@ -49,6 +61,9 @@ class ModelRegistry {
   /// Versions' files on this host: for whoever tests one.
   [[nodiscard]] lifecycle::VersionFetcher& fetcher() { return *fetcher_; }
   [[nodiscard]] lifecycle::VersionHosting& hosting() { return *hosting_; }
+  /// What takes versions out of service: lifecycle's port for pipelines.
+  [[nodiscard]] lifecycle::Retirement& retirement() { return retirement_; }
+  [[nodiscard]] lifecycle::VersionSupply& supply() { return *supply_; }
   ~ModelRegistry() { Stop(); }
   void Start();
   void Stop();
@@ -65,10 +80,12 @@ class ModelRegistry {
   lifecycle::TrackedArtifacts tracked_;
   std::unique_ptr<lifecycle::VersionFetcher> fetcher_;
   std::unique_ptr<lifecycle::VersionHosting> hosting_;
+  std::unique_ptr<lifecycle::VersionSupply> supply_;
   runtime::BlockingPool pool_;
   runtime::BlockingPool transfers_;
   std::unique_ptr<api::platform::RegistryHandler> handler_;
   std::unique_ptr<api::mlflow::MlflowHandler> mlflow_;
+  lifecycle::Retirement retirement_;
   lifecycle::RegistryKeeper keeper_;  // Last: its thread uses what is above.
 };
 

@@ -9,6 +9,25 @@
 namespace mezzo::config {
 
 template <>
+struct Schema<app::RetireConfig> {
+  static auto Fields() {
+    using C = app::RetireConfig;
+    using std::chrono::hours;
+    using std::chrono::seconds;
+    return std::tuple{
+        Field("after", &C::after,
+              "A version that has had no call for so long, and that no route, alias or release names, is "
+              "retired; "
+              "0: none is. The tag retire.after of a registered model (30d, never) says otherwise for it.",
+              Range(seconds(0), hours(24 * 3650))),
+        Field("warning", &C::warning, "Between the warning and the end of new calls.",
+              Range(seconds(0), hours(24 * 3650))),
+        Field("drain", &C::drain, "Without any call before the files are archived.",
+              Range(seconds(1), hours(24)))};
+  }
+};
+
+template <>
 struct Schema<app::RegistryConfig> {
   static auto Fields() {
     using C = app::RegistryConfig;
@@ -36,6 +55,12 @@ struct Schema<app::RegistryConfig> {
               Range(seconds(0), hours(24 * 30))),
         Field("fetch_timeout", &C::fetch_timeout, "How long bringing a version to this host may take.",
               Range(seconds(1), hours(24))),
+        Field(
+            "linger", &C::linger,
+            "What routes and releases have brought to a host stays for this long after the last of them has "
+            "needed it.",
+            Range(seconds(1), hours(24 * 30))),
+        Field("retire", &C::retire, "Versions that nobody calls any more."),
         Field("tests", &C::tests, "Tests of versions that arrive.")};
   }
 };

@@ -50,6 +50,7 @@ std::vector<std::string> CatalogHost::PartsOf(const std::string& model, const st
 }
 
 CatalogHost::Readiness CatalogHost::KeepPart(const std::string& part, const std::string& version,
+                                             const std::optional<lifecycle::VersionSupply::Status>& brought,
                                              std::vector<models::VersionRef>& held) {
   Readiness readiness;
   auto found = ports_.catalog.Acquire(part, version);
@@ -59,8 +60,12 @@ CatalogHost::Readiness CatalogHost::KeepPart(const std::string& part, const std:
     return readiness;
   }
   if (found.error().reason() != "model_on_disk") {
+    using Supplied = lifecycle::VersionSupply::State;
+    const bool comes = brought && (brought->state == Supplied::kComing || brought->state == Supplied::kHere);
+    if (comes && found.error().reason() != "model_not_ready") return readiness;
     readiness.state = State::kFailed;
-    readiness.reason = found.error().message();
+    readiness.reason =
+        brought && brought->state == Supplied::kFailed ? brought->reason : found.error().message();
     return readiness;
   }
   // The catalog loads a version once, however often it is asked for.
@@ -74,8 +79,9 @@ CatalogHost::Readiness CatalogHost::KeepPart(const std::string& part, const std:
 CatalogHost::Readiness CatalogHost::Keep(const std::string& model, const std::string& version) {
   Readiness all{.state = State::kReady};
   std::vector<models::VersionRef> held;
+  const auto brought = ports_.registered == nullptr ? std::nullopt : ports_.registered->Want(model, version);
   for (const std::string& part : PartsOf(model, version)) {
-    Readiness one = KeepPart(part, version, held);
+    Readiness one = KeepPart(part, version, brought, held);
     if (one.state == State::kFailed) return one;
     if (one.state == State::kLoading) all.state = State::kLoading;
   }
@@ -137,9 +143,18 @@ ReleaseControl::Parts::Parts(const Ports& ports, releases::OutcomeBoard& board, 
             .router = routing.router(),
             .scope = ports.scope,
             .loop = loop,
-            .clock = ports.clock}),
+            .clock = ports.clock,
+            .registered = ports.registered}),
       pool(runtime::BlockingPool::Options{.name = "releases", .threads = 2, .max_queued = 256}),
-      handler({}, {.store = store, .routes = routes, .pool = pool, .clock = ports.store->clock()}),
+      handler({}, {.store = store,
+                   .routes = routes,
+                   .pool = pool,
+                   .clock = ports.store->clock(),
+                   .check_version =
+                       [registered = ports.registered](const std::string& model, const std::string& version,
+                                                       TimePoint deadline) {
+                         return registered->CheckRelease(model, version, deadline);
+                       }}),
       feedback({},
                {.store = store, .board = board, .pool = pool, .clock = ports.store->clock(), .jobs = &jobs}),
       controller({},

@@ -10,10 +10,12 @@
 #include "mezzo/api/platform/feedback_handler.h"
 #include "mezzo/api/platform/releases_handler.h"
 #include "mezzo/app/data_store.h"
+#include "mezzo/app/registered_versions.h"
 #include "mezzo/app/routing.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/jobs/job_reader.h"
+#include "mezzo/lifecycle/version_supply.h"
 #include "mezzo/models/catalog.h"
 #include "mezzo/observe/health.h"
 #include "mezzo/observe/log.h"
@@ -63,6 +65,7 @@ class CatalogHost final : public releases::HostVersions {
     runtime::Scope& scope;
     runtime::Loop& loop;
     const Clock& clock;
+    RegisteredVersions* registered = nullptr;  ///< Brings what the catalog does not have; null: nothing does.
   };
   explicit CatalogHost(Ports ports) : ports_(ports) {}
 
@@ -75,6 +78,7 @@ class CatalogHost final : public releases::HostVersions {
   [[nodiscard]] std::vector<std::string> PartsOf(const std::string& model, const std::string& version) const;
   /// As Keep(), of one part.
   Readiness KeepPart(const std::string& part, const std::string& version,
+                     const std::optional<lifecycle::VersionSupply::Status>& brought,
                      std::vector<models::VersionRef>& held);
   /// Fills in whether an arm of the version has its breaker open.
   void Judge(const std::string& model, const std::string& version, Readiness& readiness) const;
@@ -96,6 +100,7 @@ class ReleaseControl {
     const observe::Health& health;  ///< Watches end when the host drains.
     observe::Logger& log;
     runtime::Scope& scope;
+    RegisteredVersions* registered = nullptr;  ///< Null without a database.
   };
   explicit ReleaseControl(Ports ports);
 

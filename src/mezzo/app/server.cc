@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "mezzo/app/browser_guard.h"
 #include "mezzo/app/console.h"
 #include "mezzo/app/data_store.h"
+#include "mezzo/app/drift_watch.h"
 #include "mezzo/app/identities.h"
 #include "mezzo/app/job_queue.h"
 #include "mezzo/app/limit_sharing.h"
@@ -28,6 +30,7 @@
 #include "mezzo/app/model_registry.h"
 #include "mezzo/app/overview_sampler.h"
 #include "mezzo/app/people.h"
+#include "mezzo/app/registered_versions.h"
 #include "mezzo/app/release_control.h"
 #include "mezzo/app/routing.h"
 #include "mezzo/app/server_schema.h"
@@ -36,6 +39,8 @@
 #include "mezzo/app/trace_export.h"
 #include "mezzo/app/usage_accounts.h"
 #include "mezzo/app/version.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/base/strings.h"
 #include "mezzo/config/report.h"
 #include "mezzo/drivers/ffmpeg/vips_picture_codec.h"
 #include "mezzo/inference/local_service.h"
@@ -257,8 +262,9 @@ class Server::Parts {
         recent(config.cache.recent_bytes, registry, clock),
         caching(config.cache,
                 {.store = store.get(), .clock = clock, .registry = registry, .log = log, .recent = recent}),
+        drift(MakeDrift()),
         binder(executor, inference_metrics, clock, config.models.default_max_queued,
-               {.answers = &caching.answers(), .ledger = ledger()}),
+               {.answers = &caching.answers(), .ledger = ledger(), .samplers = drift.get()}),
         load_pool(
             {.name = "load", .threads = config.models.load_threads, .max_queued = 4096, .background = true}),
         codec_pool({.name = "codec", .threads = Cores(), .max_queued = 256}),
@@ -266,19 +272,22 @@ class Server::Parts {
             CatalogOptions(config.models, config.device,
                            store == nullptr ? "" : ModelRegistry::RootIn(config.data_dir)),
             {.engine = engines.all(), .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
+        registered(MakeRegistered()),
         release_control({.store = store.get(),
                          .catalog = catalog,
                          .clock = clock,
                          .registry = registry,
                          .health = health,
                          .log = log,
-                         .scope = scope}),
+                         .scope = scope,
+                         .registered = registered.get()}),
         routing({.store = store.get(),
                  .catalog = catalog,
                  .clock = clock,
                  .registry = registry,
                  .log = log,
                  .health = health,
+                 .registered = registered.get(),
                  .outcomes = release_control.sink()}),
         service(catalog, executor, tracer, clock,
                 {.limiter = &limiter,
@@ -361,6 +370,7 @@ class Server::Parts {
     MEZZO_TRY_VOID(routing.Start());
     MEZZO_TRY_VOID(catalog.Start(&binder));
     release_control.Start();
+    if (drift != nullptr) drift->Start();
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
     if (*registry_of_models != nullptr) (*registry_of_models)->Start();
@@ -439,11 +449,13 @@ class Server::Parts {
   inference::InferenceMetrics inference_metrics;
   cache::RecentItems recent;
   AnswerCaching caching;
+  std::unique_ptr<DriftWatch> drift;  // Null without a database.
   inference::RuntimeBinder binder;
   runtime::BlockingPool load_pool;
   runtime::BlockingPool codec_pool;
   models::RepositoryCatalog catalog;
   tenancy::Limiter limiter{{}, clock};
+  std::unique_ptr<RegisteredVersions> registered;  // Null without a database.
   ReleaseControl release_control;
   Routing routing;
   inference::LocalService service;
@@ -559,8 +571,91 @@ class Server::Parts {
   Result<std::unique_ptr<ModelRegistry>> OpenRegistry() {
     if (store == nullptr || !artifacts.ok()) return std::unique_ptr<ModelRegistry>();
     return ModelRegistry::Open(
-        config,
-        {.store = *store, .artifacts = **artifacts, .catalog = catalog, .log = log, .metrics = registry});
+        config, {.store = *store,
+                 .artifacts = **artifacts,
+                 .catalog = catalog,
+                 .log = log,
+                 .metrics = registry,
+                 .registered = *registered,
+                 .needed =
+                     [this] {
+                       std::vector<lifecycle::VersionSupply::Key> needed;
+                       for (const auto& [model, version] : routing.router().Versions()) {
+                         needed.emplace_back(model,
+                                             static_cast<std::int64_t>(ParseUint(version).value_or(0)));
+                       }
+                       return needed;
+                     },
+                 .load = [this](const std::string& model, const std::string& version,
+                                TimePoint deadline) { return LoadAndWait(model, version, deadline); },
+                 .traffic = [this] { return Traffic(); }});
+  }
+
+  /// How often this host has answered by each version.
+  std::vector<lifecycle::Retirement::Served> Traffic() {
+    std::vector<lifecycle::Retirement::Served> served;
+    const auto all = service.Statistics("", "");
+    if (!all.ok()) return served;
+    for (const auto& one : *all) {
+      const auto version = ParseUint(one.version);
+      if (!version) continue;
+      // Parts of a pipeline are served under its name and theirs.
+      served.push_back({.model = one.name.substr(0, one.name.find('/')),
+                        .version = static_cast<std::int64_t>(*version),
+                        .calls = one.success.count + one.fail.count + one.cache_hit.count});
+    }
+    return served;
+  }
+
+  std::unique_ptr<DriftWatch> MakeDrift() {
+    if (store == nullptr) return nullptr;
+    return std::make_unique<DriftWatch>(config.drift,
+                                        DriftWatch::Ports{.store = *store, .log = log, .registry = registry});
+  }
+
+  std::unique_ptr<RegisteredVersions> MakeRegistered() {
+    if (store == nullptr) return nullptr;
+    return std::make_unique<RegisteredVersions>(
+        RegisteredVersions::Options(),
+        RegisteredVersions::Ports{.store = *store, .catalog = catalog, .log = log});
+  }
+
+  /// Blocks: for threads that are not a loop's.
+  Result<void> LoadAndWait(const std::string& model, const std::string& version, TimePoint deadline) {
+    struct Waited {
+      Mutex mu;
+      CondVar done;
+      std::optional<Result<void>> result GUARDED_BY(mu);
+    };
+    const auto waited = std::make_shared<Waited>();
+    const auto ctx = runtime::Context().WithDeadline(deadline);
+    const bool begun = scope.Spawn(loops.loop(0), ctx, [this, model, version, waited](runtime::Context own) {
+      auto tell = [waited](Result<void> result) {
+        const MutexLock lock(waited->mu);
+        waited->result = std::move(result);
+        waited->done.NotifyAll();
+      };
+      return Load(std::move(own), model, version, std::move(tell));
+    });
+    if (!begun) return Unavailable("shutting_down", "the host is ending");
+    const MutexLock lock(waited->mu);
+    while (!waited->result) {
+      // The task ends by its own deadline; a loop that has ended would never say so.
+      if (clock.Now() >= AddSaturating(deadline, std::chrono::seconds(10))) {
+        return DeadlineExceeded("version_timeout", "the version did not load in time");
+      }
+      waited->done.WaitUntil(waited->mu, clock.Now() + std::chrono::seconds(1));
+    }
+    return *waited->result;
+  }
+
+  runtime::Task<Result<void>> Load(runtime::Context ctx, std::string model, std::string version,
+                                   std::function<void(Result<void>)> tell) {
+    const auto loaded = co_await catalog.AcquireLoaded(std::move(ctx), ModelName(model), std::move(version));
+    Result<void> result;
+    if (!loaded.ok()) result = loaded.error();
+    tell(result);
+    co_return result;
   }
 
   std::vector<api::MountedProtocol> Protocols() {
@@ -588,6 +683,9 @@ class Server::Parts {
       protocols.push_back(
           {.protocol = &(*registry_of_models)->mlflow(),
            .prefixes = {MlflowHandler::kRoot, MlflowHandler::kArtifactsRoot, MlflowHandler::kServerRoot}});
+    }
+    if (drift != nullptr) {
+      protocols.push_back({.protocol = &drift->handler(), .prefixes = {api::platform::DriftHandler::kRoot}});
     }
     if (corrections != nullptr) {
       protocols.push_back(
@@ -629,6 +727,10 @@ class Server::Parts {
     while (!catalog.StartupDone()) {
       MEZZO_CO_TRY_VOID(co_await runtime::SleepUntil(ctx, clock.Now() + std::chrono::milliseconds(5)));
     }
+    // What routes need comes before calls do; what can't be had does not keep this host from the rest.
+    while (*registry_of_models != nullptr && !(*registry_of_models)->supply().FirstRoundDone()) {
+      MEZZO_CO_TRY_VOID(co_await runtime::SleepUntil(ctx, clock.Now() + std::chrono::milliseconds(5)));
+    }
     models_check.Ok();
     log.Info("ready");
     co_return Result<void>();
@@ -644,6 +746,7 @@ class Server::Parts {
     if (artifacts.ok() && *artifacts != nullptr) (*artifacts)->Stop();
     if (identities.ok() && *identities != nullptr) (*identities)->Stop();
     if (people.ok() && *people != nullptr) (*people)->Stop();
+    if (drift != nullptr) drift->Stop();
     release_control.Stop();
     routing.Stop();
     catalog.Stop();

@@ -9,6 +9,7 @@
 #include "mezzo/app/admission_config.h"
 #include "mezzo/app/artifacts_config.h"
 #include "mezzo/app/cache_config.h"
+#include "mezzo/app/drift_config.h"
 #include "mezzo/app/oidc_config.h"
 #include "mezzo/app/redis_config.h"
 #include "mezzo/app/registry_config.h"
@@ -176,6 +177,7 @@ struct ServerConfig {
   JobsConfig jobs;
   ArtifactsConfig artifacts;
   RegistryConfig registry;
+  DriftConfig drift;
   ShutdownConfig shutdown;
 };
 

@@ -5,6 +5,7 @@
 #include "mezzo/app/admission_schema.h"
 #include "mezzo/app/artifacts_schema.h"
 #include "mezzo/app/cache_schema.h"
+#include "mezzo/app/drift_schema.h"
 #include "mezzo/app/oidc_schema.h"
 #include "mezzo/app/redis_schema.h"
 #include "mezzo/app/registry_schema.h"
@@ -281,6 +282,7 @@ struct Schema<app::ServerConfig> {
         Field("jobs", &C::jobs, "Durable jobs."),
         Field("artifacts", &C::artifacts, "Where jobs put what they make, and the registry its contents."),
         Field("registry", &C::registry, "Registered models and their versions."),
+        Field("drift", &C::drift, "Whether what versions are asked and answer is what it was."),
         Field("shutdown", &C::shutdown, "How the server ends.")};
   }
 };

@@ -429,6 +429,14 @@ Result<std::vector<EvidenceRow>> ReleaseStore::Evidence(const std::string& id, s
   return evidence;
 }
 
+Result<std::optional<Release>> ReadOpenRelease(SqlSession& session, const std::string& model) {
+  MEZZO_TRY(const SqlRows rows,
+            session.Run("SELECT body, revision FROM releases WHERE model = $1 AND open = 1", {model}));
+  if (rows.empty()) return std::optional<Release>();
+  MEZZO_TRY(Release release, ReadRelease(rows, 0));
+  return std::optional<Release>(std::move(release));
+}
+
 Result<Release> ReleaseStore::OpenOf(const std::string& model, TimePoint deadline) {
   SqlRows rows;
   const auto work = [&](SqlSession& session) -> Result<void> {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,9 @@ inline constexpr const char* kReleasesChannel = "mezzo_releases";
 
 /// Of the module "releases_life".
 std::span<const storage::Migration> ReleaseMigrations();
+
+/// Within a transaction: the model's release that has not ended; nothing when there is none.
+Result<std::optional<Release>> ReadOpenRelease(storage::SqlSession& session, const std::string& model);
 
 /// Releases in a database. `clock` is the hosts' shared one (storage::SharedClock). Thread-safe; blocks.
 class ReleaseStore final : public ReleaseRows {

@@ -217,6 +217,19 @@ std::size_t Router::size() const {
   return current_->size();
 }
 
+std::set<std::pair<std::string, std::string>> Router::Versions() const {
+  const Published<Routes>::Ref routes = routes_.Get();
+  std::set<std::pair<std::string, std::string>> named;
+  for (const auto& [model, route] : *routes) {
+    for (const auto* targets : {&route->table().targets(), &route->table().shadow_targets()}) {
+      for (const RouteTarget& target : *targets) {
+        if (target.resolved) named.emplace(model, target.version);
+      }
+    }
+  }
+  return named;
+}
+
 LiveRouteRef Router::Find(std::string_view model) const {
   const Published<Routes>::Ref routes = routes_.Get();
   const auto found = routes->find(model);
