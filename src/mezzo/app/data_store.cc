@@ -14,6 +14,7 @@
 #include "mezzo/drivers/postgres/postgres_db.h"
 #include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/schema.h"
+#include "mezzo/lifecycle/pipeline_store.h"
 #include "mezzo/lifecycle/registry_schema.h"
 #include "mezzo/lifecycle/version_test_store.h"
 #include "mezzo/releases/release_store.h"
@@ -78,6 +79,8 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
       storage::Migrate(*store->db_, "registry", lifecycle::RegistryMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "version_tests", lifecycle::VersionTestMigrations(), deadline,
                                   store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "pipelines", lifecycle::PipelineMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(store->clock_.Synchronise(*store->db_, deadline));
   return store;
 }

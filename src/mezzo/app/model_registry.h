@@ -41,6 +41,7 @@ class ModelRegistry {
 
   [[nodiscard]] api::Protocol& handler() { return *handler_; }
   [[nodiscard]] lifecycle::RegistryStore& store() { return store_; }
+  [[nodiscard]] lifecycle::VersionUploads& uploads() { return uploads_; }
   /// Versions' files on this host: for whoever tests one.
   [[nodiscard]] lifecycle::VersionFetcher& fetcher() { return *fetcher_; }
   [[nodiscard]] lifecycle::VersionHosting& hosting() { return *hosting_; }

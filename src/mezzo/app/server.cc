@@ -28,6 +28,7 @@
 #include "mezzo/app/model_registry.h"
 #include "mezzo/app/overview_sampler.h"
 #include "mezzo/app/people.h"
+#include "mezzo/app/pipelines.h"
 #include "mezzo/app/release_control.h"
 #include "mezzo/app/routing.h"
 #include "mezzo/app/server_schema.h"
@@ -312,6 +313,7 @@ class Server::Parts {
         artifacts(OpenArtifacts()),
         jobs(MakeJobs(std::move(secrets))),
         registry_of_models(OpenRegistry()),
+        pipelines(OpenPipelines()),
         overview({.metrics = inference_metrics,
                   .executor = executor,
                   .limiter = limiter,
@@ -347,6 +349,7 @@ class Server::Parts {
     if (!identities.ok()) return identities.error();
     if (!artifacts.ok()) return artifacts.error();
     if (!registry_of_models.ok()) return registry_of_models.error();
+    if (!pipelines.ok()) return pipelines.error();
     if (*identities != nullptr) (*identities)->Start();
     if (*usage != nullptr) (*usage)->Start();
     if (!people.ok()) return people.error();
@@ -362,6 +365,7 @@ class Server::Parts {
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
     if (*registry_of_models != nullptr) (*registry_of_models)->Start();
+    if (*pipelines != nullptr) (*pipelines)->Start();
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
     if (sharing != nullptr) sharing->Start(scope, loops.loop(0));
@@ -463,9 +467,11 @@ class Server::Parts {
   api::openai::OpenAiHandler openai;
   drivers::VipsPictureCodec codec;
   Result<std::unique_ptr<ArtifactStore>> artifacts;  // Null without jobs. Start() tells a failure.
+  PipelineJobs pipeline_jobs;
   std::unique_ptr<JobQueue> jobs;
   Result<std::unique_ptr<ModelRegistry>>
-      registry_of_models;  // Null without a database. Start() tells a failure.
+      registry_of_models;                        // Null without a database. Start() tells a failure.
+  Result<std::unique_ptr<Pipelines>> pipelines;  // Likewise.
   OverviewSampler overview;
   std::unique_ptr<api::console::ConsoleHandler> console;  // Null when it is off, or not in this build.
   api::Gate gate;
@@ -530,21 +536,23 @@ class Server::Parts {
 
   std::unique_ptr<JobQueue> MakeJobs(WebhookSecrets secrets) {
     if (store == nullptr || !artifacts.ok()) return nullptr;
-    return std::make_unique<JobQueue>(config, JobQueue::Ports{.store = *store,
-                                                              .artifacts = **artifacts,
-                                                              .service = service,
-                                                              .executor = executor,
-                                                              .codec_pool = codec_pool,
-                                                              .codec = codec,
-                                                              .directory = directory,
-                                                              .limiter = limiter,
-                                                              .loop = loops.loop(0),
-                                                              .log = log,
-                                                              .registry = registry,
-                                                              .webhook_secrets = std::move(secrets),
-                                                              .ledger = ledger(),
-                                                              .recent = &recent,
-                                                              .pick = PickForJobs()});
+    return std::make_unique<JobQueue>(config,
+                                      JobQueue::Ports{.store = *store,
+                                                      .artifacts = **artifacts,
+                                                      .service = service,
+                                                      .executor = executor,
+                                                      .codec_pool = codec_pool,
+                                                      .codec = codec,
+                                                      .directory = directory,
+                                                      .limiter = limiter,
+                                                      .loop = loops.loop(0),
+                                                      .log = log,
+                                                      .registry = registry,
+                                                      .webhook_secrets = std::move(secrets),
+                                                      .ledger = ledger(),
+                                                      .recent = &recent,
+                                                      .pick = PickForJobs(),
+                                                      .more = {{PipelineJobs::kKind, &pipeline_jobs}}});
   }
 
   std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view)> PickForJobs() {
@@ -558,6 +566,20 @@ class Server::Parts {
     return ModelRegistry::Open(
         config,
         {.store = *store, .artifacts = **artifacts, .catalog = catalog, .log = log, .metrics = registry});
+  }
+
+  Result<std::unique_ptr<Pipelines>> OpenPipelines() {
+    if (jobs == nullptr || !registry_of_models.ok() || *registry_of_models == nullptr)
+      return std::unique_ptr<Pipelines>();
+    return Pipelines::Open(config, {.store = *store,
+                                    .jobs = *jobs,
+                                    .handler = pipeline_jobs,
+                                    .registry = **registry_of_models,
+                                    .artifacts = **artifacts,
+                                    .catalog = catalog,
+                                    .routes = *routing.store(),
+                                    .log = log,
+                                    .metrics = registry});
   }
 
   std::vector<api::MountedProtocol> Protocols() {
@@ -581,6 +603,10 @@ class Server::Parts {
     if (registry_of_models.ok() && *registry_of_models != nullptr) {
       protocols.push_back({.protocol = &(*registry_of_models)->handler(),
                            .prefixes = {api::platform::RegistryHandler::kRoot}});
+    }
+    if (pipelines.ok() && *pipelines != nullptr) {
+      protocols.push_back({.protocol = &(*pipelines)->handler(),
+                           .prefixes = {"/v1/pipelines", "/v1/pipeline-runs", "/v1/pipeline-events"}});
     }
     if (corrections != nullptr) {
       protocols.push_back(
@@ -630,6 +656,7 @@ class Server::Parts {
   /// Ends everything that calls into what is destroyed next. Idempotent.
   void End() {
     scope.Stop(std::chrono::seconds(10));
+    if (pipelines.ok() && *pipelines != nullptr) (*pipelines)->Stop();
     if (jobs != nullptr) jobs->Stop(Duration::zero());
     if (grpc != nullptr) grpc->Stop();
     if (http != nullptr) http->Stop();

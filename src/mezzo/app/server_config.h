@@ -10,6 +10,7 @@
 #include "mezzo/app/artifacts_config.h"
 #include "mezzo/app/cache_config.h"
 #include "mezzo/app/oidc_config.h"
+#include "mezzo/app/pipelines_config.h"
 #include "mezzo/app/redis_config.h"
 #include "mezzo/app/registry_config.h"
 #include "mezzo/config/value.h"
@@ -176,6 +177,7 @@ struct ServerConfig {
   JobsConfig jobs;
   ArtifactsConfig artifacts;
   RegistryConfig registry;
+  PipelinesConfig pipelines;
   ShutdownConfig shutdown;
 };
 

@@ -6,6 +6,7 @@
 #include "mezzo/app/artifacts_schema.h"
 #include "mezzo/app/cache_schema.h"
 #include "mezzo/app/oidc_schema.h"
+#include "mezzo/app/pipelines_schema.h"
 #include "mezzo/app/redis_schema.h"
 #include "mezzo/app/registry_schema.h"
 #include "mezzo/app/server_config.h"
@@ -281,6 +282,7 @@ struct Schema<app::ServerConfig> {
         Field("jobs", &C::jobs, "Durable jobs."),
         Field("artifacts", &C::artifacts, "Where jobs put what they make, and the registry its contents."),
         Field("registry", &C::registry, "Registered models and their versions."),
+        Field("pipelines", &C::pipelines, "What pipelines may do."),
         Field("shutdown", &C::shutdown, "How the server ends.")};
   }
 };
