@@ -245,10 +245,17 @@ Result<lifecycle::PipelineWorld::Watched> PlatformWorld::Look(const std::string&
 
 Result<void> PlatformWorld::AwaitLoaded(const std::string& model, std::int64_t version, TimePoint deadline) {
   const TimePoint until = std::min(deadline, AddSaturating(ports_.clock.Now(), kLoadLimit));
+  bool begun = false;
   while (true) {
     const auto found = ports_.catalog.Acquire(model, std::to_string(version));
-    // On disk is enough: the first call brings it in.
-    if (found.ok() || found.error().reason() == "model_on_disk") return {};
+    if (found.ok()) return {};
+    if (found.error().reason() == "model_on_disk" && !begun) {
+      begun = true;
+      const auto ctx = runtime::Context().WithDeadline(until);
+      (void)ports_.scope.Spawn(ports_.loop, ctx, [this, model, version](runtime::Context own) {
+        return ports_.catalog.AcquireLoaded(std::move(own), ModelName(model), std::to_string(version));
+      });
+    }
     if (ports_.clock.Now() >= until) return found.error();
     std::this_thread::sleep_for(kLoadPoll);
   }
@@ -319,6 +326,8 @@ Pipelines::Pipelines(const ServerConfig& config, Ports ports)
               .catalog = ports.catalog,
               .routes = ports.routes,
               .releases = releases_,
+              .scope = ports.scope,
+              .loop = ports.loop,
               .clock = ports.store.clock()}),
       runner_(RunnerOptions(config, commands_),
               {.blobs = ports.artifacts.lasting(), .clock = ports.store.clock()}),

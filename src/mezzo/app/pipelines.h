@@ -23,7 +23,9 @@
 #include "mezzo/observe/log.h"
 #include "mezzo/releases/release_store.h"
 #include "mezzo/releases/route_store.h"
+#include "mezzo/runtime/loop.h"
 #include "mezzo/runtime/pool.h"
+#include "mezzo/runtime/scope.h"
 
 namespace mezzo::app {
 
@@ -65,6 +67,8 @@ class PlatformWorld final : public lifecycle::PipelineWorld {
     models::Catalog& catalog;
     releases::RouteStore& routes;
     releases::ReleaseStore& releases;
+    runtime::Scope& scope;
+    runtime::Loop& loop;  ///< Runs what waits for loads.
     const Clock& clock;
   };
   explicit PlatformWorld(Ports ports) : ports_(ports), writer_(ports.routes) {}
@@ -96,6 +100,8 @@ class Pipelines {
     ArtifactStore& artifacts;
     models::Catalog& catalog;
     releases::RouteStore& routes;
+    runtime::Scope& scope;
+    runtime::Loop& loop;
     observe::Logger& log;
     observe::Registry& metrics;
     lifecycle::Retirer* retirer = nullptr;

@@ -578,6 +578,8 @@ class Server::Parts {
                                     .artifacts = **artifacts,
                                     .catalog = catalog,
                                     .routes = *routing.store(),
+                                    .scope = scope,
+                                    .loop = loops.loop(0),
                                     .log = log,
                                     .metrics = registry});
   }
