@@ -15,6 +15,7 @@
 #include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/schema.h"
 #include "mezzo/lifecycle/drift_store.h"
+#include "mezzo/lifecycle/pipeline_store.h"
 #include "mezzo/lifecycle/registry_schema.h"
 #include "mezzo/lifecycle/tracking_schema.h"
 #include "mezzo/lifecycle/version_test_store.h"
@@ -86,6 +87,8 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
                                   store->real_));
   MEZZO_TRY_VOID(
       storage::Migrate(*store->db_, "drift", lifecycle::DriftMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "pipelines", lifecycle::PipelineMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(store->clock_.Synchronise(*store->db_, deadline));
   return store;
 }

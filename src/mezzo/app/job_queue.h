@@ -59,7 +59,8 @@ class JobQueue {
     cache::RecentItems* recent = nullptr;  ///< Keeps jobs that have ended; null: none are kept.
     /// As GenerationJobs::Ports::pick.
     std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick = nullptr;
-    runtime::Scope* scope = nullptr;  ///< As GenerationJobs::Ports::scope.
+    runtime::Scope* scope = nullptr;                                  ///< As GenerationJobs::Ports::scope.
+    std::map<std::string, jobs::JobHandler*, std::less<>> more = {};  ///< Of further kinds.
   };
   JobQueue(const ServerConfig& config, Ports ports);
 
@@ -69,6 +70,13 @@ class JobQueue {
   [[nodiscard]] api::Protocol& images() { return images_; }
   [[nodiscard]] api::Protocol& videos() { return videos_; }
   [[nodiscard]] api::Protocol& uploads() { return uploads_; }
+  /// For who queues jobs beside the protocols.
+  [[nodiscard]] jobs::JobStore& store() { return store_; }
+  [[nodiscard]] jobs::JobReader& reader() { return reader_; }
+  /// Whether webhooks of the tenant can be signed.
+  [[nodiscard]] bool signs_webhooks(const TenantId& tenant) const {
+    return webhook_secrets_.contains(tenant);
+  }
   void Start();
   /// See Dispatcher::Stop() and WebhookSender::Stop().
   void Stop(Duration grace);
@@ -87,6 +95,7 @@ class JobQueue {
   [[nodiscard]] std::map<std::string, jobs::JobHandler*, std::less<>> handlers();
 
   const WebhookSecrets webhook_secrets_;
+  const std::map<std::string, jobs::JobHandler*, std::less<>> more_;
   api::platform::InferenceJobs inference_;
   jobs::JobMetrics metrics_;
   jobs::JobStore store_;

@@ -58,6 +58,7 @@ class ModelRegistry {
   /// The same for MLflow's clients.
   [[nodiscard]] api::Protocol& mlflow() { return *mlflow_; }
   [[nodiscard]] lifecycle::RegistryStore& store() { return store_; }
+  [[nodiscard]] lifecycle::VersionUploads& uploads() { return uploads_; }
   /// Versions' files on this host: for whoever tests one.
   [[nodiscard]] lifecycle::VersionFetcher& fetcher() { return *fetcher_; }
   [[nodiscard]] lifecycle::VersionHosting& hosting() { return *hosting_; }

@@ -30,6 +30,7 @@
 #include "mezzo/app/model_registry.h"
 #include "mezzo/app/overview_sampler.h"
 #include "mezzo/app/people.h"
+#include "mezzo/app/pipelines.h"
 #include "mezzo/app/registered_versions.h"
 #include "mezzo/app/release_control.h"
 #include "mezzo/app/routing.h"
@@ -323,6 +324,7 @@ class Server::Parts {
         artifacts(OpenArtifacts()),
         jobs(MakeJobs(std::move(secrets))),
         registry_of_models(OpenRegistry()),
+        pipelines(OpenPipelines()),
         overview({.metrics = inference_metrics,
                   .executor = executor,
                   .limiter = limiter,
@@ -358,6 +360,7 @@ class Server::Parts {
     if (!identities.ok()) return identities.error();
     if (!artifacts.ok()) return artifacts.error();
     if (!registry_of_models.ok()) return registry_of_models.error();
+    if (!pipelines.ok()) return pipelines.error();
     if (*identities != nullptr) (*identities)->Start();
     if (*usage != nullptr) (*usage)->Start();
     if (!people.ok()) return people.error();
@@ -370,10 +373,14 @@ class Server::Parts {
     MEZZO_TRY_VOID(routing.Start());
     MEZZO_TRY_VOID(catalog.Start(&binder));
     release_control.Start();
-    if (drift != nullptr) drift->Start();
+    if (drift != nullptr) {
+      if (*pipelines != nullptr) drift->set_triggers(&(*pipelines)->triggers());
+      drift->Start();
+    }
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
     if (*registry_of_models != nullptr) (*registry_of_models)->Start();
+    if (*pipelines != nullptr) (*pipelines)->Start();
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
     if (sharing != nullptr) sharing->Start(scope, loops.loop(0));
@@ -477,9 +484,11 @@ class Server::Parts {
   api::openai::OpenAiHandler openai;
   drivers::VipsPictureCodec codec;
   Result<std::unique_ptr<ArtifactStore>> artifacts;  // Null without jobs. Start() tells a failure.
+  PipelineJobs pipeline_jobs;
   std::unique_ptr<JobQueue> jobs;
   Result<std::unique_ptr<ModelRegistry>>
-      registry_of_models;  // Null without a database. Start() tells a failure.
+      registry_of_models;                        // Null without a database. Start() tells a failure.
+  Result<std::unique_ptr<Pipelines>> pipelines;  // Likewise.
   OverviewSampler overview;
   std::unique_ptr<api::console::ConsoleHandler> console;  // Null when it is off, or not in this build.
   api::Gate gate;
@@ -544,22 +553,24 @@ class Server::Parts {
 
   std::unique_ptr<JobQueue> MakeJobs(WebhookSecrets secrets) {
     if (store == nullptr || !artifacts.ok()) return nullptr;
-    return std::make_unique<JobQueue>(config, JobQueue::Ports{.store = *store,
-                                                              .artifacts = **artifacts,
-                                                              .service = service,
-                                                              .executor = executor,
-                                                              .codec_pool = codec_pool,
-                                                              .codec = codec,
-                                                              .directory = directory,
-                                                              .limiter = limiter,
-                                                              .loop = loops.loop(0),
-                                                              .log = log,
-                                                              .registry = registry,
-                                                              .webhook_secrets = std::move(secrets),
-                                                              .ledger = ledger(),
-                                                              .recent = &recent,
-                                                              .pick = PickForJobs(),
-                                                              .scope = &scope});
+    return std::make_unique<JobQueue>(config,
+                                      JobQueue::Ports{.store = *store,
+                                                      .artifacts = **artifacts,
+                                                      .service = service,
+                                                      .executor = executor,
+                                                      .codec_pool = codec_pool,
+                                                      .codec = codec,
+                                                      .directory = directory,
+                                                      .limiter = limiter,
+                                                      .loop = loops.loop(0),
+                                                      .log = log,
+                                                      .registry = registry,
+                                                      .webhook_secrets = std::move(secrets),
+                                                      .ledger = ledger(),
+                                                      .recent = &recent,
+                                                      .pick = PickForJobs(),
+                                                      .scope = &scope,
+                                                      .more = {{PipelineJobs::kKind, &pipeline_jobs}}});
   }
 
   std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view)> PickForJobs() {
@@ -658,6 +669,23 @@ class Server::Parts {
     co_return result;
   }
 
+  Result<std::unique_ptr<Pipelines>> OpenPipelines() {
+    if (jobs == nullptr || !registry_of_models.ok() || *registry_of_models == nullptr)
+      return std::unique_ptr<Pipelines>();
+    return Pipelines::Open(config, {.store = *store,
+                                    .jobs = *jobs,
+                                    .handler = pipeline_jobs,
+                                    .registry = **registry_of_models,
+                                    .artifacts = **artifacts,
+                                    .catalog = catalog,
+                                    .routes = *routing.store(),
+                                    .scope = scope,
+                                    .loop = loops.loop(0),
+                                    .log = log,
+                                    .metrics = registry,
+                                    .retirer = &(*registry_of_models)->retirement()});
+  }
+
   std::vector<api::MountedProtocol> Protocols() {
     std::vector<api::MountedProtocol> protocols = {{.protocol = &v2, .prefixes = {"/v2"}},
                                                    {.protocol = &metrics_page, .prefixes = {"/metrics"}}};
@@ -686,6 +714,10 @@ class Server::Parts {
     }
     if (drift != nullptr) {
       protocols.push_back({.protocol = &drift->handler(), .prefixes = {api::platform::DriftHandler::kRoot}});
+    }
+    if (pipelines.ok() && *pipelines != nullptr) {
+      protocols.push_back({.protocol = &(*pipelines)->handler(),
+                           .prefixes = {"/v1/pipelines", "/v1/pipeline-runs", "/v1/pipeline-events"}});
     }
     if (corrections != nullptr) {
       protocols.push_back(
@@ -739,6 +771,7 @@ class Server::Parts {
   /// Ends everything that calls into what is destroyed next. Idempotent.
   void End() {
     scope.Stop(std::chrono::seconds(10));
+    if (pipelines.ok() && *pipelines != nullptr) (*pipelines)->Stop();
     if (jobs != nullptr) jobs->Stop(Duration::zero());
     if (grpc != nullptr) grpc->Stop();
     if (http != nullptr) http->Stop();

@@ -11,6 +11,7 @@
 #include "mezzo/app/cache_config.h"
 #include "mezzo/app/drift_config.h"
 #include "mezzo/app/oidc_config.h"
+#include "mezzo/app/pipelines_config.h"
 #include "mezzo/app/redis_config.h"
 #include "mezzo/app/registry_config.h"
 #include "mezzo/config/value.h"
@@ -178,6 +179,7 @@ struct ServerConfig {
   ArtifactsConfig artifacts;
   RegistryConfig registry;
   DriftConfig drift;
+  PipelinesConfig pipelines;
   ShutdownConfig shutdown;
 };
 
