@@ -486,6 +486,7 @@ class Server::Parts {
   Result<std::unique_ptr<ArtifactStore>> artifacts;  // Null without jobs. Start() tells a failure.
   PipelineJobs pipeline_jobs;
   std::unique_ptr<JobQueue> jobs;
+  const VersionLoads loads{{.catalog = catalog, .scope = scope, .loop = loops.loop(0), .clock = clock}};
   Result<std::unique_ptr<ModelRegistry>>
       registry_of_models;                        // Null without a database. Start() tells a failure.
   Result<std::unique_ptr<Pipelines>> pipelines;  // Likewise.
@@ -598,24 +599,8 @@ class Server::Parts {
                        return needed;
                      },
                  .load = [this](const std::string& model, const std::string& version,
-                                TimePoint deadline) { return LoadAndWait(model, version, deadline); },
-                 .traffic = [this] { return Traffic(); }});
-  }
-
-  /// How often this host has answered by each version.
-  std::vector<lifecycle::Retirement::Served> Traffic() {
-    std::vector<lifecycle::Retirement::Served> served;
-    const auto all = service.Statistics("", "");
-    if (!all.ok()) return served;
-    for (const auto& one : *all) {
-      const auto version = ParseUint(one.version);
-      if (!version) continue;
-      // Parts of a pipeline are served under its name and theirs.
-      served.push_back({.model = one.name.substr(0, one.name.find('/')),
-                        .version = static_cast<std::int64_t>(*version),
-                        .calls = one.success.count + one.fail.count + one.cache_hit.count});
-    }
-    return served;
+                                TimePoint deadline) { return loads.LoadAndWait(model, version, deadline); },
+                 .traffic = [this] { return TrafficOf(service); }});
   }
 
   std::unique_ptr<DriftWatch> MakeDrift() {
@@ -629,44 +614,6 @@ class Server::Parts {
     return std::make_unique<RegisteredVersions>(
         RegisteredVersions::Options(),
         RegisteredVersions::Ports{.store = *store, .catalog = catalog, .log = log});
-  }
-
-  /// Blocks: for threads that are not a loop's.
-  Result<void> LoadAndWait(const std::string& model, const std::string& version, TimePoint deadline) {
-    struct Waited {
-      Mutex mu;
-      CondVar done;
-      std::optional<Result<void>> result GUARDED_BY(mu);
-    };
-    const auto waited = std::make_shared<Waited>();
-    const auto ctx = runtime::Context().WithDeadline(deadline);
-    const bool begun = scope.Spawn(loops.loop(0), ctx, [this, model, version, waited](runtime::Context own) {
-      auto tell = [waited](Result<void> result) {
-        const MutexLock lock(waited->mu);
-        waited->result = std::move(result);
-        waited->done.NotifyAll();
-      };
-      return Load(std::move(own), model, version, std::move(tell));
-    });
-    if (!begun) return Unavailable("shutting_down", "the host is ending");
-    const MutexLock lock(waited->mu);
-    while (!waited->result) {
-      // The task ends by its own deadline; a loop that has ended would never say so.
-      if (clock.Now() >= AddSaturating(deadline, std::chrono::seconds(10))) {
-        return DeadlineExceeded("version_timeout", "the version did not load in time");
-      }
-      waited->done.WaitUntil(waited->mu, clock.Now() + std::chrono::seconds(1));
-    }
-    return *waited->result;
-  }
-
-  runtime::Task<Result<void>> Load(runtime::Context ctx, std::string model, std::string version,
-                                   std::function<void(Result<void>)> tell) {
-    const auto loaded = co_await catalog.AcquireLoaded(std::move(ctx), ModelName(model), std::move(version));
-    Result<void> result;
-    if (!loaded.ok()) result = loaded.error();
-    tell(result);
-    co_return result;
   }
 
   Result<std::unique_ptr<Pipelines>> OpenPipelines() {
