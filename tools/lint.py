@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""clang-format check, layer check, and clang-tidy on the sources that changed (--all: every source; FILE...: of these)."""
+"""clang-format check, layer check, and clang-tidy on the sources that changed since the branch point (--all: every source; FILE...: of these)."""
 
 import argparse
 import concurrent.futures
@@ -16,8 +16,15 @@ def git_files(*patterns):
     return [name for name in out if (ROOT / name).exists()]
 
 
+def branch_point():
+    """Where this branch left origin's main; HEAD where there is no origin."""
+    done = subprocess.run(["git", "merge-base", "HEAD", "origin/main"], cwd=ROOT, check=False, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else "HEAD"
+
+
 def changed_sources():
-    out = subprocess.run(["git", "diff", "--name-only", "--diff-filter=d", "HEAD"], cwd=ROOT, check=False, capture_output=True, text=True)
+    out = subprocess.run(["git", "diff", "--name-only", "--diff-filter=d", branch_point()], cwd=ROOT, check=False,
+                         capture_output=True, text=True)
     return [name for name in out.stdout.split() if name.startswith("src/") and name.endswith(".cc")]
 
 

@@ -1,8 +1,10 @@
-"""Releases: how often a good version is rolled back, and how soon a bad one (in virtual time, by the analysis that serves)."""
+"""Releases: how often a good version is rolled back, and how soon a bad one (in virtual time, by the analysis that serves); and what
+callers of real hosts see meanwhile (tests/releases/fleet.py)."""
 
 import json
 import os
 import subprocess
+import sys
 
 import harness
 from harness import Measure
@@ -68,4 +70,60 @@ def low(count):
                      "promoted, %": [100 * each["promoted"] / each["releases"] for each in results]})]
 
 
-BENCHMARKS = {"equal": equal, "errors": errors, "latency": latency, "low": low}
+def fleet(run, **options):
+    """One run on real hosts; its counts."""
+    environment = {**os.environ, "BUILD_UNDER_TEST": str(harness.BUILD)}
+    command = [sys.executable, harness.ROOT / "tests" / "releases" / "fleet.py", run, *(f"{name}={json.dumps(value)}" for name, value in options.items())]
+    done = subprocess.run([str(part) for part in command], env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=3600)
+    if done.returncode != 0:
+        raise RuntimeError(f"fleet.py {run} ended with {done.returncode}:\n{done.stdout[-2000:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    for line in [*map(str, found.get("failures", [])), *found.get("wrong", [])]:
+        print(f"  {line}", flush=True)
+    return found
+
+
+def seen(_count):
+    """Versions that fail 2 %, 10 % and all of the calls at 5 % of 200 calls/s to a real server: what callers see; once, as long as it takes."""
+    found = fleet("errors")
+    text = ", ".join(f"{kind}: rolled back after {seconds:.1f} s" for kind, seconds in found["rolled_back_s"].items())
+    return [Measure("versions that fail 2 %, 10 %, 100 % of the calls, on a real server: failed calls seen by callers", [found["failed"]], 0, "<=",
+                    note=f"{found['calls']:,} calls; {text}.")]
+
+
+def rollback(count):
+    """A version rolled back by hand on three hosts that share results, under load; ROLLBACKS of them a round."""
+    results = [fleet("rollback", rounds=int(os.environ.get("ROLLBACKS", 5))) for _ in range(count)]
+    note = (f"Three processes on one machine, a shared PostgreSQL and Redis, {sum(each['calls'] for each in results):,} calls, "
+            f"{sum(each['hits'] for each in results):,} of them hits. The worst of {results[0]['rounds']} rollbacks a round: from the command to the "
+            "begin of the last call of any host that the version answered.")
+    worst = [max(each["everywhere_s"]) for each in results]
+    series = {"everywhere, s": worst, "the command answered, s": [max(each["answered_s"]) for each in results]}
+    return [Measure("rollback by hand, 3 hosts, under load: in force everywhere after", worst, 1, "<=", " s", note, series),
+            Measure("rollback by hand, 3 hosts, under load: failed calls", [each["failed"] for each in results], 0, "<="),
+            Measure("rollback by hand, 3 hosts, under load: stale cached answers", [each["stale"] for each in results], 0, "<=")]
+
+
+def storm(_count):
+    """500 releases at once on three hosts, of which one after the other is killed; once (RELEASES=… for fewer)."""
+    whole = int(os.environ.get("RELEASES", 500))
+    found = fleet("storm", releases=whole, kills=max(2, min(8, whole // 40)), seconds=int(os.environ.get("STORM_SECONDS", 600)))
+    note = (f"{found['releases']} models × 2 versions ({', '.join(f'{count} {kind}' for kind, count in found['kinds'].items())}); {found['kills']} hosts "
+            f"killed; all had ended after {found['seconds']:.0f} s: {found['states']}; {found['calls']:,} calls answered, {found['cut']} connections "
+            "cut by a kill and asked of another host, as a balancer does.")
+    name = f"{found['releases']} releases at once on 3 hosts, kill -9 of random hosts"
+    return [Measure(f"{name}: failed calls", [found["failed"]], 0, "<=", note=note),
+            Measure(f"{name}: what is wrong with states, routes and histories", [found["inconsistent"]], 0, "<=")]
+
+
+def full_load(count):
+    """p99 of calls to three hosts that are as busy as they can be, before and during a release."""
+    found = fleet("full_load", rounds=count, seconds=float(os.environ.get("LOAD_SECONDS", 20)))
+    series = {"before, ms": found["p99_before_ms"], "during, ms": found["p99_during_ms"], "calls/s": found["rate"]}
+    return [Measure("release under full load: p99 during / before", found["ratio"], 1.2, "<=", "×", "16 connections without a pause to three hosts on "
+                    "one machine; 5 → 25 → 50 → 100 %, both versions the same.", series),
+            Measure("release under full load: failed calls", [found["failed"]], 0, "<=")]
+
+
+BENCHMARKS = {"equal": equal, "errors": errors, "latency": latency, "low": low, "seen": seen, "rollback": rollback, "storm": storm,
+              "full_load": full_load}

@@ -143,6 +143,114 @@ TEST_F(ImageJobsTest, ARoutePicksTheVersionAndTheStableOneStandsBehindIt) {
   EXPECT_THAT(asked, SizeIs(2)) << "who names a version gets it";
 }
 
+class PictureShadowsTest : public ImageJobsTest {
+ protected:
+  ~PictureShadowsTest() override { scope_.Stop(std::chrono::seconds(30)); }
+
+  /// What copies came to.
+  struct Seen final : releases::ArmOutcomes {
+    void Record(const releases::ArmOutcome& outcome) override {
+      MutexLock lock(mu);
+      all.push_back(outcome);
+      changed.NotifyAll();
+    }
+    releases::ArmOutcome Await() {
+      MutexLock lock(mu);
+      const TimePoint limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+      while (all.empty() && changed.WaitUntil(mu, limit)) {
+      }
+      return all.empty() ? releases::ArmOutcome() : all.front();
+    }
+    Mutex mu;
+    CondVar changed;
+    std::vector<releases::ArmOutcome> all GUARDED_BY(mu);
+  };
+  struct Sink final : releases::OutcomeSink {
+    std::shared_ptr<releases::ArmOutcomes> Arm(const std::string&, const std::string&,
+                                               const std::string& arm) override {
+      return arm == releases::kShadowArm ? shadow : nullptr;
+    }
+    std::shared_ptr<Seen> shadow = std::make_shared<Seen>();
+  };
+
+  /// A job whose copies go to `version`, of which the first one's outcome.
+  releases::ArmOutcome ShadowedBy(std::int64_t version) {
+    router_.Replace({{.model = "sd2",
+                      .revision = version,
+                      .route = {.arms = {{.name = "stable",
+                                          .version = releases::VersionName::Number(1),
+                                          .weight = releases::kWholeWeight}},
+                                .shadows = {{.version = releases::VersionName::Number(version),
+                                             .share = releases::kWholeWeight,
+                                             .max_in_flight = 2}},
+                                .stable = releases::VersionName::Number(1)}}});
+    FakeRun run(Request(R"({"prompt": "a cat", "size": "64x64", "steps": 2})"));
+    const auto result = jobs_with_shadows_.Run(run);
+    EXPECT_TRUE(result.ok()) << result.error().ToString();
+    EXPECT_EQ(nlohmann::json::parse(*result)["version"], "1");
+    EXPECT_EQ(nlohmann::json::parse(*result)["route"], "stable;" + std::to_string(version));
+    return sink_.shadow->Await();
+  }
+
+  observe::Registry route_metrics_;
+  Sink sink_;
+  releases::Router router_{{}, {.clock = clock_, .registry = route_metrics_, .outcomes = &sink_}};
+  runtime::Scope scope_;
+  PictureShadows shadows_{
+      {}, {.service = service_, .pool = pool_, .loop = loops_.loop(0), .scope = scope_, .clock = clock_}};
+  ImageJobs jobs_with_shadows_{{},
+                               {.service = service_,
+                                .codec = codec_,
+                                .uploads = uploads_,
+                                .store = store_,
+                                .files = files_,
+                                .directory = directory_,
+                                .loop = loops_.loop(0),
+                                .clock = clock_,
+                                .pick =
+                                    [this](const tenancy::Tenant& tenant, std::string_view model) {
+                                      auto route = router_.Find(model);
+                                      const auto pick =
+                                          route->Choose({.tenant = tenant.id.str()}, clock_.Now());
+                                      return inference::VersionPick(std::move(route), pick, clock_);
+                                    },
+                                .shadows = &shadows_}};
+};
+
+TEST_F(PictureShadowsTest, ACopyByAnEqualVersionIsAlike) {
+  const releases::ArmOutcome outcome = ShadowedBy(1);
+
+  EXPECT_FALSE(outcome.failed);
+  ASSERT_TRUE(outcome.likeness.has_value());
+  EXPECT_NEAR(*outcome.likeness, 1, 1e-6);
+  EXPECT_GT(outcome.cost, 0);
+}
+
+TEST_F(PictureShadowsTest, ACopyThatFailsIsTheShadowsFailureAndNobodyElses) {
+  const releases::ArmOutcome outcome = ShadowedBy(9);
+
+  EXPECT_TRUE(outcome.failed);
+  EXPECT_FALSE(outcome.likeness.has_value());
+}
+
+TEST_F(PictureShadowsTest, PicturesOfOtherSeedsAreNotAlike) {
+  ImageRequest request;
+  request.prompt = "a cat";
+  request.size = {.width = 64, .height = 64};
+  request.steps = 2;
+  const auto one = Send("sd2", request).get();
+  request.seed = 99;
+  const auto other = Send("sd2", request).get();
+  ASSERT_TRUE(one.ok() && other.ok());
+  const tensor::Tensor& a = one->images[0].sample;
+  const tensor::Tensor& b = other->images[0].sample;
+
+  EXPECT_NEAR(Likeness(a, a), 1, 1e-9);
+  EXPECT_LT(Likeness(a, b), 0.9);
+  EXPECT_EQ(Likeness(std::span(&a, 1), {}), 0);
+  EXPECT_EQ(Likeness(a, tensor::Tensor()), 0);
+}
+
 TEST_F(ImageJobsTest, StoresThePicturesThatTheServiceDraws) {
   FakeRun run(
       Request(

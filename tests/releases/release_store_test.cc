@@ -1,6 +1,7 @@
 #include "mezzo/releases/release_store.h"
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <thread>
 
@@ -271,6 +272,71 @@ TEST_P(ReleaseStoreTest, FeedbackCountsOnceInTheArmThatAnswered) {
   EXPECT_EQ(reason([](Feedback& f) { f.request_id.clear(); }), "feedback_invalid");
   EXPECT_EQ(reason([](Feedback& f) { f.correction.assign(kMaxFeedbackText + 1, 'x'); }), "feedback_invalid");
   EXPECT_EQ(reason([](Feedback& f) { f.model = "other"; }), "release_missing");
+}
+
+TEST_P(ReleaseStoreTest, FeedbackBeyondTheLimitIsRefusedAndLeavesNothing) {
+  ReleaseStore small({.max_feedback = 3}, *db_, clock_);
+  const auto add = [&](const std::string& release, const std::string& request) {
+    return small.AddFeedback({.release = release, .request_id = request, .metric = "stars", .value = 1},
+                             Soon());
+  };
+  for (const char* request : {"q1", "q2", "q3"}) ASSERT_TRUE(*add("r1", request));
+
+  const auto again = add("r1", "q2");
+  const auto beyond = add("r1", "q4");
+
+  ASSERT_TRUE(again.ok()) << "what was counted before is no new one";
+  EXPECT_FALSE(*again);
+  ASSERT_FALSE(beyond.ok());
+  EXPECT_EQ(beyond.error().code(), Code::kResourceExhausted);
+  EXPECT_EQ(beyond.error().reason(), "feedback_full");
+  EXPECT_EQ(beyond.error().message(), "release 'r1' has 3 feedbacks, as many as it may");
+  EXPECT_EQ(small.ListFeedback("r1", "", 10, Soon())->size(), 3U);
+  EXPECT_TRUE(*add("r2", "q4")) << "another release has its own";
+}
+
+TEST_P(ReleaseStoreTest, OldLooksAreThinnedOutAndVerdictsStay) {
+  Release release = Begin();
+  const auto keep = [&](bool turning) {
+    const auto saved = store_->Save({.release = &release,
+                                     .evidence = EvidenceRow{.at = clock_.WallNow(),
+                                                             .step = 0,
+                                                             .verdict = turning ? "turn" : "look",
+                                                             .turning = turning}},
+                                    Soon());
+    ASSERT_TRUE(saved.ok()) << saved.error().ToString();
+    release.revision = *saved;
+  };
+  for (int i = 0; i < 180; ++i) {  // Half an hour, a look each 10 s and a verdict each 5 minutes.
+    keep(i % 30 == 0);
+    clock_.shift += seconds(10);
+  }
+  const auto counted = [&] {
+    std::map<std::string, int> count;
+    for (const EvidenceRow& row : *store_->Evidence(release.id, 1000, Soon())) {
+      EXPECT_EQ(row.turning, row.verdict == "turn");
+      ++count[row.verdict];
+    }
+    return count;
+  };
+  ASSERT_TRUE(store_->Prune(hours(1), Soon()).ok());
+  EXPECT_EQ(counted(), (std::map<std::string, int>{{"turn", 6}, {"look", 174}})) << "none is old";
+
+  clock_.shift += hours(2);
+  const auto pruned = store_->Prune(hours(1), Soon());
+  const auto behind_an_hour = counted();
+  const auto nothing_left = store_->Prune(hours(1), Soon());
+  clock_.shift += hours(40);
+  ASSERT_TRUE(store_->Prune(hours(1), Soon()).ok());
+
+  ASSERT_TRUE(pruned.ok()) << pruned.error().ToString();
+  EXPECT_EQ(behind_an_hour.at("turn"), 6);
+  EXPECT_GE(behind_an_hour.at("look"), 3);
+  EXPECT_LE(behind_an_hour.at("look"), 4);
+  EXPECT_EQ(*pruned, 174 - behind_an_hour.at("look"));
+  EXPECT_EQ(*nothing_left, 0);
+  EXPECT_EQ(counted().at("turn"), 6);
+  EXPECT_LE(counted().at("look"), 2);
 }
 
 TEST_P(ReleaseStoreTest, AControllerCarriesAReleaseOutAndACommandTakesItBack) {

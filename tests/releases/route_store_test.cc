@@ -276,6 +276,108 @@ TEST_P(RouteStoreTest, WhatANewerHostHasWrittenIsLeftAsItWas) {
   EXPECT_TRUE(Eventually([&] { return host.RevisionOf("m") == 3; }));
 }
 
+/// Says what the test wants of versions, within the transaction.
+class FakeNames final : public NameCheck {
+ public:
+  Result<void> Check(storage::SqlSession& session, const std::string&, const std::set<std::int64_t>& versions,
+                     const std::set<std::string>& aliases) override {
+    MEZZO_TRY_VOID(session.Run("SELECT counter FROM route_changes WHERE one = 1", {}));
+    asked = versions;
+    asked_aliases = aliases;
+    if (refuse) return InvalidArgument("route_version_not_ready", "version 2 is rejected, not ready");
+    return {};
+  }
+  bool refuse = false;
+  std::set<std::int64_t> asked;
+  std::set<std::string> asked_aliases;
+};
+
+TEST_P(RouteStoreTest, NamesAreCheckedInTheTransactionAndARefusalChangesNothing) {
+  FakeNames names;
+  RouteStore store({}, {.db = *database_->db, .clock = clock_, .names = &names});
+  const auto put = [&](const char* text) {
+    return store.Put("m", *ParseRoute(text), {.who = "tester", .why = "", .expected = std::nullopt}, Soon());
+  };
+  ASSERT_TRUE(put(R"({"stable": "1", "rules": [{"header": "x", "equals": "1", "version": "@c"}],
+                      "shadows": [{"version": "latest", "share": 1}]})")
+                  .ok());
+  EXPECT_EQ(names.asked, (std::set<std::int64_t>{0, 1}));
+  EXPECT_EQ(names.asked_aliases, (std::set<std::string>{"c"}));
+  const auto epoch = EpochOf("m");
+  names.refuse = true;
+  EXPECT_EQ(put(R"({"stable": "2"})").error().reason(), "route_version_not_ready");
+  EXPECT_EQ(store.Get("m", Soon())->revision, 1);
+  EXPECT_EQ(EpochOf("m"), epoch);
+  names.refuse = false;
+  ASSERT_TRUE(put(R"({"stable": "2"})").ok());
+  names.refuse = true;
+  const auto back = store.Rollback("m", {}, {.who = "tester", .why = "", .expected = std::nullopt}, Soon());
+  EXPECT_EQ(back.error().reason(), "route_version_not_ready") << "going back, too";
+  EXPECT_EQ(store.Get("m", Soon())->revision, 2);
+}
+
+TEST_P(RouteStoreTest, ARouteWhoseVersionsAreNotHereWaitsAndCallsGoWhereTheyWent) {
+  observe::Logger log({}, clock_);
+  observe::Registry registry;
+  observe::Health health;
+  Router router({}, {.clock = clock_, .registry = registry});
+  std::atomic<std::int64_t> newest_here{1};
+  RouteFeed feed({.poll = milliseconds(20), .longest_hold = seconds(20)},
+                 {.store = store_,
+                  .db = *database_->db,
+                  .router = router,
+                  .clock = clock_,
+                  .log = log,
+                  .registry = registry,
+                  .health = health,
+                  .ready = [&](const std::string&, const Route& route) {
+                    return route.stable.number <= newest_here.load();
+                  }});
+  const auto revision = [&] {
+    const auto route = router.Find("m");
+    return route == nullptr ? 0 : route->revision();
+  };
+  ASSERT_TRUE(feed.Load().ok());
+  feed.Start();
+  ASSERT_TRUE(Put("m", 2).ok());
+  ASSERT_TRUE(Eventually([&] { return revision() == 1; })) << "the first one is in force at once";
+  ASSERT_TRUE(Put("m", 3).ok());
+  ASSERT_TRUE(feed.CatchUp(seconds(20)));
+  ASSERT_TRUE(feed.CatchUp(seconds(20)));
+  EXPECT_EQ(revision(), 1);
+  ASSERT_TRUE(Put("m", 4).ok()) << "takes the place of the one that waits";
+  newest_here = 3;
+  ASSERT_TRUE(feed.CatchUp(seconds(20)));
+  EXPECT_EQ(revision(), 1);
+  newest_here = 4;
+  EXPECT_TRUE(Eventually([&] { return revision() == 3; }));
+  ASSERT_TRUE(Put("m", 1).ok());
+  EXPECT_TRUE(Eventually([&] { return revision() == 4; })) << "what is here does not wait";
+  feed.Stop();
+}
+
+TEST_P(RouteStoreTest, ARouteThatWaitsTooLongIsInForceAllTheSame) {
+  observe::Logger log({}, clock_);
+  observe::Registry registry;
+  observe::Health health;
+  Router router({}, {.clock = clock_, .registry = registry});
+  RouteFeed feed({.poll = milliseconds(20), .longest_hold = milliseconds(100)},
+                 {.store = store_,
+                  .db = *database_->db,
+                  .router = router,
+                  .clock = clock_,
+                  .log = log,
+                  .registry = registry,
+                  .health = health,
+                  .ready = [](const std::string&, const Route&) { return false; }});
+  ASSERT_TRUE(Put("m", 1).ok());
+  ASSERT_TRUE(feed.Load().ok());
+  feed.Start();
+  ASSERT_TRUE(Put("m", 2).ok());
+  EXPECT_TRUE(Eventually([&] { return router.Find("m")->revision() == 2; }));
+  feed.Stop();
+}
+
 INSTANTIATE_TEST_SUITE_P(Both, RouteStoreTest, tenancy::BothDatabases(), tenancy::DatabaseName);
 
 }  // namespace

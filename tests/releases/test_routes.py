@@ -153,6 +153,27 @@ def test_over_grpc_metadata_are_headers_and_the_route_is_in_the_trailers(server)
     client.close()
 
 
+def test_each_answer_of_a_grpc_stream_says_by_which_route_it_came(server):
+    revision = put(server, {"rules": [{"header": "x-beta", "equals": "1", "version": "2"}], "stable": "1"})["revision"]
+    tensor = tritonclient.grpc.InferInput("x", [1], "FP32")
+    tensor.set_data_from_numpy(numpy.float32([1]))
+    for headers, version, route in ((None, "1", f"stable;{revision}"), ({"x-beta": "1"}, "2", f"rule-1;{revision}")):
+        client = tritonclient.grpc.InferenceServerClient(server.grpc)
+        answers = []
+        client.start_stream(callback=lambda result, error, answers=answers: answers.append((result, error)), headers=headers)
+        for number in range(3):
+            client.async_stream_infer(MODEL, [tensor], request_id=str(number))
+        client.async_stream_infer(MODEL, [tensor], model_version="1", request_id="named")
+        eventually(lambda answers=answers: len(answers) == 4)
+        client.stop_stream()
+        client.close()
+        assert all(error is None for _, error in answers), answers
+        got = [result.get_response() for result, _ in answers]
+        assert [one.model_version for one in got] == [version] * 3 + ["1"]
+        told = [one.parameters["x-mezzo-route"].string_param if "x-mezzo-route" in one.parameters else None for one in got]
+        assert told == [route] * 3 + [None], "who names a version has no route"
+
+
 def test_shares_are_those_of_the_weights_and_callers_stay_where_they_are(server):
     put(server, split({"stable": ("1", 5000), "canary": ("2", 5000)}, sticky="header:x-user"))
     users = [f"user-{i}" for i in range(60)]

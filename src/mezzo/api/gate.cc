@@ -1,5 +1,7 @@
 #include "mezzo/api/gate.h"
 
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "mezzo/api/limit_headers.h"
@@ -22,10 +24,28 @@ bool HasLargeBody(const net::HttpRequest& head) {
   return length && ParseUint(*length).value_or(0) >= kLarge;
 }
 
-/// Authorization, or X-Api-Key.
-std::string_view CredentialOf(const net::HttpRequest& head) {
-  if (const auto authorization = head.Header("Authorization")) return *authorization;
-  return head.Header("X-Api-Key").value_or("");
+/// The password of "Basic <base64 of user:password>"; nothing when it is not that.
+std::optional<std::string> PasswordOf(std::string_view authorization) {
+  constexpr std::string_view kBasic = "basic ";
+  constexpr std::size_t kLongest = 1024;
+  if (authorization.size() > kLongest || authorization.size() < kBasic.size() ||
+      !EqualsIgnoreCase(authorization.substr(0, kBasic.size()), kBasic)) {
+    return std::nullopt;
+  }
+  const auto pair = Base64Decode(Trim(authorization.substr(kBasic.size())));
+  if (!pair.ok()) return std::nullopt;
+  const std::size_t colon = pair->find(':');
+  if (colon == std::string::npos) return std::nullopt;
+  return pair->substr(colon + 1);
+}
+
+/// Authorization, or X-Api-Key. A password is kept in `password`.
+std::string_view CredentialOf(const net::HttpRequest& head, const Protocol& protocol,
+                              std::optional<std::string>& password) {
+  const auto authorization = head.Header("Authorization");
+  if (!authorization) return head.Header("X-Api-Key").value_or("");
+  if (protocol.TakesPasswords()) password = PasswordOf(*authorization);
+  return password ? std::string_view(*password) : *authorization;
 }
 
 }  // namespace
@@ -51,7 +71,9 @@ net::BodyPlan Gate::PlanBody(const net::HttpRequest& head) const {
   if (match.route == nullptr) return Refusal(protocol->RefuseRoute(head, match));
   if (!match.route->scope) return protocol->Plan(head, match);
 
-  auto caller = tenancy::Admit(directory_, CredentialOf(head), head.is_loopback(), *match.route->scope);
+  std::optional<std::string> password;
+  auto caller = tenancy::Admit(directory_, CredentialOf(head, *protocol, password), head.is_loopback(),
+                               *match.route->scope);
   if (!caller.ok()) return Refusal(protocol->Refuse(caller.error()));
   if (limiter_ != nullptr && match.route->scope == tenancy::Scope::kInfer &&
       head.method() == net::Method::kPost && HasLargeBody(head)) {

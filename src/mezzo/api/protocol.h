@@ -33,6 +33,9 @@ class Protocol {
 
   /// What it serves; the same as long as it lives.
   [[nodiscard]] virtual std::span<const Route> routes() const = 0;
+  /// Whether its clients may bring their key as the password of HTTP's basic authentication (RFC 7617), with
+  /// any user name.
+  [[nodiscard]] virtual bool TakesPasswords() const { return false; }
   /// What becomes of the body of a request that is let in; may refuse by the rest of its head. Cheap, never
   /// blocks.
   [[nodiscard]] virtual net::BodyPlan Plan(const net::HttpRequest& head, const RouteMatch& match) const {

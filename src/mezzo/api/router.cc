@@ -22,6 +22,12 @@ bool Fits(std::string_view pattern, std::string_view path,
   std::size_t captured = 0;
   while (!pattern.empty() && !path.empty()) {
     const std::string_view want = TakeSegment(pattern);
+    if (want == "**") {
+      const std::string_view rest = path.substr(1);
+      if (rest.empty() || rest.front() == '/' || rest.back() == '/') return false;
+      captures[captured++] = rest;
+      return pattern.empty();
+    }
     const std::string_view have = TakeSegment(path);
     if (want == "*" || want == "#") {
       if (have.empty() || (want == "#" && !AllDigits(have))) return false;

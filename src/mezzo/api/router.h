@@ -14,7 +14,8 @@
 namespace mezzo::api {
 
 /// One line of a protocol's route table. In `pattern` a segment "*" is any one segment and "#" one of digits
-/// only; everything else is literal. What no line names is refused.
+/// only; "**", at the end, is one or more of any kind, captured as one; everything else is literal. What no
+/// line names is refused.
 struct Route {
   net::Method method = net::Method::kGet;
   std::string_view pattern;
@@ -29,7 +30,7 @@ struct RouteMatch {
 
   const Route* route = nullptr;
   bool path_known = false;  ///< With no route: some other method is served here.
-  /// The segments under "*" and "#", in order; they point into the path.
+  /// The segments under "*", "#" and "**", in order; they point into the path.
   std::array<std::string_view, kMaxCaptures> captures;
 };
 

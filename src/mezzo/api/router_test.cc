@@ -34,6 +34,19 @@ TEST(Router, CapturesSegments) {
   EXPECT_EQ(match.captures[1], "12");
 }
 
+TEST(Router, CapturesTheRest) {
+  constexpr Route kFiles[] = {{net::Method::kGet, "/files/*/**", tenancy::Scope::kRead, 0, 1}};
+  const RouteMatch match = MatchRoute(kFiles, net::Method::kGet, "/files/run/a/b.txt");
+  ASSERT_NE(match.route, nullptr);
+  EXPECT_EQ(match.captures[0], "run");
+  EXPECT_EQ(match.captures[1], "a/b.txt");
+  EXPECT_EQ(MatchRoute(kFiles, net::Method::kGet, "/files/run/a").captures[1], "a");
+  for (const std::string_view path :
+       {"/files", "/files/", "/files/run", "/files/run/", "/files/run//a", "/files/run/a/", "/files//a"}) {
+    EXPECT_EQ(MatchRoute(kFiles, net::Method::kGet, path).route, nullptr) << path;
+  }
+}
+
 TEST(Router, DeniesWhatNoLineNames) {
   for (const std::string_view path :
        {"", "/", "v2/models/m", "/v2", "/v2/", "/v2/models/", "/v2/models//infer", "/v2/models/m/infer/",

@@ -14,7 +14,10 @@
 #include "mezzo/drivers/postgres/postgres_db.h"
 #include "mezzo/drivers/sqlite/sqlite_db.h"
 #include "mezzo/jobs/schema.h"
+#include "mezzo/lifecycle/drift_store.h"
+#include "mezzo/lifecycle/pipeline_store.h"
 #include "mezzo/lifecycle/registry_schema.h"
+#include "mezzo/lifecycle/tracking_schema.h"
 #include "mezzo/lifecycle/version_test_store.h"
 #include "mezzo/releases/release_store.h"
 #include "mezzo/releases/route_store.h"
@@ -76,8 +79,16 @@ Result<std::unique_ptr<DataStore>> DataStore::Open(const std::string& folder,
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "usage", tenancy::UsageMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(
       storage::Migrate(*store->db_, "registry", lifecycle::RegistryMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "tracking", lifecycle::TrackingMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "retirement", lifecycle::RetirementMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(storage::Migrate(*store->db_, "version_tests", lifecycle::VersionTestMigrations(), deadline,
                                   store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "drift", lifecycle::DriftMigrations(), deadline, store->real_));
+  MEZZO_TRY_VOID(
+      storage::Migrate(*store->db_, "pipelines", lifecycle::PipelineMigrations(), deadline, store->real_));
   MEZZO_TRY_VOID(store->clock_.Synchronise(*store->db_, deadline));
   return store;
 }

@@ -18,6 +18,16 @@ generation::FileFetcher::Options FetchOptions(const JobsConfig& config) {
   return options;
 }
 
+/// For jobs whose tenant is known by its name.
+std::function<inference::VersionPick(const TenantId&, std::string_view)> PickByName(
+    const GenerationJobs::Ports& ports) {
+  if (!ports.pick) return nullptr;
+  return [pick = ports.pick, &directory = ports.directory](const TenantId& id, std::string_view model) {
+    const auto tenant = directory.Find(id);
+    return tenant.ok() ? pick(**tenant, model) : inference::VersionPick();
+  };
+}
+
 }  // namespace
 
 GenerationJobs::GenerationJobs(const std::string& temp_dir, const JobsConfig& config, Ports ports)
@@ -33,6 +43,14 @@ GenerationJobs::GenerationJobs(const std::string& temp_dir, const JobsConfig& co
                    .pool = ports.pool,
                    .clock = ports.clock,
                    .ledger = ports.ledger}),
+      shadows_(ports.scope == nullptr ? nullptr
+                                      : std::make_unique<generation::PictureShadows>(
+                                            generation::PictureShadows::Options(),
+                                            generation::PictureShadows::Ports{.service = images_,
+                                                                              .pool = ports.pool,
+                                                                              .loop = ports.loop,
+                                                                              .scope = *ports.scope,
+                                                                              .clock = ports.clock})),
       painter_({.service = images_, .directory = ports.directory, .loop = ports.loop}),
       image_jobs_({}, {.service = images_,
                        .codec = ports.codec,
@@ -42,7 +60,8 @@ GenerationJobs::GenerationJobs(const std::string& temp_dir, const JobsConfig& co
                        .directory = ports.directory,
                        .loop = ports.loop,
                        .clock = ports.clock,
-                       .pick = std::move(ports.pick)}),
+                       .pick = ports.pick,
+                       .shadows = shadows_.get()}),
       storyboard_jobs_(StoryboardOptions(), {.painter = painter_,
                                              .blobs = ports.artifacts,
                                              .files = files_,
@@ -52,7 +71,8 @@ GenerationJobs::GenerationJobs(const std::string& temp_dir, const JobsConfig& co
                                              .speech = speech_,
                                              .renderer = renderer_,
                                              .clock = ports.clock,
-                                             .level = [this] { return pressure_.Level(); }}) {}
+                                             .level = [this] { return pressure_.Level(); },
+                                             .pick = PickByName(ports)}) {}
 
 std::map<std::string, jobs::JobHandler*, std::less<>> GenerationJobs::handlers() {
   return {{std::string(generation::ImageJobs::kKind), &image_jobs_},

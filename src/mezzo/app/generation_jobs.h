@@ -24,6 +24,7 @@
 #include "mezzo/models/catalog.h"
 #include "mezzo/runtime/loop.h"
 #include "mezzo/runtime/pool.h"
+#include "mezzo/runtime/scope.h"
 #include "mezzo/sched/device_executor.h"
 #include "mezzo/storage/blob_store.h"
 #include "mezzo/tenancy/directory.h"
@@ -47,6 +48,7 @@ class GenerationJobs {
     tenancy::Ledger* ledger = nullptr;
     /// The version that a route picks for a tenant's jobs; null: there are no routes.
     std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick = nullptr;
+    runtime::Scope* scope = nullptr;  ///< Carries copies for shadows; null: there are none.
   };
   /// `temp_dir` has room for the largest video.
   GenerationJobs(const std::string& temp_dir, const JobsConfig& config, Ports ports);
@@ -64,6 +66,7 @@ class GenerationJobs {
   media::VideoRenderer renderer_;
   Pressure pressure_;
   generation::ImageService images_;
+  std::unique_ptr<generation::PictureShadows> shadows_;  // Null: there are none.
   generation::PipelinePainter painter_;
   generation::ImageJobs image_jobs_;
   generation::StoryboardJobs storyboard_jobs_;

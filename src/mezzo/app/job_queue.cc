@@ -62,6 +62,7 @@ api::platform::UploadsHandler::Options UploadOptions(const ServerConfig& config)
 
 JobQueue::JobQueue(const ServerConfig& config, Ports ports)
     : webhook_secrets_(std::move(ports.webhook_secrets)),
+      more_(std::move(ports.more)),
       inference_({}, {.service = ports.service,
                       .directory = ports.directory,
                       .artifacts = ports.artifacts.store(),
@@ -81,7 +82,8 @@ JobQueue::JobQueue(const ServerConfig& config, Ports ports)
                    .reader = reader_,
                    .clock = ports.store.clock(),
                    .ledger = ports.ledger,
-                   .pick = std::move(ports.pick)}),
+                   .pick = std::move(ports.pick),
+                   .scope = ports.scope}),
       watch_(ports.store.db()),
       cache_(
           ports.recent == nullptr || !ports.recent->enabled()
@@ -170,6 +172,7 @@ jobs::Dispatcher::Options JobQueue::DispatcherOptions(const ServerConfig& config
 std::map<std::string, jobs::JobHandler*, std::less<>> JobQueue::handlers() {
   auto handlers = generation_.handlers();
   handlers.emplace("inference", &inference_);
+  handlers.insert(more_.begin(), more_.end());
   return handlers;
 }
 

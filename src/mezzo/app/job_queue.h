@@ -59,13 +59,24 @@ class JobQueue {
     cache::RecentItems* recent = nullptr;  ///< Keeps jobs that have ended; null: none are kept.
     /// As GenerationJobs::Ports::pick.
     std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick = nullptr;
+    runtime::Scope* scope = nullptr;                                  ///< As GenerationJobs::Ports::scope.
+    std::map<std::string, jobs::JobHandler*, std::less<>> more = {};  ///< Of further kinds.
   };
   JobQueue(const ServerConfig& config, Ports ports);
 
   [[nodiscard]] api::Protocol& handler() { return handler_; }
+  /// The queue, for who wants to know what became of a job.
+  [[nodiscard]] jobs::JobReader& reader() { return reader_; }
   [[nodiscard]] api::Protocol& images() { return images_; }
   [[nodiscard]] api::Protocol& videos() { return videos_; }
   [[nodiscard]] api::Protocol& uploads() { return uploads_; }
+  /// For who queues jobs beside the protocols.
+  [[nodiscard]] jobs::JobStore& store() { return store_; }
+  [[nodiscard]] jobs::JobReader& reader() { return reader_; }
+  /// Whether webhooks of the tenant can be signed.
+  [[nodiscard]] bool signs_webhooks(const TenantId& tenant) const {
+    return webhook_secrets_.contains(tenant);
+  }
   void Start();
   /// See Dispatcher::Stop() and WebhookSender::Stop().
   void Stop(Duration grace);
@@ -84,6 +95,7 @@ class JobQueue {
   [[nodiscard]] std::map<std::string, jobs::JobHandler*, std::less<>> handlers();
 
   const WebhookSecrets webhook_secrets_;
+  const std::map<std::string, jobs::JobHandler*, std::less<>> more_;
   api::platform::InferenceJobs inference_;
   jobs::JobMetrics metrics_;
   jobs::JobStore store_;

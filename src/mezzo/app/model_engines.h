@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "mezzo/app/server_config.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/drivers/onnxruntime/onnx_engine.h"
@@ -12,10 +14,11 @@
 namespace mezzo::app {
 
 /// Whatever runs models: ONNX Runtime here, Python beside, upstreams elsewhere. What is given outlives it.
+/// `linked_root`: OnnxEngine::Options::linked_root.
 class ModelEngines {
  public:
-  ModelEngines(const EngineConfig& engine, const WorkersConfig& workers, const Clock& clock,
-               observe::Registry& registry, observe::Logger& log);
+  ModelEngines(const EngineConfig& engine, const WorkersConfig& workers, std::string linked_root,
+               const Clock& clock, observe::Registry& registry, observe::Logger& log);
 
   /// All of them as one.
   [[nodiscard]] engine::Engine& all() { return all_; }

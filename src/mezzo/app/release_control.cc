@@ -36,27 +36,62 @@ Result<std::int64_t> StoredRoutes::Write(const std::string& model, const std::st
   return written.error();
 }
 
-CatalogHost::Readiness CatalogHost::Keep(const std::string& model, const std::string& version) {
+std::vector<std::string> CatalogHost::PartsOf(const std::string& model, const std::string& version) const {
+  const auto itself = ports_.catalog.ConfigOf(model, version);
+  if (itself.ok() || itself.error().reason() != "model_unknown") return {model};
+  std::vector<std::string> parts;
+  for (const models::IndexEntry& entry : ports_.catalog.Index(/*ready_only=*/false)) {
+    const bool part =
+        entry.name.starts_with(model + "/") && (entry.version.empty() || entry.version == version);
+    if (part && (parts.empty() || parts.back() != entry.name)) parts.push_back(entry.name);
+  }
+  if (parts.empty()) parts.push_back(model);
+  return parts;
+}
+
+CatalogHost::Readiness CatalogHost::KeepPart(const std::string& part, const std::string& version,
+                                             const std::optional<lifecycle::VersionSupply::Status>& brought,
+                                             std::vector<models::VersionRef>& held) {
   Readiness readiness;
-  auto found = ports_.catalog.Acquire(model, version);
+  auto found = ports_.catalog.Acquire(part, version);
   if (found.ok()) {
     readiness.state = State::kReady;
-    Judge(model, version, readiness);
-    const MutexLock lock(mu_);
-    kept_[{model, version}] = *std::move(found);
+    held.push_back(*std::move(found));
     return readiness;
   }
   if (found.error().reason() != "model_on_disk") {
+    using Supplied = lifecycle::VersionSupply::State;
+    const bool comes = brought && (brought->state == Supplied::kComing || brought->state == Supplied::kHere);
+    if (comes && found.error().reason() != "model_not_ready") return readiness;
     readiness.state = State::kFailed;
-    readiness.reason = found.error().message();
+    readiness.reason =
+        brought && brought->state == Supplied::kFailed ? brought->reason : found.error().message();
     return readiness;
   }
   // The catalog loads a version once, however often it is asked for.
   const auto ctx = runtime::Context().WithDeadline(AddSaturating(ports_.clock.Now(), kLongestLoad));
-  (void)ports_.scope.Spawn(ports_.loop, ctx, [this, model, version](runtime::Context own) {
-    return ports_.catalog.AcquireLoaded(std::move(own), ModelName(model), version);
+  (void)ports_.scope.Spawn(ports_.loop, ctx, [this, part, version](runtime::Context own) {
+    return ports_.catalog.AcquireLoaded(std::move(own), ModelName(part), version);
   });
   return readiness;
+}
+
+CatalogHost::Readiness CatalogHost::Keep(const std::string& model, const std::string& version) {
+  Readiness all{.state = State::kReady};
+  std::vector<models::VersionRef> held;
+  const auto brought = ports_.registered == nullptr ? std::nullopt : ports_.registered->Want(model, version);
+  for (const std::string& part : PartsOf(model, version)) {
+    Readiness one = KeepPart(part, version, brought, held);
+    if (one.state == State::kFailed) return one;
+    if (one.state == State::kLoading) all.state = State::kLoading;
+  }
+  if (all.state != State::kReady) return all;
+  Judge(model, version, all);
+  {
+    const MutexLock lock(mu_);
+    kept_[{model, version}].swap(held);
+  }
+  return all;  // What was held before is freed without the lock.
 }
 
 void CatalogHost::Judge(const std::string& model, const std::string& version, Readiness& readiness) const {
@@ -73,7 +108,7 @@ void CatalogHost::Judge(const std::string& model, const std::string& version, Re
 }
 
 void CatalogHost::Release(const std::string& model, const std::string& version) {
-  models::VersionRef last;  // Freed without the lock.
+  std::vector<models::VersionRef> last;  // Freed without the lock.
   const MutexLock lock(mu_);
   const auto found = kept_.find({model, version});
   if (found == kept_.end()) return;
@@ -82,7 +117,8 @@ void CatalogHost::Release(const std::string& model, const std::string& version) 
 }
 
 void CatalogHost::ReleaseAll() {
-  std::map<std::pair<std::string, std::string>, models::VersionRef> last;  // Freed without the lock.
+  std::map<std::pair<std::string, std::string>, std::vector<models::VersionRef>>
+      last;  // Freed without the lock.
   const MutexLock lock(mu_);
   last.swap(kept_);
 }
@@ -104,15 +140,26 @@ api::Protocol* ReleaseControl::Connect(Routing& routing, runtime::Loop& loop) {
 ReleaseControl::Parts::Parts(const Ports& ports, releases::OutcomeBoard& board, Routing& routing,
                              runtime::Loop& loop)
     : store(ports.store->db(), ports.store->clock()),
+      jobs(ports.store->db()),
       routes(*routing.store()),
       host({.catalog = ports.catalog,
             .router = routing.router(),
             .scope = ports.scope,
             .loop = loop,
-            .clock = ports.clock}),
+            .clock = ports.clock,
+            .registered = ports.registered}),
       pool(runtime::BlockingPool::Options{.name = "releases", .threads = 2, .max_queued = 256}),
-      handler({}, {.store = store, .routes = routes, .pool = pool, .clock = ports.store->clock()}),
-      feedback({}, {.store = store, .board = board, .pool = pool, .clock = ports.store->clock()}),
+      handler({}, {.store = store,
+                   .routes = routes,
+                   .pool = pool,
+                   .clock = ports.store->clock(),
+                   .check_version =
+                       [registered = ports.registered](const std::string& model, const std::string& version,
+                                                       TimePoint deadline) {
+                         return registered->CheckRelease(model, version, deadline);
+                       }}),
+      feedback({},
+               {.store = store, .board = board, .pool = pool, .clock = ports.store->clock(), .jobs = &jobs}),
       controller({},
                  {.driver = {.rows = store,
                              .routes = routes,

@@ -5,13 +5,17 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "mezzo/api/platform/feedback_handler.h"
 #include "mezzo/api/platform/releases_handler.h"
 #include "mezzo/app/data_store.h"
+#include "mezzo/app/registered_versions.h"
 #include "mezzo/app/routing.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
+#include "mezzo/jobs/job_reader.h"
+#include "mezzo/lifecycle/version_supply.h"
 #include "mezzo/models/catalog.h"
 #include "mezzo/observe/health.h"
 #include "mezzo/observe/log.h"
@@ -61,6 +65,7 @@ class CatalogHost final : public releases::HostVersions {
     runtime::Scope& scope;
     runtime::Loop& loop;
     const Clock& clock;
+    RegisteredVersions* registered = nullptr;  ///< Brings what the catalog does not have; null: nothing does.
   };
   explicit CatalogHost(Ports ports) : ports_(ports) {}
 
@@ -69,12 +74,18 @@ class CatalogHost final : public releases::HostVersions {
   void ReleaseAll() EXCLUDES(mu_);
 
  private:
+  /// The models that a name means: itself, or the parts of a pipeline.
+  [[nodiscard]] std::vector<std::string> PartsOf(const std::string& model, const std::string& version) const;
+  /// As Keep(), of one part.
+  Readiness KeepPart(const std::string& part, const std::string& version,
+                     const std::optional<lifecycle::VersionSupply::Status>& brought,
+                     std::vector<models::VersionRef>& held);
   /// Fills in whether an arm of the version has its breaker open.
   void Judge(const std::string& model, const std::string& version, Readiness& readiness) const;
 
   const Ports ports_;
   Mutex mu_;
-  std::map<std::pair<std::string, std::string>, models::VersionRef> kept_ GUARDED_BY(mu_);
+  std::map<std::pair<std::string, std::string>, std::vector<models::VersionRef>> kept_ GUARDED_BY(mu_);
 };
 
 /// Releases, wired: made before the routes, connected to them later. Without a database there are none.
@@ -89,6 +100,7 @@ class ReleaseControl {
     const observe::Health& health;  ///< Watches end when the host drains.
     observe::Logger& log;
     runtime::Scope& scope;
+    RegisteredVersions* registered = nullptr;  ///< Null without a database.
   };
   explicit ReleaseControl(Ports ports);
 
@@ -106,6 +118,7 @@ class ReleaseControl {
   struct Parts {
     Parts(const Ports& ports, releases::OutcomeBoard& board, Routing& routing, runtime::Loop& loop);
     releases::ReleaseStore store;
+    jobs::JobReader jobs;
     StoredRoutes routes;
     CatalogHost host;
     runtime::BlockingPool pool;

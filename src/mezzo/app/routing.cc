@@ -1,8 +1,6 @@
 #include "mezzo/app/routing.h"
 
-#include <algorithm>
-
-#include "mezzo/base/strings.h"
+#include <functional>
 
 namespace mezzo::app {
 namespace {
@@ -10,37 +8,28 @@ namespace {
 /// A change that this host has not taken over by then is answered all the same; it comes later.
 constexpr Duration kCatchUpTime = std::chrono::seconds(2);
 
-}  // namespace
-
-Result<void> Routing::CatalogVersions::Check(const std::string& model, std::int64_t version) {
-  auto versions = catalog_.VersionsOf(model);
-  if (!versions.ok())
-    versions = catalog_.VersionsOf(model + "/unet");  // A pipeline's versions are its parts'.
-  if (!versions.ok()) {
-    return InvalidArgument("route_version_unknown",
-                           "this host serves no model '" + Printable(model, 64) + "'");
-  }
-  if (version == 0 || std::find(versions->begin(), versions->end(), version) != versions->end()) return {};
-  std::string known;
-  for (const std::int64_t one : *versions) known += (known.empty() ? "" : ", ") + std::to_string(one);
-  return InvalidArgument("route_version_unknown", "model '" + Printable(model, 64) + "' has no version " +
-                                                      std::to_string(version) + " here; it has " +
-                                                      (known.empty() ? "none" : known));
+/// Null without a registry: whatever a route says is in force at once.
+std::function<bool(const std::string&, const releases::Route&)> ReadyBy(RegisteredVersions* registered) {
+  if (registered == nullptr) return nullptr;
+  return [registered](const std::string& model, const releases::Route& route) {
+    return registered->IsReady(model, route);
+  };
 }
+
+}  // namespace
 
 Routing::Routing(Ports ports)
     : clock_(ports.clock),
-      versions_(ports.catalog),
       router_({}, {.clock = ports.clock,
                    .registry = ports.registry,
-                   .aliases = ports.aliases,
+                   .aliases = ports.registered,
                    .outcomes = ports.outcomes}) {
   if (ports.store == nullptr) return;
   const Clock& clock = ports.store->clock();
   store_ = std::make_unique<releases::RouteStore>(
       releases::RouteStore::Options(),
       releases::RouteStore::Ports{
-          .db = ports.store->db(), .clock = clock, .versions = &versions_, .aliases = ports.aliases});
+          .db = ports.store->db(), .clock = clock, .aliases = ports.registered, .names = ports.registered});
   pool_ = std::make_unique<runtime::BlockingPool>(
       runtime::BlockingPool::Options{.name = "routes", .threads = 2, .max_queued = 256});
   feed_ = std::make_unique<releases::RouteFeed>(releases::RouteFeed::Options(),
@@ -50,7 +39,9 @@ Routing::Routing(Ports ports)
                                                                            .clock = clock,
                                                                            .log = ports.log,
                                                                            .registry = ports.registry,
-                                                                           .health = ports.health});
+                                                                           .health = ports.health,
+                                                                           .aliases = ports.registered,
+                                                                           .ready = ReadyBy(ports.registered)});
   handler_ = std::make_unique<api::platform::RoutesHandler>(
       api::platform::RoutesHandler::Options(),
       api::platform::RoutesHandler::Ports{.store = *store_,

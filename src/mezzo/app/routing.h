@@ -5,6 +5,7 @@
 
 #include "mezzo/api/platform/routes_handler.h"
 #include "mezzo/app/data_store.h"
+#include "mezzo/app/registered_versions.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 #include "mezzo/inference/version_pick.h"
@@ -31,7 +32,7 @@ class Routing {
     observe::Registry& registry;
     observe::Logger& log;
     observe::Health& health;
-    const releases::AliasSource* aliases = nullptr;  ///< Null: there are none.
+    RegisteredVersions* registered = nullptr;        ///< Null without a database.
     releases::OutcomeSink* outcomes = nullptr;       ///< Null: nobody keeps them.
   };
   explicit Routing(Ports ports);
@@ -49,18 +50,7 @@ class Routing {
   void Stop();
 
  private:
-  /// What this host could serve.
-  class CatalogVersions final : public releases::VersionSource {
-   public:
-    explicit CatalogVersions(models::Catalog& catalog) : catalog_(catalog) {}
-    Result<void> Check(const std::string& model, std::int64_t version) override;
-
-   private:
-    models::Catalog& catalog_;
-  };
-
   const Clock& clock_;
-  CatalogVersions versions_;
   releases::Router router_;
   // With a database:
   std::unique_ptr<releases::RouteStore> store_;

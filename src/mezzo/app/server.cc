@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "mezzo/app/browser_guard.h"
 #include "mezzo/app/console.h"
 #include "mezzo/app/data_store.h"
+#include "mezzo/app/drift_watch.h"
 #include "mezzo/app/identities.h"
 #include "mezzo/app/job_queue.h"
 #include "mezzo/app/limit_sharing.h"
@@ -28,6 +30,8 @@
 #include "mezzo/app/model_registry.h"
 #include "mezzo/app/overview_sampler.h"
 #include "mezzo/app/people.h"
+#include "mezzo/app/pipelines.h"
+#include "mezzo/app/registered_versions.h"
 #include "mezzo/app/release_control.h"
 #include "mezzo/app/routing.h"
 #include "mezzo/app/server_schema.h"
@@ -36,6 +40,8 @@
 #include "mezzo/app/trace_export.h"
 #include "mezzo/app/usage_accounts.h"
 #include "mezzo/app/version.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/base/strings.h"
 #include "mezzo/config/report.h"
 #include "mezzo/drivers/ffmpeg/vips_picture_codec.h"
 #include "mezzo/inference/local_service.h"
@@ -249,15 +255,17 @@ class Server::Parts {
         sampler(SamplerSettings(config.tracing)),
         sink({.service_version = std::string(kVersion)}, clock, exporter.get(), registry),
         tracer(clock, sampler, sink),
-        engines(config.engine, config.workers, clock, registry, log),
+        engines(config.engine, config.workers, store == nullptr ? "" : ModelRegistry::RootIn(config.data_dir),
+                clock, registry, log),
         usage(OpenUsage()),
         executor(DeviceOptions(config.device, config.admission), clock),
         inference_metrics(registry),
         recent(config.cache.recent_bytes, registry, clock),
         caching(config.cache,
                 {.store = store.get(), .clock = clock, .registry = registry, .log = log, .recent = recent}),
+        drift(MakeDrift()),
         binder(executor, inference_metrics, clock, config.models.default_max_queued,
-               {.answers = &caching.answers(), .ledger = ledger()}),
+               {.answers = &caching.answers(), .ledger = ledger(), .samplers = drift.get()}),
         load_pool(
             {.name = "load", .threads = config.models.load_threads, .max_queued = 4096, .background = true}),
         codec_pool({.name = "codec", .threads = Cores(), .max_queued = 256}),
@@ -265,19 +273,22 @@ class Server::Parts {
             CatalogOptions(config.models, config.device,
                            store == nullptr ? "" : ModelRegistry::RootIn(config.data_dir)),
             {.engine = engines.all(), .clock = clock, .pool = load_pool, .registry = registry, .log = log}),
+        registered(MakeRegistered()),
         release_control({.store = store.get(),
                          .catalog = catalog,
                          .clock = clock,
                          .registry = registry,
                          .health = health,
                          .log = log,
-                         .scope = scope}),
+                         .scope = scope,
+                         .registered = registered.get()}),
         routing({.store = store.get(),
                  .catalog = catalog,
                  .clock = clock,
                  .registry = registry,
                  .log = log,
                  .health = health,
+                 .registered = registered.get(),
                  .outcomes = release_control.sink()}),
         service(catalog, executor, tracer, clock,
                 {.limiter = &limiter,
@@ -313,6 +324,7 @@ class Server::Parts {
         artifacts(OpenArtifacts()),
         jobs(MakeJobs(std::move(secrets))),
         registry_of_models(OpenRegistry()),
+        pipelines(OpenPipelines()),
         overview({.metrics = inference_metrics,
                   .executor = executor,
                   .limiter = limiter,
@@ -348,6 +360,7 @@ class Server::Parts {
     if (!identities.ok()) return identities.error();
     if (!artifacts.ok()) return artifacts.error();
     if (!registry_of_models.ok()) return registry_of_models.error();
+    if (!pipelines.ok()) return pipelines.error();
     if (*identities != nullptr) (*identities)->Start();
     if (*usage != nullptr) (*usage)->Start();
     if (!people.ok()) return people.error();
@@ -360,9 +373,14 @@ class Server::Parts {
     MEZZO_TRY_VOID(routing.Start());
     MEZZO_TRY_VOID(catalog.Start(&binder));
     release_control.Start();
+    if (drift != nullptr) {
+      if (*pipelines != nullptr) drift->set_triggers(&(*pipelines)->triggers());
+      drift->Start();
+    }
     if (*artifacts != nullptr) (*artifacts)->Start();
     if (jobs != nullptr) jobs->Start();
     if (*registry_of_models != nullptr) (*registry_of_models)->Start();
+    if (*pipelines != nullptr) (*pipelines)->Start();
     if (http != nullptr) MEZZO_TRY_VOID(http->Listen(config.http.address, config.http.port));
     if (grpc != nullptr) MEZZO_TRY_VOID(grpc->Start());
     if (sharing != nullptr) sharing->Start(scope, loops.loop(0));
@@ -438,11 +456,13 @@ class Server::Parts {
   inference::InferenceMetrics inference_metrics;
   cache::RecentItems recent;
   AnswerCaching caching;
+  std::unique_ptr<DriftWatch> drift;  // Null without a database.
   inference::RuntimeBinder binder;
   runtime::BlockingPool load_pool;
   runtime::BlockingPool codec_pool;
   models::RepositoryCatalog catalog;
   tenancy::Limiter limiter{{}, clock};
+  std::unique_ptr<RegisteredVersions> registered;  // Null without a database.
   ReleaseControl release_control;
   Routing routing;
   inference::LocalService service;
@@ -464,9 +484,11 @@ class Server::Parts {
   api::openai::OpenAiHandler openai;
   drivers::VipsPictureCodec codec;
   Result<std::unique_ptr<ArtifactStore>> artifacts;  // Null without jobs. Start() tells a failure.
+  PipelineJobs pipeline_jobs;
   std::unique_ptr<JobQueue> jobs;
   Result<std::unique_ptr<ModelRegistry>>
-      registry_of_models;  // Null without a database. Start() tells a failure.
+      registry_of_models;                        // Null without a database. Start() tells a failure.
+  Result<std::unique_ptr<Pipelines>> pipelines;  // Likewise.
   OverviewSampler overview;
   std::unique_ptr<api::console::ConsoleHandler> console;  // Null when it is off, or not in this build.
   api::Gate gate;
@@ -531,21 +553,24 @@ class Server::Parts {
 
   std::unique_ptr<JobQueue> MakeJobs(WebhookSecrets secrets) {
     if (store == nullptr || !artifacts.ok()) return nullptr;
-    return std::make_unique<JobQueue>(config, JobQueue::Ports{.store = *store,
-                                                              .artifacts = **artifacts,
-                                                              .service = service,
-                                                              .executor = executor,
-                                                              .codec_pool = codec_pool,
-                                                              .codec = codec,
-                                                              .directory = directory,
-                                                              .limiter = limiter,
-                                                              .loop = loops.loop(0),
-                                                              .log = log,
-                                                              .registry = registry,
-                                                              .webhook_secrets = std::move(secrets),
-                                                              .ledger = ledger(),
-                                                              .recent = &recent,
-                                                              .pick = PickForJobs()});
+    return std::make_unique<JobQueue>(config,
+                                      JobQueue::Ports{.store = *store,
+                                                      .artifacts = **artifacts,
+                                                      .service = service,
+                                                      .executor = executor,
+                                                      .codec_pool = codec_pool,
+                                                      .codec = codec,
+                                                      .directory = directory,
+                                                      .limiter = limiter,
+                                                      .loop = loops.loop(0),
+                                                      .log = log,
+                                                      .registry = registry,
+                                                      .webhook_secrets = std::move(secrets),
+                                                      .ledger = ledger(),
+                                                      .recent = &recent,
+                                                      .pick = PickForJobs(),
+                                                      .scope = &scope,
+                                                      .more = {{PipelineJobs::kKind, &pipeline_jobs}}});
   }
 
   std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view)> PickForJobs() {
@@ -557,8 +582,108 @@ class Server::Parts {
   Result<std::unique_ptr<ModelRegistry>> OpenRegistry() {
     if (store == nullptr || !artifacts.ok()) return std::unique_ptr<ModelRegistry>();
     return ModelRegistry::Open(
-        config,
-        {.store = *store, .artifacts = **artifacts, .catalog = catalog, .log = log, .metrics = registry});
+        config, {.store = *store,
+                 .artifacts = **artifacts,
+                 .catalog = catalog,
+                 .log = log,
+                 .metrics = registry,
+                 .registered = *registered,
+                 .needed =
+                     [this] {
+                       std::vector<lifecycle::VersionSupply::Key> needed;
+                       for (const auto& [model, version] : routing.router().Versions()) {
+                         needed.emplace_back(model,
+                                             static_cast<std::int64_t>(ParseUint(version).value_or(0)));
+                       }
+                       return needed;
+                     },
+                 .load = [this](const std::string& model, const std::string& version,
+                                TimePoint deadline) { return LoadAndWait(model, version, deadline); },
+                 .traffic = [this] { return Traffic(); }});
+  }
+
+  /// How often this host has answered by each version.
+  std::vector<lifecycle::Retirement::Served> Traffic() {
+    std::vector<lifecycle::Retirement::Served> served;
+    const auto all = service.Statistics("", "");
+    if (!all.ok()) return served;
+    for (const auto& one : *all) {
+      const auto version = ParseUint(one.version);
+      if (!version) continue;
+      // Parts of a pipeline are served under its name and theirs.
+      served.push_back({.model = one.name.substr(0, one.name.find('/')),
+                        .version = static_cast<std::int64_t>(*version),
+                        .calls = one.success.count + one.fail.count + one.cache_hit.count});
+    }
+    return served;
+  }
+
+  std::unique_ptr<DriftWatch> MakeDrift() {
+    if (store == nullptr) return nullptr;
+    return std::make_unique<DriftWatch>(config.drift,
+                                        DriftWatch::Ports{.store = *store, .log = log, .registry = registry});
+  }
+
+  std::unique_ptr<RegisteredVersions> MakeRegistered() {
+    if (store == nullptr) return nullptr;
+    return std::make_unique<RegisteredVersions>(
+        RegisteredVersions::Options(),
+        RegisteredVersions::Ports{.store = *store, .catalog = catalog, .log = log});
+  }
+
+  /// Blocks: for threads that are not a loop's.
+  Result<void> LoadAndWait(const std::string& model, const std::string& version, TimePoint deadline) {
+    struct Waited {
+      Mutex mu;
+      CondVar done;
+      std::optional<Result<void>> result GUARDED_BY(mu);
+    };
+    const auto waited = std::make_shared<Waited>();
+    const auto ctx = runtime::Context().WithDeadline(deadline);
+    const bool begun = scope.Spawn(loops.loop(0), ctx, [this, model, version, waited](runtime::Context own) {
+      auto tell = [waited](Result<void> result) {
+        const MutexLock lock(waited->mu);
+        waited->result = std::move(result);
+        waited->done.NotifyAll();
+      };
+      return Load(std::move(own), model, version, std::move(tell));
+    });
+    if (!begun) return Unavailable("shutting_down", "the host is ending");
+    const MutexLock lock(waited->mu);
+    while (!waited->result) {
+      // The task ends by its own deadline; a loop that has ended would never say so.
+      if (clock.Now() >= AddSaturating(deadline, std::chrono::seconds(10))) {
+        return DeadlineExceeded("version_timeout", "the version did not load in time");
+      }
+      waited->done.WaitUntil(waited->mu, clock.Now() + std::chrono::seconds(1));
+    }
+    return *waited->result;
+  }
+
+  runtime::Task<Result<void>> Load(runtime::Context ctx, std::string model, std::string version,
+                                   std::function<void(Result<void>)> tell) {
+    const auto loaded = co_await catalog.AcquireLoaded(std::move(ctx), ModelName(model), std::move(version));
+    Result<void> result;
+    if (!loaded.ok()) result = loaded.error();
+    tell(result);
+    co_return result;
+  }
+
+  Result<std::unique_ptr<Pipelines>> OpenPipelines() {
+    if (jobs == nullptr || !registry_of_models.ok() || *registry_of_models == nullptr)
+      return std::unique_ptr<Pipelines>();
+    return Pipelines::Open(config, {.store = *store,
+                                    .jobs = *jobs,
+                                    .handler = pipeline_jobs,
+                                    .registry = **registry_of_models,
+                                    .artifacts = **artifacts,
+                                    .catalog = catalog,
+                                    .routes = *routing.store(),
+                                    .scope = scope,
+                                    .loop = loops.loop(0),
+                                    .log = log,
+                                    .metrics = registry,
+                                    .retirer = &(*registry_of_models)->retirement()});
   }
 
   std::vector<api::MountedProtocol> Protocols() {
@@ -582,6 +707,17 @@ class Server::Parts {
     if (registry_of_models.ok() && *registry_of_models != nullptr) {
       protocols.push_back({.protocol = &(*registry_of_models)->handler(),
                            .prefixes = {api::platform::RegistryHandler::kRoot}});
+      using api::mlflow::MlflowHandler;
+      protocols.push_back(
+          {.protocol = &(*registry_of_models)->mlflow(),
+           .prefixes = {MlflowHandler::kRoot, MlflowHandler::kArtifactsRoot, MlflowHandler::kServerRoot}});
+    }
+    if (drift != nullptr) {
+      protocols.push_back({.protocol = &drift->handler(), .prefixes = {api::platform::DriftHandler::kRoot}});
+    }
+    if (pipelines.ok() && *pipelines != nullptr) {
+      protocols.push_back({.protocol = &(*pipelines)->handler(),
+                           .prefixes = {"/v1/pipelines", "/v1/pipeline-runs", "/v1/pipeline-events"}});
     }
     if (corrections != nullptr) {
       protocols.push_back(
@@ -623,6 +759,10 @@ class Server::Parts {
     while (!catalog.StartupDone()) {
       MEZZO_CO_TRY_VOID(co_await runtime::SleepUntil(ctx, clock.Now() + std::chrono::milliseconds(5)));
     }
+    // What routes need comes before calls do; what can't be had does not keep this host from the rest.
+    while (*registry_of_models != nullptr && !(*registry_of_models)->supply().FirstRoundDone()) {
+      MEZZO_CO_TRY_VOID(co_await runtime::SleepUntil(ctx, clock.Now() + std::chrono::milliseconds(5)));
+    }
     models_check.Ok();
     log.Info("ready");
     co_return Result<void>();
@@ -631,6 +771,7 @@ class Server::Parts {
   /// Ends everything that calls into what is destroyed next. Idempotent.
   void End() {
     scope.Stop(std::chrono::seconds(10));
+    if (pipelines.ok() && *pipelines != nullptr) (*pipelines)->Stop();
     if (jobs != nullptr) jobs->Stop(Duration::zero());
     if (grpc != nullptr) grpc->Stop();
     if (http != nullptr) http->Stop();
@@ -638,6 +779,7 @@ class Server::Parts {
     if (artifacts.ok() && *artifacts != nullptr) (*artifacts)->Stop();
     if (identities.ok() && *identities != nullptr) (*identities)->Stop();
     if (people.ok() && *people != nullptr) (*people)->Stop();
+    if (drift != nullptr) drift->Stop();
     release_control.Stop();
     routing.Stop();
     catalog.Stop();

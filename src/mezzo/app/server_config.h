@@ -9,7 +9,9 @@
 #include "mezzo/app/admission_config.h"
 #include "mezzo/app/artifacts_config.h"
 #include "mezzo/app/cache_config.h"
+#include "mezzo/app/drift_config.h"
 #include "mezzo/app/oidc_config.h"
+#include "mezzo/app/pipelines_config.h"
 #include "mezzo/app/redis_config.h"
 #include "mezzo/app/registry_config.h"
 #include "mezzo/config/value.h"
@@ -176,6 +178,8 @@ struct ServerConfig {
   JobsConfig jobs;
   ArtifactsConfig artifacts;
   RegistryConfig registry;
+  DriftConfig drift;
+  PipelinesConfig pipelines;
   ShutdownConfig shutdown;
 };
 

@@ -5,7 +5,9 @@
 #include "mezzo/app/admission_schema.h"
 #include "mezzo/app/artifacts_schema.h"
 #include "mezzo/app/cache_schema.h"
+#include "mezzo/app/drift_schema.h"
 #include "mezzo/app/oidc_schema.h"
+#include "mezzo/app/pipelines_schema.h"
 #include "mezzo/app/redis_schema.h"
 #include "mezzo/app/registry_schema.h"
 #include "mezzo/app/server_config.h"
@@ -281,6 +283,8 @@ struct Schema<app::ServerConfig> {
         Field("jobs", &C::jobs, "Durable jobs."),
         Field("artifacts", &C::artifacts, "Where jobs put what they make, and the registry its contents."),
         Field("registry", &C::registry, "Registered models and their versions."),
+        Field("drift", &C::drift, "Whether what versions are asked and answer is what it was."),
+        Field("pipelines", &C::pipelines, "What pipelines may do."),
         Field("shutdown", &C::shutdown, "How the server ends.")};
   }
 };

@@ -57,6 +57,11 @@ struct ImageJobs::StoredImage {
   std::size_t bytes = 0;
 };
 
+TimePoint TrialDeadline(const inference::VersionPick& pick, TimePoint deadline, TimePoint now) {
+  if (!pick.trial() || deadline >= kNever) return kNever;
+  return now + std::max((deadline - now) / 2, Duration::zero());
+}
+
 Result<sched::Class> ClassOfTier(jobs::Tier tier, const tenancy::Tenant& tenant) {
   for (auto i = static_cast<std::size_t>(tier) - 1; i < tenant.classes.size(); ++i) {
     if (tenant.classes[i]) return static_cast<sched::Class>(i);
@@ -87,7 +92,8 @@ Result<std::string> ImageJobs::Run(jobs::JobRun& run) {
     job.request.mask = std::move(mask);
   }
   MEZZO_TRY_VOID(run.Report(0, "drawing"));
-  MEZZO_TRY(const ImageResult result, GenerateRouted(run, tenant, job));
+  std::string route;
+  MEZZO_TRY(const ImageResult result, GenerateRouted(run, tenant, job, route));
   MEZZO_TRY_VOID(run.Report(1, "storing"));
 
   tenancy::Usage made{.images = static_cast<std::int64_t>(result.images.size())};
@@ -106,25 +112,44 @@ Result<std::string> ImageJobs::Run(jobs::JobRun& run) {
     made.bytes_out += static_cast<std::int64_t>(stored.bytes);
   }
   run.Made(job.model.str(), result.version, made);
-  const Json answer = {{"images", std::move(images)},
-                       {"model", job.model.str()},
-                       {"version", result.version},
-                       {"steps", result.steps},
-                       {"device_ms", Seconds(result.device_time) * 1e3}};
+  Json answer = {{"images", std::move(images)},
+                 {"model", job.model.str()},
+                 {"version", result.version},
+                 {"steps", result.steps},
+                 {"device_ms", Seconds(result.device_time) * 1e3}};
+  if (!route.empty()) answer["route"] = route;
   return answer.dump();
 }
 
 Result<ImageResult> ImageJobs::GenerateRouted(jobs::JobRun& run, const tenancy::TenantRef& tenant,
-                                              ImageJobRequest& job) const {
-  if (!ports_.pick || !job.version.empty()) return Generate(run, tenant, job);
+                                              ImageJobRequest& job, std::string& route) const {
+  if (!ports_.pick || !job.version.empty()) return Generate(run, tenant, job, kNever);
   inference::VersionPick pick = ports_.pick(*tenant, job.model.str());
   job.version = pick.version();
-  Result<ImageResult> result = Generate(run, tenant, job);
-  if (result.ok()) {
-    pick.Succeeded(result->device_time, /*kept=*/false);
-  } else if (pick.FallBack(result.error())) {
-    job.version = pick.version();
-    result = Generate(run, tenant, job);
+  const TimePoint half = TrialDeadline(pick, run.ctx().deadline(), ports_.clock.Now());
+  Result<ImageResult> result = Generate(run, tenant, job, half);
+  if (!result.ok() && !run.cancelled()) {
+    const bool late = result.error().code() == Code::kDeadlineExceeded && half < kNever;
+    if (late ? pick.FallBackLate() : pick.FallBack(result.error())) {
+      job.version = pick.version();
+      result = Generate(run, tenant, job, kNever);
+    }
+  }
+  if (!result.ok()) return result;
+  // Jobs wait, and make pictures of any number: what says something about the version is its time a picture.
+  const auto count = static_cast<std::int64_t>(std::max<std::size_t>(result->images.size(), 1));
+  const Duration each = result->device_time / count;
+  pick.Succeeded(each, /*kept=*/false, each);
+  route = pick.stamp();
+  if (ports_.shadows != nullptr && pick.route() != nullptr) {
+    PictureShadows::Made made{
+        .caller = {.tenant = tenant, .cls = sched::Class::kBulk, .project = run.job().project, .key = {}},
+        .model = job.model,
+        .request = job.request,
+        .pictures = {}};
+    made.request.previews = 0;
+    for (const GeneratedImage& image : result->images) made.pictures.push_back(image.sample);
+    ports_.shadows->Start(pick.route(), releases::Router::Random(), made);
   }
   return result;
 }
@@ -147,7 +172,7 @@ Result<media::RgbaPicture> ImageJobs::ReadPicture(const jobs::JobRun& run, std::
 }
 
 Result<ImageResult> ImageJobs::Generate(jobs::JobRun& run, const tenancy::TenantRef& tenant,
-                                        const ImageJobRequest& job) const {
+                                        const ImageJobRequest& job, TimePoint deadline) const {
   MEZZO_TRY(const sched::Class cls, ClassOfTier(run.job().tier, *tenant));
   double done = 0;
   std::optional<Error> failed;
@@ -162,7 +187,7 @@ Result<ImageResult> ImageJobs::Generate(jobs::JobRun& run, const tenancy::Tenant
     report();  // Watchers look for partial pictures when the job has changed.
   };
   internal::AwaitedImages awaited = internal::AwaitImages(
-      run.ctx(),
+      run.ctx().WithDeadline(deadline),
       {.service = ports_.service,
        .loop = ports_.loop,
        .caller = {.tenant = tenant, .cls = cls, .project = run.job().project, .key = run.job().key},

@@ -8,6 +8,7 @@
 #include "mezzo/generation/file_fetcher.h"
 #include "mezzo/generation/image_job_request.h"
 #include "mezzo/generation/image_service.h"
+#include "mezzo/generation/picture_shadows.h"
 #include "mezzo/inference/version_pick.h"
 #include "mezzo/jobs/job_handler.h"
 #include "mezzo/media/picture_codec.h"
@@ -21,8 +22,9 @@ namespace mezzo::generation {
 /// Jobs of kind "image": pictures by the pipelines of this host. The request is that of ParseImageJob(); the
 /// result {"images": [{"artifact", "content_type", "width", "height", "seed", "bytes"}], "model", "version",
 /// "steps", "device_ms"}, with the files in the artifact store under (tenant, job, attempt): image-<n>, and
-/// what the pictures looked like on the way as partial-<n>-<k>. A mask that is transparent somewhere is
-/// painted anew there, any other where it is white. Thread-safe.
+/// what the pictures looked like on the way as partial-<n>-<k>; "route" is the arm and revision of the route
+/// that picked the version, where there was one, and what feedback names. A mask that is transparent
+/// somewhere is painted anew there, any other where it is white. Thread-safe.
 class ImageJobs final : public jobs::JobHandler {
  public:
   static constexpr std::string_view kKind = "image";
@@ -44,6 +46,7 @@ class ImageJobs final : public jobs::JobHandler {
     const Clock& clock;
     /// The version that a route picks for the tenant's jobs; null: there are no routes.
     std::function<inference::VersionPick(const tenancy::Tenant&, std::string_view model)> pick = nullptr;
+    PictureShadows* shadows = nullptr;  ///< Makes copies for routes that want them; null: none are made.
   };
   ImageJobs(Options options, Ports ports) : options_(options), ports_(std::move(ports)) {}
 
@@ -57,11 +60,13 @@ class ImageJobs final : public jobs::JobHandler {
 
   [[nodiscard]] Result<media::RgbaPicture> ReadPicture(const jobs::JobRun& run, std::string_view place,
                                                        const PictureSource& source) const;
+  /// Until `deadline` at most.
   [[nodiscard]] Result<ImageResult> Generate(jobs::JobRun& run, const tenancy::TenantRef& tenant,
-                                             const ImageJobRequest& job) const;
-  /// By the version that the model's route picks; what that one fails the stable version makes.
+                                             const ImageJobRequest& job, TimePoint deadline) const;
+  /// By the version that the model's route picks; what that one fails, or has not made in half of the time
+  /// that the job has left, the stable version makes. `route`: X-Mezzo-Route of the result.
   [[nodiscard]] Result<ImageResult> GenerateRouted(jobs::JobRun& run, const tenancy::TenantRef& tenant,
-                                                   ImageJobRequest& job) const;
+                                                   ImageJobRequest& job, std::string& route) const;
   /// `name` without its extension.
   [[nodiscard]] Result<StoredImage> Store(const jobs::JobRun& run, const ImageJobRequest& job,
                                           const tensor::Tensor& sample, const std::string& name) const;
@@ -69,6 +74,10 @@ class ImageJobs final : public jobs::JobHandler {
   const Options options_;
   const Ports ports_;
 };
+
+/// When a version that is being tried has to have made something, so that the stable one has as much time
+/// left: half of what there is. kNever without a trial or a deadline.
+TimePoint TrialDeadline(const inference::VersionPick& pick, TimePoint deadline, TimePoint now);
 
 /// The class that work of a tier runs in: paid is interactive, urgent standard, free bulk; the next lower one
 /// that the tenant may use. Fails with kPermissionDenied "class_not_allowed" when there is none.

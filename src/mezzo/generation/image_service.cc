@@ -58,7 +58,7 @@ runtime::Task<Result<ImageResult>> ImageService::GenerateBy(runtime::Context ctx
       .executor = ports_.executor, .clock = ports_.clock, .observer = observer};
   internal::ImageRun::Flow flow{
       .tenant = sched::TenantIndex{caller.tenant->index}, .cls = caller.cls, .deadline = ctx.deadline()};
-  if (ports_.ledger != nullptr) {
+  if (ports_.ledger != nullptr && caller.charged) {
     flow.account = &ports_.ledger->AccountFor({.tenant = caller.tenant->id.str(),
                                                .project = caller.project.str(),
                                                .key_id = caller.key.str(),

@@ -44,6 +44,7 @@ class ImageService {
     sched::Class cls = sched::Class::kStandard;
     ProjectId project;  ///< Charged, with the key; empty: none.
     KeyId key;
+    bool charged = true;  ///< False: a copy that nobody has asked for.
   };
 
   /// Makes the pictures of a request by the pipeline `model` (`version` empty: the newest). The context's

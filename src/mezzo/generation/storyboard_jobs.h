@@ -3,12 +3,14 @@
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/generation/file_fetcher.h"
 #include "mezzo/generation/shot_painter.h"
+#include "mezzo/inference/version_pick.h"
 #include "mezzo/jobs/job_handler.h"
 #include "mezzo/media/ladder.h"
 #include "mezzo/media/picture_codec.h"
@@ -27,8 +29,9 @@ namespace mezzo::generation {
 /// Stages: each shot, sound, encoding, storing. A painted shot is an object of the store as soon as it is
 /// done, under tenant/job/attempt/shot-<n>-v<version>.png: a later attempt, on any host, finds it there and
 /// does not paint it again. What the ladder gives up is decided once for a job and kept in its checkpoint, so
-/// all of a video is of one kind. Cancellation is honoured between shots, by the painter, and at every frame.
-/// Thread-safe.
+/// all of a video is of one kind. So is the version that paints: a route picks it once for a job, and what
+/// that one fails, the stable version paints from the first shot on. Cancellation is honoured between shots,
+/// by the painter, and at every frame. Thread-safe.
 class StoryboardJobs final : public jobs::JobHandler {
  public:
   static constexpr std::string_view kKind = "storyboard";
@@ -53,6 +56,8 @@ class StoryboardJobs final : public jobs::JobHandler {
     media::VideoRenderer& renderer;
     const Clock& clock;
     std::function<media::DegradationLevel()> level;  ///< What is given up now; thread-safe.
+    /// The version that a route picks for the tenant's jobs; null: there are no routes.
+    std::function<inference::VersionPick(const TenantId&, std::string_view model)> pick = nullptr;
   };
   StoryboardJobs(Options options, Ports ports) : options_(options), ports_(std::move(ports)) {}
 

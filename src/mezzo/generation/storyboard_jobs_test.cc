@@ -10,6 +10,8 @@
 
 #include "mezzo/base/sanitizers.h"
 #include "mezzo/generation/testing/storyboard_fakes.h"
+#include "mezzo/observe/metrics.h"
+#include "mezzo/releases/router.h"
 #include "mezzo/storage/blob_io.h"
 #include "mezzo/storage/testing/faulty_blob_store.h"
 #include "mezzo/storage/testing/memory_blob_store.h"
@@ -387,6 +389,113 @@ TEST_F(StoryboardJobsTest, UploadedMusicIsReadFromTheStore) {
 
   ASSERT_TRUE(result.ok()) << result.error().ToString();
   EXPECT_THAT(sounds_.files, ElementsAre("la la"));
+}
+
+class RoutedStoryboardsTest : public StoryboardJobsTest {
+ protected:
+  /// Version 2 is tried, 1 stands by.
+  RoutedStoryboardsTest() { RouteTo(2); }
+  void RouteTo(std::int64_t version) {
+    router_.Replace({{.model = "sd",
+                      .revision = 7,
+                      .route = {.arms = {{.name = "canary",
+                                          .version = releases::VersionName::Number(version),
+                                          .weight = releases::kWholeWeight}},
+                                .stable = releases::VersionName::Number(1)}}});
+  }
+  [[nodiscard]] std::vector<std::string> Asked() const {
+    std::vector<std::string> versions;
+    for (const ShotOrder& order : painter_.orders) versions.push_back(order.version);
+    return versions;
+  }
+
+  observe::Registry registry_;
+  releases::Router router_{{}, {.clock = clock_, .registry = registry_}};
+  StoryboardJobs routed_ = [this] {
+    StoryboardJobs::Options options;
+    options.limits.min_total = options.limits.min_shot = std::chrono::milliseconds(100);
+    return StoryboardJobs(options, {painter_, blobs_, files_, uploads_, codec_, sounds_, speech_, renderer_,
+                                    clock_, [this] { return level_; },
+                                    [this](const TenantId& tenant, std::string_view model) {
+                                      EXPECT_EQ(tenant.str(), "shop");
+                                      auto route = router_.Find(model);
+                                      const auto pick = route->Choose({.tenant = "shop"}, clock_.Now());
+                                      return inference::VersionPick(std::move(route), pick, clock_);
+                                    }});
+  }();
+};
+
+TEST_F(RoutedStoryboardsTest, AllShotsAreByTheVersionThatTheRoutePicks) {
+  auto run = NewRun();
+  const auto result = routed_.Run(run);
+
+  ASSERT_TRUE(result.ok()) << result.error().ToString();
+  EXPECT_THAT(Asked(), ElementsAre("2", "2"));
+  const Json json = Json::parse(*result);
+  EXPECT_EQ(json["route"], "canary;7");
+  EXPECT_EQ(json["model_version"], "2");
+  EXPECT_EQ(json["shots"][0]["artifact"], "shop/job1/1/shot-0-by-2-v1.png");
+}
+
+TEST_F(RoutedStoryboardsTest, WhatTheNewVersionFailsTheStableOnePaintsFromTheFirstShotOn) {
+  bool failed = false;
+  painter_.on_paint = [&](std::size_t painted) {
+    painter_.fail_at = painted == 1 && !failed ? 1 : SIZE_MAX;
+    failed = failed || painted == 1;
+  };
+  auto run = NewRun();
+
+  const auto result = routed_.Run(run);
+
+  ASSERT_TRUE(result.ok()) << result.error().ToString();
+  EXPECT_THAT(Asked(), ElementsAre("2", "1", "1")) << "the shot that was there is painted again";
+  const Json json = Json::parse(*result);
+  EXPECT_EQ(json["route"], "stable;7");
+  EXPECT_EQ(json["shots"][0]["artifact"], "shop/job1/1/shot-0-by-1-v1.png");
+  EXPECT_EQ(json["shots"][2]["artifact"], "shop/job1/1/shot-2-by-1-v1.png");
+}
+
+TEST_F(RoutedStoryboardsTest, ALaterAttemptThatIsRoutedElsewhereMixesNoVersions) {
+  std::size_t calls = 0;
+  painter_.on_paint = [&](std::size_t) {
+    painter_.fail_at = ++calls >= 2 ? painter_.orders.size() : SIZE_MAX;
+  };
+  auto first = NewRun(1);
+  ASSERT_FALSE(routed_.Run(first).ok()) << "the stable version fails as well";
+  painter_.on_paint = nullptr;
+  painter_.fail_at = SIZE_MAX;
+  painter_.orders.clear();
+  RouteTo(1);
+
+  auto second = NewRun(2);
+  const auto result = routed_.Run(second);
+
+  ASSERT_TRUE(result.ok()) << result.error().ToString();
+  EXPECT_THAT(Asked(), ElementsAre("1", "1"));
+  EXPECT_EQ(Json::parse(*result)["shots"][0]["artifact"], "shop/job1/2/shot-0-by-1-v1.png");
+}
+
+TEST_F(RoutedStoryboardsTest, ARedoGoesOnByTheVersionThatPaintedTheRest) {
+  auto run = NewRun(1, "first");
+  ASSERT_TRUE(routed_.Run(run).ok());
+  painter_.orders.clear();
+  RouteTo(1);
+  input_ = Json::parse(R"({"redo": {"job": "first", "shots": [{"shot": 2, "prompt": "a chair"}]}})");
+  model_ = "";
+
+  auto redo = NewRun(1, "second");
+  const auto result = routed_.Run(redo);
+
+  ASSERT_TRUE(result.ok()) << result.error().ToString();
+  EXPECT_THAT(Asked(), ElementsAre("2"));
+  EXPECT_FALSE(Json::parse(*result).contains("route"));
+}
+
+TEST_F(RoutedStoryboardsTest, AFailureOfTheStoreIsNotTheVersions) {
+  faults_.FailFrom(3, storage::testing::BlobFaults::When::kBefore);
+  auto run = NewRun();
+  ASSERT_FALSE(routed_.Run(run).ok());
+  for (const std::string& version : Asked()) EXPECT_EQ(version, "2");
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ std::int64_t BytesOf(const Tensors& tensors) {
 
 Result<std::unique_ptr<models::VersionExtension>> RuntimeBinder::Bind(const models::ModelVersion& version) {
   VersionRuntime::Extras extras{.ledger = extras_.ledger};
+  if (extras_.samplers != nullptr) extras.sampler = extras_.samplers->SamplerOf(version);
   if (extras_.answers != nullptr) {
     MEZZO_TRY(extras.place, extras_.answers->PlaceOf(version));
   }
@@ -112,6 +113,9 @@ runtime::Task<Result<InferenceAnswer>> LocalService::InferOn(runtime::Context ct
   const std::int64_t requests = RequestsOf(call);
   if (answer->ok()) {
     Charge(visit, {.requests = requests, .bytes_out = BytesOf((*answer)->outputs)});
+    CallSampler* const sampler = runtime.sampler();
+    if (sampler != nullptr && !terms.shadow && sampler->Draw())
+      sampler->Take(call.inputs, (*answer)->outputs);
   } else {
     runtime.RecordFailure(*caller->tenant, answer->error(), clock_.Now() - started);
     Charge(visit, {.requests = requests, .failed = requests});

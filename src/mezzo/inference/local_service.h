@@ -28,6 +28,7 @@ class RuntimeBinder final : public models::VersionBinder {
   struct Extras {
     AnswerCache* answers = nullptr;     ///< Null: nothing is cached.
     tenancy::Ledger* ledger = nullptr;  ///< Is charged with what the versions do; null: nothing is charged.
+    CallSamplers* samplers = nullptr;   ///< Look at calls; null: nobody does.
   };
   /// Everything outlives the binder and the versions it bound.
   RuntimeBinder(sched::DeviceExecutor& executor, InferenceMetrics& metrics, const Clock& clock,

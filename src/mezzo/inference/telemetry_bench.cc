@@ -31,5 +31,19 @@ void BM_RecordsOfOneCall(benchmark::State& state) {
 }
 BENCHMARK(BM_RecordsOfOneCall);
 
+// Question: what does a call pay whose tensors nobody looks at (drift)? Budget: 20 ns.
+class Idle final : public CallSampler {
+ public:
+  using CallSampler::CallSampler;
+  void Take(std::span<const NamedTensor> /*inputs*/, std::span<const NamedTensor> /*outputs*/) override {}
+};
+void BM_UnsampledCall(benchmark::State& state) {
+  static Idle sampler(1U << 30U);
+  for (auto _ : state) {
+    if (sampler.Draw()) sampler.Take({}, {});
+  }
+}
+BENCHMARK(BM_UnsampledCall)->Threads(1)->Threads(4);
+
 }  // namespace
 }  // namespace mezzo::inference

@@ -11,7 +11,7 @@ VersionPick::VersionPick(releases::LiveRouteRef route, releases::LiveRoute::Pick
     : route_(std::move(route)), pick_(pick), clock_(&clock), started_(clock.Now()) {}
 
 VersionPick::~VersionPick() {
-  if (route_ != nullptr && !told_) End(ArmEnd::kUnjudged, {});
+  if (route_ != nullptr && !told_) End(ArmEnd::kUnjudged, {}, std::nullopt);
 }
 
 const std::string& VersionPick::version() const {
@@ -27,25 +27,38 @@ std::string VersionPick::stamp() const {
 }
 
 bool VersionPick::FallBack(const Error& error) {
-  if (route_ == nullptr || told_) return false;
+  if (route_ == nullptr || told_ || fell_back_) return false;
   const Fault fault = FaultOf(error);
-  // A bad request is refused alike by the stable version, unless this one's signature is another.
-  const bool again = pick_.trial && fault != Fault::kCaller && route_->stable().resolved;
-  const bool failed = fault == Fault::kVersion;
-  if (!again) return false;
-  End(failed ? ArmEnd::kFailed : ArmEnd::kUnjudged, {.failed = failed, .retried = true});
+  if (!trial()) {
+    if (fault == Fault::kVersion) End(ArmEnd::kFailed, {.failed = true}, std::nullopt);
+    return false;
+  }
+  if (fault == Fault::kCaller) return false;
   fell_back_ = true;
+  // A bad request is refused alike by the stable version, unless this one's signature is another.
+  either_ = fault == Fault::kEither;
+  if (either_) return true;
+  const bool failed = fault == Fault::kVersion;
+  End(failed ? ArmEnd::kFailed : ArmEnd::kUnjudged, {.failed = failed, .retried = true}, std::nullopt);
   return true;
 }
 
-void VersionPick::Succeeded(Duration cost, bool kept) {
-  if (route_ == nullptr || told_) return;
-  End(ArmEnd::kOk, {.cost = Seconds(cost), .kept = kept});
+bool VersionPick::FallBackLate() {
+  if (told_ || fell_back_ || !trial()) return false;
+  fell_back_ = true;
+  End(ArmEnd::kLate, {.failed = true, .retried = true, .late = true}, std::nullopt);
+  return true;
 }
 
-void VersionPick::End(ArmEnd end, ArmOutcome outcome) {
+void VersionPick::Succeeded(Duration cost, bool kept, std::optional<Duration> latency) {
+  if (route_ == nullptr || told_) return;
+  if (either_) return End(ArmEnd::kFailed, {.failed = true, .retried = true}, std::nullopt);
+  End(ArmEnd::kOk, {.cost = Seconds(cost), .kept = kept}, latency);
+}
+
+void VersionPick::End(ArmEnd end, ArmOutcome outcome, std::optional<Duration> latency) {
   const TimePoint now = clock_->Now();
-  outcome.latency = now - started_;
+  outcome.latency = latency.value_or(now - started_);
   route_->End(pick_, end, outcome, now);
   told_ = true;
 }

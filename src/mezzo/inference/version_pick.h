@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -23,6 +24,7 @@ class VersionPick {
         clock_(other.clock_),
         started_(other.started_),
         fell_back_(other.fell_back_),
+        either_(other.either_),
         told_(other.told_) {}
   VersionPick& operator=(VersionPick&&) = delete;
   VersionPick(const VersionPick&) = delete;
@@ -34,21 +36,30 @@ class VersionPick {
   [[nodiscard]] bool fell_back() const { return fell_back_; }
   /// "arm;revision"; empty without a route.
   [[nodiscard]] std::string stamp() const;
+  /// Null without a route.
+  [[nodiscard]] const releases::LiveRouteRef& route() const { return route_; }
+  /// Whether another version stands by for what this one fails.
+  [[nodiscard]] bool trial() const { return route_ != nullptr && pick_.trial && route_->stable().resolved; }
   /// The version has failed: whether the whole is to be made again, once, on version(), which is the stable
-  /// one from now on.
+  /// one from now on. What may be the caller's fault as well is counted when that one has succeeded. What
+  /// the stable version itself fails is counted, and not made again.
   bool FallBack(const Error& error);
-  /// `cost`: time on the device. `kept`: nothing was run.
-  void Succeeded(Duration cost, bool kept);
+  /// As FallBack(): the version took more than its share of the caller's time.
+  bool FallBackLate();
+  /// `cost`: time on the device. `kept`: nothing was run. `latency`: of one piece of work, where the time
+  /// since the pick says little about the version; none: that time.
+  void Succeeded(Duration cost, bool kept, std::optional<Duration> latency = std::nullopt);
 
  private:
-  void End(releases::ArmEnd end, releases::ArmOutcome outcome);
+  void End(releases::ArmEnd end, releases::ArmOutcome outcome, std::optional<Duration> latency);
 
   releases::LiveRouteRef route_;  // Null: none.
   releases::LiveRoute::Pick pick_;
   const Clock* clock_ = nullptr;
   TimePoint started_{};
   bool fell_back_ = false;
-  bool told_ = false;  // The route knows what came of the pick.
+  bool either_ = false;  // The stable version has to say whether the call or the version was wrong.
+  bool told_ = false;    // The route knows what came of the pick.
 };
 
 }  // namespace mezzo::inference

@@ -89,6 +89,7 @@ VersionRuntime::VersionRuntime(const models::ModelVersion& version, sched::Devic
       metrics_(metrics),
       clock_(clock),
       place_(std::move(extras.place)),
+      sampler_(std::move(extras.sampler)),
       ledger_(extras.ledger) {
   const std::string& name = version.name.str();
   const std::string& number = version.version_text;

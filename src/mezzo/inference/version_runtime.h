@@ -13,6 +13,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/inference/answer_cache.h"
+#include "mezzo/inference/call_sampler.h"
 #include "mezzo/inference/runtime_item.h"
 #include "mezzo/inference/service.h"
 #include "mezzo/models/catalog.h"
@@ -45,6 +46,7 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
   struct Extras {
     std::unique_ptr<const CachePlace> place;  ///< Null: not cached.
     tenancy::Ledger* ledger = nullptr;        ///< Null: nothing is charged. Outlives the version.
+    std::unique_ptr<CallSampler> sampler;     ///< Null: nobody looks at its calls.
   };
   VersionRuntime(const models::ModelVersion& version, sched::DeviceExecutor& executor,
                  InferenceMetrics& metrics, const Clock& clock, std::size_t default_max_queued,
@@ -58,6 +60,8 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
   [[nodiscard]] sched::ModelIndex model() const { return model_; }
   /// Null: not cached.
   [[nodiscard]] const CachePlace* place() const { return place_.get(); }
+  /// Null: nobody looks at its calls.
+  [[nodiscard]] CallSampler* sampler() const { return sampler_.get(); }
 
   sched::RunOutcome Run(const sched::Batch& batch, std::uint32_t slot) override;
   void Stop(std::uint32_t slot) override;
@@ -106,6 +110,7 @@ class VersionRuntime final : public models::VersionExtension, public sched::Batc
   InferenceMetrics& metrics_;
   const Clock& clock_;
   const std::unique_ptr<const CachePlace> place_;
+  const std::unique_ptr<CallSampler> sampler_;
   Stages stages_;
   observe::Series<observe::SizeHistogram> batch_rows_;
 

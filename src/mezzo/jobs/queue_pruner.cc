@@ -131,9 +131,12 @@ Result<void> QueuePruner::DropPartitions(Pruned& pruned, TimePoint deadline) {
       dropped = false;
       MEZZO_TRY_VOID(session.RunScript(kBegin));
       // By the partial indexes of these states.
-      const std::string unfinished =
-          "SELECT 1 FROM " + name + " WHERE state = 'queued' UNION ALL SELECT 1 FROM " + name +
-          " WHERE state = 'scheduled' UNION ALL SELECT 1 FROM " + name + " WHERE state = 'running' LIMIT 1";
+      std::string unfinished;
+      for (const std::string_view state : {"queued", "scheduled", "running"}) {
+        unfinished.append(unfinished.empty() ? "" : " UNION ALL ");
+        unfinished.append("SELECT 1 FROM ").append(name).append(" WHERE state = '").append(state).append("'");
+      }
+      unfinished += " LIMIT 1";
       MEZZO_TRY(const SqlRows known, session.Run("SELECT 1 FROM pg_class WHERE relname = $1", {name}));
       if (known.empty()) return {};  // Another host was first.
       MEZZO_TRY(const SqlRows alive, session.Run(unfinished, {}));

@@ -122,6 +122,7 @@ Result<void> WebhookStore::Plan(SqlSession& session, WebhookSlots slots, WallTim
             session.Run(EndpointsSql(db_.dialect()),
                         {ToMicros(now), slots.Closed(), static_cast<std::int64_t>(most)}));
   std::vector<SqlStatement> heads;
+  heads.reserve(endpoints.size());
   for (std::size_t row = 0; row < endpoints.size(); ++row) {
     heads.push_back(
         {.sql = HeadSql(db_.dialect()), .params = {endpoints.Text(row, 0), ToMicros(now), kRowsOfEndpoint}});
@@ -162,6 +163,7 @@ Result<WebhookStore::Claimed> WebhookStore::Claim(const HostId& host, const Webh
     MEZZO_TRY_VOID(Plan(session, slots, now, claimed, taken));
     if (!claimed.gone.empty()) {
       std::vector<std::string> ids;
+      ids.reserve(claimed.gone.size());
       for (const WebhookId& id : claimed.gone) ids.push_back(id.str());
       MEZZO_TRY_VOID(session.Run(close, {std::move(ids)}));
     }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <numbers>
 #include <utility>
 
@@ -25,23 +27,36 @@ double PValue(double statistic, double n, double m) {
   return KolmogorovSurvival(std::sqrt(n * m / (n + m)) * statistic);
 }
 
-/// `tensor`'s first `most` values that stand evenly apart.
-std::vector<double> SomeOf(const tensor::Tensor& tensor, std::size_t most) {
+}  // namespace
+
+std::vector<double> SampleValues(const tensor::Tensor& tensor, std::size_t most, std::size_t offset) {
+  if (most == 0) return {};
+  const std::string_view bytes = tensor.data.text();
+  if (tensor.dtype == tensor::DType::kBytes) {
+    std::vector<double> lengths;
+    std::size_t at = 0;
+    while (lengths.size() < most && bytes.size() - at >= sizeof(std::uint32_t)) {
+      std::uint32_t length = 0;
+      std::memcpy(&length, bytes.data() + at, sizeof(length));
+      at += sizeof(length);
+      if (bytes.size() - at < length) break;  // Not what it says; the model's trouble.
+      lengths.push_back(length);
+      at += length;
+    }
+    return lengths;
+  }
   const std::size_t size = tensor::DTypeSize(tensor.dtype);
-  if (size == 0 || most == 0) return {};
-  const std::size_t count = tensor.data.size() / size;
+  if (size == 0) return {};
+  const std::size_t count = bytes.size() / size;
   if (count <= most) return ElementsAsReals(tensor);
-  // Copies the chosen elements, so that a picture is not converted for the sake of 64 of its samples.
+  const std::size_t stride = count / most;
   std::string chosen;
   chosen.reserve(most * size);
-  const std::string_view bytes = tensor.data.text();
-  for (std::size_t i = 0; i < most; ++i) chosen += bytes.substr(i * count / most * size, size);
+  for (std::size_t i = 0; i < most; ++i) chosen += bytes.substr((i * stride + offset % stride) * size, size);
   return ElementsAsReals({.dtype = tensor.dtype,
                           .shape = {static_cast<std::int64_t>(most)},
                           .data = SharedBytes::FromString(std::move(chosen))});
 }
-
-}  // namespace
 
 Result<DriftHistogram> DriftHistogram::Make(std::vector<double> edges) {
   if (edges.empty() || edges.size() + 1 > kMaxBins) return BadEdges("a histogram has 2 to 64 bins");
@@ -68,6 +83,32 @@ Result<DriftHistogram> DriftHistogram::FromReference(std::span<const double> ref
   }
   MEZZO_TRY(DriftHistogram out, Make(std::move(edges)));
   for (const double value : reference) out.Add(value);
+  return out;
+}
+
+Result<DriftHistogram> DriftHistogram::WithTails(std::span<const double> reference, std::size_t bins) {
+  if (bins + 2 > kMaxBins) return BadEdges("a histogram has 2 to 64 bins");
+  MEZZO_TRY(const DriftHistogram inner, FromReference(reference, bins));
+  const std::vector<double> finite = FiniteOf(reference);
+  const auto [least, greatest] = std::minmax_element(finite.begin(), finite.end());
+  std::vector<double> edges = {std::nextafter(*least, -std::numeric_limits<double>::max())};
+  if (!std::isfinite(edges.front()) || edges.front() == *least) edges.clear();  // Nothing lies below it.
+  for (const double edge : inner.edges()) {
+    if (edges.empty() || edge > edges.back()) edges.push_back(edge);
+  }
+  if (*greatest > edges.back()) edges.push_back(*greatest);
+  MEZZO_TRY(DriftHistogram out, Make(std::move(edges)));
+  for (const double value : reference) out.Add(value);
+  return out;
+}
+
+Result<DriftHistogram> DriftHistogram::Restore(std::vector<double> edges, std::vector<std::uint64_t> counts,
+                                               std::uint64_t odd) {
+  MEZZO_TRY(DriftHistogram out, Make(std::move(edges)));
+  if (counts.size() != out.counts_.size()) return BadEdges("there are not as many counts as bins");
+  out.counts_ = std::move(counts);
+  for (const std::uint64_t count : out.counts_) out.total_ += count;
+  out.odd_ = odd;
   return out;
 }
 
@@ -168,77 +209,6 @@ Result<KolmogorovSmirnov> CompareHistograms(const DriftHistogram& a, const Drift
   }
   out.p_value = PValue(out.statistic, n, m);
   return out;
-}
-
-void DriftSketch::Add(const tensor::Tensor& tensor) {
-  const std::vector<double> values = SomeOf(tensor, options_.values_per_call);
-  AddValues(values);
-}
-
-void DriftSketch::AddValues(std::span<const double> values) {
-  const MutexLock lock(mu_);
-  for (const double value : values) {
-    if (reference_) {
-      now_.Add(value);
-      if (now_.total() < options_.window / 2) continue;
-      last_ = std::exchange(now_, reference_->Empty());
-      continue;
-    }
-    if (std::isfinite(value)) collecting_.push_back(value);
-    if (collecting_.size() < std::max<std::size_t>(options_.reference_size, 2)) continue;
-    auto made = DriftHistogram::FromReference(collecting_, options_.bins);
-    collecting_.clear();
-    collecting_.shrink_to_fit();
-    if (!made.ok()) return;  // Too few bins were asked for; there is nothing to watch.
-    reference_ = std::move(made).value();
-    now_ = last_ = reference_->Empty();
-  }
-}
-
-bool DriftSketch::CanCompare() const { return reference_ && now_.total() + last_.total() >= kLeastValues; }
-
-std::optional<double> DriftSketch::Stability() const {
-  const DriftHistogram recent = now();
-  const MutexLock lock(mu_);
-  if (!CanCompare()) return std::nullopt;
-  const auto psi = PopulationStability(*reference_, recent);
-  return psi.ok() ? std::optional(*psi) : std::nullopt;
-}
-
-std::optional<KolmogorovSmirnov> DriftSketch::Kolmogorov() const {
-  const DriftHistogram recent = now();
-  const MutexLock lock(mu_);
-  if (!CanCompare()) return std::nullopt;
-  const auto compared = CompareHistograms(*reference_, recent);
-  return compared.ok() ? std::optional(*compared) : std::nullopt;
-}
-
-std::optional<DriftHistogram> DriftSketch::reference() const {
-  const MutexLock lock(mu_);
-  return reference_;
-}
-
-DriftHistogram DriftSketch::now() const {
-  const MutexLock lock(mu_);
-  DriftHistogram out = now_;
-  if (reference_) (void)out.Merge(last_);
-  return out;
-}
-
-Result<void> DriftSketch::Merge(const DriftHistogram& other) {
-  const MutexLock lock(mu_);
-  if (!reference_) return BadEdges("there is no reference yet");
-  return now_.Merge(other);
-}
-
-Result<void> DriftSketch::SetReference(DriftHistogram reference) {
-  if (reference.edges().empty() || reference.total() == 0)
-    return BadEdges("a reference without values is none");
-  const MutexLock lock(mu_);
-  reference_ = std::move(reference);
-  now_ = last_ = reference_->Empty();
-  collecting_.clear();
-  return {};
 }
 
 }  // namespace mezzo::lifecycle

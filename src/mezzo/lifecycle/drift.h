@@ -1,17 +1,10 @@
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <map>
-#include <optional>
 #include <span>
-#include <string>
-#include <string_view>
 #include <vector>
 
-#include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
 #include "mezzo/tensor/tensor.h"
 
@@ -31,6 +24,14 @@ class DriftHistogram {
   /// it. Not finite values are left out. Fails with kInvalidArgument "drift_edges" when nothing is left, or
   /// for less than two bins.
   static Result<DriftHistogram> FromReference(std::span<const double> reference, std::size_t bins);
+
+  /// The same with two more edges, so that what lies beyond everything in the reference is seen: bins below
+  /// its least and above its greatest value, which hold nothing of it.
+  static Result<DriftHistogram> WithTails(std::span<const double> reference, std::size_t bins);
+  /// What edges(), counts() and odd() were. Fails with kInvalidArgument "drift_edges", also when there are
+  /// not as many counts as bins.
+  static Result<DriftHistogram> Restore(std::vector<double> edges, std::vector<std::uint64_t> counts,
+                                        std::uint64_t odd);
 
   /// A value that is not finite is counted by odd() alone.
   void Add(double value);
@@ -73,57 +74,9 @@ Result<KolmogorovSmirnov> CompareHistograms(const DriftHistogram& a, const Drift
 /// The survival function of Kolmogorov's distribution: the p-value of √(nm/(n+m))·D. Of x in [0, ∞).
 double KolmogorovSurvival(double x);
 
-/// Watches one tensor of one version: a reservoir of values until the reference is full, then a histogram of
-/// what comes, compared with the reference. Thread-safe; a mutex, held for the sampled calls only.
-class DriftSketch {
- public:
-  struct Options {
-    std::size_t reference_size = 4096;  ///< Values of the reference window.
-    std::size_t bins = 20;
-    std::size_t values_per_call = 64;  ///< Taken evenly from a sampled tensor.
-    std::uint64_t window = 65'536;     ///< Values after which the older half loses its weight.
-  };
-  explicit DriftSketch(Options options) : options_(options) {}
-
-  /// Takes a few values of a tensor of numbers. Texts are not looked at.
-  void Add(const tensor::Tensor& tensor) EXCLUDES(mu_);
-  void AddValues(std::span<const double> values) EXCLUDES(mu_);
-  /// What is now compared with what was first; nothing while there is no reference, or too little since.
-  [[nodiscard]] std::optional<double> Stability() const EXCLUDES(mu_);
-  [[nodiscard]] std::optional<KolmogorovSmirnov> Kolmogorov() const EXCLUDES(mu_);
-  /// Empty until the reference window is full.
-  [[nodiscard]] std::optional<DriftHistogram> reference() const EXCLUDES(mu_);
-  [[nodiscard]] DriftHistogram now() const EXCLUDES(mu_);
-  /// Adds what another host has seen since; its reference must be this one's. Fails with kInvalidArgument
-  /// "drift_edges".
-  Result<void> Merge(const DriftHistogram& other) EXCLUDES(mu_);
-  /// Begins with the reference of another host or of before a restart. Fails with kInvalidArgument
-  /// "drift_edges".
-  Result<void> SetReference(DriftHistogram reference) EXCLUDES(mu_);
-
- private:
-  /// Fewer tell nothing.
-  static constexpr std::uint64_t kLeastValues = 200;
-  [[nodiscard]] bool CanCompare() const REQUIRES(mu_);
-
-  const Options options_;
-  mutable Mutex mu_;
-  std::vector<double> collecting_ GUARDED_BY(mu_);
-  std::optional<DriftHistogram> reference_ GUARDED_BY(mu_);
-  DriftHistogram now_ GUARDED_BY(mu_);
-  DriftHistogram last_ GUARDED_BY(mu_);  ///< The full window before.
-};
-
-/// Every n-th call, by one relaxed increment: what an unsampled call pays.
-class DriftSampler {
- public:
-  /// `one_in` 0 samples nothing.
-  explicit DriftSampler(std::uint32_t one_in) : one_in_(one_in) {}
-  bool Sample() { return one_in_ != 0 && calls_.fetch_add(1, std::memory_order_relaxed) % one_in_ == 0; }
-
- private:
-  const std::uint32_t one_in_;
-  std::atomic<std::uint64_t> calls_{0};  // Alone: nothing is published by it.
-};
+/// At most `most` values of a tensor, evenly apart, the first of them at `offset` of the distance: numbers as
+/// they are, truth values as 0 and 1, of texts their lengths in bytes (those of the first `most`, as they lie
+/// one behind the other). Bounded work, whatever the tensor's size.
+std::vector<double> SampleValues(const tensor::Tensor& tensor, std::size_t most, std::size_t offset);
 
 }  // namespace mezzo::lifecycle

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <random>
-#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -125,94 +123,68 @@ TEST(DriftHistogram, ItsDistanceIsAtMostThatOfTheSamples) {
   }
 }
 
-DriftSketch::Options Small() { return {.reference_size = 500, .bins = 10, .window = 2000}; }
-
-TEST(DriftSketch, SeesAShiftAndNoneWhereThereIsNone) {
-  DriftSketch steady(Small());
-  DriftSketch drifting(Small());
-  for (DriftSketch* sketch : {&steady, &drifting}) {
-    sketch->AddValues(Sample(500, 1, 1));
-    EXPECT_FALSE(sketch->Stability().has_value()) << "nothing has come since the reference";
+TEST(DriftHistogram, WhatLiesBeyondTheReferenceHasBinsOfItsOwn) {
+  const auto constant = DriftHistogram::WithTails(std::vector<double>(100, 3.0), 10);
+  ASSERT_TRUE(constant.ok());
+  EXPECT_THAT(constant->counts(), ElementsAre(0U, 100U, 0U));
+  for (const double other : {2.999, 3.001, -1e300, 1e300}) {
+    const DriftHistogram now = Filled(*constant, std::vector<double>(100, other));
+    EXPECT_GT(*PopulationStability(*constant, now), 1) << other;
   }
-  steady.AddValues(Sample(900, 2, 1));
-  drifting.AddValues(Sample(900, 2, 3));
+  EXPECT_LT(*PopulationStability(*constant, Filled(*constant, std::vector<double>(50, 3.0))), 0.05);
 
-  EXPECT_LT(*steady.Stability(), 0.1);
-  EXPECT_GT(steady.Kolmogorov()->p_value, 0.001);
-  EXPECT_GT(*drifting.Stability(), 0.25);
-  EXPECT_LT(drifting.Kolmogorov()->p_value, 1e-6);
+  const std::vector<double> reference = Sample(1000, 1, 1);
+  const auto wide = DriftHistogram::WithTails(reference, 20);
+  ASSERT_TRUE(wide.ok());
+  EXPECT_EQ(wide->counts().front(), 0U);
+  EXPECT_EQ(wide->counts().back(), 0U);
+  EXPECT_EQ(wide->total(), 1000U);
+  EXPECT_FALSE(DriftHistogram::WithTails(reference, 63).ok());
 }
 
-TEST(DriftSketch, ForgetsWhatIsLongAgo) {
-  DriftSketch sketch(Small());
-  sketch.AddValues(Sample(500, 1, 1));
-  sketch.AddValues(Sample(5000, 2, 3));
-  ASSERT_GT(*sketch.Stability(), 0.25);
-
-  sketch.AddValues(Sample(5000, 3, 1));
-
-  EXPECT_LT(*sketch.Stability(), 0.1);
-  EXPECT_LE(sketch.now().total(), 2000U);
+TEST(DriftHistogram, IsWhatItWasWhenItIsRestored) {
+  auto histogram = *DriftHistogram::WithTails(Sample(300, 5, 2), 20);
+  histogram.Add(std::numeric_limits<double>::quiet_NaN());
+  const auto restored = DriftHistogram::Restore(histogram.edges(), histogram.counts(), histogram.odd());
+  ASSERT_TRUE(restored.ok());
+  EXPECT_EQ(*restored, histogram);
+  EXPECT_EQ(DriftHistogram::Restore({1, 2}, {1, 2}, 0).error().reason(), "drift_edges");
 }
 
-TEST(DriftSketch, HostsAddWhatTheyHaveSeen) {
-  DriftSketch here(Small());
-  here.AddValues(Sample(500, 1, 1));
-  DriftSketch there(Small());
-  ASSERT_TRUE(there.SetReference(*here.reference()).ok());
-  there.AddValues(Sample(400, 2, 3));
-
-  ASSERT_TRUE(here.Merge(there.now()).ok());
-
-  EXPECT_EQ(here.now(), there.now());
-  EXPECT_GT(*here.Stability(), 0.25);
-  EXPECT_FALSE(here.Merge(*DriftHistogram::Make({1})).ok());
-  EXPECT_FALSE(DriftSketch(Small()).Merge(there.now()).ok());
-}
-
-TEST(DriftSketch, TakesSomeValuesOfALargeTensor) {
-  std::vector<float> values(10'000);
+tensor::Tensor Floats(std::size_t count) {
+  std::vector<float> values(count);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
   std::string bytes(values.size() * sizeof(float), '\0');
   std::memcpy(bytes.data(), values.data(), bytes.size());
-  const tensor::Tensor large{
-      .dtype = tensor::DType::kFp32, .shape = {100, 100}, .data = SharedBytes::FromString(std::move(bytes))};
-  DriftSketch sketch({.reference_size = 64, .bins = 4, .values_per_call = 64});
+  return {.dtype = tensor::DType::kFp32,
+          .shape = {static_cast<std::int64_t>(count)},
+          .data = SharedBytes::FromString(std::move(bytes))};
+}
 
-  sketch.Add(large);
+TEST(SampleValues, TakesSomeOfALargeTensorEvenlyApart) {
+  EXPECT_THAT(SampleValues(Floats(1000), 4, 0), ElementsAre(0, 250, 500, 750));
+  EXPECT_THAT(SampleValues(Floats(1000), 4, 249), ElementsAre(249, 499, 749, 999));
+  EXPECT_THAT(SampleValues(Floats(1000), 4, 250), ElementsAre(0, 250, 500, 750)) << "round and round";
+  EXPECT_THAT(SampleValues(Floats(3), 4, 7), ElementsAre(0, 1, 2));
+  EXPECT_TRUE(SampleValues(Floats(0), 4, 0).empty());
+  EXPECT_TRUE(SampleValues(Floats(9), 0, 0).empty());
+}
 
-  ASSERT_TRUE(sketch.reference().has_value());
-  EXPECT_EQ(sketch.reference()->total(), 64U);
-  EXPECT_NEAR(sketch.reference()->edges()[1], 5000, 200);
+TEST(SampleValues, OfTextsTheLengthsAndOfPicturesTheSamples) {
   std::string text;
-  tensor::AppendBytesElement(text, "words");
-  sketch.Add(
-      {.dtype = tensor::DType::kBytes, .shape = {1}, .data = SharedBytes::FromString(std::move(text))});
-  EXPECT_EQ(sketch.now().total(), 0U);
-}
-
-TEST(DriftSketch, ThreadsMayShareIt) {
-  DriftSketch sketch({.reference_size = 400, .bins = 10, .window = 1'000'000});
-  std::vector<std::thread> threads;
-  for (std::uint32_t i = 0; i < 4; ++i) {
-    threads.emplace_back([&sketch, i] {
-      for (std::uint32_t round = 0; round < 50; ++round) sketch.AddValues(Sample(20, i * 1000 + round, 1));
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-
-  EXPECT_EQ(sketch.reference()->total() + sketch.now().total(), 4U * 50 * 20);
-}
-
-TEST(DriftSampler, TakesOneInSoMany) {
-  DriftSampler sampler(10);
-  DriftSampler none(0);
-  int taken = 0;
-  for (int i = 0; i < 1000; ++i) {
-    taken += sampler.Sample() ? 1 : 0;
-    EXPECT_FALSE(none.Sample());
-  }
-  EXPECT_EQ(taken, 100);
+  for (const char* word : {"", "words", "a"}) tensor::AppendBytesElement(text, word);
+  const auto texts = [&](std::string bytes) {
+    return tensor::Tensor{
+        .dtype = tensor::DType::kBytes, .shape = {3}, .data = SharedBytes::FromString(std::move(bytes))};
+  };
+  EXPECT_THAT(SampleValues(texts(text), 8, 5), ElementsAre(0, 5, 1));
+  EXPECT_THAT(SampleValues(texts(text), 2, 5), ElementsAre(0, 5));
+  EXPECT_THAT(SampleValues(texts(text.substr(0, text.size() - 1)), 8, 0), ElementsAre(0, 5)) << "cut off";
+  EXPECT_THAT(
+      SampleValues(
+          {.dtype = tensor::DType::kUint8, .shape = {3}, .data = SharedBytes::FromString("\x01\xff\x10")}, 8,
+          0),
+      ElementsAre(1, 255, 16));
 }
 
 }  // namespace

@@ -106,8 +106,8 @@ struct StateChange {
   std::string reason;
 };
 
-/// How a list is ordered. By time: the last change, the oldest first.
-enum class RegistryOrder : std::uint8_t { kName, kNameDown, kTime, kTimeDown };
+/// How a list is ordered. By time: the last change, the oldest first. By creation likewise.
+enum class RegistryOrder : std::uint8_t { kName, kNameDown, kTime, kTimeDown, kCreated, kCreatedDown };
 
 enum class NameMatch : std::uint8_t {
   kAny,
@@ -117,11 +117,42 @@ enum class NameMatch : std::uint8_t {
   kILike,  ///< The same; letters' case does not matter.
 };
 
+/// One more condition of a search. All of a query's must hold.
+struct RegistryCondition {
+  enum class Field : std::uint8_t {
+    kName,   ///< Of the model.
+    kTag,    ///< The value under `key`, of a model or of a version: false without such a tag.
+    kRunId,  ///< These of versions alone.
+    kSource,
+    kVersion,  ///< Compared with `number`.
+  };
+  enum class Comparison : std::uint8_t {
+    kEquals,
+    kDiffers,
+    kLike,  ///< As NameMatch::kLike.
+    kILike,
+    kIn,     ///< One of `values`.
+    kLacks,  ///< Of tags alone: there is no such tag with this value.
+    kLess,   ///< This and the others of versions' numbers alone.
+    kLessOrEqual,
+    kGreater,
+    kGreaterOrEqual,
+  };
+  Field field = Field::kName;
+  std::string key;
+  Comparison comparison = Comparison::kEquals;
+  std::vector<std::string> values;  ///< One, but for kIn.
+  std::int64_t number = 0;
+
+  friend bool operator==(const RegistryCondition&, const RegistryCondition&) = default;
+};
+
 struct ModelQuery {
   NameMatch match = NameMatch::kAny;
   std::string name;
   Tags tags;          ///< All of them.
   std::string alias;  ///< Only models that have it.
+  std::vector<RegistryCondition> conditions;
   /// Only what is everybody's or this tenant's.
   std::optional<TenantId> visible_to;
   RegistryOrder order = RegistryOrder::kName;
@@ -135,6 +166,7 @@ struct VersionQuery {
   std::string alias;
   std::string run_id;
   std::string digest;
+  std::vector<RegistryCondition> conditions;
   std::optional<TenantId> visible_to;
   RegistryOrder order = RegistryOrder::kNameDown;  ///< By name: by model, then version.
 };

@@ -10,6 +10,9 @@ Result<RegistryKeeper::Round> RegistryKeeper::RunOnce() {
   Round round;
   MEZZO_TRY(round.uploads,
             ports_.registry.ExpireUploads(now - options_.upload_lifetime, options_.batch, deadline));
+  if (ports_.artifacts != nullptr) {
+    MEZZO_TRY(round.artifacts, ports_.artifacts->Expire(options_.batch, deadline));
+  }
   const auto remove = [&](const std::string& sha256) { return ports_.uploads.Remove(sha256, deadline); };
   MEZZO_TRY(round.contents,
             ports_.registry.CollectGarbage(now - options_.content_grace, options_.batch, remove, deadline));
@@ -43,9 +46,10 @@ void RegistryKeeper::Loop() {
       ports_.log.Limited("registry_upkeep")
           .Warn("the upkeep of the registry failed",
                 {{"reason", round.error().reason()}, {"message", round.error().message()}});
-    } else if (round->uploads + round->contents > 0) {
-      ports_.log.Info("the registry was looked after",
-                      {{"uploads", round->uploads}, {"contents", round->contents}});
+    } else if (round->uploads + round->contents + round->artifacts > 0) {
+      ports_.log.Info(
+          "the registry was looked after",
+          {{"uploads", round->uploads}, {"contents", round->contents}, {"artifacts", round->artifacts}});
     }
   }
 }

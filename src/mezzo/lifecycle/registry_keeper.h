@@ -5,13 +5,15 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/lifecycle/registry_store.h"
+#include "mezzo/lifecycle/tracked_artifacts.h"
 #include "mezzo/lifecycle/version_uploads.h"
 #include "mezzo/observe/log.h"
 
 namespace mezzo::lifecycle {
 
-/// A thread that looks after the registry: removes half an upload that nobody goes on with, and contents that
-/// no version has any more. A bounded number in each round. Every host may do it.
+/// A thread that looks after the registry: removes half an upload that nobody goes on with, artifacts that
+/// were never registered, and contents that no version has any more. A bounded number in each round. Every
+/// host may do it.
 class RegistryKeeper {
  public:
   struct Options {
@@ -27,6 +29,7 @@ class RegistryKeeper {
     VersionUploads& uploads;
     const Clock& clock;
     observe::Logger& log;
+    TrackedArtifacts* artifacts = nullptr;  ///< Null: nothing is tracked.
   };
   RegistryKeeper(Options options, Ports ports) : options_(options), ports_(ports) {}
   ~RegistryKeeper() { Stop(); }
@@ -36,6 +39,7 @@ class RegistryKeeper {
   struct Round {
     std::size_t uploads = 0;
     std::size_t contents = 0;
+    std::size_t artifacts = 0;
   };
   /// What is due now, on the caller's thread.
   Result<Round> RunOnce();

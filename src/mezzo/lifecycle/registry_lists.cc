@@ -2,6 +2,7 @@
 #include <map>
 #include <utility>
 
+#include "mezzo/base/check.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/lifecycle/internal/registry_rows.h"
 #include "mezzo/lifecycle/registry_store.h"
@@ -67,11 +68,31 @@ class Where {
         return And("SUBSTR(" + column + ", 1, CAST(" + length + " AS INTEGER)) = " + Parameter(name));
       }
       case NameMatch::kLike:
-        if (dialect_ == SqlDialect::kSqlite) return And(column + " GLOB " + Parameter(GlobOf(name)));
-        return And(column + " LIKE " + Parameter(name) + " ESCAPE '\\'");
       case NameMatch::kILike:
-        return And("LOWER(" + column + ") LIKE LOWER(" + Parameter(name) + ") ESCAPE '\\'");
+        return And(IsLike(column, match == NameMatch::kILike, name));
     }
+  }
+  /// `tags` is a table of tags, and `of` what joins it.
+  void AndCondition(const RegistryCondition& condition, const std::string& tags, const std::string& of) {
+    using Field = RegistryCondition::Field;
+    switch (condition.field) {
+      case Field::kName:
+        return And(Compared("m.name", condition));
+      case Field::kRunId:
+        return And(Compared("v.run_id", condition));
+      case Field::kSource:
+        return And(Compared("v.source", condition));
+      case Field::kVersion:
+        return And("v.version " + Sign(condition.comparison) + " " + Parameter(condition.number));
+      case Field::kTag:
+        break;
+    }
+    const bool lacks = condition.comparison == RegistryCondition::Comparison::kLacks;
+    const std::string key = Parameter(condition.key);
+    const std::string value =
+        lacks ? "t.tag_value = " + Parameter(condition.values.front()) : Compared("t.tag_value", condition);
+    And((lacks ? "NOT " : "") + ("EXISTS (SELECT 1 FROM " + tags + " t WHERE " + of) +
+        " AND t.tag_key = " + key + " AND " + value + ")");
   }
   void AndVisible(const std::optional<TenantId>& tenant) {
     if (tenant) And("m.tenant IN ('', " + Parameter(tenant->str()) + ")");
@@ -81,6 +102,45 @@ class Where {
   [[nodiscard]] std::vector<SqlValue> TakeParams() { return std::move(params_); }
 
  private:
+  std::string IsLike(const std::string& column, bool any_case, const std::string& pattern) {
+    if (any_case) return "LOWER(" + column + ") LIKE LOWER(" + Parameter(pattern) + ") ESCAPE '\\'";
+    if (dialect_ == SqlDialect::kSqlite) return column + " GLOB " + Parameter(GlobOf(pattern));
+    return column + " LIKE " + Parameter(pattern) + " ESCAPE '\\'";
+  }
+  static std::string Sign(RegistryCondition::Comparison comparison) {
+    using C = RegistryCondition::Comparison;
+    switch (comparison) {
+      case C::kDiffers:
+        return "<>";
+      case C::kLess:
+        return "<";
+      case C::kLessOrEqual:
+        return "<=";
+      case C::kGreater:
+        return ">";
+      case C::kGreaterOrEqual:
+        return ">=";
+      default:
+        return "=";
+    }
+  }
+  std::string Compared(const std::string& column, const RegistryCondition& condition) {
+    using C = RegistryCondition::Comparison;
+    switch (condition.comparison) {
+      case C::kLike:
+      case C::kILike:
+        return IsLike(column, condition.comparison == C::kILike, condition.values.front());
+      case C::kIn: {
+        const std::string all = Parameter(condition.values);
+        return column + (dialect_ == SqlDialect::kPostgres
+                             ? " = ANY(" + all + "::text[])"
+                             : " IN (SELECT value FROM json_each(" + all + "))");
+      }
+      default:
+        return column + " " + Sign(condition.comparison) + " " + Parameter(condition.values.front());
+    }
+  }
+
   const SqlDialect dialect_;
   std::string text_;
   std::vector<SqlValue> params_;
@@ -98,16 +158,35 @@ Result<void> CheckPattern(NameMatch match, std::string_view pattern) {
                                                  "' is longer than 256 bytes or ends in a backslash");
 }
 
+Result<void> CheckConditions(const std::vector<RegistryCondition>& conditions) {
+  using C = RegistryCondition::Comparison;
+  for (const RegistryCondition& condition : conditions) {
+    const bool number = condition.field == RegistryCondition::Field::kVersion;
+    MEZZO_CHECK(number || !condition.values.empty());
+    if (condition.comparison == C::kLike) {
+      MEZZO_TRY_VOID(CheckPattern(NameMatch::kLike, condition.values.front()));
+    }
+    if (condition.comparison == C::kILike) {
+      MEZZO_TRY_VOID(CheckPattern(NameMatch::kILike, condition.values.front()));
+    }
+  }
+  return {};
+}
+
 Error BadToken(std::string_view token) {
   return InvalidArgument("registry_page_token",
                          "'" + Printable(token) + "' is not where a page of this list ends");
 }
 
 bool IsDown(RegistryOrder order) {
-  return order == RegistryOrder::kNameDown || order == RegistryOrder::kTimeDown;
+  return order == RegistryOrder::kNameDown || order == RegistryOrder::kTimeDown ||
+         order == RegistryOrder::kCreatedDown;
 }
 bool IsByTime(RegistryOrder order) {
   return order == RegistryOrder::kTime || order == RegistryOrder::kTimeDown;
+}
+bool IsByCreation(RegistryOrder order) {
+  return order == RegistryOrder::kCreated || order == RegistryOrder::kCreatedDown;
 }
 
 Result<std::int64_t> NumberOf(std::string_view text, std::string_view token) {
@@ -212,6 +291,7 @@ Result<RegistryPage<ModelRecord>> RegistryStore::ListModels(const ModelQuery& qu
                                                             std::size_t limit, TimePoint deadline) {
   MEZZO_TRY_VOID(CheckPattern(query.match, query.name));
   MEZZO_TRY_VOID(CheckTags(query.tags));
+  MEZZO_TRY_VOID(CheckConditions(query.conditions));
   Where where(db_.dialect());
   where.AndMatches("m.name", query.match, query.name);
   where.AndVisible(query.visible_to);
@@ -224,11 +304,18 @@ Result<RegistryPage<ModelRecord>> RegistryStore::ListModels(const ModelQuery& qu
     where.And("EXISTS (SELECT 1 FROM registry_aliases a WHERE a.model_id = m.id AND a.alias = " +
               where.Parameter(query.alias) + ")");
   }
+  for (const RegistryCondition& condition : query.conditions) {
+    where.AndCondition(condition, "registry_model_tags", "t.model_id = m.id");
+  }
   const bool by_time = IsByTime(query.order);
+  const bool by_creation = IsByCreation(query.order);  // By id, which is a UUID of version 7.
   const std::string than = IsDown(query.order) ? " < " : " > ";
   const std::string way = IsDown(query.order) ? " DESC" : "";
   if (!token.empty()) {
-    if (by_time) {
+    if (by_creation) {
+      if (!IsSafeName(token)) return BadToken(token);
+      where.And("m.id" + than + where.Parameter(token));
+    } else if (by_time) {
       const auto parts = Split(token, '/');
       if (parts.size() != 2) return BadToken(token);
       MEZZO_TRY(const std::int64_t time, NumberOf(parts[0], token));
@@ -241,8 +328,8 @@ Result<RegistryPage<ModelRecord>> RegistryStore::ListModels(const ModelQuery& qu
     }
   }
   const std::string sql = "SELECT " + std::string(kModelColumns) + " FROM registry_models m" + where.text() +
-                          " ORDER BY " + (by_time ? "m.updated_us" + way + ", " : "") + "m.name" + way +
-                          LimitText(limit);
+                          " ORDER BY " + (by_time ? "m.updated_us" + way + ", " : "") +
+                          (by_creation ? "m.id" : "m.name") + way + LimitText(limit);
   const std::vector<SqlValue> params = where.TakeParams();
   RegistryPage<ModelRecord> page;
   const auto work = [&](SqlSession& session) -> Result<void> {
@@ -253,7 +340,9 @@ Result<RegistryPage<ModelRecord>> RegistryStore::ListModels(const ModelQuery& qu
     }
     if (rows.size() > limit) {
       const ModelRecord& last = page.records.back();
-      page.next = by_time ? std::to_string(ToMicros(last.updated)) + "/" + last.name : last.name;
+      page.next = by_creation ? last.id
+                  : by_time   ? std::to_string(ToMicros(last.updated)) + "/" + last.name
+                              : last.name;
     }
     MEZZO_TRY(page.records, Complete(session, std::move(page.records)));
     return {};
@@ -267,6 +356,7 @@ Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQue
                                                                 TimePoint deadline) {
   MEZZO_TRY_VOID(CheckPattern(query.match, query.model));
   MEZZO_TRY_VOID(CheckTags(query.tags));
+  MEZZO_TRY_VOID(CheckConditions(query.conditions));
   Where where(db_.dialect());
   where.AndMatches("m.name", query.match, query.model);
   where.AndVisible(query.visible_to);
@@ -286,7 +376,13 @@ Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQue
         "a.version = v.version AND a.alias = " +
         where.Parameter(query.alias) + ")");
   }
-  const bool by_time = IsByTime(query.order);
+  for (const RegistryCondition& condition : query.conditions) {
+    where.AndCondition(condition, "registry_version_tags",
+                       "t.model_id = v.model_id AND t.version = v.version");
+  }
+  const bool by_creation = IsByCreation(query.order);
+  const bool by_time = by_creation || IsByTime(query.order);
+  const std::string time_column = by_creation ? "v.created_us" : "v.updated_us";
   const std::string than = IsDown(query.order) ? " < " : " > ";
   const std::string way = IsDown(query.order) ? " DESC" : "";
   if (!token.empty()) {
@@ -300,10 +396,10 @@ Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQue
     keys += where.Parameter(std::string(parts[parts.size() - 2])) + ", ";
     MEZZO_TRY(const std::int64_t version, NumberOf(parts.back(), token));
     keys += where.Parameter(version);
-    where.And((by_time ? "(v.updated_us, v.model_id, v.version)" : "(m.name, v.version)") + than + "(" +
-              keys + ")");
+    where.And((by_time ? "(" + time_column + ", v.model_id, v.version)" : "(m.name, v.version)") + than +
+              "(" + keys + ")");
   }
-  const std::string order = by_time ? "v.updated_us" + way + ", v.model_id" + way + ", v.version" + way
+  const std::string order = by_time ? time_column + way + ", v.model_id" + way + ", v.version" + way
                                     : "m.name" + way + ", v.version" + way;
   const std::string sql = "SELECT " + std::string(kVersionColumns) +
                           " FROM registry_versions v JOIN registry_models m ON m.id = v.model_id" +
@@ -318,14 +414,37 @@ Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQue
     }
     if (rows.size() > limit) {
       const VersionRecord& last = page.records.back();
-      page.next = (by_time ? std::to_string(ToMicros(last.updated)) + "/" + last.model_id : last.model) +
-                  "/" + std::to_string(last.version);
+      const WallTime time = by_creation ? last.created : last.updated;
+      page.next = (by_time ? std::to_string(ToMicros(time)) + "/" + last.model_id : last.model) + "/" +
+                  std::to_string(last.version);
     }
     MEZZO_TRY(page.records, Complete(session, std::move(page.records)));
     return {};
   };
   MEZZO_TRY_VOID(db_.Read(work, deadline));
   return page;
+}
+
+Result<std::vector<VersionRecord>> RegistryStore::NewestByStage(const std::vector<std::string>& model_ids,
+                                                                TimePoint deadline) {
+  static const auto text = [](SqlDialect dialect) {
+    return "SELECT " + std::string(kVersionColumns) +
+           " FROM (SELECT model_id, MAX(version) AS version FROM registry_versions WHERE " +
+           std::string(AmongIds(dialect)) +
+           " GROUP BY model_id, stage) n JOIN registry_versions v ON v.model_id = n.model_id AND "
+           "v.version = n.version JOIN registry_models m ON m.id = v.model_id ORDER BY m.name, v.version";
+  };
+  static const std::string sql[] = {text(SqlDialect::kSqlite), text(SqlDialect::kPostgres)};
+  std::vector<VersionRecord> versions;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    versions.clear();
+    MEZZO_TRY(const SqlRows rows, session.Run(sql[static_cast<std::size_t>(db_.dialect())], {model_ids}));
+    for (std::size_t row = 0; row < rows.size(); ++row) versions.push_back(internal::VersionAt(rows, row));
+    MEZZO_TRY(versions, Complete(session, std::move(versions)));
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  return versions;
 }
 
 // --- History

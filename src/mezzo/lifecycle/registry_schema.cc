@@ -115,8 +115,33 @@ CREATE INDEX registry_garbage_by_time ON registry_garbage (since_us);
 constexpr std::array<storage::Migration, 1> kMigrations = {
     {{.version = 1, .name = "registry", .sql = kTables, .sqlite = "", .postgres = ""}}};
 
+// A row while a version is warned, draining or archiving. `version_traffic` has the name that a version is
+// served under, and the last minute that any host has answered by it.
+constexpr std::string_view kRetirement = R"sql(
+CREATE TABLE version_retirements (
+  model_id TEXT NOT NULL,
+  version BIGINT NOT NULL,
+  stage TEXT NOT NULL,
+  stage_us BIGINT NOT NULL,
+  by_hand BIGINT NOT NULL,
+  who TEXT NOT NULL,
+  PRIMARY KEY (model_id, version)
+);
+
+CREATE TABLE version_traffic (
+  model TEXT NOT NULL,
+  version BIGINT NOT NULL,
+  served_us BIGINT NOT NULL,
+  PRIMARY KEY (model, version)
+);
+)sql";
+
+constexpr std::array<storage::Migration, 1> kRetirementMigrations = {
+    {{.version = 1, .name = "retirement", .sql = kRetirement, .sqlite = "", .postgres = ""}}};
+
 }  // namespace
 
 std::span<const storage::Migration> RegistryMigrations() { return kMigrations; }
+std::span<const storage::Migration> RetirementMigrations() { return kRetirementMigrations; }
 
 }  // namespace mezzo::lifecycle

@@ -116,6 +116,18 @@ Result<ModelRecord> RegistryStore::ReadModel(SqlSession& session, const std::str
   return std::move(models.front());
 }
 
+Result<void> RegistryStore::CheckUnused(SqlSession& session, const std::string& model,
+                                        std::optional<std::int64_t> version) const {
+  if (uses_ == nullptr) return {};
+  MEZZO_TRY(const std::string user, uses_->UserOf(session, model, version));
+  if (user.empty()) return {};
+  if (version) {
+    return FailedPrecondition("version_in_use", user + " needs version " + std::to_string(*version) +
+                                                    " of model '" + Printable(model) + "'");
+  }
+  return FailedPrecondition("registry_model_in_use", user + " names model '" + Printable(model) + "'");
+}
+
 // --- Models
 
 Result<ModelRecord> RegistryStore::CreateModel(const NewModel& model, const std::string& by,
@@ -201,6 +213,7 @@ Result<ModelRecord> RegistryStore::RenameModel(const std::string& name, const st
     if (to != name) {
       MEZZO_TRY(const SqlRows taken, session.Run("SELECT 1 FROM registry_models WHERE name = $1", {to}));
       if (!taken.empty()) return Exists(to);
+      MEZZO_TRY_VOID(CheckUnused(session, name, {}));
       MEZZO_TRY_VOID(session.Run(
           "UPDATE registry_models SET name = $2, revision = revision + 1 WHERE id = $1", {model.id, to}));
       MEZZO_TRY_VOID(Note(session, model, {}, "model_renamed", "name", name, to, by));
@@ -218,6 +231,7 @@ Result<ModelRecord> RegistryStore::RenameModel(const std::string& name, const st
 Result<void> RegistryStore::DeleteModel(const std::string& name, const std::string& by, TimePoint deadline) {
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(const Locked model, Lock(session, name));
+    MEZZO_TRY_VOID(CheckUnused(session, name, {}));
     MEZZO_TRY(const SqlRows versions,
               session.Run("SELECT version FROM registry_versions WHERE model_id = $1 ORDER BY version",
                           {model.id}));
@@ -338,6 +352,7 @@ Result<void> RegistryStore::SetAlias(const std::string& model, const std::string
                     "SET version = excluded.version, updated_us = excluded.updated_us, "
                     "updated_by = excluded.updated_by",
                     {locked.id, alias, version, NowMicros(), by}));
+    if (uses_ != nullptr) MEZZO_TRY_VOID(uses_->AliasMoved(session, model, alias));
     return Note(session, locked, version, "alias_set", alias, before == 0 ? "" : std::to_string(before),
                 std::to_string(version), by);
   };
@@ -354,6 +369,13 @@ Result<void> RegistryStore::DeleteAlias(const std::string& model, const std::str
     if (gone.empty()) {
       return NotFound("registry_alias_unknown",
                       "model '" + Printable(model) + "' has no alias '" + Printable(alias) + "'");
+    }
+    if (uses_ != nullptr) {
+      MEZZO_TRY(const std::string user, uses_->AliasUserOf(session, model, alias));
+      if (!user.empty()) {
+        return FailedPrecondition("registry_alias_in_use", user + " names the alias '" + Printable(alias) +
+                                                               "' of model '" + Printable(model) + "'");
+      }
     }
     const std::int64_t version = gone.Int(0, 0);
     return Note(session, locked, version, "alias_deleted", alias, std::to_string(version), "", by);

@@ -3,13 +3,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/registry.h"
+#include "mezzo/lifecycle/retire_plan.h"
+#include "mezzo/lifecycle/version_uses.h"
 #include "mezzo/storage/sql_db.h"
 
 namespace mezzo::lifecycle {
@@ -34,9 +39,13 @@ class RegistryStore {
     std::size_t max_tags = 100;         ///< Of a model, and of a version.
     std::size_t max_text = 16'384;      ///< Bytes of a description, of metrics.
     std::size_t max_tag_value = 5000;
+    bool tracked = false;  ///< What TrackingStore's artifacts have is no garbage either.
   };
   /// `db` and `clock` outlive the store.
   RegistryStore(Options options, storage::SqlDb& db, const Clock& clock);
+
+  /// Who else depends on what is here; outlives the store. Before the first call of the others.
+  void set_uses(VersionUses* uses) { uses_ = uses; }
 
   // --- Models
 
@@ -45,10 +54,11 @@ class RegistryStore {
   Result<ModelRecord> GetModel(const std::string& name, TimePoint deadline);
   Result<ModelRecord> ChangeModel(const std::string& name, const ModelChange& change, const std::string& by,
                                   TimePoint deadline);
-  /// kAlreadyExists "registry_model_exists".
+  /// kAlreadyExists "registry_model_exists"; kFailedPrecondition "registry_model_in_use" while a route or a
+  /// release names it.
   Result<ModelRecord> RenameModel(const std::string& name, const std::string& to, const std::string& by,
                                   TimePoint deadline);
-  /// With all its versions; its history stays.
+  /// With all its versions; its history stays. kFailedPrecondition "registry_model_in_use".
   Result<void> DeleteModel(const std::string& name, const std::string& by, TimePoint deadline);
   /// kInvalidArgument "registry_page_token", "registry_pattern".
   Result<RegistryPage<ModelRecord>> ListModels(const ModelQuery& query, const std::string& token,
@@ -68,7 +78,7 @@ class RegistryStore {
   /// "registry_alias_reserved".
   Result<void> SetAlias(const std::string& model, const std::string& alias, std::int64_t version,
                         std::optional<std::int64_t> if_version, const std::string& by, TimePoint deadline);
-  /// kNotFound "registry_alias_unknown".
+  /// kNotFound "registry_alias_unknown"; kFailedPrecondition "registry_alias_in_use" while a route names it.
   Result<void> DeleteAlias(const std::string& model, const std::string& alias, const std::string& by,
                            TimePoint deadline);
   /// The version that a number, an alias or "latest" names. kNotFound "registry_alias_unknown".
@@ -84,14 +94,21 @@ class RegistryStore {
   Result<VersionRecord> ChangeVersion(const std::string& model, std::int64_t version,
                                       const VersionChange& change, const std::string& by, TimePoint deadline);
   /// kFailedPrecondition "registry_version_state" when it is not in `from`, or the step is not legal;
-  /// "registry_version_aliased" when it would be archived while an alias points at it.
+  /// "registry_version_aliased" when it would be archived while an alias points at it, "version_in_use" while
+  /// a route or a release needs it.
   Result<VersionRecord> SetState(const std::string& model, std::int64_t version, const StateChange& change,
                                  const std::string& by, TimePoint deadline);
-  /// With its aliases.
+  /// With its aliases. kFailedPrecondition "version_in_use" while a route or a release needs it.
   Result<void> DeleteVersion(const std::string& model, std::int64_t version, const std::string& by,
                              TimePoint deadline);
+  /// kInvalidArgument "registry_page_token", "registry_pattern".
   Result<RegistryPage<VersionRecord>> ListVersions(const VersionQuery& query, const std::string& token,
                                                    std::size_t limit, TimePoint deadline);
+  /// The newest version of each stage that a version of these models has; the models by their ids.
+  Result<std::vector<VersionRecord>> NewestByStage(const std::vector<std::string>& model_ids,
+                                                   TimePoint deadline);
+  /// Of all versions of the model.
+  Result<std::map<std::int64_t, VersionState>> StatesOf(const std::string& model, TimePoint deadline);
   /// By path.
   Result<std::vector<ManifestFile>> FilesOf(const std::string& model, std::int64_t version,
                                             TimePoint deadline);
@@ -109,6 +126,37 @@ class RegistryStore {
   Result<std::size_t> CollectGarbage(WallTime before, std::size_t limit,
                                      const std::function<Result<void>(const std::string& sha256)>& remove,
                                      TimePoint deadline);
+
+  // --- Retirement (registry_retirement.cc; with RetirementMigrations())
+
+  /// A host has answered by these versions lately.
+  Result<void> NoteTraffic(const std::vector<std::pair<std::string, std::int64_t>>& versions,
+                           TimePoint deadline);
+  /// Ready versions without a call or a change since before `idle_before`, and all whose retirement has
+  /// begun, archiving ones too; `limit` at most, those that have waited longest first.
+  Result<std::vector<RetireCandidate>> RetireCandidates(WallTime idle_before, std::size_t limit,
+                                                        TimePoint deadline);
+  struct RetireStep {
+    RetireStage from = RetireStage::kServing;
+    RetireStage to = RetireStage::kWarned;
+    bool by_hand = false;
+    std::string reason;
+  };
+  /// One step, with its line of the history ("version_retirement"; at kArchiving the state turns archived, at
+  /// kArchived the files are away). False, and nothing is changed, when the version is not at `from` any
+  /// more. kFailedPrecondition "version_in_use" when a step forward meets a route, an alias or a release that
+  /// names it, "registry_version_state" when the version is not ready.
+  Result<bool> StepRetirement(const std::string& model, std::int64_t version, const RetireStep& step,
+                              const std::string& by, TimePoint deadline);
+  /// At which stage it is; kServing when nothing has begun, kArchived of an archived one.
+  Result<RetireStage> RetirementOf(const std::string& model, std::int64_t version, TimePoint deadline);
+  /// Models and versions at that stage.
+  Result<std::set<std::pair<std::string, std::int64_t>>> VersionsAt(RetireStage stage, TimePoint deadline);
+  /// SHA-256 of the version's contents that no version has which is not archived.
+  Result<std::vector<std::string>> ContentsOfArchived(const std::string& model, std::int64_t version,
+                                                      TimePoint deadline);
+  /// What the models that have the tag say, by model.
+  Result<std::map<std::string, std::string>> TagOfModels(const std::string& key, TimePoint deadline);
 
   // --- History
 
@@ -144,10 +192,13 @@ class RegistryStore {
   Result<VersionRecord> ReadVersion(storage::SqlSession& session, const std::string& model,
                                     std::int64_t version) const;
   [[nodiscard]] std::int64_t NowMicros() const;
+  Result<void> CheckUnused(storage::SqlSession& session, const std::string& model,
+                           std::optional<std::int64_t> version) const;
 
   const Options options_;
   storage::SqlDb& db_;
   const Clock& clock_;
+  VersionUses* uses_ = nullptr;
 };
 
 }  // namespace mezzo::lifecycle

@@ -154,6 +154,7 @@ Result<VersionRecord> RegistryStore::SetState(const std::string& model, std::int
                                                                 Which(model, version) +
                                                                 ": it can't be archived");
     }
+    if (change.to == VersionState::kArchived) MEZZO_TRY_VOID(CheckUnused(session, model, version));
     MEZZO_TRY_VOID(
         session.Run("UPDATE registry_versions SET state = $3, reason = $4, "
                     "revision = revision + 1, updated_us = $5 WHERE model_id = $1 AND version = $2",
@@ -195,9 +196,30 @@ Result<void> RegistryStore::DeleteVersion(const std::string& model, std::int64_t
                                           const std::string& by, TimePoint deadline) {
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(const Locked locked, Lock(session, model));
+    MEZZO_TRY_VOID(CheckUnused(session, model, version));
     return RemoveVersion(session, locked, version, by);
   };
   return db_.Transact(work, deadline);
+}
+
+Result<std::map<std::int64_t, VersionState>> RegistryStore::StatesOf(const std::string& model,
+                                                                     TimePoint deadline) {
+  std::map<std::int64_t, VersionState> states;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    states.clear();
+    MEZZO_TRY(const SqlRows of, session.Run("SELECT id FROM registry_models WHERE name = $1", {model}));
+    if (of.empty()) return internal::NoModel(model);
+    MEZZO_TRY(const SqlRows rows,
+              session.Run("SELECT version, state FROM registry_versions WHERE model_id = $1", {of.Text(0, 0)}));
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      // What a newer host has written is not served.
+      states.emplace(rows.Int(row, 0),
+                     ParseVersionState(rows.Text(row, 1)).value_or(VersionState::kArchived));
+    }
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  return states;
 }
 
 Result<std::vector<ManifestFile>> RegistryStore::FilesOf(const std::string& model, std::int64_t version,
@@ -317,6 +339,13 @@ Result<std::size_t> RegistryStore::CollectGarbage(
       MEZZO_TRY(const SqlRows used,
                 session.Run("SELECT 1 FROM registry_files WHERE sha256 = $1 LIMIT 1", {sha256}));
       if (!used.empty()) return {};
+      if (options_.tracked) {
+        MEZZO_TRY(
+            const SqlRows tracked,
+            session.Run("SELECT 1 FROM tracking_artifacts WHERE sha256 = $1 OR next_sha256 = $1 LIMIT 1",
+                        {sha256}));
+        if (!tracked.empty()) return {};
+      }
       MEZZO_TRY_VOID(remove(sha256));
       gone = true;
       return {};

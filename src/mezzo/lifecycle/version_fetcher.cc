@@ -80,6 +80,8 @@ Result<void> WriteAll(int fd, const std::string& path, BytesView bytes) {
   return {};
 }
 
+Error Ending() { return Unavailable("shutting_down", "the host is ending; the transfer can go on"); }
+
 /// Whether the file that an earlier transfer has finished still is what it should be.
 bool IsWhole(const std::string& path, const ManifestFile& file) {
   const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
@@ -179,6 +181,7 @@ Result<VersionFetcher::Pin> VersionFetcher::Fetch(const Manifest& manifest, Time
     if (at != kept_.end() && at->second.coming) {
       const std::uint64_t failures = at->second.failures;
       while ((at = kept_.find(digest)) != kept_.end() && at->second.coming) {
+        if (interrupted_.load()) return Ending();
         if (ports_.clock.Now() >= deadline) {
           return DeadlineExceeded("version_timeout", "the version did not come in time");
         }
@@ -268,6 +271,7 @@ Result<void> VersionFetcher::BringFile(const ManifestFile& file, const std::stri
   }
   std::vector<std::byte> piece(kPiece);
   while (true) {
+    if (interrupted_.load()) return Ending();
     if (ports_.clock.Now() >= deadline) {
       return DeadlineExceeded("version_timeout", "the version did not come in time; its transfer can go on");
     }
@@ -298,6 +302,12 @@ Result<void> VersionFetcher::BringFile(const ManifestFile& file, const std::stri
   if (::fchmod(fd.get(), 0444) != 0 || ::fsync(fd.get()) != 0) return DiskError(part, errno);
   if (::rename(part.c_str(), path.c_str()) != 0) return DiskError(path, errno);
   return {};
+}
+
+void VersionFetcher::Interrupt() {
+  interrupted_.store(true);
+  const MutexLock lock(mu_);
+  changed_.NotifyAll();
 }
 
 void VersionFetcher::Unpin(const std::string& digest) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -64,6 +65,9 @@ class VersionFetcher {
   /// disk; kDeadlineExceeded "version_timeout"; the store's.
   Result<Pin> Fetch(const Manifest& manifest, TimePoint deadline) EXCLUDES(mu_);
 
+  /// The host ends: transfers fail from now on with kUnavailable "shutting_down", and can be gone on with.
+  void Interrupt() EXCLUDES(mu_);
+
   [[nodiscard]] ByteCount bytes() const EXCLUDES(mu_);
   [[nodiscard]] bool Has(const std::string& digest) const EXCLUDES(mu_);
   /// Of all contents since the start, brought from the store.
@@ -90,6 +94,7 @@ class VersionFetcher {
 
   const Options options_;
   const Ports ports_;
+  std::atomic<bool> interrupted_{false};  // Alone: nothing is published by it.
   mutable Mutex mu_;
   CondVar changed_;
   std::map<std::string, Kept> kept_ GUARDED_BY(mu_);  // By digest; half a version counts, too.

@@ -19,6 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kMark = ".served-";
+/// What a mark says after the digest when nobody has asked for the version by hand.
+constexpr std::string_view kNeededMark = "needed";
 /// What a file that may be labels has at most.
 constexpr std::uintmax_t kMaxText = std::uintmax_t{4} << 20;
 
@@ -90,7 +92,8 @@ Result<void> VersionHosting::Restore(TimePoint deadline) {
       const auto version = ParseUint(std::string_view(name).substr(kMark.size()));
       std::ifstream in(mark->path());
       std::string digest;
-      in >> digest;
+      std::string why;
+      in >> digest >> why;
       if (!version || !ParseSha256(digest)) continue;
       const auto number = static_cast<std::int64_t>(*version);
       struct stat s{};
@@ -99,7 +102,7 @@ Result<void> VersionHosting::Restore(TimePoint deadline) {
         fs::remove(mark->path(), ignored);  // It was ended between two steps.
         continue;
       }
-      Hosted hosted{.digest = digest, .pin = {}};
+      Hosted hosted{.digest = digest, .pin = {}, .by_hand = why != kNeededMark};
       // Pinned, so that the place it takes is counted. Gone from the registry: it is served all the same.
       const auto files = ports_.registry.FilesOf(model, number, deadline);
       if (files.ok() && ports_.fetcher.Has(digest)) {
@@ -117,7 +120,8 @@ Result<void> VersionHosting::Restore(TimePoint deadline) {
   return {};
 }
 
-Result<bool> VersionHosting::Serve(const std::string& model, std::int64_t version, TimePoint deadline) {
+Result<bool> VersionHosting::Serve(const std::string& model, std::int64_t version, Why why,
+                                   TimePoint deadline) {
   MEZZO_TRY(const VersionRecord record, ports_.registry.GetVersion(model, version, deadline));
   if (record.state != VersionState::kReady) {
     return FailedPrecondition("registry_version_not_ready",
@@ -143,12 +147,18 @@ Result<bool> VersionHosting::Serve(const std::string& model, std::int64_t versio
       MutexLock lock(mu_);
       const auto at = hosted_.find(Key(model, version));
       here = at != hosted_.end() && at->second.digest == digest;
+      if (here && why == Why::kByHand && !at->second.by_hand) {
+        at->second.by_hand = true;
+        MEZZO_TRY_VOID(PutMark(model, version, at->second));
+      }
     }
     if (!here) {
-      MEZZO_TRY_VOID(Materialise(model, version, digest, manifest, pin.folder()));
+      MEZZO_TRY_VOID(Materialise(model, version, digest, manifest, pin.folder(), why));
       {
         MutexLock lock(mu_);
-        hosted_.insert_or_assign(Key(model, version), Hosted{.digest = digest, .pin = std::move(pin)});
+        hosted_.insert_or_assign(
+            Key(model, version),
+            Hosted{.digest = digest, .pin = std::move(pin), .by_hand = why == Why::kByHand});
       }
       MEZZO_TRY_VOID(PutConfiguration(model));
     }
@@ -163,7 +173,7 @@ Result<void> VersionHosting::NoteServed(const std::string& model, std::int64_t v
 
 Result<void> VersionHosting::Materialise(const std::string& model, std::int64_t version,
                                          const std::string& digest, const Manifest& manifest,
-                                         const std::string& from) {
+                                         const std::string& from, Why why) {
   const std::string fresh = options_.root + "/.new-" + model + "-" + std::to_string(version);
   MEZZO_TRY_VOID(RemoveAll(fresh));
   MEZZO_TRY_VOID(MakeFolder(fresh));
@@ -179,14 +189,20 @@ Result<void> VersionHosting::Materialise(const std::string& model, std::int64_t 
   }
   MEZZO_TRY_VOID(MakeFolder(options_.root + "/" + model));
   // The mark first: a folder without one would not be known after a crash.
-  const std::string mark = MarkOf(model, version);
-  std::ofstream out(mark, std::ios::trunc);
-  out << digest << "\n";
-  out.close();
-  if (!out) return DiskError(mark, EIO);
+  MEZZO_TRY_VOID(PutMark(model, version, {.digest = digest, .pin = {}, .by_hand = why == Why::kByHand}));
   const std::string folder = FolderOf(model, version);
   MEZZO_TRY_VOID(RemoveAll(folder));
   if (::rename(fresh.c_str(), folder.c_str()) != 0) return DiskError(folder, errno);
+  return {};
+}
+
+Result<void> VersionHosting::PutMark(const std::string& model, std::int64_t version,
+                                     const Hosted& hosted) const {
+  const std::string mark = MarkOf(model, version);
+  std::ofstream out(mark, std::ios::trunc);
+  out << hosted.digest << (hosted.by_hand ? "" : " ") << (hosted.by_hand ? "" : kNeededMark) << "\n";
+  out.close();
+  if (!out) return DiskError(mark, EIO);
   return {};
 }
 
@@ -232,6 +248,7 @@ Result<void> VersionHosting::TellCatalog(const std::string& model, TimePoint dea
   while (true) {
     MEZZO_TRY(const bool taken, ports_.look(model));
     if (taken) return {};
+    if (interrupted_.load()) return Unavailable("shutting_down", "the host is ending");
     if (ports_.clock.Now() >= deadline) {
       return DeadlineExceeded("version_timeout",
                               "model '" + model + "' is being loaded all the time: try again");
@@ -241,39 +258,74 @@ Result<void> VersionHosting::TellCatalog(const std::string& model, TimePoint dea
 }
 
 Result<void> VersionHosting::Withdraw(const std::string& model, std::int64_t version, TimePoint deadline) {
+  if (ports_.needed != nullptr && ports_.needed(model, version)) {
+    return FailedPrecondition("version_in_use", "a route or a release needs version " +
+                                                    std::to_string(version) + " of model '" +
+                                                    Printable(model) + "' on this host");
+  }
+  {
+    MutexLock one(one_mu_);
+    MEZZO_TRY_VOID(End(model, version));
+  }
+  return Ended(model, version, deadline);
+}
+
+Result<bool> VersionHosting::LetGo(const std::string& model, std::int64_t version, bool by_hand_too,
+                                   TimePoint deadline) {
   {
     MutexLock one(one_mu_);
     {
       MutexLock lock(mu_);
-      if (!hosted_.contains(Key(model, version))) {
-        return NotFound("version_not_served", "this host does not serve version " + std::to_string(version) +
-                                                  " of model '" + Printable(model) + "' from the registry");
-      }
+      const auto at = hosted_.find(Key(model, version));
+      if (at == hosted_.end() || (at->second.by_hand && !by_hand_too)) return false;
     }
-    // Out of sight in one step; sessions that have its files open keep them.
-    const std::string folder = FolderOf(model, version);
-    const std::string old = options_.root + "/.new-" + model + "-" + std::to_string(version);
-    MEZZO_TRY_VOID(RemoveAll(old));
-    if (::rename(folder.c_str(), old.c_str()) != 0 && errno != ENOENT) return DiskError(folder, errno);
-    MEZZO_TRY_VOID(RemoveAll(MarkOf(model, version)));
-    MEZZO_TRY_VOID(RemoveAll(old));
-    bool others = false;
-    {
-      MutexLock lock(mu_);
-      hosted_.erase(Key(model, version));
-      const auto next = hosted_.lower_bound(Key(model, 0));
-      others = next != hosted_.end() && next->first.first == model;
-    }
-    if (others) {
-      MEZZO_TRY_VOID(PutConfiguration(model));
-    } else {
-      MEZZO_TRY_VOID(RemoveAll(options_.root + "/" + model));
+    MEZZO_TRY_VOID(End(model, version));
+  }
+  MEZZO_TRY_VOID(Ended(model, version, deadline));
+  return true;
+}
+
+Result<void> VersionHosting::End(const std::string& model, std::int64_t version) {
+  {
+    MutexLock lock(mu_);
+    if (!hosted_.contains(Key(model, version))) {
+      return NotFound("version_not_served", "this host does not serve version " + std::to_string(version) +
+                                                " of model '" + Printable(model) + "' from the registry");
     }
   }
+  // Out of sight in one step; sessions that have its files open keep them.
+  const std::string folder = FolderOf(model, version);
+  const std::string old = options_.root + "/.new-" + model + "-" + std::to_string(version);
+  MEZZO_TRY_VOID(RemoveAll(old));
+  if (::rename(folder.c_str(), old.c_str()) != 0 && errno != ENOENT) return DiskError(folder, errno);
+  MEZZO_TRY_VOID(RemoveAll(MarkOf(model, version)));
+  MEZZO_TRY_VOID(RemoveAll(old));
+  bool others = false;
+  {
+    MutexLock lock(mu_);
+    hosted_.erase(Key(model, version));
+    const auto next = hosted_.lower_bound(Key(model, 0));
+    others = next != hosted_.end() && next->first.first == model;
+  }
+  if (others) return PutConfiguration(model);
+  return RemoveAll(options_.root + "/" + model);
+}
+
+Result<void> VersionHosting::Ended(const std::string& model, std::int64_t version, TimePoint deadline) {
   MEZZO_TRY_VOID(TellCatalog(model, deadline));
   auto noted = ports_.registry.NoteServing(model, version, options_.host, /*begun=*/false, deadline);
   if (!noted.ok() && noted.error().code() == Code::kNotFound) return {};  // The registry has forgotten it.
   return noted;
+}
+
+void VersionHosting::Interrupt() {
+  interrupted_.store(true);
+  ports_.fetcher.Interrupt();
+}
+
+bool VersionHosting::Has(const std::string& model, std::int64_t version) const {
+  MutexLock lock(mu_);
+  return hosted_.contains(Key(model, version));
 }
 
 std::vector<VersionHosting::Served> VersionHosting::served() const {
@@ -281,7 +333,7 @@ std::vector<VersionHosting::Served> VersionHosting::served() const {
   std::vector<Served> all;
   all.reserve(hosted_.size());
   for (const auto& [key, hosted] : hosted_) {
-    all.push_back({.model = key.first, .version = key.second, .digest = hosted.digest});
+    all.push_back({.model = key.first, .version = key.second, .digest = hosted.digest, .by_hand = hosted.by_hand});
   }
   return all;
 }

@@ -60,7 +60,7 @@ BENCHMARK_CAPTURE(DrawFrame, wipe, TransitionKind::kWipe)
 
 /// Two lines of text across half of the frame.
 void BlendText(benchmark::State& state) {
-  std::vector<std::uint8_t> alpha(1000 * 120);
+  std::vector<std::uint8_t> alpha(std::size_t{1000} * 120);
   for (std::size_t i = 0; i < alpha.size(); ++i) alpha[i] = i / 7 % 3 == 0 ? 255 : 0;
   YuvPicture frame(kFrame);
   for (auto iteration : state) Blend({.alpha = {alpha.data(), 1000, 120, 1000}, .x = 461, .y = 900}, frame);

@@ -169,7 +169,8 @@ class FolderWalk {
     }
     for (const std::string& child : *names) {
       if (files_ > Repository::kMaxFilesPerModel) return;
-      if (child.front() != '.') Sum(inner.get(), child, path + "/" + child, depth, stamp, bytes);
+      if (child.front() != '.')
+        Sum(inner.get(), child, std::string(path).append("/").append(child), depth, stamp, bytes);
     }
   }
 
@@ -193,16 +194,17 @@ void AddParts(int root_fd, const ModelFolder& pipeline, const std::string& base,
   if (!folder.ok()) return;
   const auto names = ListNames(folder.get(), base);
   if (!names.ok()) return;
+  const std::string path = pipeline.root + "/" + base;
   for (const std::string& name : *names) {
     if (!IsSafeName(name) || !HasFile(folder.get(), name + "/model.onnx")) continue;
     ModelFolder& part = parts[pipeline.name + "/" + name];
-    part.name = pipeline.name + "/" + name;
+    part.name = std::string(pipeline.name).append("/").append(name);
     part.pipeline = pipeline.name;
     part.root = pipeline.root;
     // A change of what the parts share, such as the scheduler's configuration, is one of every part.
     part.config_stamp = pipeline.Stamp();
     part.problem = pipeline.problem;
-    FolderWalk(part).AddVersion(folder.get(), name, pipeline.root + "/" + base + "/" + name, version);
+    FolderWalk(part).AddVersion(folder.get(), name, std::string(path).append("/").append(name), version);
   }
 }
 
@@ -220,12 +222,14 @@ std::vector<ModelFolder> LookInto(int root_fd, const std::string& root, const st
     AddParts(root_fd, model, name, 1, parts);
   } else {
     for (const VersionFolder& version : model.versions) {
-      const std::string base = name + "/" + std::to_string(version.version);
-      if (HasFile(root_fd, base + "/" + file)) AddParts(root_fd, model, base, version.version, parts);
+      const std::string base = std::string(name).append("/").append(std::to_string(version.version));
+      if (HasFile(root_fd, std::string(base).append("/").append(file)))
+        AddParts(root_fd, model, base, version.version, parts);
     }
   }
   if (parts.empty()) return {std::move(model)};
   std::vector<ModelFolder> out;
+  out.reserve(parts.size());
   for (auto& [part, folder] : parts) out.push_back(std::move(folder));
   return out;
 }

@@ -558,6 +558,27 @@ TEST_F(RepositoryCatalogTest, AChosenPipelineIsServedByItsParts) {
   EXPECT_EQ(Get("sd/unet").error().reason(), "model_unknown");
 }
 
+TEST_F(RepositoryCatalogTest, APipelinesVersionPolicyHoldsForItsParts) {
+  for (const char* version : {"1", "2"}) {
+    files_.Write(std::string("sd/") + version + "/model_index.json", "{}");
+    files_.Write(std::string("sd/") + version + "/unet/model.onnx");
+    files_.Write(std::string("newest/") + version + "/model_index.json", "{}");
+    files_.Write(std::string("newest/") + version + "/unet/model.onnx");
+    files_.Write(std::string("wrong/") + version + "/model_index.json", "{}");
+    files_.Write(std::string("wrong/") + version + "/unet/model.onnx");
+  }
+  files_.Write("sd/model.yaml", "versions: {policy: all}");
+  files_.Write("wrong/model.yaml", "verisons: {policy: all}");
+  Start();
+
+  EXPECT_TRUE(Get("sd/unet", "1").ok());
+  EXPECT_TRUE(Get("sd/unet", "2").ok());
+  EXPECT_EQ(Get("newest/unet", "1").error().reason(), "version_unknown");
+  EXPECT_TRUE(Get("newest/unet", "2").ok());
+  ASSERT_FALSE(Get("wrong/unet").ok());
+  EXPECT_THAT(Get("wrong/unet").error().message(), HasSubstr("wrong/model.yaml"));
+}
+
 TEST_F(RepositoryCatalogTest, PollingWaitsUntilFilesStopChanging) {
   options_.control = ControlMode::kPoll;
   options_.poll_interval = Duration::zero();

@@ -22,13 +22,24 @@ constexpr std::uint64_t kEnoughForMedian = 50;
 constexpr std::uint64_t kEnoughForP99 = 500;
 constexpr double kP99Share = 0.01;
 constexpr Duration kSwitchTime = std::chrono::seconds(3);  // Until all hosts route and report by a new split.
-constexpr double kNoLimit = 0.5;  // Of a guardrail that is off: its test is never read.
+constexpr double kUnlikeShare = 0.1;  // Of pictures that may differ by more than `min_likeness`.
+constexpr double kNoLimit = 0.5;      // Of a guardrail that is off: its test is never read.
 
 /// Calls that are counted to their end: numbers that come from one reading agree with one another.
 std::uint64_t Judged(const OutcomeSummary& arm) { return arm.latency.total() + arm.errors; }
 ArmCount Errors(const OutcomeSummary& arm) { return {.calls = Judged(arm), .hits = arm.errors}; }
 ArmCount Beyond(const OutcomeSummary& arm, std::size_t bucket) {
   return {.calls = arm.latency.total(), .hits = arm.latency.From(bucket)};
+}
+/// Pictures, and those that are less alike than `likeness`.
+ArmCount Unlike(const OutcomeSummary& arm, double likeness) {
+  ArmCount count;
+  const std::size_t enough = LikenessBucket(likeness);
+  for (std::size_t i = 0; i < kLikenessBuckets; ++i) {
+    count.calls += arm.likeness[i];
+    if (i < enough) count.hits += arm.likeness[i];
+  }
+  return count;
 }
 /// The first bucket in which nothing is below `latency`.
 std::size_t BucketFrom(Duration latency) {
@@ -173,6 +184,13 @@ Result<void> AnalysisPolicy::Check() const {
     return refuse("max_error_rate must lie between 0 and 1");
   }
   if (p99_objective && *p99_objective <= Duration::zero()) return refuse("p99_objective must be positive");
+  if (min_likeness) {
+    const double steps = *min_likeness * static_cast<double>(kLikenessBuckets);
+    if (!(steps > 0.5 && steps < static_cast<double>(kLikenessBuckets) - 0.5 &&
+          std::abs(steps - std::round(steps)) < 1e-6)) {
+      return refuse("min_likeness must be 0.05 to 0.95, in steps of 0.05");
+    }
+  }
   if (!(doubt > 0 && doubt <= 1)) return refuse("doubt must lie in 0 to 1");
   if (custom.size() > kCustomMetrics) {
     return refuse(
@@ -202,7 +220,8 @@ Analysis::Analysis(AnalysisPolicy policy)
       p99_({}, 1),
       cost_(CostOptions(policy_)),
       error_limit_({}, policy_.max_error_rate.value_or(kNoLimit)),
-      p99_limit_({}, kP99Share) {
+      p99_limit_({}, kP99Share),
+      likeness_limit_({}, kUnlikeShare) {
   MEZZO_CHECK(policy_.Check().ok());
   for (const CustomMetric& metric : policy_.custom) custom_.emplace_back(CustomOptions(metric));
 }
@@ -217,6 +236,7 @@ std::string Analysis::State() const {
   for (const MeanShiftTest& test : custom_) state["custom"].push_back(internal::Put(test.state()));
   state["error_limit"] = internal::Put(error_limit_.state());
   state["p99_limit"] = internal::Put(p99_limit_.state());
+  state["likeness_limit"] = internal::Put(likeness_limit_.state());
   state["ratio"] = internal::Put(ratio_.state());
   state["last"] = {Base64Encode(last_.canary.Serialise()), Base64Encode(last_.baseline.Serialise()),
                    Base64Encode(last_.stable.Serialise())};
@@ -249,6 +269,10 @@ Result<Analysis> Analysis::Resume(AnalysisPolicy policy, std::string_view state)
     analysis.error_limit_ = CeilingTest({}, analysis.policy_.max_error_rate.value_or(kNoLimit),
                                         internal::GetCeiling(from.at("error_limit")));
     analysis.p99_limit_ = CeilingTest({}, kP99Share, internal::GetCeiling(from.at("p99_limit")));
+    if (from.contains("likeness_limit")) {  // States of earlier versions have none.
+      analysis.likeness_limit_ =
+          CeilingTest({}, kUnlikeShare, internal::GetCeiling(from.at("likeness_limit")));
+    }
     SampleRatioTest::State ratio = internal::GetRatio(from.at("ratio"));
     if (ratio.shares.size() != ratio.counts.size()) return invalid("has shares without counts");
     analysis.ratio_ = SampleRatioTest(std::move(ratio));
@@ -291,6 +315,7 @@ void Analysis::Acknowledge() {
   ratio_ = std::move(fresh);
   error_limit_ = CeilingTest({}, policy_.max_error_rate.value_or(kNoLimit));
   p99_limit_ = CeilingTest({}, kP99Share);
+  likeness_limit_ = CeilingTest({}, kUnlikeShare);
 }
 
 const OutcomeSummary& Analysis::Fresh(const ArmTotals& totals) const {
@@ -327,9 +352,11 @@ void Analysis::Compare(const ArmTotals& batch) {
   cost_.Add(batch.canary.cost, fresh.cost);
   for (std::size_t i = 0; i < custom_.size(); ++i) custom_[i].Add(batch.canary.custom[i], fresh.custom[i]);
   std::vector<std::uint64_t> counts;
-  if (shares_.canary > 0) counts.push_back(Judged(batch.canary));
-  if (shares_.baseline > 0) counts.push_back(Judged(batch.baseline));
-  if (shares_.stable > 0) counts.push_back(Judged(batch.stable));
+  // With those from the cache: which calls are in it is not the split's doing.
+  const auto drawn = [](const OutcomeSummary& arm) { return Judged(arm) + arm.kept; };
+  if (shares_.canary > 0) counts.push_back(drawn(batch.canary));
+  if (shares_.baseline > 0) counts.push_back(drawn(batch.baseline));
+  if (shares_.stable > 0) counts.push_back(drawn(batch.stable));
   if (policy_.check_sample_ratio && counts.size() > 1) ratio_.Add(counts);
 }
 
@@ -348,6 +375,7 @@ void Analysis::CompareLatency(TwoProportionTest& test, double share, std::uint64
 void Analysis::Guard(const ArmTotals& batch) {
   if (policy_.max_error_rate) error_limit_.Add(Errors(batch.canary));
   if (policy_.p99_objective) p99_limit_.Add(Beyond(batch.canary, BucketFrom(*policy_.p99_objective)));
+  if (policy_.min_likeness) likeness_limit_.Add(Unlike(batch.canary, *policy_.min_likeness));
 }
 
 std::vector<MetricEvidence> Analysis::Describe() const {
@@ -365,7 +393,8 @@ std::vector<MetricEvidence> Analysis::Describe() const {
     all.push_back(DescribeMeans("custom:" + policy_.custom[i].name, last_.canary.custom[i], fresh.custom[i],
                                 custom_[i].evidence(), level / static_cast<double>(custom_.size())));
   }
-  const double guards = (policy_.max_error_rate ? 1 : 0) + (policy_.p99_objective ? 1 : 0);
+  const double guards =
+      (policy_.max_error_rate ? 1 : 0) + (policy_.p99_objective ? 1 : 0) + (policy_.min_likeness ? 1 : 0);
   if (policy_.max_error_rate) {
     all.push_back(DescribeLimit("max_error_rate", error_limit_.state().seen, *policy_.max_error_rate,
                                 "failed", error_limit_.evidence(), level / guards));
@@ -375,9 +404,16 @@ std::vector<MetricEvidence> Analysis::Describe() const {
     all.push_back(DescribeLimit("p99_objective", p99_limit_.state().seen, kP99Share, slow,
                                 p99_limit_.evidence(), level / guards));
   }
+  if (policy_.min_likeness) {
+    const std::string unlike = fmt::format("made a picture with an SSIM below {:.2g}", *policy_.min_likeness);
+    all.push_back(DescribeLimit("min_likeness", likeness_limit_.state().seen, kUnlikeShare, unlike,
+                                likeness_limit_.evidence(), level / guards));
+  }
   if (policy_.check_sample_ratio) {
-    const double canary = static_cast<double>(Judged(last_.canary));
-    const double calls = canary + static_cast<double>(stable.calls);
+    const std::uint64_t drawn = Judged(last_.canary) + last_.canary.kept;
+    const std::uint64_t others = stable.calls + last_.stable.kept + last_.baseline.kept;
+    const double canary = static_cast<double>(drawn);
+    const double calls = canary + static_cast<double>(others);
     const double shares = shares_.canary + shares_.baseline + shares_.stable;
     MetricEvidence metric{.metric = "sample_ratio"};
     Conclude(ratio_.evidence(), policy_.alpha_sample_ratio, metric);
@@ -385,8 +421,8 @@ std::vector<MetricEvidence> Analysis::Describe() const {
     metric.baseline = shares == 0 ? 0 : shares_.canary / shares;
     metric.canary_interval = {.low = metric.canary, .high = metric.canary};
     metric.baseline_interval = {.low = metric.baseline, .high = metric.baseline};
-    metric.canary_samples = Judged(last_.canary);
-    metric.baseline_samples = stable.calls;
+    metric.canary_samples = drawn;
+    metric.baseline_samples = others;
     metric.sentence = fmt::format("{}.", Verb(metric, "calls do not arrive in the proportions of the split",
                                               "calls arrive in the proportions of the split"));
     all.push_back(std::move(metric));

@@ -38,6 +38,9 @@ struct AnalysisPolicy {
   // Guardrails.
   std::optional<double> max_error_rate = 0.01;
   std::optional<Duration> p99_objective;
+  /// Of shadows that make pictures: of their pictures at most one in ten may be less like the caller's than
+  /// this (SSIM, in steps of 0.05).
+  std::optional<double> min_likeness;
 
   bool check_sample_ratio = true;  ///< Not with sticky splits: their calls come in bunches.
   /// A step that is long enough still waits while some test's p stands below this.
@@ -73,7 +76,7 @@ std::string_view ActionName(Action action);  ///< "hold", "promote", "roll_back"
 /// What one test has seen, for people and plots.
 struct MetricEvidence {
   std::string metric;          ///< "error_rate", "latency_p50", "latency_p99", "cost", "max_error_rate",
-                               ///< "p99_objective", "sample_ratio" or "custom:" and a name.
+                               ///< "p99_objective", "min_likeness", "sample_ratio" or "custom:" and a name.
   double canary = 0;           ///< A rate, seconds, device seconds; the canary's share of calls.
   double baseline = 0;         ///< The same of what it is compared with: an arm, or a limit.
   Interval canary_interval;    ///< At the test's level, at all looks together.
@@ -141,6 +144,7 @@ class Analysis {
   std::vector<MeanShiftTest> custom_;
   CeilingTest error_limit_;
   CeilingTest p99_limit_;
+  CeilingTest likeness_limit_;
   SampleRatioTest ratio_;
 
   ArmTotals last_;

@@ -332,5 +332,95 @@ TEST(AnalysisPolicy, NamesWhatIsWrong) {
   EXPECT_THAT(reason(twice), HasSubstr("named twice"));
 }
 
+/// Pictures of a shadow, a look at each; how many it took to be rolled back, or `limit`.
+int LooksUntilRolledBack(double share_unlike, int limit, std::uint64_t seed, Verdict* last = nullptr) {
+  AnalysisPolicy policy;
+  policy.min_likeness = 0.8;
+  policy.check_sample_ratio = false;
+  Analysis analysis(policy);
+  analysis.BeginStep({.canary = 0, .baseline = 0, .stable = 1});
+  ArmTotals totals;
+  std::mt19937_64 random(seed);
+  std::uniform_real_distribution<double> even;
+  for (int look = 1; look <= limit; ++look) {
+    for (OutcomeSummary* arm : {&totals.canary, &totals.stable}) {
+      ++arm->calls;
+      arm->latency.Add(milliseconds(100));
+      arm->cost.Add(0.1);
+    }
+    const double likeness = even(random) < share_unlike ? 0.6 : 0.9;
+    ++totals.canary.likeness[LikenessBucket(likeness)];
+    const auto verdict = analysis.Look(totals, At(look));
+    EXPECT_TRUE(verdict.ok());
+    if (last != nullptr) *last = *verdict;
+    if (verdict->action == Action::kRollBack) return look;
+  }
+  return limit;
+}
+
+TEST(Analysis, PicturesThatAreOthersRollAShadowBackSoonAndPicturesAlikeDoNot) {
+  Verdict verdict;
+  EXPECT_LE(LooksUntilRolledBack(1, 200, 1, &verdict), 6);
+  EXPECT_THAT(verdict.reason, HasSubstr("min_likeness"));
+  const MetricEvidence& seen = Metric(verdict, "min_likeness");
+  EXPECT_EQ(seen.canary, 1);
+  EXPECT_TRUE(seen.crossed);
+  int wrong = 0;
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) wrong += LooksUntilRolledBack(0.05, 300, seed) < 300;
+  EXPECT_LE(wrong, 2) << "at a level of 0.005 each";
+}
+
+TEST(Analysis, TheLikenessThatIsAskedForIsEnough) {
+  AnalysisPolicy policy;
+  policy.min_likeness = 0.8;
+  Analysis analysis(policy);
+  ArmTotals totals;
+  totals.canary.calls = 50;
+  totals.canary.likeness[LikenessBucket(0.8)] = 50;
+  const auto verdict = analysis.Look(totals, At(1));
+  ASSERT_TRUE(verdict.ok());
+  EXPECT_EQ(Metric(*verdict, "min_likeness").canary, 0);
+  const auto resumed = Analysis::Resume(policy, analysis.State());
+  ASSERT_TRUE(resumed.ok());
+  EXPECT_EQ(resumed->State(), analysis.State());
+}
+
+TEST(AnalysisPolicy, ALikenessIsInSteps) {
+  const auto reason = [](double value) {
+    AnalysisPolicy policy;
+    policy.min_likeness = value;
+    const auto checked = policy.Check();
+    return checked.ok() ? std::string("ok") : checked.error().reason() + ": " + checked.error().message();
+  };
+  for (const double good : {0.05, 0.3, 0.8, 0.95}) EXPECT_EQ(reason(good), "ok") << good;
+  for (const double bad : {0.0, 1.0, 0.82, -0.5, std::nan("")}) {
+    EXPECT_EQ(reason(bad), "release_policy: min_likeness must be 0.05 to 0.95, in steps of 0.05") << bad;
+  }
+}
+
+TEST(Analysis, WhatTheCacheAnswersIsNotHeldAgainstTheSplit) {
+  // 10,000 calls by an even split, of which the stable version's warm cache answers nine in ten.
+  for (const bool counted : {true, false}) {
+    AnalysisPolicy policy;
+    Analysis analysis(policy);
+    analysis.BeginStep({.canary = 0.5, .baseline = 0.5, .stable = 0});
+    ArmTotals totals;
+    for (int i = 0; i < 5000; ++i) {
+      ++totals.canary.calls;
+      totals.canary.latency.Add(milliseconds(10));
+      if (i % 10 == 0) {
+        ++totals.baseline.calls;
+        totals.baseline.latency.Add(milliseconds(10));
+      } else if (counted) {
+        ++totals.baseline.kept;
+      }
+    }
+    const auto verdict = analysis.Look(totals, At(1));
+    ASSERT_TRUE(verdict.ok());
+    EXPECT_EQ(Metric(*verdict, "sample_ratio").crossed, !counted);
+    EXPECT_EQ(verdict->action == Action::kPause, !counted);
+  }
+}
+
 }  // namespace
 }  // namespace mezzo::releases

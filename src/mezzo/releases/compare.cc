@@ -122,6 +122,15 @@ TensorDifference CompareTensors(std::string_view name, const tensor::Tensor& a, 
   return out;
 }
 
+void AnswerDifference::Take(TensorDifference one) {
+  exact = exact && one.exact;
+  comparable = comparable && one.comparable;
+  max_abs = std::max(max_abs, one.max_abs);
+  max_rel = std::max(max_rel, one.max_rel);
+  cosine = std::min(cosine, one.cosine);
+  outputs.push_back(std::move(one));
+}
+
 AnswerDifference CompareAnswers(std::span<const ComparedOutput> a, std::span<const ComparedOutput> b) {
   AnswerDifference out;
   if (a.size() != b.size()) out.exact = out.comparable = false;
@@ -132,13 +141,7 @@ AnswerDifference CompareAnswers(std::span<const ComparedOutput> a, std::span<con
       out.exact = out.comparable = false;
       continue;
     }
-    TensorDifference one = CompareTensors(left.name, *left.tensor, *right->tensor);
-    out.exact = out.exact && one.exact;
-    out.comparable = out.comparable && one.comparable;
-    out.max_abs = std::max(out.max_abs, one.max_abs);
-    out.max_rel = std::max(out.max_rel, one.max_rel);
-    out.cosine = std::min(out.cosine, one.cosine);
-    out.outputs.push_back(std::move(one));
+    out.Take(CompareTensors(left.name, *left.tensor, *right->tensor));
   }
   return out;
 }

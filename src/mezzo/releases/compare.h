@@ -28,6 +28,9 @@ struct AnswerDifference {
   double max_abs = 0;      ///< The worst of all outputs,
   double max_rel = 0;
   double cosine = 1;
+
+  /// Takes one output's part.
+  void Take(TensorDifference one);
 };
 
 struct ComparedOutput {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "mezzo/base/clock.h"
@@ -15,7 +16,9 @@ struct ArmOutcome {
   bool failed = false;   ///< By the version or what runs it; never by the caller, or by one of its limits.
   bool retried = false;  ///< The stable version was asked as well.
   bool late = false;     ///< The stable version answered while this one had not yet.
-  bool kept = false;     ///< Answered without a run, from the cache: tells nothing, and goes to no sink.
+  /// Of a shadow's picture with the one the caller got: their SSIM, 0 where they can't be compared.
+  std::optional<double> likeness{};
+  bool kept = false;  ///< Answered without a run, from the cache: was drawn, and tells nothing else.
 };
 
 /// Takes the outcomes of one arm. Thread-safe; never blocks, and costs some ten nanoseconds.

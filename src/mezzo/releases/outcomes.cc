@@ -98,6 +98,13 @@ bool Subtract(Moments& from, const Moments& what) {
 
 }  // namespace
 
+std::size_t LikenessBucket(double likeness) {
+  if (!(likeness > 0)) return 0;  // Not a number is not alike.
+  // A value on an edge is at least that much alike, whatever its last bit says.
+  const double place = likeness * static_cast<double>(kLikenessBuckets) + 1e-9;
+  return std::min(static_cast<std::size_t>(place), kLikenessBuckets - 1);
+}
+
 Moments& Moments::operator+=(const Moments& other) {
   count += other.count;
   sum += other.sum;
@@ -116,9 +123,11 @@ OutcomeSummary& OutcomeSummary::operator+=(const OutcomeSummary& other) {
   errors += other.errors;
   retried += other.retried;
   late += other.late;
+  kept += other.kept;
   cost += other.cost;
   for (std::size_t i = 0; i < kCustomMetrics; ++i) custom[i] += other.custom[i];
   for (std::size_t i = 0; i < LatencyHistogram::kBuckets; ++i) latency[i] += other.latency[i];
+  for (std::size_t i = 0; i < kLikenessBuckets; ++i) likeness[i] += other.likeness[i];
   return *this;
 }
 
@@ -126,12 +135,15 @@ Result<OutcomeSummary> OutcomeSummary::Since(const OutcomeSummary& earlier) cons
   OutcomeSummary rest = *this;
   bool grown = Subtract(rest.calls, earlier.calls) && Subtract(rest.errors, earlier.errors) &&
                Subtract(rest.retried, earlier.retried) && Subtract(rest.late, earlier.late) &&
-               Subtract(rest.cost, earlier.cost);
+               Subtract(rest.kept, earlier.kept) && Subtract(rest.cost, earlier.cost);
   for (std::size_t i = 0; grown && i < kCustomMetrics; ++i) {
     grown = Subtract(rest.custom[i], earlier.custom[i]);
   }
   for (std::size_t i = 0; grown && i < LatencyHistogram::kBuckets; ++i) {
     grown = Subtract(rest.latency[i], earlier.latency[i]);
+  }
+  for (std::size_t i = 0; grown && i < kLikenessBuckets; ++i) {
+    grown = Subtract(rest.likeness[i], earlier.likeness[i]);
   }
   if (!grown) return Invalid("has fewer calls than an earlier one of the same arm");
   return rest;
@@ -152,6 +164,12 @@ std::string OutcomeSummary::Serialise() const {
     PutNumber(out, i - next);
     PutNumber(out, latency[i]);
     next = i + 1;
+  }
+  // Only where there is some of it: hosts of an earlier version read all other summaries.
+  const auto some = [](std::uint64_t count) { return count > 0; };
+  if (kept > 0 || std::any_of(likeness.begin(), likeness.end(), some)) {
+    PutNumber(out, kept);
+    for (const std::uint64_t count : likeness) PutNumber(out, count);
   }
   return out;
 }
@@ -190,6 +208,16 @@ Result<OutcomeSummary> OutcomeSummary::Parse(std::string_view bytes) {
     ++next;
     if (next == LatencyHistogram::kBuckets && i + 1 < *used) return Invalid("has no valid histogram");
   }
+  if (!source.AtEnd()) {
+    const auto kept = source.Number();
+    if (!kept) return Invalid("ends early");
+    summary.kept = *kept;
+    for (std::uint64_t& count : summary.likeness) {
+      const auto read = source.Number();
+      if (!read) return Invalid("has no valid likeness");
+      count = *read;
+    }
+  }
   if (!source.AtEnd()) return Invalid("goes on behind its end");
   if (summary.errors > summary.calls || summary.retried > summary.calls || summary.late > summary.calls) {
     return Invalid("has more of something than it has calls");
@@ -199,11 +227,18 @@ Result<OutcomeSummary> OutcomeSummary::Parse(std::string_view bytes) {
 
 void ArmRecorder::Record(const ArmOutcome& outcome) {
   Stripe& stripe = stripes_[ThreadStripe<kStripes>()];
+  if (outcome.kept) {
+    stripe.kept.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
   stripe.calls.fetch_add(1, std::memory_order_relaxed);
   if (outcome.failed) {
     stripe.errors.fetch_add(1, std::memory_order_release);
   } else {
     latency_[LatencyHistogram::IndexOf(outcome.latency)].fetch_add(1, std::memory_order_relaxed);
+  }
+  if (outcome.likeness) {
+    likeness_[LikenessBucket(*outcome.likeness)].fetch_add(1, std::memory_order_relaxed);
   }
   if (outcome.retried) stripe.retried.fetch_add(1, std::memory_order_release);
   if (outcome.late) stripe.late.fetch_add(1, std::memory_order_release);
@@ -223,11 +258,15 @@ OutcomeSummary ArmRecorder::Read() const {
     summary.errors += stripe.errors.load(std::memory_order_acquire);
     summary.retried += stripe.retried.load(std::memory_order_acquire);
     summary.late += stripe.late.load(std::memory_order_acquire);
+    summary.kept += stripe.kept.load(std::memory_order_relaxed);
     summary.cost.sum += stripe.cost.load(std::memory_order_relaxed);
     summary.cost.squares += stripe.cost_squares.load(std::memory_order_relaxed);
   }
   for (std::size_t i = 0; i < LatencyHistogram::kBuckets; ++i) {
     summary.latency[i] = latency_[i].load(std::memory_order_relaxed);
+  }
+  for (std::size_t i = 0; i < kLikenessBuckets; ++i) {
+    summary.likeness[i] = likeness_[i].load(std::memory_order_relaxed);
   }
   summary.calls = calls();
   summary.cost.count = summary.calls;

@@ -39,15 +39,22 @@ struct Moments {
 
 inline constexpr std::size_t kCustomMetrics = 4;  ///< Of a release, in the order its policy names them.
 
+/// Of SSIM from 0 to 1, in steps of 0.05.
+inline constexpr std::size_t kLikenessBuckets = 20;
+std::size_t LikenessBucket(double likeness);
+
 /// What calls of an arm came to, all together. Sums of summaries are summaries.
 struct OutcomeSummary {
   std::uint64_t calls = 0;
   std::uint64_t errors = 0;
   std::uint64_t retried = 0;
   std::uint64_t late = 0;
+  std::uint64_t kept = 0;  ///< Answered from the cache, and none of `calls`.
   Moments cost;
   std::array<Moments, kCustomMetrics> custom;
   LatencyHistogram latency;  ///< Of the calls that did not fail.
+  /// Of shadows' pictures, by LikenessBucket().
+  std::array<std::uint64_t, kLikenessBuckets> likeness{};
 
   OutcomeSummary& operator+=(const OutcomeSummary& other);
   /// What came after `earlier`, a summary of the same calls at an earlier time. Fails with kInvalidArgument
@@ -91,6 +98,7 @@ class ArmRecorder final : public ArmOutcomes {
     std::atomic<std::uint64_t> errors{0};
     std::atomic<std::uint64_t> retried{0};
     std::atomic<std::uint64_t> late{0};
+    std::atomic<std::uint64_t> kept{0};
     std::atomic<double> cost{0};
     std::atomic<double> cost_squares{0};
   };
@@ -98,6 +106,7 @@ class ArmRecorder final : public ArmOutcomes {
   const std::string id_;
   std::array<Stripe, kStripes> stripes_;
   std::array<std::atomic<std::uint64_t>, LatencyHistogram::kBuckets> latency_{};
+  std::array<std::atomic<std::uint64_t>, kLikenessBuckets> likeness_{};
   mutable Mutex custom_mu_;
   std::array<Moments, kCustomMetrics> custom_ GUARDED_BY(custom_mu_);
 };

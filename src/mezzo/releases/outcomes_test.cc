@@ -1,5 +1,6 @@
 #include "mezzo/releases/outcomes.h"
 
+#include <cmath>
 #include <random>
 #include <thread>
 #include <vector>
@@ -162,6 +163,49 @@ TEST(OutcomeBoard, IsBounded) {
 
   EXPECT_EQ(board.Arm({.model = "m", .series = "s", .arm = "b"}, WallTime()), nullptr);
   EXPECT_EQ(board.refused(), 1U);
+}
+
+TEST(OutcomeSummary, LikenessTravelsAndSummariesWithoutPicturesAreAsBefore) {
+  const OutcomeSummary without = Random(1);
+  OutcomeSummary with = without;
+  with.likeness[LikenessBucket(0.87)] = 3;
+  with.likeness[LikenessBucket(-0.2)] = 300;
+
+  const auto parsed = OutcomeSummary::Parse(with.Serialise());
+
+  ASSERT_TRUE(parsed.ok()) << parsed.error().ToString();
+  EXPECT_EQ(*parsed, with);
+  EXPECT_TRUE(with.Serialise().starts_with(without.Serialise()));
+  EXPECT_GT(with.Serialise().size(), without.Serialise().size());
+  const auto rest = with.Since(without);
+  ASSERT_TRUE(rest.ok());
+  EXPECT_EQ(rest->likeness[17], 3U);
+  EXPECT_EQ(rest->likeness[0], 300U);
+  EXPECT_FALSE(without.Since(with).ok());
+}
+
+TEST(OutcomeSummary, LikenessHasTwentySteps) {
+  EXPECT_EQ(LikenessBucket(std::nan("")), 0U);
+  EXPECT_EQ(LikenessBucket(0.049), 0U);
+  EXPECT_EQ(LikenessBucket(1), 19U);
+  for (std::size_t i = 1; i < kLikenessBuckets; ++i) {
+    EXPECT_EQ(LikenessBucket(static_cast<double>(i) / 20), i) << "an edge belongs to what is above it";
+  }
+}
+
+TEST(ArmRecorder, WhatTheCacheAnsweredIsOnlyCounted) {
+  ArmRecorder recorder("r");
+  recorder.Record({.latency = std::chrono::milliseconds(5), .cost = 1});
+  for (int i = 0; i < 3; ++i)
+    recorder.Record({.latency = std::chrono::milliseconds(1), .cost = 9, .kept = true});
+  const OutcomeSummary seen = recorder.Read();
+  EXPECT_EQ(seen.calls, 1U);
+  EXPECT_EQ(seen.kept, 3U);
+  EXPECT_EQ(seen.cost.sum, 1);
+  EXPECT_EQ(seen.latency.total(), 1U);
+  const auto parsed = OutcomeSummary::Parse(seen.Serialise());
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(*parsed, seen);
 }
 
 }  // namespace

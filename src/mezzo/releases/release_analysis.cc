@@ -33,7 +33,7 @@ ArmTotals TotalsOf(const ReleaseSpec& spec, std::size_t treatment, const ArmSumm
   };
   switch (spec.strategy) {
     case Strategy::kShadow:
-      return {.canary = sum({"shadow", "canary"}), .baseline = {}, .stable = sum({"stable"})};
+      return {.canary = sum({kShadowArm, "canary"}), .baseline = {}, .stable = sum({"stable"})};
     case Strategy::kAb: {
       const std::string& control = spec.arms.front().name;
       const std::string& arm = spec.arms.at(treatment).name;

@@ -1,5 +1,6 @@
 #include "mezzo/releases/release_controller.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "mezzo/releases/release_store.h"
@@ -45,16 +46,22 @@ void ReleaseController::Loop() {
       if (stopping_) return;
       told_ = false;
     }
-    Round();
-    const TimePoint wake = ports_.driver.clock.Now() + options_.period;
+    const bool left = Round();
+    // A turn that was too short for all goes on at once.
+    const TimePoint ended = ports_.driver.clock.Now();
+    const TimePoint soon = ended + std::min(options_.least_pause, options_.period);
+    const TimePoint wake = left ? ended : ended + options_.period;
     MutexLock lock(mu_);
-    while (!stopping_ && !told_ && changed_.WaitUntil(mu_, wake)) {
+    while (!stopping_) {
+      const TimePoint until = told_ ? std::min(soon, wake) : wake;
+      if (ports_.driver.clock.Now() >= until) break;
+      (void)changed_.WaitUntil(mu_, until);
     }
     if (stopping_) return;
   }
 }
 
-void ReleaseController::Round() {
+bool ReleaseController::Round() {
   const auto round = driver_.Run(ports_.driver.clock.Now() + options_.limit);
   const Error* error = nullptr;
   if (!round.ok()) {
@@ -66,12 +73,29 @@ void ReleaseController::Round() {
     failures_.Add(round->errors.size());
     if (!round->errors.empty()) error = &round->errors.front();
   }
+  Result<void> pruned;
+  if (error == nullptr && round->leads) {
+    pruned = Prune();
+    if (!pruned.ok()) {
+      failures_.Add();
+      error = &pruned.error();
+    }
+  }
   if (error != nullptr && !failing_) {
     ports_.log.Warn("releases could not be driven",
                     {{"reason", error->reason()}, {"error", error->message()}});
   }
   if (error == nullptr && failing_) ports_.log.Info("releases are driven again", {});
   failing_ = error != nullptr;
+  return round.ok() && round->left != 0;
+}
+
+Result<void> ReleaseController::Prune() {
+  const TimePoint now = ports_.driver.clock.Now();
+  if (pruned_ != TimePoint() && now < pruned_ + options_.prune_period) return {};
+  MEZZO_TRY_VOID(ports_.driver.rows.Prune(options_.prune_older, now + options_.limit));
+  pruned_ = now;
+  return {};
 }
 
 }  // namespace mezzo::releases

@@ -20,7 +20,10 @@ class ReleaseController {
  public:
   struct Options {
     Duration period = std::chrono::seconds(1);
-    Duration limit = std::chrono::seconds(10);  ///< Of a round.
+    Duration least_pause = std::chrono::milliseconds(200);  ///< Between rounds, however much changes.
+    Duration limit = std::chrono::seconds(10);              ///< Of a round.
+    Duration prune_period = std::chrono::minutes(5);
+    Duration prune_older = std::chrono::hours(1);  ///< As ReleaseRows::Prune() has it.
     ReleaseDriver::Options driver;
   };
   /// All outlive the controller.
@@ -41,7 +44,10 @@ class ReleaseController {
 
  private:
   void Loop() EXCLUDES(mu_);
-  void Round();
+  /// Whether releases are left for another turn.
+  bool Round();
+  /// Now and then, by whoever leads.
+  Result<void> Prune();
 
   const Options options_;
   const Ports ports_;
@@ -49,7 +55,8 @@ class ReleaseController {
   observe::Gauge& open_;
   observe::Gauge& leads_;
   observe::Counter& failures_;
-  bool failing_ = false;  // The thread's.
+  bool failing_ = false;  // The thread's, as the next.
+  TimePoint pruned_{};
   Mutex mu_;
   CondVar changed_;
   bool told_ GUARDED_BY(mu_) = false;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kTries = 5;
 constexpr std::int64_t kOverlapUs = 20'000'000;  // Reports that were committed behind later ones.
+constexpr Duration kLongestSilence = std::chrono::seconds(5);
 constexpr Duration kForgetAfter = std::chrono::minutes(2);
 
 bool HasCalls(const Release& release) {
@@ -137,27 +138,33 @@ Result<ReleaseDriver::Round> ReleaseDriver::Run(TimePoint deadline) {
   round.open = open.size();
   MEZZO_TRY_VOID(Report(open, deadline));
   if (open.empty()) {
-    known_.clear();
-    gathered_.clear();
-    gathered_us_ = 0;
+    ForgetLeading();
     return round;
   }
   Seen seen;
   MEZZO_TRY(seen.fence, ports_.rows.Lead(host_, options_.lease, deadline));
   round.leads = seen.fence != 0;
   if (!round.leads) {
-    known_.clear();
-    gathered_.clear();
-    gathered_us_ = 0;
+    ForgetLeading();
     return round;
   }
-  MEZZO_TRY(seen.moved, Gather(open, deadline));
+  MEZZO_TRY_VOID(Gather(open, deadline));
   MEZZO_TRY(seen.fleet, ports_.rows.ReadFleet(options_.alive, deadline));
   std::set<std::string> ids;
   for (const Release& release : open) ids.insert(release.id);
   std::erase_if(known_, [&](const auto& each) { return !ids.contains(each.first); });
-  for (Release& release : open) {
+  const auto behind = [&](const Release& release) { return release.id > driven_; };
+  std::rotate(open.begin(), std::find_if(open.begin(), open.end(), behind), open.end());
+  const TimePoint until = AddSaturating(ports_.clock.Now(), options_.turn);
+  driven_.clear();
+  for (std::size_t i = 0; i < open.size(); ++i) {
+    Release& release = open[i];
     const std::string id = release.id;
+    if (i != 0 && ports_.clock.Now() >= until) {
+      round.left = open.size() - i;
+      driven_ = open[i - 1].id;
+      break;
+    }
     if (auto driven = Drive(std::move(release), seen, deadline); !driven.ok()) {
       known_.erase(id);  // What is in memory may be ahead of what was saved.
       if (driven.error().reason() != "release_conflict") {
@@ -166,6 +173,14 @@ Result<ReleaseDriver::Round> ReleaseDriver::Run(TimePoint deadline) {
     }
   }
   return round;
+}
+
+void ReleaseDriver::ForgetLeading() {
+  known_.clear();
+  gathered_.clear();
+  gathered_us_ = 0;
+  moved_.clear();
+  driven_.clear();
 }
 
 Result<void> ReleaseDriver::Report(const std::vector<Release>& open, TimePoint deadline) {
@@ -188,6 +203,7 @@ Result<void> ReleaseDriver::Report(const std::vector<Release>& open, TimePoint d
   std::vector<OutcomeRow> outcomes;
   std::set<std::string> recorders;
   const TimePoint now = ports_.clock.Now();
+  const bool counting = now >= next_outcomes_;
   for (const OutcomeBoard::Entry& entry : ports_.board.Entries()) {
     if (!series.contains(entry.key.series)) {
       const TimePoint since = idle_series_.emplace(entry.key.series, now).first->second;
@@ -195,6 +211,7 @@ Result<void> ReleaseDriver::Report(const std::vector<Release>& open, TimePoint d
       continue;
     }
     recorders.insert(entry.recorder->id());
+    if (!counting) continue;
     OutcomeSummary summary = entry.recorder->Read();
     const auto before = written_.find(entry.recorder->id());
     if (before != written_.end() ? before->second == summary : summary == OutcomeSummary()) continue;
@@ -207,6 +224,12 @@ Result<void> ReleaseDriver::Report(const std::vector<Release>& open, TimePoint d
   if (!quiet || reported_ == TimePoint()) {
     MEZZO_TRY_VOID(ports_.rows.Report(host_, outcomes, readiness, deadline));
     reported_ = now;
+    if (counting) {
+      // The time of reporting counts from its end, so that it stays the share of all time that it may be.
+      const TimePoint ended = ports_.clock.Now();
+      const Duration rest = FromSeconds(Seconds(ended - now) * (1 / options_.report_share - 1));
+      next_outcomes_ = ended + std::min(rest, kLongestSilence);
+    }
   }
   // Only now: what was not written is written the next time.
   said_ = std::move(said);
@@ -222,22 +245,22 @@ Result<void> ReleaseDriver::Report(const std::vector<Release>& open, TimePoint d
   return {};
 }
 
-Result<std::set<std::string>> ReleaseDriver::Gather(const std::vector<Release>& open, TimePoint deadline) {
+Result<void> ReleaseDriver::Gather(const std::vector<Release>& open, TimePoint deadline) {
   std::set<std::string> series;
   for (const Release& release : open) series.insert(release.id);
   std::erase_if(gathered_, [&](const auto& each) { return !series.contains(each.second.series); });
   MEZZO_TRY(ReleaseRows::Outcomes outcomes,
             ports_.rows.ReadOutcomes(std::max<std::int64_t>(gathered_us_ - kOverlapUs, 0), deadline));
   gathered_us_ = outcomes.latest_us;
-  std::set<std::string> moved;
+  std::erase_if(moved_, [&](const std::string& each) { return !series.contains(each); });
   for (OutcomeRow& row : outcomes.rows) {
     if (!series.contains(row.series)) continue;
     const auto found = gathered_.find(row.recorder);
     if (found != gathered_.end() && found->second.summary == row.summary) continue;
-    moved.insert(row.series);
+    moved_.insert(row.series);
     gathered_.insert_or_assign(row.recorder, std::move(row));
   }
-  return moved;
+  return {};
 }
 
 ArmSummaries ReleaseDriver::Totals(const std::string& series) const {
@@ -334,7 +357,15 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
   }
   Transition next = Advance(release, observation);
   known.analysis->Follow(next.release, next.step_began, next.acknowledged);
-  if (!next.changed && !seen.moved.contains(release.id)) return {};
+  bool turning = next.changed;
+  bool kept = turning;
+  if (verdict) {
+    turning = turning || ActionName(verdict->action) != known.verdict;
+    kept = turning || observation.now - known.kept >= options_.evidence_period;
+  }
+  const bool moved = moved_.contains(release.id);
+  const bool old = known.saved == TimePoint() || ports_.clock.Now() - known.saved >= options_.save_period;
+  if (!next.changed && !(moved && (old || kept))) return {};
 
   ReleaseRows::Change change{.release = &next.release,
                              .analysis = nullptr,
@@ -343,14 +374,13 @@ Result<void> ReleaseDriver::Drive(Release release, const Seen& seen, TimePoint d
                              .fence = seen.fence};
   const std::string state = known.analysis->State();
   change.analysis = &state;
-  if (verdict) {
-    const std::string action(ActionName(verdict->action));
-    if (next.changed || action != known.verdict || observation.now - known.kept >= options_.evidence_period) {
-      change.evidence =
-          EvidenceRow{.at = observation.now, .step = release.step, .verdict = verdict->ToJson()};
-    }
+  if (verdict && kept) {
+    change.evidence = EvidenceRow{
+        .at = observation.now, .step = release.step, .verdict = verdict->ToJson(), .turning = turning};
   }
   MEZZO_TRY(next.release.revision, ports_.rows.Save(change, deadline));
+  moved_.erase(release.id);
+  known.saved = ports_.clock.Now();
   if (change.evidence) {
     known.verdict = ActionName(verdict->action);
     known.kept = observation.now;

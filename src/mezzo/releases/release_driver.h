@@ -34,7 +34,15 @@ class ReleaseDriver {
     Duration alive = std::chrono::seconds(10);  ///< A host that has said nothing for so long is gone.
     Duration idle_report = std::chrono::seconds(3);
     Duration evidence_period = std::chrono::seconds(10);  ///< Of what is kept of an unchanged verdict.
-    Duration route_check = std::chrono::seconds(5);       ///< Whether somebody else has changed a route.
+    /// Of what the analysis of an unchanged release remembers: whoever leads next takes what came since as
+    /// one look.
+    Duration save_period = std::chrono::seconds(5);
+    /// Outcomes are reported as often as rounds come, but take at most this part of the time.
+    double report_share = 0.2;
+    Duration route_check = std::chrono::seconds(5);  ///< Whether somebody else has changed a route.
+    /// Of a round's driving. What it does not reach comes first in the next one: each round renews the lease
+    /// and says that this host lives.
+    Duration turn = std::chrono::seconds(2);
   };
   /// All outlive the driver. `clock` is the hosts' shared one.
   struct Ports {
@@ -51,6 +59,7 @@ class ReleaseDriver {
   struct Round {
     bool leads = false;
     std::size_t open = 0;
+    std::size_t left = 0;       ///< Open ones that the turn was too short for.
     std::vector<Error> errors;  ///< Of single releases; the others were driven all the same.
   };
   /// One round; once a second. Fails when the database can't be read or written.
@@ -63,27 +72,30 @@ class ReleaseDriver {
     std::optional<ReleaseAnalysis> analysis;
     std::string verdict;  ///< Its action, when evidence was last kept,
     WallTime kept{};      ///< and when that was.
+    TimePoint saved{};
     TimePoint route_checked{};
     bool foreign = false;
   };
   struct Seen {
     ReleaseRows::Fleet fleet;
-    std::set<std::string> moved;  ///< Series with new outcomes.
     std::int64_t fence = 0;
   };
 
   Result<void> Report(const std::vector<Release>& open, TimePoint deadline);
-  Result<std::set<std::string>> Gather(const std::vector<Release>& open, TimePoint deadline);
+  /// Adds what has new outcomes to moved_.
+  Result<void> Gather(const std::vector<Release>& open, TimePoint deadline);
   Result<void> Drive(Release release, const Seen& seen, TimePoint deadline);
   [[nodiscard]] Observation Observe(const Release& release, const Seen& seen) const;
   Result<void> CheckRoute(const Release& release, Known& known, TimePoint deadline);
   [[nodiscard]] ArmSummaries Totals(const std::string& series) const;
+  void ForgetLeading();
 
   const Options options_;
   const Ports ports_;
   const std::string host_;
   // This host's part.
   TimePoint reported_{};
+  TimePoint next_outcomes_{};
   std::map<std::string, OutcomeSummary> written_;                // By recorder.
   std::map<std::string, std::string> said_;                      // Of readiness, by release.
   std::set<std::pair<std::string, std::string>> kept_versions_;  // Model and version.
@@ -92,6 +104,8 @@ class ReleaseDriver {
   std::map<std::string, Known> known_;          // By release.
   std::map<std::string, OutcomeRow> gathered_;  // By recorder.
   std::int64_t gathered_us_ = 0;
+  std::set<std::string> moved_;  // Series whose new outcomes no look has taken yet.
+  std::string driven_;           // The release that the last turn ended with; empty: it came to the end.
 };
 
 /// Begins a release, from any host. `id` is a new UUIDv7. Fails as ReleaseRows::Create() and with

@@ -312,6 +312,35 @@ TEST_F(ReleaseDriverTest, AnyOneFailureIsMadeGoodByTheNextRounds) {
   }
 }
 
+TEST_F(ReleaseDriverTest, ManyReleasesOnASlowDatabaseAllGoOnAndTheLeaderStaysAHostThatLives) {
+  constexpr int kReleases = 200;
+  for (int i = 0; i < kReleases; ++i) {
+    ReleaseSpec spec = Canary();
+    spec.model = "m" + std::to_string(i);
+    Begin(spec, "r" + std::to_string(1000 + i));
+  }
+  rows.faults.next = [&] {
+    clock.Advance(milliseconds(50));
+    return Faults::Kind::kNone;
+  };
+
+  std::size_t conflicts = 0;
+  for (int i = 0; i < 100; ++i) {
+    for (auto& host : hosts) {
+      const auto round = host->driver->Run(Soon());
+      ASSERT_TRUE(round.ok()) << round.error().ToString();
+      conflicts += round->errors.size();
+    }
+  }
+
+  EXPECT_EQ(conflicts, 0U);
+  for (const auto& [id, kept] : rows.releases) {
+    EXPECT_EQ(kept.release.state, ReleaseState::kRunning) << id << " " << kept.release.reason;
+    EXPECT_FALSE(kept.release.route_pending) << id;
+  }
+  EXPECT_EQ(routes.rows.size(), static_cast<std::size_t>(kReleases));
+}
+
 TEST_F(ReleaseDriverTest, RouteAndStateAgreeAfterAnyCrashesAndCommandsBetweenAnyTwoSteps) {
   expect_ok = false;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {

@@ -145,7 +145,7 @@ Result<AnalysisPolicy> ReadPolicy(const json& from) {
             Members::Of(from, "analysis",
                         {"alpha", "alpha_per_set", "alpha_sample_ratio", "tolerated_error_odds",
                          "tolerated_slowdown", "tolerated_cost", "custom", "max_error_rate",
-                         "p99_objective_s", "check_sample_ratio", "doubt"}));
+                         "p99_objective_s", "min_likeness", "check_sample_ratio", "doubt"}));
   AnalysisPolicy policy;
   MEZZO_TRY_VOID(members.Number("alpha", policy.alpha));
   MEZZO_TRY_VOID(members.Number("alpha_per_set", policy.alpha_per_set));
@@ -157,6 +157,7 @@ Result<AnalysisPolicy> ReadPolicy(const json& from) {
   std::optional<double> objective;
   MEZZO_TRY_VOID(members.Number("p99_objective_s", objective));
   if (objective) policy.p99_objective = FromSeconds(*objective);
+  MEZZO_TRY_VOID(members.Number("min_likeness", policy.min_likeness));
   MEZZO_TRY_VOID(members.Flag("check_sample_ratio", policy.check_sample_ratio));
   MEZZO_TRY_VOID(members.Number("doubt", policy.doubt));
   MEZZO_TRY(const json* custom, members.Array("custom", kCustomMetrics));
@@ -184,6 +185,7 @@ json PolicyJson(const AnalysisPolicy& policy) {
           {"tolerated_cost", policy.tolerated_cost},
           {"custom", std::move(custom)},
           {"max_error_rate", policy.max_error_rate ? json(*policy.max_error_rate) : json()},
+          {"min_likeness", policy.min_likeness ? json(*policy.min_likeness) : json()},
           {"p99_objective_s", policy.p99_objective ? json(Seconds(*policy.p99_objective)) : json()},
           {"check_sample_ratio", policy.check_sample_ratio},
           {"doubt", policy.doubt}};

@@ -57,6 +57,9 @@ struct EvidenceRow {
   WallTime at;
   std::size_t step = 0;
   std::string verdict;  ///< Verdict::ToJson().
+  /// It differs from the one before, or the release moved by it: such rows are kept for good, others are
+  /// thinned out when they are old.
+  bool turning = true;
 };
 
 /// What one recorder of one host has counted; cumulative.
@@ -127,6 +130,11 @@ class ReleaseRows {
     std::vector<ReadinessRow> readiness;
   };
   virtual Result<Fleet> ReadFleet(Duration alive, TimePoint deadline) = 0;
+
+  /// Deletes outcomes and readiness of releases that have ended, and hosts that are gone, when they are
+  /// `older`; thins out evidence: of looks that changed nothing one in ten minutes stays behind an hour, one
+  /// in six hours behind a day. A bounded number of rows; how many. Events, verdicts and feedback stay.
+  virtual Result<std::int64_t> Prune(Duration older, TimePoint deadline) = 0;
 };
 
 }  // namespace mezzo::releases

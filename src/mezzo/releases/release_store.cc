@@ -103,9 +103,31 @@ CREATE TABLE release_feedback (
 );
 )sql";
 
-constexpr std::array<storage::Migration, 2> kMigrations = {
+// How many feedbacks a release has, counted up with each; and evidence of which every row stays.
+constexpr std::string_view kBounds = R"sql(
+CREATE TABLE release_feedback_counts (
+  release_id TEXT NOT NULL PRIMARY KEY,
+  count BIGINT NOT NULL
+);
+INSERT INTO release_feedback_counts (release_id, count)
+  SELECT release_id, COUNT(*) FROM release_feedback GROUP BY release_id;
+ALTER TABLE release_evidence ADD COLUMN turning BIGINT NOT NULL DEFAULT 1;
+CREATE INDEX release_evidence_looks ON release_evidence (at_us) WHERE turning = 0;
+)sql";
+
+constexpr std::array<storage::Migration, 3> kMigrations = {
     {{.version = 1, .name = "releases", .sql = kTables, .sqlite = "", .postgres = ""},
-     {.version = 2, .name = "feedback", .sql = kFeedback, .sqlite = "", .postgres = ""}}};
+     {.version = 2, .name = "feedback", .sql = kFeedback, .sqlite = "", .postgres = ""},
+     {.version = 3, .name = "bounds", .sql = kBounds, .sqlite = "", .postgres = ""}}};
+
+/// Of looks that changed nothing: behind `age` one of each `period` stays.
+struct Thinning {
+  Duration age;
+  Duration period;
+};
+constexpr std::array<Thinning, 2> kThinnings = {
+    {{.age = std::chrono::hours(1), .period = std::chrono::minutes(10)},
+     {.age = std::chrono::hours(24), .period = std::chrono::hours(6)}}};
 
 std::int64_t Micros(WallTime time) {
   return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
@@ -239,11 +261,11 @@ Result<std::int64_t> ReleaseStore::Save(const Change& change, TimePoint deadline
     }
     MEZZO_TRY_VOID(AddEvents(session, release.id, next, change.events));
     if (change.evidence) {
-      MEZZO_TRY_VOID(
-          session.Run("INSERT INTO release_evidence (release_id, revision, at_us, step, verdict) VALUES ($1, "
-                      "$2, $3, $4, $5)",
-                      {release.id, next, Micros(change.evidence->at),
-                       static_cast<std::int64_t>(change.evidence->step), change.evidence->verdict}));
+      MEZZO_TRY_VOID(session.Run(
+          "INSERT INTO release_evidence (release_id, revision, at_us, step, verdict, turning) "
+          "VALUES ($1, $2, $3, $4, $5, $6)",
+          {release.id, next, Micros(change.evidence->at), static_cast<std::int64_t>(change.evidence->step),
+           change.evidence->verdict, static_cast<std::int64_t>(change.evidence->turning ? 1 : 0)}));
     }
     if (change.events.empty()) return {};
     return session.Notify({.channel = kReleasesChannel, .payload = ""});
@@ -401,9 +423,10 @@ Result<std::vector<EvidenceRow>> ReleaseStore::Evidence(const std::string& id, s
                                                         TimePoint deadline) {
   SqlRows rows;
   const auto work = [&](SqlSession& session) -> Result<void> {
-    MEZZO_TRY(rows, session.Run("SELECT at_us, step, verdict FROM release_evidence WHERE release_id = $1 "
-                                "ORDER BY revision DESC LIMIT $2",
-                                {id, Bounded(limit)}));
+    MEZZO_TRY(rows,
+              session.Run("SELECT at_us, step, verdict, turning FROM release_evidence WHERE release_id = $1 "
+                          "ORDER BY revision DESC LIMIT $2",
+                          {id, Bounded(limit)}));
     return {};
   };
   MEZZO_TRY_VOID(db_.Read(work, deadline));
@@ -411,9 +434,18 @@ Result<std::vector<EvidenceRow>> ReleaseStore::Evidence(const std::string& id, s
   for (std::size_t row = rows.size(); row-- > 0;) {
     evidence.push_back({.at = FromMicros(rows.Int(row, 0)),
                         .step = static_cast<std::size_t>(rows.Int(row, 1)),
-                        .verdict = rows.Text(row, 2)});
+                        .verdict = rows.Text(row, 2),
+                        .turning = rows.Int(row, 3) != 0});
   }
   return evidence;
+}
+
+Result<std::optional<Release>> ReadOpenRelease(SqlSession& session, const std::string& model) {
+  MEZZO_TRY(const SqlRows rows,
+            session.Run("SELECT body, revision FROM releases WHERE model = $1 AND open = 1", {model}));
+  if (rows.empty()) return std::optional<Release>();
+  MEZZO_TRY(Release release, ReadRelease(rows, 0));
+  return std::optional<Release>(std::move(release));
 }
 
 Result<Release> ReleaseStore::OpenOf(const std::string& model, TimePoint deadline) {
@@ -441,7 +473,15 @@ Result<bool> ReleaseStore::AddFeedback(const FeedbackRow& feedback, TimePoint de
                     {feedback.release, feedback.request_id, feedback.metric, feedback.arm, feedback.tenant,
                      NowMicros(), feedback.value, feedback.label, feedback.correction}));
     added = rows.affected() > 0;
-    return {};
+    if (!added) return {};
+    MEZZO_TRY(const SqlRows counted,
+              session.Run("INSERT INTO release_feedback_counts (release_id, count) VALUES ($1, 1) "
+                          "ON CONFLICT (release_id) DO UPDATE SET count = release_feedback_counts.count + 1 "
+                          "WHERE release_feedback_counts.count < $2",
+                          {feedback.release, options_.max_feedback}));
+    if (counted.affected() > 0) return {};
+    return ResourceExhausted("feedback_full", fmt::format("release '{}' has {} feedbacks, as many as it may",
+                                                          feedback.release, options_.max_feedback));
   };
   MEZZO_TRY_VOID(db_.Transact(work, deadline));
   return added;
@@ -491,6 +531,16 @@ Result<std::int64_t> ReleaseStore::Prune(Duration older, TimePoint deadline) {
          {.sql = "DELETE FROM release_hosts WHERE seen_us < $1", .params = {before}}}};
     MEZZO_TRY(const std::vector<SqlRows> results, session.RunAll(statements));
     for (const SqlRows& rows : results) deleted += rows.affected();
+    for (const Thinning& rule : kThinnings) {
+      MEZZO_TRY(
+          const SqlRows rows,
+          session.Run("DELETE FROM release_evidence WHERE (release_id, revision) IN (SELECT release_id, "
+                      "revision FROM (SELECT release_id, revision, ROW_NUMBER() OVER (PARTITION BY "
+                      "release_id, at_us / $2 ORDER BY revision) AS place FROM release_evidence WHERE "
+                      "turning = 0 AND at_us < $1) looks WHERE place > 1 LIMIT 5000)",
+                      {NowMicros() - Micros(rule.age), Micros(rule.period)}));
+      deleted += rows.affected();
+    }
     return {};
   };
   MEZZO_TRY_VOID(db_.Transact(work, deadline));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,10 +20,18 @@ inline constexpr const char* kReleasesChannel = "mezzo_releases";
 /// Of the module "releases_life".
 std::span<const storage::Migration> ReleaseMigrations();
 
+/// Within a transaction: the model's release that has not ended; nothing when there is none.
+Result<std::optional<Release>> ReadOpenRelease(storage::SqlSession& session, const std::string& model);
+
 /// Releases in a database. `clock` is the hosts' shared one (storage::SharedClock). Thread-safe; blocks.
 class ReleaseStore final : public ReleaseRows {
  public:
-  ReleaseStore(storage::SqlDb& db, const Clock& clock) : db_(db), clock_(clock) {}
+  struct Options {
+    std::int64_t max_feedback = 50'000;  ///< Of a release.
+  };
+  ReleaseStore(storage::SqlDb& db, const Clock& clock) : ReleaseStore(Options(), db, clock) {}
+  ReleaseStore(Options options, storage::SqlDb& db, const Clock& clock)
+      : options_(options), db_(db), clock_(clock) {}
 
   Result<void> Create(const Transition& begun, TimePoint deadline) override;
   Result<KeptRelease> Load(const std::string& id, TimePoint deadline) override;
@@ -46,19 +55,19 @@ class ReleaseStore final : public ReleaseRows {
 
   /// The model's release that has not ended. Fails with kNotFound "release_missing".
   Result<Release> OpenOf(const std::string& model, TimePoint deadline);
-  /// False, and nothing changes, when the release has one of this request and metric.
+  /// False, and nothing changes, when the release has one of this request and metric. Fails with
+  /// kResourceExhausted "feedback_full" when it has Options::max_feedback of others.
   Result<bool> AddFeedback(const FeedbackRow& feedback, TimePoint deadline);
   /// By request, from behind `after` on; `limit` is 1 to 1,000.
   Result<std::vector<FeedbackRow>> ListFeedback(const std::string& release, const std::string& after,
                                                 std::size_t limit, TimePoint deadline);
 
-  /// Deletes outcomes and readiness of releases that have ended, and hosts that are gone, when they are
-  /// `older`; a bounded number of rows. How many. Events, evidence and feedback stay.
-  Result<std::int64_t> Prune(Duration older, TimePoint deadline);
+  Result<std::int64_t> Prune(Duration older, TimePoint deadline) override;
 
  private:
   [[nodiscard]] std::int64_t NowMicros() const;
 
+  const Options options_;
   storage::SqlDb& db_;
   const Clock& clock_;
 };

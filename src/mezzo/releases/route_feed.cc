@@ -21,7 +21,10 @@ RouteFeed::RouteFeed(Options options, Ports ports)
              .read = [this](TimePoint) { return Follow(); }}),
       fresh_(ports.registry.NewCallbackGauge("mezzo_route_fresh",
                                              "1 while this host has read the routes within the last seconds.",
-                                             [this] { return IsFresh(ports_.clock.Now()) ? 1.0 : 0.0; })) {}
+                                             [this] { return IsFresh(ports_.clock.Now()) ? 1.0 : 0.0; })),
+      held_gauge_(ports_.registry.NewCallbackGauge(
+          "mezzo_route_held", "Routes that wait on this host for the versions that they name.",
+          [this] { return static_cast<double>(held_count_.load(std::memory_order_relaxed)); })) {}
 
 Result<void> RouteFeed::Load() { return Follow(); }
 
@@ -36,9 +39,11 @@ Result<void> RouteFeed::Follow() {
 }
 
 Result<void> RouteFeed::Refresh() {
-  MEZZO_TRY(auto changes,
-            ports_.store.Load(known_, AddSaturating(ports_.clock.Now(), options_.database_timeout)));
-  std::vector<RouteRecord> records;
+  const TimePoint deadline = AddSaturating(ports_.clock.Now(), options_.database_timeout);
+  MEZZO_TRY(auto changes, ports_.store.Load(known_, deadline));
+  // Behind the routes, so that what they name is known; before the router takes them over.
+  if (ports_.aliases != nullptr) MEZZO_TRY_VOID(ports_.aliases->Refresh(deadline));
+  const TimePoint now = ports_.clock.Now();
   if (changes) {
     for (const std::string& model : changes->unreadable) {
       ports_.log.Warn(
@@ -47,11 +52,29 @@ Result<void> RouteFeed::Refresh() {
           {{"model", model}});
     }
     for (RouteRevision& one : changes->routes) {
-      records.push_back(
-          {.model = std::move(one.model), .revision = one.revision, .route = std::move(one.route)});
+      std::string model = one.model;
+      RouteRecord record{.model = std::move(one.model), .revision = one.revision, .route = std::move(one.route)};
+      held_.insert_or_assign(std::move(model), Held{.record = std::move(record), .since = now});
     }
     known_ = changes->counter;
   }
+  std::vector<RouteRecord> records;
+  for (auto at = held_.begin(); at != held_.end();) {
+    Held& held = at->second;
+    const bool first = ports_.ready == nullptr || ports_.router.Find(at->first) == nullptr;
+    const bool late = now - held.since >= options_.longest_hold;
+    if (!first && !ports_.ready(at->first, held.record.route) && !late) {
+      ++at;
+      continue;
+    }
+    if (late) {
+      ports_.log.Warn("a route is in force though its versions have not come to this host",
+                      {{"model", at->first}, {"revision", held.record.revision}});
+    }
+    records.push_back(std::move(held.record));
+    at = held_.erase(at);
+  }
+  held_count_.store(held_.size(), std::memory_order_relaxed);
   ports_.router.Update(std::move(records));
   return {};
 }

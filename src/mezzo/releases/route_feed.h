@@ -1,6 +1,11 @@
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
@@ -19,6 +24,10 @@ namespace mezzo::releases {
 /// can't be read the host goes on with the routes it knows, and says so: the check "routes" of Health fails
 /// (degraded, not unready), and `mezzo_route_fresh` is 0.
 ///
+/// A route whose versions this host has yet to get does not take its predecessor's place before they are here:
+/// until then, for `longest_hold` at most, calls go where they went before (`mezzo_route_held`). A model's
+/// first route is in force at once.
+///
 /// A thread of its own. Thread-safe.
 class RouteFeed {
  public:
@@ -26,6 +35,7 @@ class RouteFeed {
     Duration poll = std::chrono::milliseconds(500);
     Duration trusted = std::chrono::seconds(5);  ///< Routes read longer ago count as old.
     Duration database_timeout = std::chrono::seconds(10);
+    Duration longest_hold = std::chrono::minutes(10);
   };
   /// All outlive the feed.
   struct Ports {
@@ -36,6 +46,9 @@ class RouteFeed {
     observe::Logger& log;
     observe::Registry& registry;
     observe::Health& health;
+    AliasSource* aliases = nullptr;  ///< Is read anew before each update of the router; null: there are none.
+    /// Whether this host can answer by the route now; is asked again at each poll. Null: it always can.
+    std::function<bool(const std::string& model, const Route& route)> ready = nullptr;
   };
   RouteFeed(Options options, Ports ports);
   ~RouteFeed() { Stop(); }
@@ -57,12 +70,21 @@ class RouteFeed {
   Result<void> Follow();
   Result<void> Refresh();
 
+  struct Held {
+    RouteRecord record;
+    TimePoint since{};
+  };
+
   const Options options_;
   const Ports ports_;
   observe::HealthCheck check_;
-  std::int64_t known_ = 0;    // The feed's thread only, and Load() before it.
+  // The feed's thread only, and Load() before it:
+  std::int64_t known_ = 0;
+  std::map<std::string, Held> held_;    // By model: routes that wait for their versions.
+  std::atomic<std::size_t> held_count_{0};  // What the metric shows; no partner.
   storage::ChangeFeed feed_;  // Its thread uses everything above.
-  observe::Callback fresh_;   // Last: reads the feed.
+  observe::Callback fresh_;   // Last: they read the feed.
+  observe::Callback held_gauge_;
 };
 
 }  // namespace mezzo::releases

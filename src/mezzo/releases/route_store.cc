@@ -122,21 +122,32 @@ Result<void> CheckExpected(const std::string& model, const RouteChange& change, 
 
 std::span<const storage::Migration> RouteMigrations() { return kMigrations; }
 
-Result<void> RouteStore::CheckVersions(const std::string& model, const Route& route) {
-  std::set<std::int64_t> numbers;
-  std::set<std::string> aliases;
+RouteNames NamesOf(const Route& route) {
+  RouteNames names;
   const auto note = [&](const VersionName& version) {
     if (version.kind == VersionName::Kind::kAlias) {
-      aliases.insert(version.alias);
+      names.aliases.insert(version.alias);
     } else {
-      numbers.insert(version.number);
+      names.versions.insert(version.number);
     }
   };
   note(route.stable);
   for (const RouteRule& rule : route.rules) note(rule.version);
   for (const RouteArm& arm : route.arms) note(arm.version);
   for (const RouteShadow& shadow : route.shadows) note(shadow.version);
-  for (const std::string& alias : aliases) {
+  return names;
+}
+
+Result<std::optional<Route>> ReadRoute(SqlSession& session, const std::string& model) {
+  MEZZO_TRY(const Newest newest, FindNewest(session, model));
+  if (newest.revision == 0) return std::optional<Route>();
+  MEZZO_TRY(Route route, ParseRoute(newest.text));
+  return std::optional<Route>(std::move(route));
+}
+
+Result<void> RouteStore::CheckVersions(const std::string& model, const RouteNames& names) {
+  std::set<std::int64_t> numbers = names.versions;
+  for (const std::string& alias : names.aliases) {
     const auto number = ports_.aliases == nullptr ? std::nullopt : ports_.aliases->VersionOf(model, alias);
     if (!number) {
       return InvalidArgument("route_alias_unknown", "model '" + Printable(model, 64) + "' has no alias '" +
@@ -182,7 +193,8 @@ Result<RouteRevision> RouteStore::Put(const std::string& model, const Route& rou
   MEZZO_TRY_VOID(CheckRoutedModel(model));
   MEZZO_TRY_VOID(CheckRoute(route));
   MEZZO_TRY_VOID(CheckChange(change));
-  MEZZO_TRY_VOID(CheckVersions(model, route));
+  const RouteNames names = NamesOf(route);
+  if (ports_.names == nullptr) MEZZO_TRY_VOID(CheckVersions(model, names));
   std::optional<RouteRevision> put;
   const auto work = [&](SqlSession& session) -> Result<void> {
     put.reset();
@@ -190,6 +202,9 @@ Result<RouteRevision> RouteStore::Put(const std::string& model, const Route& rou
     MEZZO_TRY(const Newest newest, FindNewest(session, model));
     MEZZO_TRY_VOID(CheckExpected(model, change, newest.revision));
     if (newest.text == RouteText(route)) return {};
+    if (ports_.names != nullptr) {
+      MEZZO_TRY_VOID(ports_.names->Check(session, model, names.versions, names.aliases));
+    }
     RouteRevision next{.model = model,
                        .route = route,
                        .who = change.who,
@@ -225,6 +240,10 @@ Result<RouteRevision> RouteStore::Rollback(const std::string& model, std::option
     }
     MEZZO_TRY(RouteRevision next, RevisionAt(rows, 0));
     if (rows.Text(0, 2) == newest.text) return {};
+    if (ports_.names != nullptr) {
+      const RouteNames names = NamesOf(next.route);
+      MEZZO_TRY_VOID(ports_.names->Check(session, model, names.versions, names.aliases));
+    }
     next.who = change.who;
     next.why = change.why.empty() ? "rollback to revision " + std::to_string(wanted) : change.why;
     next.at_us = ToMicros(ports_.clock.WallNow());

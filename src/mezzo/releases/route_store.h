@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,15 @@ struct RouteRevision {
   std::int64_t at_us = 0;  ///< Unix time.
 };
 
+/// The versions that a route names: numbers (0: the newest), and aliases.
+struct RouteNames {
+  std::set<std::int64_t> versions;
+  std::set<std::string> aliases;
+};
+RouteNames NamesOf(const Route& route);
+/// Within a transaction: the model's route; nothing when there is none. Fails as ParseRoute().
+Result<std::optional<Route>> ReadRoute(storage::SqlSession& session, const std::string& model);
+
 /// Who changes a route, and why.
 struct RouteChange {
   std::string who;
@@ -57,11 +67,13 @@ class RouteStore {
     const Clock& clock;
     VersionSource* versions = nullptr;     ///< Null: versions are not looked for.
     const AliasSource* aliases = nullptr;  ///< Null: there are none.
+    NameCheck* names = nullptr;            ///< Is asked in place of the two above.
   };
   RouteStore(Options options, Ports ports) : options_(options), ports_(ports) {}
 
   /// Makes the route, or replaces it; an equal one stays at its revision. CheckRoute()'s errors;
-  /// kInvalidArgument "route_version_unknown", "route_alias_unknown", "route_change"; kFailedPrecondition
+  /// kInvalidArgument "route_version_unknown", "route_version_not_ready", "route_alias_unknown",
+  /// "route_change"; kFailedPrecondition
   /// "route_revision" when it is not at the revision expected; kResourceExhausted "too_many_routes".
   Result<RouteRevision> Put(const std::string& model, const Route& route, const RouteChange& change,
                             TimePoint deadline);
@@ -88,7 +100,7 @@ class RouteStore {
   Result<std::optional<Changes>> Load(std::int64_t known, TimePoint deadline);
 
  private:
-  Result<void> CheckVersions(const std::string& model, const Route& route);
+  Result<void> CheckVersions(const std::string& model, const RouteNames& names);
   Result<RouteRevision> Write(storage::SqlSession& session, RouteRevision next, std::int64_t newest,
                               std::int64_t counter);
 

@@ -112,7 +112,7 @@ void LiveArm::End(ArmEnd end, bool probe, const ArmOutcome& outcome, TimePoint n
       breaker_.OnProbeGone();
     }
   }
-  if (outcomes_ != nullptr && end != ArmEnd::kUnjudged && !outcome.kept) outcomes_->Record(outcome);
+  if (outcomes_ != nullptr && end != ArmEnd::kUnjudged) outcomes_->Record(outcome);
 }
 
 void LiveArm::Detach() {
@@ -215,6 +215,19 @@ Router::~Router() {
 std::size_t Router::size() const {
   const MutexLock lock(mu_);
   return current_->size();
+}
+
+std::set<std::pair<std::string, std::string>> Router::Versions() const {
+  const Published<Routes>::Ref routes = routes_.Get();
+  std::set<std::pair<std::string, std::string>> named;
+  for (const auto& [model, route] : *routes) {
+    for (const auto* targets : {&route->table().targets(), &route->table().shadow_targets()}) {
+      for (const RouteTarget& target : *targets) {
+        if (target.resolved) named.emplace(model, target.version);
+      }
+    }
+  }
+  return named;
 }
 
 LiveRouteRef Router::Find(std::string_view model) const {

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "mezzo/base/clock.h"
@@ -203,6 +204,8 @@ class Router {
   void Replace(std::vector<RouteRecord> all) EXCLUDES(mu_);
 
   [[nodiscard]] std::size_t size() const EXCLUDES(mu_);
+  /// Models and the versions that their routes may send calls to, each once; an empty version is the newest.
+  [[nodiscard]] std::set<std::pair<std::string, std::string>> Versions() const;
 
   /// An even number for RouteFacts::random. A few nanoseconds.
   [[nodiscard]] static std::uint64_t Random();

@@ -180,6 +180,23 @@ constexpr std::uint64_t kAllRights =
     LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |
     LANDLOCK_ACCESS_FS_MAKE_SYM;
 
+/// Rights on what lies at `path`; those of folders only when it is one.
+Result<void> Allow(int rules, const std::string& path, std::uint64_t rights, std::uint64_t of_files) {
+  const Fd at(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!at.ok()) {
+    if (errno == ENOENT || errno == ENOTDIR || errno == EACCES) return {};
+    return Failed("'" + path + "'");
+  }
+  struct ::stat found{};
+  if (::fstat(at.get(), &found) != 0) return Failed("'" + path + "'");
+  landlock_path_beneath_attr below{};
+  below.allowed_access = S_ISDIR(found.st_mode) ? rights : rights & of_files;
+  below.parent_fd = at.get();
+  if (::syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &below, 0) != 0)
+    return Failed("'" + path + "'");
+  return {};
+}
+
 Result<void> AllowReading(int rules, const std::string& path) {
   const Fd at(::open(path.c_str(), O_PATH | O_CLOEXEC));
   if (!at.ok()) {
@@ -223,6 +240,28 @@ Result<bool> RestrictReading(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) MEZZO_TRY_VOID(AllowReading(rules.get(), path));
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Failed("giving up privileges");
   if (::syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0) return Failed("what may be read");
+  return true;
+}
+
+Result<bool> RestrictFiles(const std::vector<std::string>& read, const std::vector<std::string>& write) {
+  // Of later versions of Landlock: moving files between folders (2), truncating them (3).
+  constexpr std::uint64_t kRefer = std::uint64_t{1} << 13;
+  constexpr std::uint64_t kTruncate = std::uint64_t{1} << 14;
+  constexpr std::uint64_t kReading =
+      LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+  const long version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  if (version < 1) return false;
+  landlock_ruleset_attr handled{};
+  handled.handled_access_fs = kAllRights | (version >= 2 ? kRefer : 0) | (version >= 3 ? kTruncate : 0);
+  constexpr std::uint64_t kOfFiles =
+      LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | kTruncate;
+  const Fd rules(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof(handled), 0)));
+  if (!rules.ok()) return Failed("what may be used of the files");
+  for (const std::string& path : read) MEZZO_TRY_VOID(Allow(rules.get(), path, kReading, kOfFiles));
+  for (const std::string& path : write)
+    MEZZO_TRY_VOID(Allow(rules.get(), path, handled.handled_access_fs, kOfFiles));
+  if (::syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0)
+    return Failed("what may be used of the files");
   return true;
 }
 

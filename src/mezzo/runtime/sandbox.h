@@ -29,6 +29,12 @@ Result<void> EnterSandbox(const SandboxLimits& limits);
 /// with kInternal "sandbox_failed".
 Result<bool> RestrictReading(const std::vector<std::string>& paths);
 
+/// Leaves this thread, and all processes that it starts from now on, nothing of the file system but reading
+/// and running what lies in `read` (files and folders with all below), and everything in `write`. Paths that
+/// do not exist are left out. False where the kernel has no Landlock: nothing is restricted then. After
+/// PR_SET_NO_NEW_PRIVS. Fails with kInternal "sandbox_failed".
+Result<bool> RestrictFiles(const std::vector<std::string>& read, const std::vector<std::string>& write);
+
 /// After EnterSandbox() with `may_read`: from now on no file can be opened at all. Fails with kInternal
 /// "sandbox_failed".
 Result<void> ForbidOpening();

@@ -362,7 +362,7 @@ std::uint64_t FlowResult::refusals() const {
 Duration FlowResult::Latency(double quantile) const {
   if (latencies.empty()) return {};
   std::vector<Duration> sorted = latencies;
-  const auto rank = static_cast<std::size_t>(quantile * static_cast<double>(sorted.size() - 1) + 0.5);
+  const auto rank = static_cast<std::size_t>(std::llround(quantile * static_cast<double>(sorted.size() - 1)));
   const auto nth = sorted.begin() + static_cast<std::ptrdiff_t>(rank);
   std::nth_element(sorted.begin(), nth, sorted.end());
   return *nth;

@@ -152,7 +152,7 @@ Result<std::unique_ptr<SpillBlobStore>> SpillBlobStore::Create(Options options, 
                                                                BlobStore& local, const Clock& clock,
                                                                observe::Registry& registry,
                                                                TimePoint deadline) {
-  auto state = std::make_unique<State>(std::move(options), primary, local, clock, registry);
+  auto state = std::make_unique<State>(options, primary, local, clock, registry);
   MEZZO_TRY_VOID(state->Recover(deadline));
   return std::unique_ptr<SpillBlobStore>(new SpillBlobStore(std::move(state)));  // A private constructor.
 }

@@ -12,6 +12,7 @@
 #include "mezzo/api/json_text.h"
 #include "mezzo/api/openai/openai_error.h"
 #include "mezzo/api/openai/openai_handler.h"
+#include "mezzo/api/route_headers.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/media/picture_header.h"
 
@@ -131,6 +132,12 @@ runtime::Task<ImagesHandler::Answer> ImagesHandler::Serve(runtime::Context ctx, 
   co_return co_await runtime::Offload(ports_.media.pool(), encode);
 }
 
+std::string ImagesHandler::RouteOf(const jobs::Job& job) {
+  const Json result = Json::parse(job.result, nullptr, /*allow_exceptions=*/false);
+  const bool routed = result.is_object() && result.contains("route") && result["route"].is_string();
+  return routed ? result["route"].get<std::string>() : std::string();
+}
+
 Result<std::vector<ImagesHandler::Made>> ImagesHandler::MadeBy(const jobs::Job& job) {
   const Json result = Json::parse(job.result, nullptr, /*allow_exceptions=*/false);
   if (!result.is_object() || !result.contains("images") || !result["images"].is_array())
@@ -171,7 +178,9 @@ ImagesHandler::Answer ImagesHandler::Encode(const net::HttpRequest& request, con
   }
   text += "],\"background\":\"opaque\",\"output_format\":\"" + work.image.output_format +
           "\",\"quality\":\"auto\",\"size\":\"" + pictures[0].size + "\"}";
-  return net::HttpResponse::Json(200, std::move(text));
+  net::HttpResponse response = net::HttpResponse::Json(200, std::move(text));
+  AddRouteHeader(RouteOf(job), response);
+  return response;
 }
 
 }  // namespace mezzo::api::openai

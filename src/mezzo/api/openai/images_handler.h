@@ -76,6 +76,8 @@ class ImagesHandler final : public Dialect {
                                                                      MediaMembers& members) const;
   [[nodiscard]] Answer Encode(const net::HttpRequest& request, const Work& work, const jobs::Job& job) const;
   [[nodiscard]] static Result<std::vector<Made>> MadeBy(const jobs::Job& job);
+  /// X-Mezzo-Route of what the job has made; empty: no route has picked its version.
+  [[nodiscard]] static std::string RouteOf(const jobs::Job& job);
 
   // images_stream.cc
   [[nodiscard]] net::HttpResponse Stream(WorkRef work) const;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "mezzo/api/json_text.h"
 #include "mezzo/api/openai/images_handler.h"
 #include "mezzo/api/openai/openai_error.h"
 #include "mezzo/api/status_table.h"
@@ -121,12 +122,17 @@ Result<std::string> ImagesHandler::PartialEvents(const Work& work, std::int64_t 
 Result<std::string> ImagesHandler::CompletedEvents(const Work& work, const jobs::Job& job) const {
   std::string events;
   MEZZO_TRY(const std::vector<Made> pictures, MadeBy(job));
+  std::string route;  // The head went out before it was known.
+  if (const std::string stamp = RouteOf(job); !stamp.empty()) {
+    route = ",\"route\":";
+    AppendJsonString(stamp, &route);
+  }
   for (std::size_t i = 0; i < pictures.size(); ++i) {
     MEZZO_TRY(const std::string content, ports_.media.ReadArtifact(work.tenant->id, pictures[i].artifact));
     events += EventHead(EventName(work.edit, "completed"), work.image, ports_.media.clock().WallNow(),
                         pictures[i].size, content) +
               ",\"image_index\":" + std::to_string(i) + ",\"seed\":" + std::to_string(pictures[i].seed) +
-              "}\n\n";
+              route + "}\n\n";
   }
   return events;
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/api/platform/members.h"
+#include "mezzo/base/strings.h"
 
 namespace mezzo::api::platform {
 namespace {
@@ -19,8 +20,9 @@ constexpr ByteCount kMaxBody = ByteCount{16} << 10;
 constexpr std::size_t kMaxText = 256;
 constexpr double kFarthest = 1e15;
 constexpr std::array<Route, 1> kRoutes = {Route{Method::kPost, "/v1/feedback", Scope::kInfer, kMaxBody, 0}};
-constexpr std::array<std::string_view, 7> kMembers = {"model", "route", "request_id", "metric",
-                                                      "value", "label", "correction"};
+constexpr std::array<std::string_view, 8> kMembers = {"job",    "model", "route", "request_id",
+                                                      "metric", "value", "label", "correction"};
+constexpr std::array<const char*, 3> kOfCalls = {"model", "route", "request_id"};
 
 }  // namespace
 
@@ -41,9 +43,17 @@ Result<net::HttpResponse> FeedbackHandler::Take(const RoutedCall& call) const {
     into = *text;
     return {};
   };
-  MEZZO_TRY_VOID(needed("model", feedback.model));
-  MEZZO_TRY_VOID(needed("route", feedback.route));
-  MEZZO_TRY_VOID(needed("request_id", feedback.request_id));
+  MEZZO_TRY(const auto job, members.Text("job", kMaxText));
+  if (job) {
+    for (const char* name : kOfCalls) {
+      if (members.Has(name)) return Members::Bad(std::string("'") + name + "' is told by the job");
+    }
+    MEZZO_TRY_VOID(FindJob(call.caller->tenant->id, *job, feedback));
+  } else {
+    MEZZO_TRY_VOID(needed("model", feedback.model));
+    MEZZO_TRY_VOID(needed("route", feedback.route));
+    MEZZO_TRY_VOID(needed("request_id", feedback.request_id));
+  }
   MEZZO_TRY(const auto metric, members.Text("metric", kMaxText));
   MEZZO_TRY(const auto value, members.Number("value", -kFarthest, kFarthest));
   MEZZO_TRY(const auto label, members.Text("label", kMaxText));
@@ -57,6 +67,26 @@ Result<net::HttpResponse> FeedbackHandler::Take(const RoutedCall& call) const {
             releases::TakeFeedback(ports_.store, ports_.board, feedback, ports_.clock,
                                    AddSaturating(ports_.clock.Now(), options_.database_timeout)));
   return net::HttpResponse::Json(200, Json{{"object", "feedback"}, {"counted", counted}}.dump());
+}
+
+Result<void> FeedbackHandler::FindJob(const TenantId& tenant, const std::string& job,
+                                      releases::Feedback& feedback) const {
+  const auto none = [&](const std::string& why) {
+    return FailedPrecondition("feedback_no_answer", "job '" + Printable(job, 64) + "' " + why);
+  };
+  if (ports_.jobs == nullptr) return NotFound("job_unknown", "there is no job '" + Printable(job, 64) + "'");
+  MEZZO_TRY(const jobs::Job found,
+            ports_.jobs->Get(tenant, jobs::JobId(job),
+                             AddSaturating(ports_.clock.Now(), options_.database_timeout)));
+  if (found.state != jobs::JobState::kSucceeded) return none("has not succeeded");
+  const Json result = Json::parse(found.result, nullptr, /*allow_exceptions=*/false);
+  const bool routed = result.is_object() && result.contains("route") && result["route"].is_string() &&
+                      result.contains("model") && result["model"].is_string();
+  if (!routed) return none("was made by no route");
+  feedback.model = result["model"].get<std::string>();
+  feedback.route = result["route"].get<std::string>();
+  feedback.request_id = "job:" + found.id.str();  // No id that a call's feedback may have.
+  return {};
 }
 
 }  // namespace mezzo::api::platform

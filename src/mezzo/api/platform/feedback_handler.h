@@ -5,6 +5,7 @@
 
 #include "mezzo/api/platform/problem.h"
 #include "mezzo/base/clock.h"
+#include "mezzo/jobs/job_reader.h"
 #include "mezzo/releases/feedback.h"
 #include "mezzo/runtime/pool.h"
 
@@ -13,7 +14,9 @@ namespace mezzo::api::platform {
 /// What callers thought of answers, for the release that drew them:
 ///
 ///     POST   /v1/feedback   {"model", "route", "request_id", "metric", "value", "label", "correction"}
+///     POST   /v1/feedback   {"job", "metric", "value", "label", "correction"}
 ///
+/// The second is of what a job of the caller's tenant has made: its result says by which model and route.
 /// `route` is the answer's X-Mezzo-Route. `metric` is one of the release's custom metrics, "score" when it is
 /// left out; `label` and `correction` may be left out. Answers {"counted": false} when this request's
 /// feedback was counted before. Errors are problem details. Thread-safe.
@@ -30,6 +33,7 @@ class FeedbackHandler final : public ProblemProtocol {
     releases::OutcomeBoard& board;  ///< Of this host.
     runtime::BlockingPool& pool;    ///< Asks the database.
     const Clock& clock;
+    jobs::JobReader* jobs = nullptr;  ///< Null: there are no jobs.
   };
   FeedbackHandler(Options options, Ports ports) : options_(options), ports_(ports) {}
 
@@ -38,6 +42,9 @@ class FeedbackHandler final : public ProblemProtocol {
 
  private:
   [[nodiscard]] Result<net::HttpResponse> Take(const RoutedCall& call) const;
+  /// Which answer the job is: fills in model, route and request. Fails as JobReader::Get(), and with
+  /// kFailedPrecondition "feedback_no_answer".
+  Result<void> FindJob(const TenantId& tenant, const std::string& job, releases::Feedback& feedback) const;
 
   const Options options_;
   const Ports ports_;

@@ -54,6 +54,8 @@ enum RouteId : int {
   kComplete,
   kLoad,
   kUnload,
+  kRetire,
+  kRestore,
   kSendContent,
   kContentStatus,
   kPutContent,
@@ -87,6 +89,8 @@ std::vector<Route> Routes(ByteCount max_piece) {
       {Method::kPost, "/v1/registry/models/*/versions/#/complete", Scope::kOperate, kIgnoredBody, kComplete},
       {Method::kPost, "/v1/registry/models/*/versions/#/load", Scope::kOperate, kIgnoredBody, kLoad},
       {Method::kPost, "/v1/registry/models/*/versions/#/unload", Scope::kOperate, kIgnoredBody, kUnload},
+      {Method::kPost, "/v1/registry/models/*/versions/#/retire", Scope::kOperate, kIgnoredBody, kRetire},
+      {Method::kPost, "/v1/registry/models/*/versions/#/restore", Scope::kOperate, kIgnoredBody, kRestore},
       {Method::kGet, "/v1/registry/models/*/versions/#/contents/*", Scope::kRead, kIgnoredBody, kSendContent},
       {Method::kGet, "/v1/registry/blobs/*", Scope::kOperate, kIgnoredBody, kContentStatus},
       {Method::kPut, "/v1/registry/blobs/*", Scope::kOperate, max_piece, kPutContent},
@@ -254,6 +258,7 @@ runtime::Task<RegistryHandler::Answer> RegistryHandler::Act(runtime::Context ctx
     case kCreateVersion:
     case kMissing:
     case kComplete:
+    case kRestore:
     case kContentStatus:
     case kPutContent: {
       auto work = [this, &call] { return Dispatch(call); };
@@ -369,11 +374,32 @@ RegistryHandler::Answer RegistryHandler::DispatchVersion(const RoutedCall& call)
     }
     case kShowTest:
       return ShowTest(model, *version);
+    case kRetire:
+    case kRestore:
+      return Retire(call);
     default: {
       MEZZO_TRY(const auto now, ports_.uploads.Complete(model, *version, by, StoreLimit()));
       return Ok(ToJson(now));
     }
   }
+}
+
+RegistryHandler::Answer RegistryHandler::Retire(const RoutedCall& call) const {
+  const std::string model(call.captures[0]);
+  const std::string by = NameOf(*call.caller);
+  MEZZO_TRY(const std::int64_t version, VersionOf(call));
+  if (call.route == kRestore) {
+    const TimePoint until = AddSaturating(ports_.clock.Now(), options_.fetch_timeout);
+    MEZZO_TRY(const auto now, ports_.retirement.Restore(model, version, by, until));
+    return Ok(ToJson(now));
+  }
+  MEZZO_TRY_VOID(ports_.retirement.Begin(model, version, by, Limit()));
+  MEZZO_TRY(const auto stage, ports_.registry.RetirementOf(model, version, Limit()));
+  const bool archived = stage >= lifecycle::RetireStage::kArchiving;
+  return Ok({{"object", "registry.retirement"},
+             {"model", model},
+             {"version", version},
+             {"stage", archived ? "archived" : "draining"}});
 }
 
 RegistryHandler::Answer RegistryHandler::ShowTest(const std::string& model, std::int64_t version) const {
@@ -462,6 +488,8 @@ RegistryHandler::Answer RegistryHandler::ShowVersion(const RoutedCall& call) con
   MEZZO_TRY(const auto files, ports_.registry.FilesOf(model, version.version, Limit()));
   Json json = ToJson(version);
   json["files"] = FilesJson(files);
+  MEZZO_TRY(const auto stage, ports_.registry.RetirementOf(model, version.version, Limit()));
+  json["retirement"] = lifecycle::RetireStageName(stage);
   return Ok(json);
 }
 

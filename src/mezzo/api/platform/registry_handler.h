@@ -8,6 +8,7 @@
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/lifecycle/registry_store.h"
+#include "mezzo/lifecycle/retirement.h"
 #include "mezzo/lifecycle/version_hosting.h"
 #include "mezzo/lifecycle/version_test_store.h"
 #include "mezzo/lifecycle/version_uploads.h"
@@ -32,6 +33,7 @@ namespace mezzo::api::platform {
 ///     POST                …/{v}/complete
 ///     GET                 …/{v}/test                           the report of its test
 ///     POST                …/{v}/load, …/{v}/unload             on this host
+///     POST                …/{v}/retire, …/{v}/restore          out of service, and back, on all
 ///     GET                 …/{v}/contents/{sha256}              a file
 ///     GET, PUT            /v1/registry/blobs/{sha256}          a content: what is here; the next piece
 ///     GET                 /v1/registry/served                  what this host serves
@@ -60,6 +62,7 @@ class RegistryHandler final : public ProblemProtocol {
     runtime::BlockingPool& pool;   ///< Asks the database.
     runtime::BlockingPool& store;  ///< Moves contents.
     const Clock& clock;
+    lifecycle::Retirement& retirement;
     lifecycle::VersionTestStore* tests = nullptr;  ///< Null: versions are not tested.
   };
   RegistryHandler(Options options, Ports ports);
@@ -84,6 +87,7 @@ class RegistryHandler final : public ProblemProtocol {
   [[nodiscard]] Answer History(const RoutedCall& call) const;
   [[nodiscard]] Answer At(const RoutedCall& call) const;
   [[nodiscard]] Answer PutContent(const RoutedCall& call) const;
+  [[nodiscard]] Answer Retire(const RoutedCall& call) const;
   [[nodiscard]] Answer ShowTest(const std::string& model, std::int64_t version) const;
   [[nodiscard]] Answer ShowServed() const;
   /// The path's model, if the caller may see it.

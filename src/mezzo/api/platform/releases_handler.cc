@@ -175,6 +175,14 @@ Result<std::string> ReleasesHandler::WithStable(std::string_view text) const {
 ReleasesHandler::Answer ReleasesHandler::Create(const RoutedCall& call) const {
   MEZZO_TRY(const std::string declared, WithStable(call.request->body().text()));
   MEZZO_TRY(releases::ReleaseSpec spec, releases::ReleaseSpec::FromJson(declared));
+  MEZZO_TRY_VOID(spec.Check());
+  if (ports_.check_version != nullptr) {
+    std::vector<std::string> versions = {spec.stable, spec.candidate};
+    for (const releases::ExperimentArm& arm : spec.arms) versions.push_back(arm.version);
+    for (const std::string& version : versions) {
+      MEZZO_TRY_VOID(ports_.check_version(spec.model, version, Limit()));
+    }
+  }
   MEZZO_TRY(const Release release,
             releases::BeginRelease(ports_.store, std::move(spec), NewUuidV7(ports_.clock.WallNow()),
                                    NameOf(*call.caller), ports_.clock, Limit()));

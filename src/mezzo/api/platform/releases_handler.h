@@ -49,8 +49,11 @@ class ReleasesHandler final : public ProblemProtocol {
     releases::RouteWriter& routes;
     runtime::BlockingPool& pool;  ///< Asks the database.
     const Clock& clock;
+    /// Whether a release may name the version. Null: it may.
+    std::function<Result<void>(const std::string& model, const std::string& version, TimePoint deadline)>
+        check_version = nullptr;
   };
-  ReleasesHandler(Options options, Ports ports) : options_(options), ports_(ports) {}
+  ReleasesHandler(Options options, Ports ports) : options_(options), ports_(std::move(ports)) {}
 
   /// Before the first call. Watches end when `ending` is true: they would hold up a shutdown.
   void EndWhen(std::function<bool()> ending) { ending_ = std::move(ending); }

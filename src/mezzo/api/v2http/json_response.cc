@@ -209,10 +209,10 @@ Result<EncodedResponse> EncodeResponse(const inference::InferenceAnswer& answer,
       continue;
     }
     const models::TensorConfig* declared = FindOutput(config, output.name);
-    static const std::vector<std::string> kNoLabels;
+    static const std::vector<std::string> no_labels;
     MEZZO_TRY(const tensor::Tensor classes, Classify(output.name, output.tensor, form.classification,
                                                      config != nullptr && config->max_batch_size > 0,
-                                                     declared == nullptr ? kNoLabels : declared->labels));
+                                                     declared == nullptr ? no_labels : declared->labels));
     MEZZO_TRY_VOID(AppendOutput(output.name, classes, form, &response));
   }
   out.append("]}");

@@ -30,7 +30,8 @@ std::string ReadTask() {
 }
 
 Result<lifecycle::ModelFileFacts> Scan(const std::string& path) {
-  MEZZO_TRY(drivers::ModelScan scan, drivers::ScanModelFile(path));
+  // The files of a version that is served have another name there.
+  MEZZO_TRY(drivers::ModelScan scan, drivers::ScanModelFile(path, drivers::SecondNames::kAllowed));
   return lifecycle::ModelFileFacts{.opsets = std::move(scan.opsets),
                                    .foreign_operators = std::move(scan.foreign_operators),
                                    .external_files = scan.external.size(),
@@ -55,6 +56,7 @@ int RunCheckVersionCommand(const CheckVersionOptions& /*options*/) {
   drivers::OnnxEngine::Options options;
   options.library = task->library;
   options.intra_op_threads = task->limits.threads;
+  options.linked_root = task->folder;
   drivers::OnnxEngine engine(options);
   // Opens the library, and starts its threads, while files can be opened.
   if (engine.providers().empty()) {

@@ -15,8 +15,10 @@
 #include "mezzo/app/cli/model_check_command.h"
 #include "mezzo/app/cli/model_command.h"
 #include "mezzo/app/cli/models_command.h"
+#include "mezzo/app/cli/pipeline_command.h"
 #include "mezzo/app/cli/release_command.h"
 #include "mezzo/app/cli/route_command.h"
+#include "mezzo/app/cli/run_stage_command.h"
 #include "mezzo/app/cli/tenant_command.h"
 #include "mezzo/app/cli/top_command.h"
 #include "mezzo/app/cli/usage_command.h"
@@ -51,6 +53,7 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<TenantOptions>(app, exit_code, AddKeyCommand, RunKeyCommand);
   Add<CacheOptions>(app, exit_code, AddCacheCommand, RunCacheCommand);
   Add<LimitOptions>(app, exit_code, AddLimitCommand, RunLimitCommand);
+  Add<PipelineOptions>(app, exit_code, AddPipelineCommand, RunPipelineCommand);
   Add<ReleaseOptions>(app, exit_code, AddReleaseCommand, RunReleaseCommand);
   Add<RouteOptions>(app, exit_code, AddRouteCommand, RunRouteCommand);
   Add<UsageOptions>(app, exit_code, AddUsageCommand, RunUsageCommand);
@@ -60,6 +63,7 @@ void AddCommands(CLI::App& app, int& exit_code) {
   Add<InferOptions>(app, exit_code, AddInferCommand, RunInferCommand);
   Add<ModelCheckOptions>(app, exit_code, AddModelCheckCommand, RunModelCheckCommand);
   Add<CheckVersionOptions>(app, exit_code, AddCheckVersionCommand, RunCheckVersionCommand);
+  Add<RunStageOptions>(app, exit_code, AddRunStageCommand, RunRunStageCommand);
   Add<DecodePictureOptions>(app, exit_code, AddDecodePictureCommand, RunDecodePictureCommand);
 }
 

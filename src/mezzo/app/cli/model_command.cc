@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "mezzo/app/cli/internal/json_answers.h"
@@ -152,10 +153,42 @@ Result<void> SetTags(const V2Client& client, const ModelOptions& options) {
   return {};
 }
 
+Result<void> Drift(const V2Client& client, const ModelOptions& options) {
+  if (options.reset) {
+    const auto version = ParseUint(options.version);
+    if (!version)
+      return InvalidArgument("model_version", "say whose reference is to begin anew: --version NUMBER");
+    Json body = Json::object();
+    if (options.from > 0) body["from"] = options.from;
+    MEZZO_TRY_VOID(client.CallOk(
+        "POST", "/v1/drift/" + PercentEncode(options.name) + "/" + options.version + "/reset", body.dump()));
+    Print(options.from > 0 ? "compared with version " + std::to_string(options.from) + " from now on\n"
+                           : "the next calls are the reference\n");
+    return {};
+  }
+  MEZZO_TRY(const HttpReply reply, client.CallOk("GET", "/v1/drift?model=" + PercentEncode(options.name)));
+  MEZZO_TRY(Json answer, ListOf(reply.body));
+  if (!options.version.empty()) {
+    Json kept = Json::array();
+    for (const Json& one : answer["data"]) {
+      if (Word(one, "version") == options.version) kept.push_back(one);
+    }
+    answer["data"] = std::move(kept);
+  }
+  const std::string text = answer.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (options.json) {
+    Print(text + "\n");
+    return {};
+  }
+  MEZZO_TRY(const std::string table, DriftTable(text));
+  Print(table);
+  return {};
+}
+
 Result<void> Act(const ModelOptions& options) {
   ServerOptions server = options.server;
-  const bool transfers =
-      options.action == Action::kPush || options.action == Action::kPull || options.action == Action::kLoad;
+  const bool transfers = options.action == Action::kPush || options.action == Action::kPull ||
+                         options.action == Action::kLoad || options.action == Action::kRestore;
   // The last piece of a large content is answered when the whole has been verified, a load when it serves.
   if (transfers) server.timeout = std::max<Duration>(server.timeout, std::chrono::minutes(30));
   MEZZO_TRY(const V2Client client, V2Client::Make(server));
@@ -187,6 +220,16 @@ Result<void> Act(const ModelOptions& options) {
     case Action::kUnload:
       MEZZO_TRY_VOID(client.CallOk("POST", path + "/unload", ""));
       Print("no longer serving " + options.name + " version " + options.version + "\n");
+      return {};
+    case Action::kDrift:
+      return Drift(client, options);
+    case Action::kRetire:
+      MEZZO_TRY_VOID(client.CallOk("POST", path + "/retire", ""));
+      Print("retiring " + options.name + " version " + options.version + "\n");
+      return {};
+    case Action::kRestore:
+      MEZZO_TRY_VOID(client.CallOk("POST", path + "/restore", ""));
+      Print(options.name + " version " + options.version + " is ready\n");
       return {};
   }
   return {};
@@ -227,6 +270,28 @@ Result<std::string> HistoryTable(std::string_view text) {
   for (const Json& event : answer["data"]) {
     table.Add({Word(event, "at"), Word(event, "kind"), Word(event, "version"), Word(event, "field"),
                Word(event, "before"), Word(event, "after"), Word(event, "by")});
+  }
+  return table.ToString();
+}
+
+Result<std::string> DriftTable(std::string_view text) {
+  MEZZO_TRY(const Json answer, ListOf(text));
+  if (answer["data"].empty()) return std::string("nothing is watched yet: drift.one_in, and enough calls\n");
+  const auto number = [](const Json& object, const char* name) {
+    const auto found = object.find(name);
+    return found != object.end() && found->is_number() ? fmt::format("{:.3f}", found->get<double>()) : "-";
+  };
+  TextTable table({"VERSION", "TENSOR", "DIRECTION", "PSI", "KS", "CALLS", "THRESHOLD", "DRIFTED SINCE"},
+                  /*all_left=*/true);
+  for (const Json& version : answer["data"]) {
+    const auto tensors = version.find("tensors");
+    if (tensors == version.end() || !tensors->is_array()) return BadAnswer(text);
+    for (const Json& tensor : *tensors) {
+      if (!tensor.is_object()) return BadAnswer(text);
+      table.Add({Word(version, "version"), Word(tensor, "name"), Word(tensor, "direction"),
+                 number(tensor, "psi"), number(tensor, "ks"), Word(tensor, "calls"),
+                 number(version, "threshold"), Word(version, "drifted_since")});
+    }
   }
   return table.ToString();
 }
@@ -295,6 +360,20 @@ CLI::App* AddModelCommand(CLI::App& app, ModelOptions& options) {
       ->add_option("VERSION", options.version, "The version's number")
       ->required();
   named(add("unload", "Ends that", Action::kUnload))
+      ->add_option("VERSION", options.version, "The version's number")
+      ->required();
+
+  CLI::App* drift =
+      named(add("drift", "What versions' tensors are like, against what they were", Action::kDrift));
+  drift->add_option("--version", options.version, "Only this version");
+  drift->add_flag("--reset", options.reset, "The version's next calls are the reference (or --from's)");
+  drift->add_option("--from", options.from, "With --reset: compare with the reference of this version")
+      ->check(CLI::PositiveNumber);
+  named(add("retire", "Takes a version that nothing needs out of service, and archives its files",
+            Action::kRetire))
+      ->add_option("VERSION", options.version, "The version's number")
+      ->required();
+  named(add("restore", "Undoes that, at any stage; archived files are verified first", Action::kRestore))
       ->add_option("VERSION", options.version, "The version's number")
       ->required();
   return command;

@@ -27,7 +27,10 @@ struct ModelOptions {
     kPull,
     kRemove,
     kLoad,
-    kUnload
+    kUnload,
+    kDrift,
+    kRetire,
+    kRestore
   };
   ServerOptions server;
   Action action = Action::kList;
@@ -48,6 +51,8 @@ struct ModelOptions {
   Duration wait_limit = std::chrono::minutes(30);
   std::uint64_t piece = std::uint64_t{8} << 20;  ///< Bytes sent or fetched at a time.
   bool remove = false;                           ///< Of alias and tag.
+  bool reset = false;                            ///< Of drift: the next calls are the reference,
+  std::int64_t from = 0;                         ///< or those of this version; 0: not said.
 };
 
 /// Registers `mezzo model`; `options` must outlive `app`'s parsing.
@@ -64,5 +69,7 @@ Result<lifecycle::Manifest> ManifestOfFolder(const std::string& folder, std::siz
 Result<std::string> RegisteredTable(std::string_view json);
 Result<std::string> VersionsTable(std::string_view json);
 Result<std::string> HistoryTable(std::string_view json);
+/// Of `mezzo model drift`, likewise.
+Result<std::string> DriftTable(std::string_view json);
 
 }  // namespace mezzo::app::cli

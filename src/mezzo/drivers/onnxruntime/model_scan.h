@@ -55,10 +55,16 @@ struct ModelScan {
 /// tensors.
 Result<ModelScan> ScanModel(ByteSource& source);
 
+/// Whether external data may have a second name (a hard link). Whoever may write a folder of models could
+/// give a name there to a file that only the server may read; in a folder that the server alone fills, second
+/// names are its own.
+enum class SecondNames : std::uint8_t { kRefused, kAllowed };
+
 /// The same of a model file, with its external data proven to lie below its folder and to be long enough
 /// (internal/model_files.h). Errors: kNotFound "model_file_missing", kInvalidArgument "model_invalid".
 /// Blocks.
-Result<ModelScan> ScanModelFile(const std::string& model_path);
+Result<ModelScan> ScanModelFile(const std::string& model_path,
+                                SecondNames second_names = SecondNames::kRefused);
 
 inline constexpr int kMaxScanDepth = 100;
 inline constexpr std::size_t kMaxExternalFiles = 16384;

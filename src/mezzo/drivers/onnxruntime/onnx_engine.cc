@@ -130,7 +130,11 @@ Result<std::shared_ptr<OnnxRuntime>> OnnxEngine::Runtime() const {
 }
 
 Result<std::unique_ptr<engine::Session>> OnnxEngine::Load(const LoadRequest& request) {
-  MEZZO_TRY(const ModelFiles files, ModelFiles::Open(request.model_path));
+  const bool own = !options_.linked_root.empty() &&
+                   request.model_path.starts_with(options_.linked_root + "/") &&
+                   request.model_path.find("/../") == std::string::npos;
+  MEZZO_TRY(const ModelFiles files,
+            ModelFiles::Open(request.model_path, own ? SecondNames::kAllowed : SecondNames::kRefused));
   MEZZO_TRY(std::shared_ptr<OnnxRuntime> runtime, Runtime());
   const OrtApi& ort = runtime->api();
   MEZZO_TRY(const OptionsGuard options, BaseOptions(*runtime, request, files.scan()));

@@ -47,6 +47,9 @@ class OnnxEngine final : public engine::Engine {
     /// Options that the operator gives to a provider for all models: {"openvino", {{"cache_dir", "/var/…"}}}.
     /// A model's own come on top, and may name no files.
     std::vector<engine::ProviderChoice> provider_defaults;
+    /// A folder that the server alone fills, with hard links: models below it may have external data with a
+    /// second name. Empty: none.
+    std::string linked_root;
 
     friend bool operator==(const Options& a, const Options& b);
   };

@@ -13,6 +13,7 @@ std::string StoryboardManifest::ToJson() const {
   return Json{{"version", version},
               {"model", model},
               {"model_version", model_version},
+              {"painted_by", painted_by},
               {"storyboard", Json::parse(storyboard)},
               {"painting", internal::ToJson(painting)},
               {"shots", std::move(list)}}
@@ -26,6 +27,7 @@ Result<StoryboardManifest> StoryboardManifest::Parse(const std::string& json) {
     out.version = value.at("version").get<std::uint32_t>();
     out.model = value.at("model").get<std::string>();
     out.model_version = value.at("model_version").get<std::string>();
+    out.painted_by = value.value("painted_by", "");  // Records of earlier versions have none.
     out.storyboard = value.at("storyboard").dump();
     MEZZO_TRY(out.painting, ParsePainting(value.at("painting")));
     for (const Json& shot : value.at("shots")) {

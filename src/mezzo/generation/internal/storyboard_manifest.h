@@ -20,8 +20,9 @@ struct ShotRecord {
 struct StoryboardManifest {
   std::uint32_t version = 1;  ///< Of the video; grows with every redo.
   std::string model;
-  std::string model_version;
-  std::string storyboard;  ///< JSON, as asked for (or changed by a redo).
+  std::string model_version;  ///< That was named; empty: none was.
+  std::string painted_by;     ///< The version that has painted; empty: not known.
+  std::string storyboard;     ///< JSON, as asked for (or changed by a redo).
   PaintingOptions painting;
   std::vector<ShotRecord> shots;
 

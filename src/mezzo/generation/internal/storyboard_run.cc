@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/base/strings.h"
+#include "mezzo/generation/image_jobs.h"
 #include "mezzo/media/style_preset.h"
 #include "mezzo/media/subtitles.h"
 #include "mezzo/storage/blob_io.h"
@@ -124,7 +125,7 @@ ShotOrder OrderOf(const media::Storyboard& storyboard, std::size_t index, const 
 
 Result<std::string> StoryboardRun::Execute() {
   MEZZO_TRY_VOID(Prepare());
-  MEZZO_TRY_VOID(FindFinishedShots());
+  MEZZO_TRY_VOID(FindOwnShots());
   MEZZO_TRY_VOID(PaintMissingShots());
   MEZZO_TRY(const media::Soundtrack sound, MakeSound());
   MEZZO_TRY(const media::RenderedVideo video, Encode(sound.mixer.get()));
@@ -196,28 +197,89 @@ Result<DegradationLevel> StoryboardRun::Level() {
   return level;
 }
 
-Result<void> StoryboardRun::FindFinishedShots() {
-  MEZZO_TRY(const auto keys, ListJob(ports_.blobs, tenant(), run_.job().fence.id.str(), StoreDeadline()));
+Result<void> StoryboardRun::FindOwnShots() {
+  MEZZO_TRY(stored_, ListJob(ports_.blobs, tenant(), run_.job().fence.id.str(), StoreDeadline()));
   for (std::size_t i = 0; i < manifest_.shots.size(); ++i) {
     ShotRecord& shot = manifest_.shots[i];
     if (!shot.artifact.empty()) continue;
     shot.painted = true;
-    ++own_shots_;
+    own_shots_.push_back(i);
     shot.seed = manifest_.painting.seed.has_value() ? *manifest_.painting.seed + i
                                                     : SeedOf(run_.job().fence.id.str(), i);
-    const std::string name = Versioned(fmt::format("shot-{}", i), "png");
-    const auto at = std::find_if(keys.begin(), keys.end(),
-                                 [&name](const storage::BlobKey& key) { return key.name() == name; });
-    if (at != keys.end()) shot.artifact = at->text();
   }
   return {};
+}
+
+void StoryboardRun::PickVersion() {
+  version_ = manifest_.model_version;
+  if (!version_.empty()) return;
+  const bool kept = own_shots_.size() < static_cast<std::size_t>(std::count_if(
+                                            manifest_.shots.begin(), manifest_.shots.end(),
+                                            [](const ShotRecord& shot) { return shot.painted; }));
+  if (kept && !manifest_.painted_by.empty()) {
+    // A redo goes on by the version that has painted the shots it keeps, as long as there is one.
+    ShotOrder order =
+        OrderOf(storyboard_, own_shots_.front(), manifest_.model, manifest_.painted_by, manifest_.painting);
+    order.tenant = tenant();
+    const auto there = ports_.painter.Check(order);
+    if (there.ok() || there.error().code() != Code::kNotFound) {
+      version_ = manifest_.painted_by;
+      return;
+    }
+    notes_.push_back("The shots that were kept are by version " + manifest_.painted_by +
+                     " of the model, which is not served any more; the others are by another one.");
+  }
+  if (!ports_.pick) return;
+  pick_.emplace(ports_.pick(tenant(), manifest_.model));
+  if (pick_->route() == nullptr) return pick_.reset();
+  version_ = pick_->version();
+}
+
+void StoryboardRun::TakeFinishedShots() {
+  painting_ = {};
+  painted_ = 0;
+  for (const std::size_t i : own_shots_) {
+    const std::string name = ShotName(i);
+    const auto at = std::find_if(stored_.begin(), stored_.end(),
+                                 [&name](const storage::BlobKey& key) { return key.name() == name; });
+    manifest_.shots[i].artifact = at == stored_.end() ? std::string() : at->text();
+  }
+}
+
+std::string StoryboardRun::ShotName(std::size_t shot) const {
+  // What routes pick may change between attempts; a video is by one version.
+  return pick_ ? Versioned(fmt::format("shot-{}-by-{}", shot, version_), "png")
+               : Versioned(fmt::format("shot-{}", shot), "png");
 }
 
 Result<void> StoryboardRun::PaintMissingShots() {
   const auto painted = [](const ShotRecord& shot) { return shot.painted; };
   const bool any = std::any_of(manifest_.shots.begin(), manifest_.shots.end(), painted);
   if (any) painted_until_ = kPaintingPart;
-  for (std::size_t i = 0; i < manifest_.shots.size(); ++i) {
+  if (own_shots_.empty()) return {};
+  PickVersion();
+  TakeFinishedShots();
+  if (!pick_) return PaintOwnShots();
+
+  painting_until_ = TrialDeadline(*pick_, run_.ctx().deadline(), ports_.clock.Now());
+  auto all = PaintOwnShots();
+  if (!all.ok() && painter_failed_ && !run_.cancelled()) {
+    const bool late = all.error().code() == Code::kDeadlineExceeded && painting_until_ < kNever;
+    if (late ? pick_->FallBackLate() : pick_->FallBack(all.error())) {
+      version_ = pick_->version();
+      painting_until_ = kNever;
+      TakeFinishedShots();
+      all = PaintOwnShots();
+    }
+  }
+  MEZZO_TRY_VOID(all);
+  if (painted_ > 0) pick_->Succeeded(painting_ / painted_, /*kept=*/false, painting_ / painted_);
+  route_ = pick_->stamp();
+  return {};
+}
+
+Result<void> StoryboardRun::PaintOwnShots() {
+  for (const std::size_t i : own_shots_) {
     if (manifest_.shots[i].artifact.empty()) MEZZO_TRY_VOID(PaintShot(i));
   }
   return {};
@@ -230,7 +292,7 @@ Result<void> StoryboardRun::PaintShot(std::size_t shot) {
     return painted_until_ * (static_cast<double>(shot) + part) / static_cast<double>(count);
   };
   MEZZO_TRY_VOID(Step(progress(0), stage));
-  ShotOrder order = OrderOf(storyboard_, shot, manifest_.model, manifest_.model_version, manifest_.painting);
+  ShotOrder order = OrderOf(storyboard_, shot, manifest_.model, version_, manifest_.painting);
   order.tenant = tenant();
   order.project = run_.job().project;
   order.key = run_.job().key;
@@ -239,12 +301,15 @@ Result<void> StoryboardRun::PaintShot(std::size_t shot) {
   order.steps_factor = steps_factor_;
   // What can't be written down now is written down at the next step, or ends the job there.
   const auto report = [&](double part) { (void)run_.Report(progress(part), stage); };
-  MEZZO_TRY(const PaintedShot painted, ports_.painter.Paint(run_.ctx(), order, report));
+  auto made = ports_.painter.Paint(run_.ctx().WithDeadline(painting_until_), order, report);
+  painter_failed_ = !made.ok();
+  MEZZO_TRY(const PaintedShot painted, std::move(made));
   run_.AddDeviceTime(painted.device_time);
+  painting_ += painted.device_time;
+  ++painted_;
   painted_by_ = painted.version;
   MEZZO_TRY(const std::string png, ports_.codec.Encode(painted.picture, media::PictureFormat::kPng, 100));
-  MEZZO_TRY(const Stored stored,
-            Store(Versioned(fmt::format("shot-{}", shot), "png"), AsBytes(png), "image/png"));
+  MEZZO_TRY(const Stored stored, Store(ShotName(shot), AsBytes(png), "image/png"));
   manifest_.shots[shot].artifact = stored.artifact;
   return {};
 }
@@ -327,6 +392,10 @@ Result<std::string> StoryboardRun::StoreAll(const media::RenderedVideo& video) {
   }
   result["model"] = manifest_.model;
   result["version"] = manifest_.version;
+  if (painted_by_.empty() && !own_shots_.empty()) painted_by_ = version_;
+  if (!painted_by_.empty()) result["model_version"] = painted_by_;
+  if (!route_.empty()) result["route"] = route_;
+  if (!painted_by_.empty()) manifest_.painted_by = painted_by_;
   if (!redo_of_.empty()) result["redo_of"] = redo_of_;
   result["degradation"] = media::DegradationName(level_);
   result["notes"] = notes_;
@@ -336,7 +405,7 @@ Result<std::string> StoryboardRun::StoreAll(const media::RenderedVideo& video) {
   result["storyboard"] = described(kept);
   const auto length = std::chrono::duration_cast<std::chrono::milliseconds>(video.file.duration);
   run_.Made(manifest_.model, painted_by_.empty() ? manifest_.model_version : painted_by_,
-            {.images = own_shots_,
+            {.images = static_cast<std::int64_t>(own_shots_.size()),
              .video_ms = length.count(),
              .bytes_out = static_cast<std::int64_t>(video_.bytes)});
   return result.dump();

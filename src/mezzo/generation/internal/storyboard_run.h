@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,10 +48,16 @@ class StoryboardRun {
   Result<StoryboardManifest> LoadManifest(const std::string& job);
   /// Decides what is given up, in the first attempt, or reads what that decided.
   Result<media::DegradationLevel> Level();
-  /// Finds what earlier attempts have painted.
-  Result<void> FindFinishedShots();
+  /// Which shots this job has to paint, and what of them lies in the store.
+  Result<void> FindOwnShots();
   Result<void> PaintMissingShots();
+  /// Decides which version paints all of them.
+  void PickVersion();
+  /// Takes what earlier attempts have painted by that version.
+  void TakeFinishedShots();
   Result<void> PaintShot(std::size_t shot);
+  Result<void> PaintOwnShots();
+  [[nodiscard]] std::string ShotName(std::size_t shot) const;
   Result<media::Soundtrack> MakeSound();
   Result<media::RenderedVideo> Encode(media::Mixer* sound);
   Result<std::string> StoreAll(const media::RenderedVideo& video);
@@ -81,9 +88,17 @@ class StoryboardRun {
   media::DegradationLevel level_ = media::DegradationLevel::kFull;
   double steps_factor_ = 1;
   std::vector<std::string> notes_;
-  std::int64_t own_shots_ = 0;  // Painted by this job, in whatever attempt; a redo keeps the others.
-  std::string painted_by_;      // The version of the model, as far as this attempt knows.
-  double painted_until_ = 0;    // The progress at which all shots are there.
+  std::vector<std::size_t> own_shots_;  // Painted by this job, in whatever attempt; a redo keeps the others.
+  std::vector<storage::BlobKey> stored_;        // By earlier attempts.
+  std::string painted_by_;                      // The version of the model, as far as this attempt knows.
+  std::string version_;                         // That is asked to paint; empty: the newest.
+  std::optional<inference::VersionPick> pick_;  // None: no route decides.
+  std::string route_;                           // By which it was picked; empty: by none.
+  bool painter_failed_ = false;                 // And not something around it.
+  TimePoint painting_until_ = kNever;
+  Duration painting_{};       // On the device, by version_ in this attempt,
+  std::int64_t painted_ = 0;  // for so many shots.
+  double painted_until_ = 0;  // The progress at which all shots are there.
   Stored video_;
 };
 

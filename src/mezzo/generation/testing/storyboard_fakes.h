@@ -52,7 +52,8 @@ class FakePainter final : public ShotPainter {
     progress(0.5);
     const auto shade = static_cast<std::uint8_t>(order.seed);
     return PaintedShot{.picture = Plain({32, 32}, {shade, shade, shade}),
-                       .device_time = std::chrono::milliseconds(10)};
+                       .device_time = std::chrono::milliseconds(10),
+                       .version = order.version};
   }
 
   std::vector<ShotOrder> orders;

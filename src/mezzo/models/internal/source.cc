@@ -23,6 +23,17 @@ Result<DeclaredConfig> ReadDeclared(const ModelFolder& folder) {
   return DeclaredConfig();
 }
 
+/// Which versions of a pipeline are served is said once for all of its parts: beside its versions.
+Result<void> ReadPipelinePolicy(const ModelFolder& part, VersionPolicy& policy) {
+  if (part.pipeline.empty()) return {};
+  const char* file = kConfigFiles[0].first;
+  const auto text = ReadFileBelow(part.root + "/" + part.pipeline, file, ConfigLimits::kMaxFileBytes);
+  if (!text.ok()) return text.error().code() == Code::kNotFound ? Result<void>() : text.error();
+  MEZZO_TRY(const DeclaredConfig declared, ParseModelYaml(*text, part.pipeline + "/" + file));
+  policy = declared.config.version_policy;
+  return {};
+}
+
 void Complete(Source& source) {
   ModelConfig& config = source.declared.config;
   const std::string& name = source.folder.name;
@@ -72,6 +83,8 @@ std::shared_ptr<Source> ReadSource(ModelFolder folder, bool every_version) {
     auto declared = ReadDeclared(source->folder);
     if (declared.ok()) {
       source->declared = std::move(declared).value();
+      auto read = ReadPipelinePolicy(source->folder, source->declared.config.version_policy);
+      if (!read.ok()) source->problem = std::move(read).error();
     } else {
       source->problem = declared.error();
     }

@@ -127,6 +127,9 @@ class FakeRows final : public ReleaseRows {
       return fleet;
     });
   }
+  Result<std::int64_t> Prune(Duration, TimePoint) override {
+    return faults.Run<std::int64_t>([&]() -> Result<std::int64_t> { return 0; });
+  }
 
  private:
   static bool IsOpen(const Release& release) { return !IsEnded(release.state) || release.route_pending; }

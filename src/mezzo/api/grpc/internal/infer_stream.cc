@@ -187,6 +187,8 @@ class StreamCall final : public grpc::ServerBidiReactor<Bytes, Bytes>,
       Answer(request, std::move(answer).error());
       return;
     }
+    // A stream has one set of trailers for all of its answers.
+    if (!answer->route.empty()) answer->parameters.emplace_back("x-mezzo-route", answer->route);
     const TimePoint answered = front_.services.clock.Now();
     grpc::ByteBuffer message = EncodeAnswer(*answer, InferResponseWriter::Form::kStream);
     request.response.Swap(&message);

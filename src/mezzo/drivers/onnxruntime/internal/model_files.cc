@@ -103,7 +103,7 @@ FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Result<ModelFiles> ModelFiles::Open(const std::string& model_path) {
+Result<ModelFiles> ModelFiles::Open(const std::string& model_path, SecondNames second_names) {
   const std::size_t slash = model_path.rfind('/');
   const std::string folder = slash == std::string::npos ? "."
                              : slash == 0               ? "/"
@@ -129,16 +129,19 @@ Result<ModelFiles> ModelFiles::Open(const std::string& model_path) {
   files.stamps_.push_back({name, found});
   FileSource source(model, files.model_size_);
   MEZZO_TRY(files.scan_, ScanModel(source));
-  for (const ExternalFile& file : files.scan_.external) MEZZO_TRY_VOID(files.AddExternal(below, file));
+  for (const ExternalFile& file : files.scan_.external) {
+    MEZZO_TRY_VOID(files.AddExternal(below, file, second_names));
+  }
   return files;
 }
 
-Result<void> ModelFiles::AddExternal(const FileDescriptor& folder, const ExternalFile& file) {
+Result<void> ModelFiles::AddExternal(const FileDescriptor& folder, const ExternalFile& file,
+                                     SecondNames second_names) {
   const std::string what =
       "the external data file '" + Printable(file.location) + "' of tensor '" + Printable(file.tensor) + "'";
   MEZZO_TRY(const FileDescriptor opened, OpenBelow(folder, file.location, what));
   MEZZO_TRY(const struct ::stat found, RegularFile(opened, what));
-  if (found.st_nlink != 1) {
+  if (found.st_nlink != 1 && second_names == SecondNames::kRefused) {
     return InvalidArgument("model_invalid", what + " has more than one name (a hard link); copy it instead");
   }
   if (static_cast<ByteCount>(found.st_size) < file.min_size) {
@@ -164,8 +167,8 @@ Result<void> ModelFiles::Unchanged() const {
   return {};
 }
 
-Result<ModelScan> ScanModelFile(const std::string& model_path) {
-  MEZZO_TRY(const ModelFiles files, ModelFiles::Open(model_path));
+Result<ModelScan> ScanModelFile(const std::string& model_path, SecondNames second_names) {
+  MEZZO_TRY(const ModelFiles files, ModelFiles::Open(model_path, second_names));
   return files.scan();
 }
 

@@ -32,14 +32,16 @@ class FileDescriptor {
 
 /// The files that one model consists of, proven to be what they seem: the model file is a regular file and no
 /// symbolic link; every external file is a regular file below the model's own folder, reached through no
-/// symbolic link, with no second name (hard link), and long enough for the ranges that the model names.
+/// symbolic link, with no second name (hard link) unless those are allowed, and long enough for the ranges
+/// that the model names.
 ///
 /// The engine opens the files again by path. Unchanged() tells afterwards whether they are still the same
 /// files with the same content: a swap in between is found before the session is used.
 class ModelFiles {
  public:
   /// Errors: kNotFound "model_file_missing", kInvalidArgument "model_invalid".
-  static Result<ModelFiles> Open(const std::string& model_path);
+  static Result<ModelFiles> Open(const std::string& model_path,
+                                 SecondNames second_names = SecondNames::kRefused);
 
   [[nodiscard]] const ModelScan& scan() const { return scan_; }
   [[nodiscard]] ByteCount model_size() const { return model_size_; }
@@ -52,7 +54,7 @@ class ModelFiles {
     struct ::stat stat{};
   };
 
-  Result<void> AddExternal(const FileDescriptor& folder, const ExternalFile& file);
+  Result<void> AddExternal(const FileDescriptor& folder, const ExternalFile& file, SecondNames second_names);
 
   std::string folder_path_;
   ModelScan scan_;

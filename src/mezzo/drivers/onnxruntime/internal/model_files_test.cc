@@ -83,6 +83,21 @@ TEST(ModelFiles, RefusesExternalDataWithASecondName) {
   EXPECT_THAT(FaultOf(folder.Write("model.onnx", External("w.bin"))).message(), HasSubstr("a hard link"));
 }
 
+TEST(ModelFiles, TakesSecondNamesWhereTheServerMadeThem) {
+  const ModelFolder folder;
+  const std::string other = folder.Write("elsewhere/w.bin", std::string(64, 's'));
+  ASSERT_EQ(::link(other.c_str(), folder.Path("w.bin").c_str()), 0);
+  const std::string model = folder.Write("model.onnx", External("w.bin"));
+
+  const auto files = ModelFiles::Open(model, SecondNames::kAllowed);
+  ASSERT_TRUE(files.ok()) << files.error().message();
+  EXPECT_TRUE(files->Unchanged().ok());
+  // What stands in for the file is found as always.
+  ASSERT_EQ(::unlink(folder.Path("w.bin").c_str()), 0);
+  folder.Write("w.bin", std::string(64, 't'));
+  EXPECT_FALSE(files->Unchanged().ok());
+}
+
 TEST(ModelFiles, RefusesWhatIsNoRegularFileWithoutWaitingForIt) {
   const ModelFolder folder;
   ASSERT_EQ(::mkfifo(folder.Path("pipe").c_str(), 0600), 0);

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <tuple>
+
+#include "mezzo/app/pipelines_config.h"
+#include "mezzo/config/schema.h"
+
+/// The documentation and bounds of the section `pipelines` of mezzo.yaml.
+namespace mezzo::config {
+
+template <>
+struct Schema<app::PipelineCommandConfig> {
+  static auto Fields() {
+    using C = app::PipelineCommandConfig;
+    using std::chrono::hours;
+    using std::chrono::seconds;
+    return std::tuple{
+        Field("argv", &C::argv,
+              "The program's absolute path and what always stands behind it. No shell reads it.", Required{},
+              Length(1, 64)),
+        Field("max_arguments", &C::max_arguments, "How many arguments a pipeline may add behind these.",
+              Range(0, 64)),
+        Field("set", &C::set, "Variables that are always set.", Length(0, 64)),
+        Field("environment", &C::environment, "Variables that a pipeline may set.", Length(0, 64)),
+        Field("read", &C::read,
+              "Files and folders that it may read, beside the system's programs, its own folder and what "
+              "`argv` "
+              "names.",
+              Length(0, 64)),
+        Field("memory", &C::memory, "Private memory of each of its processes.", Range(MiB(16), GiB(4096))),
+        Field("max_time", &C::max_time, "Longest time_limit that a stage may give it.",
+              Range(seconds(1), hours(24 * 30))),
+        Field("confine", &C::confine,
+              "Run it where it can write only its own folder and read only what is named here, which needs "
+              "Landlock (Linux 5.13). Otherwise it may do what the server may.")};
+  }
+  static std::optional<std::string> Validate(const app::PipelineCommandConfig& c) {
+    if (!c.argv.empty() && !c.argv.front().starts_with('/'))
+      return "needs the program's absolute path as the first of argv, not '" + c.argv.front() + "'";
+    return std::nullopt;
+  }
+};
+
+template <>
+struct Schema<app::PipelinesConfig> {
+  static auto Fields() {
+    using C = app::PipelinesConfig;
+    return std::tuple{
+        Field("max_commands", &C::max_commands,
+              "Commands of pipelines that run at the same time, on all hosts together. Each takes a slot of "
+              "`jobs.slots` on its host.",
+              Range(1, 1000)),
+        Field("commands", &C::commands,
+              "What the stages train and evaluate may run, by name. Nothing else is run.", Length(0, 256))};
+  }
+};
+
+}  // namespace mezzo::config

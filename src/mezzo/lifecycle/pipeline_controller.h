@@ -1,0 +1,64 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/mutex.h"
+#include "mezzo/lifecycle/pipeline_driver.h"
+#include "mezzo/observe/log.h"
+#include "mezzo/observe/metrics.h"
+#include "mezzo/storage/sql_db.h"
+
+namespace mezzo::lifecycle {
+
+/// A thread that drives pipelines once a second, and at once when one has changed. Failures are logged when
+/// they begin and when they end. Every host has one. Thread-safe.
+class PipelineController {
+ public:
+  struct Options {
+    Duration period = std::chrono::seconds(1);
+    Duration limit = std::chrono::seconds(20);  ///< Of a round.
+    Duration prune = std::chrono::minutes(10);
+    PipelineDriver::Options driver;
+  };
+  /// All outlive the controller.
+  struct Ports {
+    PipelineDriver::Ports driver;
+    storage::SqlDb& db;
+    observe::Registry& registry;
+    observe::Logger& log;
+  };
+  PipelineController(const Options& options, const Ports& ports, std::string host);
+  ~PipelineController() { Stop(); }
+  PipelineController(const PipelineController&) = delete;
+  PipelineController& operator=(const PipelineController&) = delete;
+
+  void Start();
+  /// Waits for the round that runs. Idempotent.
+  void Stop() EXCLUDES(mu_);
+
+ private:
+  void Loop() EXCLUDES(mu_);
+  void Round();
+
+  const Options options_;
+  const Ports ports_;
+  PipelineDriver driver_;
+  observe::Gauge& open_;
+  observe::Gauge& waiting_;
+  observe::Gauge& leads_;
+  observe::Counter& failures_;
+  bool failing_ = false;    // The thread's.
+  TimePoint next_prune_{};  // Likewise.
+  Mutex mu_;
+  CondVar changed_;
+  bool told_ GUARDED_BY(mu_) = false;
+  bool stopping_ GUARDED_BY(mu_) = false;
+  std::shared_ptr<void> subscription_;
+  std::thread thread_;  // Last: it uses everything above.
+};
+
+}  // namespace mezzo::lifecycle

@@ -1,0 +1,265 @@
+#include "mezzo/lifecycle/stage_child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "mezzo/base/fd.h"
+#include "mezzo/runtime/sandbox.h"
+
+namespace mezzo::lifecycle {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using std::chrono::steady_clock;
+
+constexpr auto kPoll = std::chrono::milliseconds(50);
+constexpr int kNotRun = 127;
+
+/// What any program needs to start, and nothing that is somebody's.
+constexpr std::array<const char*, 24> kSystem = {"/usr",
+                                                 "/bin",
+                                                 "/sbin",
+                                                 "/lib",
+                                                 "/lib32",
+                                                 "/lib64",
+                                                 "/etc/ld.so.cache",
+                                                 "/etc/ld.so.conf",
+                                                 "/etc/ld.so.conf.d",
+                                                 "/etc/alternatives",
+                                                 "/etc/ssl",
+                                                 "/etc/passwd",
+                                                 "/etc/group",
+                                                 "/etc/nsswitch.conf",
+                                                 "/etc/hosts",
+                                                 "/etc/resolv.conf",
+                                                 "/etc/localtime",
+                                                 "/dev/urandom",
+                                                 "/dev/random",
+                                                 "/dev/zero",
+                                                 "/proc/cpuinfo",
+                                                 "/proc/meminfo",
+                                                 "/proc/stat",
+                                                 "/sys/devices/system/cpu"};
+
+/// Tells the parent through `report` why the program does not run, and ends.
+[[noreturn]] void Refuse(int report, const std::string& why) {
+  const ssize_t written = ::write(report, why.data(), why.size());
+  (void)written;
+  ::_exit(kNotRun);
+}
+
+void Limit(__rlimit_resource resource, std::uint64_t value) {
+  const rlimit limit{value, value};
+  ::setrlimit(resource, &limit);
+}
+
+/// The forked process, up to the program.
+[[noreturn]] void Become(const StageChildTask& task, pid_t parent, int report) {
+  ::setpgid(0, 0);
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || ::getppid() != parent) ::_exit(kNotRun);
+  const int log = ::open(task.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (log < 0 || nothing < 0) Refuse(report, std::string("its log can't be opened: ") + std::strerror(errno));
+  if (::chdir(task.folder.c_str()) != 0)
+    Refuse(report, std::string("its folder can't be entered: ") + std::strerror(errno));
+  ::dup2(nothing, STDIN_FILENO);
+  ::dup2(log, STDOUT_FILENO);
+  ::dup2(log, STDERR_FILENO);
+  if (task.memory > 0) Limit(RLIMIT_DATA, task.memory);
+  if (task.max_file > 0) Limit(RLIMIT_FSIZE, task.max_file);
+  Limit(RLIMIT_CORE, 0);
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (task.confine) {
+    std::vector<std::string> read(kSystem.begin(), kSystem.end());
+    read.insert(read.end(), task.read.begin(), task.read.end());
+    const auto confined = runtime::RestrictFiles(read, {task.folder, "/dev/null"});
+    if (!confined.ok()) Refuse(report, confined.error().message());
+    if (!*confined) Refuse(report, "this kernel has no Landlock, and the command may not run unconfined");
+  }
+  std::vector<std::string> texts;
+  for (const auto& [name, value] : task.environment) {
+    texts.push_back(name);
+    texts.back() += "=" + value;
+  }
+  std::vector<char*> environment;
+  environment.reserve(texts.size() + 1);
+  for (std::string& text : texts) environment.push_back(text.data());
+  environment.push_back(nullptr);
+  std::vector<std::string> words = task.command;
+  std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  ::execve(arguments[0], arguments.data(), environment.data());
+  Refuse(report, "'" + task.command.front() + "' can't be run: " + std::strerror(errno));
+}
+
+/// Ends the group, and whoever has left it: orphans below this process come back to it.
+void EndAll(pid_t group) {
+  ::kill(-group, SIGKILL);
+  for (int round = 0; round < 200; ++round) {
+    std::ifstream file("/proc/self/task/" + std::to_string(::getpid()) + "/children");
+    pid_t child = 0;
+    bool any = false;
+    while (file >> child) {
+      any = true;
+      ::kill(child, SIGKILL);
+    }
+    int status = 0;
+    while (::waitpid(-1, &status, WNOHANG) > 0) any = true;
+    if (!any) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+void Say(const StageChildEnd& end) {
+  const std::string line = end.ToJson() + "\n";
+  std::fwrite(line.data(), 1, line.size(), stdout);
+  std::fflush(stdout);
+}
+
+std::string ReadAll(int fd) {
+  std::array<char, 1024> piece{};
+  std::string text;
+  while (text.size() < 4096) {
+    const ssize_t n = ::read(fd, piece.data(), piece.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    text.append(piece.data(), static_cast<std::size_t>(n));
+  }
+  return text;
+}
+
+}  // namespace
+
+int RunStageChild(const StageChildTask& task) {
+  ::signal(SIGPIPE, SIG_IGN);
+  const pid_t server = ::getppid();
+  const pid_t self = ::getpid();
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
+    Say({.why = StageChildEnd::Why::kRefused, .message = std::string("subreaper: ") + std::strerror(errno)});
+    return 1;
+  }
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
+    Say({.why = StageChildEnd::Why::kRefused, .message = std::string("no pipe: ") + std::strerror(errno)});
+    return 1;
+  }
+  const Fd report(ends[0]);
+  Fd theirs(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) {
+    Say({.why = StageChildEnd::Why::kRefused, .message = std::string("no process: ") + std::strerror(errno)});
+    return 1;
+  }
+  if (child == 0) Become(task, self, theirs.get());
+  ::setpgid(child, child);  // Whoever is first.
+  theirs = Fd();
+  const std::string refused = ReadAll(report.get());  // Ends when the program runs.
+  StageChildEnd end;
+  end.confined = task.confine;
+  const auto until =
+      steady_clock::now() + std::chrono::duration_cast<steady_clock::duration>(task.time_limit);
+  int status = 0;
+  bool reaped = false;
+  while (!reaped) {
+    const pid_t one = ::waitpid(-1, &status, WNOHANG);
+    if (one == child) {
+      reaped = true;
+      break;
+    }
+    if (one > 0) continue;  // An orphan.
+    if (steady_clock::now() >= until) {
+      end.why = StageChildEnd::Why::kTime;
+      break;
+    }
+    if (::access(task.stop_file.c_str(), F_OK) == 0 || ::getppid() != server) {
+      end.why = StageChildEnd::Why::kStopped;
+      break;
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+  EndAll(child);
+  if (reaped && WIFSIGNALED(status)) end.signal = WTERMSIG(status);
+  if (reaped && WIFEXITED(status)) end.status = WEXITSTATUS(status);
+  if (!refused.empty()) {
+    end.why = StageChildEnd::Why::kRefused;
+    end.message = refused;
+  }
+  Say(end);
+  return 0;
+}
+
+std::string StageChildTask::ToJson() const {
+  const Json json = {{"command", command}, {"environment", environment}, {"folder", folder},
+                     {"log", log},         {"stop_file", stop_file},     {"read", read},
+                     {"memory", memory},   {"max_file", max_file},       {"time_ns", time_limit.count()},
+                     {"confine", confine}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<StageChildTask> StageChildTask::FromJson(std::string_view text) {
+  try {
+    const Json json = Json::parse(text);
+    StageChildTask task;
+    task.command = json.at("command").get<std::vector<std::string>>();
+    task.environment = json.at("environment").get<std::map<std::string, std::string>>();
+    task.folder = json.at("folder").get<std::string>();
+    task.log = json.at("log").get<std::string>();
+    task.stop_file = json.at("stop_file").get<std::string>();
+    task.read = json.at("read").get<std::vector<std::string>>();
+    task.memory = json.at("memory").get<std::uint64_t>();
+    task.max_file = json.at("max_file").get<std::uint64_t>();
+    task.time_limit = Duration(json.at("time_ns").get<std::int64_t>());
+    task.confine = json.at("confine").get<bool>();
+    if (task.command.empty()) return InvalidArgument("child_task_invalid", "a stage's task names no command");
+    return task;
+  } catch (const Json::exception& error) {
+    return InvalidArgument("child_task_invalid",
+                           std::string("a stage's task can't be read: ") + error.what());
+  }
+}
+
+std::string StageChildEnd::ToJson() const {
+  const Json json = {{"why", static_cast<int>(why)},
+                     {"status", status},
+                     {"signal", signal},
+                     {"confined", confined},
+                     {"message", message}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<StageChildEnd> StageChildEnd::FromJson(std::string_view text) {
+  try {
+    const Json json = Json::parse(text);
+    StageChildEnd end;
+    const int why = json.at("why").get<int>();
+    if (why < 0 || why > 3) return InvalidArgument("child_task_invalid", "a stage's end is of no known kind");
+    end.why = static_cast<Why>(why);
+    end.status = json.at("status").get<int>();
+    end.signal = json.at("signal").get<int>();
+    end.confined = json.at("confined").get<bool>();
+    end.message = json.at("message").get<std::string>();
+    return end;
+  } catch (const Json::exception& error) {
+    return InvalidArgument("child_task_invalid", std::string("a stage's end can't be read: ") + error.what());
+  }
+}
+
+}  // namespace mezzo::lifecycle

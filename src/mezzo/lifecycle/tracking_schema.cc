@@ -1,0 +1,104 @@
+#include "mezzo/lifecycle/tracking_schema.h"
+
+#include <array>
+
+namespace mezzo::lifecycle {
+namespace {
+
+// An owner is a run, a logged model, or "e" and the number of an experiment. Its parameters, tags, data sets
+// and outputs are facts. `sha256` of an artifact is what is there, `next_sha256` what is being brought;
+// either may be empty. Counts of tenants and runs are kept beside what they count, so that limits hold
+// without a walk.
+constexpr std::string_view kTables = R"sql(
+CREATE TABLE tracking_tenants (
+  tenant TEXT NOT NULL PRIMARY KEY,
+  experiments BIGINT NOT NULL,
+  runs BIGINT NOT NULL,
+  models BIGINT NOT NULL,
+  files BIGINT NOT NULL,
+  bytes BIGINT NOT NULL
+);
+
+CREATE TABLE tracking_experiments (
+  id {identity},
+  tenant TEXT NOT NULL,
+  name TEXT NOT NULL,
+  created_us BIGINT NOT NULL,
+  updated_us BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX tracking_experiments_by_name ON tracking_experiments (tenant, name);
+
+CREATE TABLE tracking_runs (
+  id TEXT NOT NULL PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  experiment BIGINT NOT NULL,
+  name TEXT NOT NULL,
+  user_name TEXT NOT NULL,
+  status TEXT NOT NULL,
+  started_ms BIGINT NOT NULL,
+  ended_ms BIGINT,
+  deleted BIGINT NOT NULL,
+  facts BIGINT NOT NULL,
+  points BIGINT NOT NULL,
+  created_us BIGINT NOT NULL
+);
+CREATE INDEX tracking_runs_of_experiment ON tracking_runs (tenant, experiment, id);
+
+CREATE TABLE tracking_models (
+  id TEXT NOT NULL PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  experiment BIGINT NOT NULL,
+  name TEXT NOT NULL,
+  run_id TEXT NOT NULL,
+  type TEXT NOT NULL,
+  status TEXT NOT NULL,
+  facts BIGINT NOT NULL,
+  created_us BIGINT NOT NULL,
+  updated_us BIGINT NOT NULL,
+  created_by TEXT NOT NULL
+);
+CREATE INDEX tracking_models_of_experiment ON tracking_models (tenant, experiment, id);
+
+CREATE TABLE tracking_facts (
+  owner TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  fact_key TEXT NOT NULL,
+  fact_value TEXT NOT NULL,
+  PRIMARY KEY (owner, kind, fact_key)
+);
+
+CREATE TABLE tracking_points (
+  seq {identity},
+  run_id TEXT NOT NULL,
+  metric TEXT NOT NULL,
+  metric_value TEXT NOT NULL,
+  at_ms BIGINT NOT NULL,
+  step BIGINT NOT NULL,
+  model_id TEXT NOT NULL
+);
+CREATE INDEX tracking_points_of_run ON tracking_points (run_id, metric, seq);
+
+CREATE TABLE tracking_artifacts (
+  owner TEXT NOT NULL,
+  path TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  bytes BIGINT NOT NULL,
+  next_sha256 TEXT NOT NULL,
+  next_bytes BIGINT NOT NULL,
+  touched_us BIGINT NOT NULL,
+  PRIMARY KEY (owner, path)
+);
+CREATE INDEX tracking_artifacts_by_content ON tracking_artifacts (sha256);
+CREATE INDEX tracking_artifacts_by_next ON tracking_artifacts (next_sha256);
+CREATE INDEX tracking_artifacts_by_time ON tracking_artifacts (touched_us);
+)sql";
+
+constexpr std::array<storage::Migration, 1> kMigrations = {
+    {{.version = 1, .name = "tracking", .sql = kTables, .sqlite = "", .postgres = ""}}};
+
+}  // namespace
+
+std::span<const storage::Migration> TrackingMigrations() { return kMigrations; }
+
+}  // namespace mezzo::lifecycle

@@ -1,0 +1,171 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mezzo/base/clock.h"
+#include "mezzo/base/result.h"
+#include "mezzo/lifecycle/artifact_manifest.h"
+#include "mezzo/lifecycle/tracking.h"
+#include "mezzo/storage/sql_db.h"
+
+namespace mezzo::lifecycle {
+
+/// Experiments, runs, logged models, and which files belong to them, in the database. Each change is one
+/// transaction. What belongs to another tenant is unknown. Blocks. Thread-safe; many hosts share one
+/// database.
+///
+/// Errors beyond those named: kNotFound "tracking_experiment_unknown", "tracking_run_unknown",
+/// "tracking_model_unknown"; kInvalidArgument "tracking_value" (a key or a value that is too long or empty);
+/// kResourceExhausted "tracking_full"; SqlDb's.
+class TrackingStore {
+ public:
+  struct Options {
+    std::size_t max_experiments = 1000;  ///< These four of a tenant.
+    std::size_t max_runs = 100'000;
+    std::size_t max_models = 100'000;
+    ByteCount max_bytes = ByteCount{256} << 30;  ///< Of artifacts.
+    std::size_t max_files = 2000;                ///< Of a run, and of a logged model.
+    std::size_t max_facts = 4000;                ///< Parameters, tags, data sets and outputs of one.
+    std::size_t max_points = 100'000;            ///< Of a run.
+    std::size_t max_key = 250;                   ///< Bytes.
+    std::size_t max_value = 8000;
+  };
+  /// `db` and `clock` outlive the store. Its tables and the registry's lie in one database.
+  TrackingStore(Options options, storage::SqlDb& db, const Clock& clock);
+
+  // --- Experiments
+
+  /// kAlreadyExists "tracking_experiment_exists".
+  Result<ExperimentRecord> CreateExperiment(const TenantId& tenant, const std::string& name, const Tags& tags,
+                                            TimePoint deadline);
+  Result<ExperimentRecord> GetExperiment(const TenantId& tenant, std::int64_t id, TimePoint deadline);
+  Result<ExperimentRecord> FindExperiment(const TenantId& tenant, const std::string& name,
+                                          TimePoint deadline);
+  /// By number, beginning behind `after`; the default one is not among them.
+  Result<std::vector<ExperimentRecord>> ListExperiments(const TenantId& tenant, std::int64_t after,
+                                                        std::size_t limit, TimePoint deadline);
+  Result<void> SetExperimentTag(const TenantId& tenant, std::int64_t id, const std::string& key,
+                                const std::string& value, TimePoint deadline);
+
+  // --- Runs
+
+  struct NewRun {
+    std::int64_t experiment = kDefaultExperiment;
+    std::string name;
+    std::string user;
+    std::int64_t started_ms = 0;
+    Tags tags;
+  };
+  Result<RunRecord> CreateRun(const TenantId& tenant, const NewRun& run, TimePoint deadline);
+  Result<RunRecord> GetRun(const TenantId& tenant, const std::string& id, TimePoint deadline);
+  struct RunChange {
+    std::optional<std::string> name;
+    std::optional<std::string> status;
+    std::optional<std::int64_t> ended_ms;
+    std::optional<bool> deleted;
+  };
+  Result<RunRecord> ChangeRun(const TenantId& tenant, const std::string& id, const RunChange& change,
+                              TimePoint deadline);
+  /// The newest first, with facts and metrics; of the experiments named. `after` is a run's id; empty: from
+  /// the newest.
+  Result<std::vector<RunRecord>> ListRuns(const TenantId& tenant,
+                                          const std::vector<std::int64_t>& experiments, bool deleted,
+                                          const std::string& after, std::size_t limit, TimePoint deadline);
+
+  struct RunNotes {
+    std::vector<MetricPoint> metrics;
+    Tags params;
+    Tags tags;
+    std::map<std::string, std::string> inputs;
+    std::vector<RunOutput> outputs;
+  };
+  /// All of it or nothing. A tag is replaced. kInvalidArgument "tracking_param_changed": a parameter has
+  /// another value already. kFailedPrecondition "tracking_run_deleted".
+  Result<void> Note(const TenantId& tenant, const std::string& run, const RunNotes& notes,
+                    TimePoint deadline);
+  /// kNotFound "tracking_tag_unknown".
+  Result<void> DeleteRunTag(const TenantId& tenant, const std::string& run, const std::string& key,
+                            TimePoint deadline);
+  /// In the order they came; `offset` of them left out.
+  Result<std::vector<MetricPoint>> MetricHistory(const TenantId& tenant, const std::string& run,
+                                                 const std::string& key, std::size_t offset,
+                                                 std::size_t limit, TimePoint deadline);
+
+  // --- Logged models
+
+  struct NewLoggedModel {
+    std::int64_t experiment = kDefaultExperiment;
+    std::string name;
+    std::string run_id;
+    std::string type;
+    Tags params;
+    Tags tags;
+  };
+  Result<LoggedModelRecord> CreateLoggedModel(const TenantId& tenant, const NewLoggedModel& model,
+                                              const std::string& by, TimePoint deadline);
+  Result<LoggedModelRecord> GetLoggedModel(const TenantId& tenant, const std::string& id, TimePoint deadline);
+  struct LoggedModelChange {
+    std::optional<std::string> status;
+    Tags params;
+    Tags tags;
+    std::string without_tag;  ///< kNotFound "tracking_tag_unknown".
+  };
+  Result<LoggedModelRecord> ChangeLoggedModel(const TenantId& tenant, const std::string& id,
+                                              const LoggedModelChange& change, TimePoint deadline);
+  /// With its files.
+  Result<void> DeleteLoggedModel(const TenantId& tenant, const std::string& id, TimePoint deadline);
+  /// The newest first. Empty `name` and `run_id`: any. `after` as of ListRuns().
+  Result<std::vector<LoggedModelRecord>> ListLoggedModels(const TenantId& tenant,
+                                                          const std::vector<std::int64_t>& experiments,
+                                                          const std::string& name, const std::string& run_id,
+                                                          const std::string& after, std::size_t limit,
+                                                          TimePoint deadline);
+
+  // --- Files
+
+  /// The place is waiting for this content, which is no garbage from now on. What lies there stays until
+  /// CommitArtifact(). kInvalidArgument "manifest_duplicate": a file would be another's folder.
+  Result<void> BeginArtifact(const ArtifactPlace& place, const ManifestFile& content, TimePoint deadline);
+  /// The content is in the store: it takes the place. kFailedPrecondition "tracking_artifact_conflict": the
+  /// place waits for another one meanwhile.
+  Result<void> CommitArtifact(const ArtifactPlace& place, const ManifestFile& content, TimePoint deadline);
+  /// kNotFound "tracking_artifact_unknown".
+  Result<ManifestFile> FindArtifact(const ArtifactPlace& place, TimePoint deadline);
+  /// All files at or below `place.path` (empty: all of the owner), by path, with their whole paths.
+  Result<std::vector<ManifestFile>> ArtifactsBelow(const ArtifactPlace& place, TimePoint deadline);
+  /// All at or below the place. How many.
+  Result<std::size_t> DeleteArtifacts(const ArtifactPlace& place, TimePoint deadline);
+  /// Removes files that were brought before `before` and whose content no version has, `limit` at most. How
+  /// many.
+  Result<std::size_t> ExpireArtifacts(WallTime before, std::size_t limit, TimePoint deadline);
+
+ private:
+  struct Growth;
+  Result<void> Grow(storage::SqlSession& session, const TenantId& tenant, const Growth& by) const;
+  Result<void> CheckExperiment(storage::SqlSession& session, const TenantId& tenant, std::int64_t id) const;
+  Result<void> CheckOwner(storage::SqlSession& session, const TenantId& tenant,
+                          const std::string& owner) const;
+  [[nodiscard]] Result<void> CheckFacts(const Tags& facts) const;
+  Result<std::size_t> PutFacts(storage::SqlSession& session, const std::string& owner, const char* kind,
+                               const Tags& facts) const;
+  Result<void> Complete(storage::SqlSession& session, std::vector<RunRecord>& runs) const;
+  Result<void> Complete(storage::SqlSession& session, std::vector<LoggedModelRecord>& models) const;
+  Result<RunRecord> ReadRun(storage::SqlSession& session, const TenantId& tenant,
+                            const std::string& id) const;
+  Result<LoggedModelRecord> ReadModel(storage::SqlSession& session, const TenantId& tenant,
+                                      const std::string& id) const;
+  Result<void> RemoveFile(storage::SqlSession& session, const std::string& owner, const std::string& path,
+                          const TenantId& tenant) const;
+  Result<void> Discard(storage::SqlSession& session, const std::string& sha256) const;
+  [[nodiscard]] std::int64_t NowMicros() const;
+
+  const Options options_;
+  storage::SqlDb& db_;
+  const Clock& clock_;
+};
+
+}  // namespace mezzo::lifecycle

@@ -1,0 +1,273 @@
+// What a host brings from the registry because its routes and releases need it, and when it lets go of it.
+
+#include "mezzo/lifecycle/version_supply.h"
+
+#include <atomic>
+#include <thread>
+
+#include "registry_fixture.h"
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "mezzo/lifecycle/version_uploads.h"
+#include "mezzo/runtime/task.h"
+#include "mezzo/storage/blob_io.h"
+#include "mezzo/storage/testing/memory_blob_store.h"
+#include "mezzo/storage/testing/temp_dir.h"
+
+namespace mezzo::lifecycle {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+using Key = VersionSupply::Key;
+using State = VersionSupply::State;
+
+/// Has what was loaded, and what the test puts into folders. Thread-safe.
+class FakeCatalog final : public models::Catalog {
+ public:
+  void Add(const std::string& model, std::int64_t version) {
+    const MutexLock lock(mu_);
+    loaded_.insert({model, version});
+  }
+  void Keep(const std::set<Key>& these) {
+    const MutexLock lock(mu_);
+    loaded_ = these;
+  }
+
+  Result<models::VersionRef> Acquire(std::string_view model, std::string_view version) override {
+    const MutexLock lock(mu_);
+    if (loaded_.contains(Key(model, static_cast<std::int64_t>(ParseUint(version).value_or(0))))) {
+      return models::VersionRef(std::make_shared<models::ModelVersion>());
+    }
+    return NotFound("model_unknown", "there is none");
+  }
+  runtime::Task<Result<models::VersionRef>> AcquireLoaded(runtime::Context, ModelName, std::string) override {
+    co_return Unavailable("unused", "");
+  }
+  Result<std::shared_ptr<const models::ModelConfig>> ConfigOf(std::string_view, std::string_view) override {
+    return Unavailable("unused", "");
+  }
+  Result<std::vector<std::int64_t>> VersionsOf(std::string_view model) override {
+    const MutexLock lock(mu_);
+    std::vector<std::int64_t> versions;
+    for (const auto& [name, version] : loaded_) {
+      if (name == model) versions.push_back(version);
+    }
+    if (versions.empty()) return NotFound("model_unknown", "there is none");
+    return versions;
+  }
+  bool IsReady(std::string_view model, std::string_view version) override {
+    return Acquire(model, version).ok();
+  }
+  bool StartupDone() override { return true; }
+  std::vector<models::IndexEntry> Index(bool) override { return {}; }
+  runtime::Task<Result<void>> Load(runtime::Context, ModelName, models::LoadOverrides) override {
+    co_return Unavailable("unused", "");
+  }
+  runtime::Task<Result<void>> Unload(runtime::Context, ModelName) override {
+    co_return Unavailable("unused", "");
+  }
+
+ private:
+  Mutex mu_;
+  std::set<Key> loaded_ GUARDED_BY(mu_);
+};
+
+class VersionSupplyTest : public RegistryFixture {
+ protected:
+  VersionSupplyTest() {
+    MakeModel("m");
+    Open({});
+  }
+  ~VersionSupplyTest() override { supply_.reset(); }
+
+  void Open(VersionSupply::Options options) {
+    supply_.reset();
+    hosting_.reset();
+    fetcher_.reset();
+    catalog_.Keep({});
+    fetcher_ = VersionFetcher::Open({.folder = folder_.path() + "/versions", .max_bytes = 1000},
+                                    {.contents = contents_, .clock = real_})
+                   .value();
+    hosting_ = VersionHosting::Open({.root = folder_.path() + "/registry", .host = "here"},
+                                    {.registry = store_,
+                                     .fetcher = *fetcher_,
+                                     .clock = real_,
+                                     .look = [this](const std::string& model) -> Result<bool> {
+                                       if (!hosted(model)) catalog_.Keep({});
+                                       return true;
+                                     },
+                                     .needed =
+                                         [this](const std::string& model, std::int64_t version) {
+                                           return supply_ != nullptr && supply_->IsWanted(model, version);
+                                         }})
+                   .value();
+    ASSERT_TRUE(hosting_->Restore(Soon()).ok());
+    options.period = milliseconds(10);
+    options.retry_min = milliseconds(10);
+    options.retry_max = milliseconds(20);
+    options.state_check = milliseconds(20);
+    supply_ = std::make_unique<VersionSupply>(
+        options, VersionSupply::Ports{.registry = store_,
+                                      .hosting = *hosting_,
+                                      .catalog = catalog_,
+                                      .clock = real_,
+                                      .log = log_,
+                                      .metrics = metrics_,
+                                      .needed =
+                                          [this] {
+                                            const MutexLock lock(mu_);
+                                            return std::vector<Key>(needed_.begin(), needed_.end());
+                                          },
+                                      .load = [this](const std::string& model, const std::string& version,
+                                                     TimePoint) -> Result<void> {
+                                        if (broken_) return Unavailable("model_not_ready", "it is broken");
+                                        catalog_.Add(model, static_cast<std::int64_t>(*ParseUint(version)));
+                                        return {};
+                                      }});
+    supply_->Start();
+  }
+
+  [[nodiscard]] bool hosted(const std::string& model) const {
+    for (const auto& one : hosting_->served()) {
+      if (one.model == model) return true;
+    }
+    return false;
+  }
+  std::int64_t Push(const std::string& content) {
+    EXPECT_TRUE(
+        storage::WriteBlob(contents_, VersionUploads::KeyOf(Sha256Hex(content)), AsBytes(content), {}, Soon())
+            .ok());
+    return MakeReady("m", {{"model.onnx", content}});
+  }
+  void Need(std::set<Key> needed) {
+    const MutexLock lock(mu_);
+    needed_ = std::move(needed);
+  }
+  template <typename Condition>
+  [[nodiscard]] bool Eventually(Condition condition) {
+    const TimePoint limit = Soon();
+    while (!condition() && real_.Now() < limit) std::this_thread::sleep_for(milliseconds(2));
+    return condition();
+  }
+  VersionSupply::Status After(const std::string& model, std::int64_t version) {
+    (void)Eventually([&] { return supply_->Want(model, version).state != State::kComing; });
+    return supply_->Want(model, version);
+  }
+
+  storage::testing::TempDir folder_;
+  storage::testing::MemoryBlobStore contents_{real_};
+  observe::Logger log_{{}, real_};
+  observe::Registry metrics_;
+  FakeCatalog catalog_;
+  std::atomic<bool> broken_{false};
+  Mutex mu_;
+  std::set<Key> needed_ GUARDED_BY(mu_);
+  std::unique_ptr<VersionFetcher> fetcher_;
+  std::unique_ptr<VersionHosting> hosting_;
+  std::unique_ptr<VersionSupply> supply_;
+};
+
+TEST_P(VersionSupplyTest, WhatRoutesNameComesAndGoesWhenNothingNeedsIt) {
+  Push("one");
+  Push("two");
+  Open({.linger = milliseconds(300)});
+  EXPECT_TRUE(Eventually([&] { return supply_->FirstRoundDone(); })) << "nothing is needed";
+  Need({{"m", 1}});
+  ASSERT_TRUE(Eventually([&] { return hosting_->Has("m", 1); }));
+  EXPECT_EQ(After("m", 1).state, State::kHere);
+  EXPECT_FALSE(hosting_->Has("m", 2));
+  EXPECT_EQ(Reason(hosting_->Withdraw("m", 1, Soon())), "version_in_use");
+  EXPECT_TRUE(Eventually([&] { return !store_.At("m", clock_.WallNow(), Soon())->served.empty(); }))
+      << "the history says so";
+
+  Need({});
+  EXPECT_TRUE(Eventually([&] { return !hosting_->Has("m", 1); }));
+  EXPECT_TRUE(Eventually([&] { return store_.At("m", clock_.WallNow(), Soon())->served.empty(); }));
+}
+
+TEST_P(VersionSupplyTest, TheNewestReadyVersionIsWhatLatestNeeds) {
+  Push("one");
+  Need({{"m", 0}});
+  ASSERT_TRUE(Eventually([&] { return hosting_->Has("m", 1); }));
+  Push("two");
+  ASSERT_TRUE(Eventually([&] { return hosting_->Has("m", 2); }));
+}
+
+TEST_P(VersionSupplyTest, WhatCannotBeServedSaysWhyAndComesWhenItCan) {
+  EXPECT_EQ(After("nobody", 1).state, State::kAbsent);
+  EXPECT_EQ(After("m", 7).state, State::kAbsent);
+  Push("one");
+  ASSERT_TRUE(store_.CreateVersion("m", {.manifest = ManifestOf({{"f", "x"}})}, "ann", Soon()).ok());
+  const auto uploading = After("m", 2);
+  EXPECT_EQ(uploading.state, State::kFailed);
+  EXPECT_EQ(uploading.reason, "version 2 of model 'm' is uploading, not ready");
+
+  broken_ = true;
+  const auto broken = After("m", 1);
+  EXPECT_EQ(broken.state, State::kFailed);
+  EXPECT_EQ(broken.reason, "it is broken");
+  broken_ = false;
+  EXPECT_TRUE(Eventually([&] { return supply_->Want("m", 1).state == State::kHere; })) << "it is tried again";
+}
+
+TEST_P(VersionSupplyTest, AStoreThatIsAwayIsWaitedFor) {
+  const std::int64_t version = MakeReady("m", {{"model.onnx", "late"}});
+  ASSERT_TRUE(Eventually([&] { return !supply_->Want("m", version).reason.empty(); })) << "it is not there";
+  EXPECT_FALSE(hosting_->Has("m", version));
+  ASSERT_TRUE(storage::WriteBlob(contents_, VersionUploads::KeyOf(Sha256Hex("late")),
+                                 AsBytes(std::string_view("late")), {}, Soon())
+                  .ok());
+  EXPECT_TRUE(Eventually([&] { return supply_->Want("m", version).state == State::kHere; }));
+}
+
+TEST_P(VersionSupplyTest, AFoldersModelIsNotTheRegistrys) {
+  Push("one");
+  catalog_.Keep({{"m", 5}});
+  EXPECT_EQ(After("m", 1).state, State::kAbsent);
+  EXPECT_FALSE(hosting_->Has("m", 1));
+}
+
+TEST_P(VersionSupplyTest, WhatWasLoadedByHandStaysUntilItIsArchived) {
+  Push("one");
+  Push("two");
+  Open({.linger = milliseconds(50)});
+  ASSERT_TRUE(hosting_->Serve("m", 1, Soon()).ok());
+  Need({{"m", 1}, {"m", 2}});
+  ASSERT_TRUE(Eventually([&] { return hosting_->Has("m", 2); }));
+  Need({});
+  ASSERT_TRUE(Eventually([&] { return !hosting_->Has("m", 2); }));
+  EXPECT_TRUE(hosting_->Has("m", 1)) << "nobody needs it, and somebody has asked for it";
+
+  Open({.linger = milliseconds(50)});
+  std::this_thread::sleep_for(milliseconds(200));
+  EXPECT_TRUE(hosting_->Has("m", 1)) << "after a restart, too";
+  ASSERT_TRUE(store_
+                  .SetState("m", 1,
+                            {.from = VersionState::kReady, .to = VersionState::kArchived, .reason = ""},
+                            "ann", Soon())
+                  .ok());
+  EXPECT_TRUE(Eventually([&] { return !hosting_->Has("m", 1); }));
+}
+
+TEST_P(VersionSupplyTest, ARestartHasWhatItNeedsAndLetsGoOfTheRest) {
+  Push("one");
+  Push("two");
+  Need({{"m", 1}, {"m", 2}});
+  ASSERT_TRUE(Eventually([&] { return hosting_->Has("m", 1) && hosting_->Has("m", 2); }));
+  Need({{"m", 2}});
+  Open({.linger = milliseconds(300)});
+  EXPECT_TRUE(hosting_->Has("m", 1) && hosting_->Has("m", 2)) << "both lie here";
+  EXPECT_TRUE(Eventually([&] { return supply_->FirstRoundDone(); }));
+  EXPECT_EQ(After("m", 2).state, State::kHere);
+  EXPECT_TRUE(Eventually([&] { return !hosting_->Has("m", 1); }));
+  std::this_thread::sleep_for(milliseconds(400));
+  EXPECT_TRUE(hosting_->Has("m", 2));
+}
+
+INSTANTIATE_TEST_SUITE_P(Databases, VersionSupplyTest, tenancy::BothDatabases(), tenancy::DatabaseName);
+
+}  // namespace
+}  // namespace mezzo::lifecycle

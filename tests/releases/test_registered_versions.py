@@ -1,0 +1,230 @@
+"""Versions that lie in the registry alone: routes, aliases and releases bring them to every host, and hosts serve them again after a
+restart."""
+
+import contextlib
+import json
+import subprocess
+import time
+
+import mezzo_server
+import pytest
+from mezzo_server import SLOWNESS, Server
+from postgres_server import PostgresServer
+from test_release import LOOSE, Traffic
+from test_routes import MODEL, PYTHON, call, eventually, infer
+
+MODELS = "/v1/registry/models"
+QUICK = {"steps": [{"weight": 2000, "min_duration_s": 1, "min_calls": 20}, {"weight": 10000, "min_duration_s": 1, "min_calls": 20}],
+         "settle_s": 1, "prepare_limit_s": 240, "step_limit_s": 240}
+
+
+SOURCE = """
+import numpy as np
+from mezzo_worker import TensorSpec
+
+class Model:
+    inputs = [TensorSpec("x", "FP32", [-1])]
+    outputs = [TensorSpec("y", "FP32", [-1]), TensorSpec("v", "INT64", [1])]
+
+    def __init__(self, context):
+        pass
+
+    def predict(self, inputs, context):
+        return {{"y": inputs["x"] * 2, "v": np.int64([{version}])}}
+"""
+
+
+class Fleet:
+    """Hosts over one PostgreSQL and one folder of contents; their folders of models are empty."""
+
+    def __init__(self, folder, size=2, extra=""):
+        self.folder, self.size, self.extra, self.hosts = folder, size, extra, []
+        (folder / "none").mkdir()
+
+    def __enter__(self):
+        self._stack = contextlib.ExitStack()
+        self.postgres = self._stack.enter_context(PostgresServer())
+        self.hosts = [self.start(index) for index in range(self.size)]
+        return self
+
+    def start(self, index):
+        config = (f"artifacts: {{min_free: 0, dir: '{self.folder}/contents'}}\n"
+                  f"registry: {{host: host-{index}, tests: {{enabled: false}}{self.extra}}}\ndatabase: {{url: 'env:TEST_DB'}}\n")
+        return Server(models=self.folder / "none", config=config, env={**PYTHON, "TEST_DB": self.postgres.url},
+                      data_dir=str(self.folder / f"host-{index}"))
+
+    def __exit__(self, *exception):
+        for host in self.hosts:
+            host.kill()
+        self._stack.close()
+
+
+@pytest.fixture(name="fleet")
+def fleet_of_two(tmp_path):
+    with Fleet(tmp_path) as fleet:
+        yield fleet
+
+
+def mezzo(server, *args, code=0):
+    done = subprocess.run([mezzo_server.BINARY, "model", *map(str, args), "--url", server.http_url], capture_output=True, text=True,
+                          timeout=120 * SLOWNESS, check=False)
+    assert done.returncode == code, (args, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def push(server, folder, version, model=MODEL):
+    """A version that answers with its number; the registry gives them out in order."""
+    source = folder / f"push-{model}-{version}"
+    source.mkdir()
+    (source / "model.py").write_text(SOURCE.format(version=version))
+    (source / "model.yaml").write_text("batching: {max_batch_size: 0}\n")
+    assert f"version {version} is ready" in mezzo(server, "push", source, "--name", model, "--wait")
+
+
+def route(server, body, model=MODEL):
+    status, _, answer = call(server, "PUT", f"/v1/routes/{model}", body)
+    assert status == 200, answer
+    return answer
+
+
+def answers(host, version, model=MODEL):
+    return infer(host, model=model)[:2] == (200, version)
+
+
+def served(host):
+    return {(one["model"], one["version"]) for one in call(host, "GET", "/v1/registry/served")[2]["data"]}
+
+
+def test_a_release_of_registered_versions_reaches_hosts_with_empty_folders(fleet, tmp_path):
+    a, b = fleet.hosts
+    push(a, tmp_path, 1)
+    push(b, tmp_path, 2)
+    assert infer(a)[0] == 404
+    route(a, {"stable": "1"})
+    for host in (a, b):
+        eventually(lambda host=host: answers(host, "1"), 60)
+    with Traffic([a, b]) as traffic:
+        status, _, answer = call(b, "POST", "/v1/releases", {"model": MODEL, "candidate": "2", **QUICK, "analysis": LOOSE})
+        assert status == 201, answer
+        eventually(lambda: call(a, "GET", f"/v1/releases/{answer['id']}")[2]["state"] == "succeeded", 240)
+    assert not traffic.failures, traffic.failures[:3]
+    for host in (a, b):
+        assert answers(host, "2") and {(MODEL, 1), (MODEL, 2)} <= served(host), "the former one lingers"
+
+    # A host that is lost comes back with an empty disk, and is ready when it has what its routes need.
+    b.kill()
+    subprocess.run(["rm", "-rf", str(tmp_path / "host-1")], check=True)
+    fleet.hosts[1] = b = fleet.start(1)
+    assert answers(b, "2"), "readiness has waited for it"
+    # And one that restarts serves from its disk.
+    assert a.terminate() == 0
+    fleet.hosts[0] = a = fleet.start(0)
+    assert answers(a, "2")
+    history = call(a, "GET", f"{MODELS}/{MODEL}/at")[2]["served"]
+    assert {(one["version"], one["host"]) for one in history} >= {(2, "host-0"), (2, "host-1")}
+
+
+def test_a_host_lost_in_the_middle_does_not_stop_the_release(fleet, tmp_path):
+    a, b = fleet.hosts
+    for version in (1, 2):
+        push(a, tmp_path, version)
+    route(a, {"stable": "1"})
+    for host in (a, b):
+        eventually(lambda host=host: answers(host, "1"), 60)
+    slow = {**QUICK, "steps": [{"weight": 5000, "min_duration_s": 4, "min_calls": 20}, {"weight": 10000, "min_duration_s": 1, "min_calls": 20}]}
+    with Traffic([b]) as traffic:
+        release = call(a, "POST", "/v1/releases", {"model": MODEL, "candidate": "2", **slow, "analysis": LOOSE})[2]["id"]
+        eventually(lambda: call(b, "GET", f"/v1/releases/{release}")[2]["state"] == "running", 120)
+        a.kill()
+        eventually(lambda: call(b, "GET", f"/v1/releases/{release}")[2]["state"] == "succeeded", 240)
+    assert not traffic.failures, traffic.failures[:3]
+    fleet.hosts[0] = a = fleet.start(0)
+    assert answers(a, "2") and answers(b, "2")
+
+
+def test_a_route_waits_on_each_host_for_the_version_that_it_names(fleet, tmp_path):
+    a, b = fleet.hosts
+    for version in (1, 2):
+        push(a, tmp_path, version)
+    route(a, {"stable": "1"})
+    for host in (a, b):
+        eventually(lambda host=host: answers(host, "1"), 60)
+    with Traffic([a, b]) as traffic:
+        route(b, {"stable": "2"})
+        for host in (a, b):
+            eventually(lambda host=host: answers(host, "2"), 60)
+    assert not traffic.failures, traffic.failures[:3]
+    assert {version for _, _, version in traffic.versions} == {"1", "2"}
+    # "latest" is what the registry has, on hosts that have no folder.
+    push(a, tmp_path, 3)
+    route(a, {"stable": "latest"})
+    for host in (a, b):
+        eventually(lambda host=host: answers(host, "3"), 60)
+
+
+def test_an_alias_that_moves_moves_its_route_on_all_hosts_and_no_call_fails(fleet, tmp_path):
+    a, b = fleet.hosts
+    for version in (1, 2):
+        push(a, tmp_path, version)
+    mezzo(a, "alias", MODEL, "champion", 1)
+    route(b, {"stable": "@champion"})
+    for host in (a, b):
+        eventually(lambda host=host: answers(host, "1"), 60)
+    with Traffic([a, b]) as traffic:
+        mezzo(a, "alias", MODEL, "champion", 2)  # It has to be fetched first.
+        for host in (a, b):
+            eventually(lambda host=host: answers(host, "2"), 60)
+        for version, host in ((1, b), (2, a)):  # Both are here now.
+            time.sleep(1)
+            status, _, answer = call(host, "PUT", f"{MODELS}/{MODEL}/aliases/champion", {"version": version})
+            assert status == 200, answer
+            moved = time.monotonic()
+            time.sleep(2 * SLOWNESS)
+            late = [one for one in traffic.versions if one[0] > moved + SLOWNESS + 0.5 and one[2] != str(version)]
+            assert not late, late[:3]
+    assert not traffic.failures, traffic.failures[:3]
+
+
+def test_what_a_route_needs_cannot_be_taken_away_and_a_route_cannot_need_what_is_not_there(fleet, tmp_path):
+    a, b = fleet.hosts
+    for version in (1, 2, 3):
+        push(a, tmp_path, version)
+    mezzo(a, "alias", MODEL, "champion", 1)
+    route(a, {"stable": "@champion", "rules": [{"header": "x-beta", "equals": "1", "version": "2"}]})
+    for host in (a, b):
+        eventually(lambda host=host: answers(host, "1"), 60)
+
+    def refused(method, path, body=None):
+        status, _, answer = call(b, method, path, body)
+        return status, answer["error"]["code"]
+
+    assert refused("DELETE", f"{MODELS}/{MODEL}/aliases/champion") == (400, "registry_alias_in_use")
+    assert refused("DELETE", f"{MODELS}/{MODEL}/versions/1") == (400, "version_in_use")
+    assert refused("PATCH", f"{MODELS}/{MODEL}/versions/2", {"state": "archived"}) == (400, "version_in_use")
+    assert refused("PATCH", f"{MODELS}/{MODEL}", {"name": "other"}) == (400, "registry_model_in_use")
+    assert refused("DELETE", f"{MODELS}/{MODEL}") == (400, "registry_model_in_use")
+    assert refused("POST", f"{MODELS}/{MODEL}/versions/1/unload") == (400, "version_in_use")
+    before = call(a, "GET", f"/v1/routes/{MODEL}")[2]
+    assert refused("PUT", f"/v1/routes/{MODEL}", {"stable": "@nobody"}) == (400, "route_alias_unknown")
+    assert refused("PUT", f"/v1/routes/{MODEL}", {"stable": "9"}) == (400, "route_version_unknown")
+    assert call(b, "PATCH", f"{MODELS}/{MODEL}/versions/3", {"state": "archived"})[0] == 200, "nothing needs it"
+    assert refused("PUT", f"/v1/routes/{MODEL}", {"stable": "3"}) == (400, "route_version_not_ready")
+    status, _, answer = call(b, "POST", "/v1/releases", {"model": MODEL, "stable": "1", "candidate": "3"})
+    assert (status, answer["error"]["code"]) == (409, "registry_version_not_ready"), json.dumps(answer)
+    assert "version 3 of model 'm' is archived, not ready" in answer["error"]["message"]
+    assert call(a, "GET", f"/v1/routes/{MODEL}")[2]["revision"] == before["revision"]
+    assert answers(a, "1") and answers(b, "1")
+
+
+def test_what_nothing_needs_any_more_is_let_go(tmp_path):
+    with Fleet(tmp_path, size=1, extra=", linger: 2s") as fleet:
+        a = fleet.hosts[0]
+        for version in (1, 2):
+            push(a, tmp_path, version)
+        route(a, {"stable": "1"})
+        eventually(lambda: answers(a, "1"), 60)
+        route(a, {"stable": "2"})
+        eventually(lambda: answers(a, "2"), 60)
+        eventually(lambda: served(a) == {(MODEL, 2)}, 60)
+        assert answers(a, "2")
+        assert call(a, "PATCH", f"{MODELS}/{MODEL}/versions/1", {"state": "archived"})[0] == 200
