@@ -40,5 +40,17 @@ export type RegistryEvents = Schemas['RegistryEvents'];
 export type RegistryTest = Schemas['RegistryTest'];
 export type RegistryServed = Schemas['RegistryServed'];
 
+export type Drift = Schemas['Drift'];
+export type DriftList = Schemas['DriftList'];
+export type DriftTensor = Schemas['DriftTensor'];
+export type Pipeline = Schemas['Pipeline'];
+export type Pipelines = Schemas['Pipelines'];
+export type PipelineGate = Schemas['PipelineGate'];
+export type PipelineRun = Schemas['PipelineRun'];
+export type PipelineRuns = Schemas['PipelineRuns'];
+export type PipelineRunEvents = Schemas['PipelineRunEvents'];
+export type PipelineStage = Schemas['PipelineStage'];
+export type PipelineState = Schemas['PipelineState'];
+
 /** A row of a usage report; the groups that were asked for are members besides. */
 export type UsageRow = UsageSum & { start: string } & Partial<Record<'tenant' | 'model' | 'kind' | 'project', string>>;

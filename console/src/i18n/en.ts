@@ -455,6 +455,15 @@ export const en = {
   'drift.notFinite': '{count} values are not finite.',
   'drift.reset': 'New reference',
   'drift.resetAsk': 'The next calls of {model}, version {version}, become what all later ones are held against.',
+  'releases.likeness': 'Least likeness of pictures (SSIM)',
+  'releases.likenessHint': 'of models that paint; 0.05 to 0.95',
+  'registry.retire': 'Retire',
+  'registry.restore': 'Restore',
+  'registry.retireAsk': 'Version {version} of {model} gets no new calls; calls under way end, then its files are archived. It can be restored at any stage.',
+  'retirement.warned': 'warned: unused',
+  'retirement.draining': 'draining',
+  'retirement.archiving': 'archiving',
+  'retirement.archived': 'retired',
 };
 
 export type TextKey = keyof typeof en;

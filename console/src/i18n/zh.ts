@@ -456,4 +456,13 @@ export const zh: Dictionary = {
   'drift.notFinite': '{count} 个值不是有限数。',
   'drift.reset': '重新取参考',
   'drift.resetAsk': '{model} 版本 {version} 接下来的调用将成为之后的比较基准。',
+  'releases.likeness': '图片最低相似度（SSIM）',
+  'releases.likenessHint': '用于作画模型；0.05 至 0.95',
+  'registry.retire': '退役',
+  'registry.restore': '恢复',
+  'registry.retireAsk': '{model} 的版本 {version} 不再接收新调用；进行中的调用结束后，其文件将被归档。任何阶段都可以恢复。',
+  'retirement.warned': '已警告：无调用',
+  'retirement.draining': '排空中',
+  'retirement.archiving': '归档中',
+  'retirement.archived': '已退役',
 };

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
-import type { Drift, DriftList, DriftTensor } from '../api/drift_types';
 import { asProblem, type Problem } from '../api/problem';
+import type { Drift, DriftList, DriftTensor } from '../api/types';
 import { useSession, useTexts } from '../app/context';
 import { useData } from '../app/use_data';
 import { formatNumber, formatTime } from './format';

@@ -131,6 +131,9 @@ api::Protocol* ReleaseControl::Connect(Routing& routing, runtime::Loop& loop) {
   if (ports_.store == nullptr) return nullptr;
   parts_ = std::make_unique<Parts>(ports_, board_, routing, loop);
   parts_->handler.EndWhen([&health = ports_.health] { return health.draining(); });
+  const auto watchers = [this] { return static_cast<double>(parts_->handler.watchers()); };
+  watchers_ =
+      ports_.registry.NewCallbackGauge("mezzo_api_release_watchers", "Streams of releases.", watchers);
   return &parts_->handler;
 }
 

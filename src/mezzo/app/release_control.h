@@ -131,6 +131,7 @@ class ReleaseControl {
   releases::OutcomeBoard board_;
   std::optional<BoardSink> sink_;
   std::unique_ptr<Parts> parts_;
+  observe::Callback watchers_;  // Last: it reads the parts.
 };
 
 }  // namespace mezzo::app

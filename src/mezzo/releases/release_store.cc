@@ -219,6 +219,17 @@ Result<KeptRelease> ReleaseStore::Load(const std::string& id, TimePoint deadline
   return kept;
 }
 
+Result<std::int64_t> ReleaseStore::RevisionOf(const std::string& id, TimePoint deadline) {
+  SqlRows rows;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    MEZZO_TRY(rows, session.Run("SELECT revision FROM releases WHERE id = $1", {id}));
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  if (rows.empty()) return NotFound("release_missing", fmt::format("there is no release '{}'", id));
+  return rows.Int(0, 0);
+}
+
 Result<std::int64_t> ReleaseStore::Save(const Change& change, TimePoint deadline) {
   const Release& release = *change.release;
   const std::string body = release.ToJson();

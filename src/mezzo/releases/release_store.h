@@ -35,6 +35,8 @@ class ReleaseStore final : public ReleaseRows {
 
   Result<void> Create(const Transition& begun, TimePoint deadline) override;
   Result<KeptRelease> Load(const std::string& id, TimePoint deadline) override;
+  /// The row's revision alone: without its analysis, which is long. Fails with kNotFound "release_missing".
+  Result<std::int64_t> RevisionOf(const std::string& id, TimePoint deadline);
   Result<std::int64_t> Save(const Change& change, TimePoint deadline) override;
   Result<std::vector<Release>> Open(TimePoint deadline) override;
   Result<std::int64_t> Lead(const std::string& holder, Duration lifetime, TimePoint deadline) override;

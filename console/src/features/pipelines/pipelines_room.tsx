@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
-import type { Pipeline, PipelineList, PipelineRun, PipelineRunList, RunState } from '../../api/pipeline_types';
 import { asProblem, type Problem } from '../../api/problem';
+import type { Pipeline, PipelineRun, PipelineRuns, Pipelines, PipelineState } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
@@ -21,7 +21,7 @@ export function PipelinesRoom(props: { item: string }) {
   return <PipelineLists />;
 }
 
-export function RunStateBadge(props: { state: RunState }) {
+export function RunStateBadge(props: { state: PipelineState }) {
   const t = useTexts();
   return <Badge tone={TONES[props.state]}>{t(`run.${props.state}`)}</Badge>;
 }
@@ -51,8 +51,8 @@ function PipelineLists() {
   const { client, can, language } = useSession();
   const [what, setWhat] = useState<'list' | 'runs'>('list');
   const [wanted, setWanted] = useState('');
-  const list = useData((signal) => client.get<PipelineList>(`/v1/pipelines?limit=${PIPELINES}`, signal), [client], 3000);
-  const runs = useData(async (signal) => (what === 'runs' ? client.get<PipelineRunList>(`/v1/pipeline-runs?limit=${RUNS}`, signal) : null), [client, what], 2000);
+  const list = useData((signal) => client.get<Pipelines>(`/v1/pipelines?limit=${PIPELINES}`, signal), [client], 3000);
+  const runs = useData(async (signal) => (what === 'runs' ? client.get<PipelineRuns>(`/v1/pipeline-runs?limit=${RUNS}`, signal) : null), [client, what], 2000);
   const { problem, reload } = what === 'list' ? list : runs;
   const like = wanted.trim().toLowerCase();
   const rows = (list.data?.data ?? []).filter((row) => row.name.toLowerCase().includes(like) || (row.model ?? '').toLowerCase().includes(like));
@@ -121,7 +121,7 @@ function PipelinePage(props: { name: string }) {
   const path = `/v1/pipelines/${encodeURIComponent(props.name)}`;
   const { data, problem, reload } = useData(
     async (signal) => {
-      const [pipeline, runs] = await Promise.all([client.get<Pipeline>(path, signal), client.get<PipelineRunList>(`${path}/runs?limit=${RUNS}`, signal)]);
+      const [pipeline, runs] = await Promise.all([client.get<Pipeline>(path, signal), client.get<PipelineRuns>(`${path}/runs?limit=${RUNS}`, signal)]);
       return { pipeline, runs: runs.data };
     },
     [client, path],

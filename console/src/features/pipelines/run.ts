@@ -1,5 +1,4 @@
-import type { Gate, PipelineRun, Stage, StageState } from '../../api/pipeline_types';
-import type { Scope } from '../../api/types';
+import type { PipelineGate, PipelineRun, PipelineStage, Scope } from '../../api/types';
 
 /** Whether nothing more happens to it, unless somebody retries it. */
 export function isEnded(run: Pick<PipelineRun, 'state'>): boolean {
@@ -7,7 +6,7 @@ export function isEnded(run: Pick<PipelineRun, 'state'>): boolean {
 }
 
 /** The stage that somebody must decide on. */
-export function waitingStage(run: Pick<PipelineRun, 'stages'>): Stage | null {
+export function waitingStage(run: Pick<PipelineRun, 'stages'>): PipelineStage | null {
   return run.stages.find((stage) => stage.state === 'waiting') ?? null;
 }
 
@@ -25,7 +24,7 @@ export function actionsOf(run: Pick<PipelineRun, 'state' | 'stages'>, can: (scop
 }
 
 /** How a stage is drawn. */
-export function toneOf(state: StageState): 'good' | 'bad' | 'busy' | 'asks' | 'quiet' {
+export function toneOf(state: PipelineStage['state']): 'good' | 'bad' | 'busy' | 'asks' | 'quiet' {
   switch (state) {
     case 'succeeded':
       return 'good';
@@ -44,7 +43,7 @@ export function toneOf(state: StageState): 'good' | 'bad' | 'busy' | 'asks' | 'q
 }
 
 /** A gate with the numbers that it was decided by. */
-export function gateText(gate: Gate, format: (value: number) => string): string {
+export function gateText(gate: PipelineGate, format: (value: number) => string): string {
   if (gate.left === null || gate.right === null) return gate.reason === '' ? gate.gate : `${gate.gate}: ${gate.reason}`;
   return `${gate.gate}: ${format(gate.left)}, ${format(gate.right)}`;
 }

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
-import type { PipelineEvents, PipelineRun, Stage } from '../../api/pipeline_types';
 import { asProblem, type Problem } from '../../api/problem';
+import type { PipelineRun, PipelineRunEvents, PipelineStage } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
@@ -23,7 +23,7 @@ export function RunPage(props: { id: string }) {
   const path = `/v1/pipeline-runs/${encodeURIComponent(props.id)}`;
   const { data, problem, reload } = useData(
     async (signal) => {
-      const [run, events] = await Promise.all([client.get<PipelineRun>(path, signal), client.get<PipelineEvents>(`${path}/events?limit=1000`, signal)]);
+      const [run, events] = await Promise.all([client.get<PipelineRun>(path, signal), client.get<PipelineRunEvents>(`${path}/events?limit=1000`, signal)]);
       setOver(isEnded(run));
       return { run, events: events.data };
     },
@@ -141,7 +141,7 @@ export function RunPage(props: { id: string }) {
   );
 }
 
-function StageCard(props: { stage: Stage }) {
+function StageCard(props: { stage: PipelineStage }) {
   const t = useTexts();
   const { language } = useSession();
   const { stage } = props;

@@ -1,13 +1,12 @@
 import { expect, test } from 'vitest';
-import type { PipelineRun, Stage, StageState } from '../../api/pipeline_types';
-import type { Scope } from '../../api/types';
+import type { PipelineRun, PipelineStage, Scope } from '../../api/types';
 import { actionsOf, gateText, isEnded, toneOf, waitingStage } from './run';
 
-const stage = (state: StageState, role: 'operator' | 'admin' = 'operator'): Stage => ({
-  name: 's', kind: 'release', state, attempt: 1, max_attempts: 1, job: null, since: null, retry_at: null, error: null, metrics: {}, gates: [],
+const stage = (state: PipelineStage['state'], role: 'operator' | 'admin' = 'operator'): PipelineStage => ({
+  name: 's', kind: 'release', state, attempt: 1, max_attempts: 1, job: null, since: null, deadline: null, output: null, retry_at: null, error: null, metrics: {}, gates: [],
   approval: state === 'waiting' ? { role, state: 'waiting', by: null, at: null, note: '', until: null } : null,
 });
-const run = (state: PipelineRun['state'], ...stages: Stage[]) => ({ state, stages });
+const run = (state: PipelineRun['state'], ...stages: PipelineStage[]) => ({ state, stages });
 const having = (...scopes: Scope[]) => (scope: Scope) => scopes.includes(scope);
 
 test('an approval is offered to the role that it names', () => {

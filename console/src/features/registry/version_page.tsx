@@ -5,7 +5,7 @@ import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
 import { formatBytes, formatTime } from '../../ui/format';
-import { Badge, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { Badge, Confirm, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
 import { DriftPanel } from '../../ui/drift_panel';
 import { Tags, VersionState } from './tags';
 
@@ -19,6 +19,7 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
   const { client, can, language } = useSession();
   const [failed, setFailed] = useState<Problem | null>(null);
   const [busy, setBusy] = useState(false);
+  const [retiring, setRetiring] = useState(false);
   const path = `/v1/registry/models/${encodeURIComponent(props.model)}/versions/${encodeURIComponent(props.version)}`;
   const { data, problem, reload } = useData(
     async (signal) => {
@@ -34,11 +35,11 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
     [client, path],
     3000,
   );
-  const act = async (what: 'load' | 'unload') => {
+  const act = async (what: 'load' | 'unload' | 'retire' | 'restore') => {
     setBusy(true);
     setFailed(null);
     try {
-      await client.post(`${path}/${what}`);
+      await client.post(`/v1/registry/models/${encodeURIComponent(props.model)}/versions/${data?.version.version ?? ''}/${what}`);
     } catch (thrown) {
       setFailed(asProblem(thrown));
     }
@@ -92,6 +93,7 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
       actions={
         <>
           <VersionState version={version} />
+          {version.retirement !== undefined && version.retirement !== 'serving' && <Badge tone="busy">{t(`retirement.${version.retirement}`)}</Badge>}
           {served !== null && <Badge tone={served.ready ? 'good' : 'busy'}>{t('registry.here')}</Badge>}
           {can('operate') && version.state === 'ready' && (
             <>
@@ -101,7 +103,17 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
               <a class="button" href={hashOf('releases', `new/${props.model}/${version.version}`)}>
                 {t('registry.release')}
               </a>
+              {version.retirement !== 'draining' && (
+                <button type="button" class="danger" disabled={busy} onClick={() => setRetiring(true)}>
+                  {t('registry.retire')}
+                </button>
+              )}
             </>
+          )}
+          {can('operate') && (version.state === 'archived' || (version.retirement !== undefined && version.retirement !== 'serving')) && (
+            <button type="button" disabled={busy} onClick={() => void act('restore')}>
+              {t('registry.restore')}
+            </button>
           )}
         </>
       }
@@ -172,6 +184,9 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
         {(version.files ?? []).length === 0 ? <Empty>{t('registry.noFiles')}</Empty> : <Table label={t('registry.file')} columns={files} rows={version.files ?? []} rowKey={(row) => row.path} />}
         {(version.missing ?? []).length > 0 && <p class="quiet">{t('registry.missing', { count: version.missing?.length ?? 0 })}</p>}
       </Panel>
+      {retiring && (
+        <Confirm question={t('registry.retireAsk', { model: props.model, version: version.version })} action={t('registry.retire')} onYes={() => void act('retire')} onClose={() => setRetiring(false)} />
+      )}
     </Page>
   );
 }

@@ -7,7 +7,7 @@ export interface Course {
   last: ReleaseMetric;
   values: ChartData; // Canary, baseline, the canary's interval from below to above.
   max: number; // Up to which values are drawn.
-  p: ChartData; // The p that never grows, p as it stood, the threshold.
+  p: ChartData; // p as it stood, the p that never grows, the threshold.
   floor: number; // Where the axis of p begins: a power of ten.
 }
 
@@ -73,7 +73,7 @@ export function coursesOf(looks: readonly ReleaseLook[]): Course[] {
       last,
       values: [time, canary, baseline, high, low],
       max: 1.1 * (highest > 0 ? Math.min(widest, 3 * highest) : widest) || 1,
-      p: [time, p, now, threshold],
+      p: [time, now, p, threshold],
       floor: floorOf(Math.min(last.threshold / 2, ...p.map(Number), ...now.map(Number))),
     };
   });

@@ -60,8 +60,8 @@ export function EvidencePanel(props: { course: Course; look: string }) {
         log={course.floor}
         format={small}
         series={[
-          { label: t('evidence.p'), color: 'violet', stepped: true },
           { label: t('evidence.pNow'), color: 'quiet' },
+          { label: t('evidence.p'), color: 'violet', stepped: true },
           { label: t('evidence.threshold'), color: 'bad', dashed: true },
         ]}
       />

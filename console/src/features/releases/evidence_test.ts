@@ -15,7 +15,7 @@ const release = (more: object) => ({ state: 'running', step: 1, split: null, spe
 test('a course has a value of each look, and what it was held against', () => {
   const [course] = coursesOf([look(1, metric('error_rate', { canary_samples: 0 })), look(2, metric('error_rate', { p_value: 0, p_now: 0.3 }))]);
   expect(course?.values).toEqual([[1_700_000_001, 1_700_000_002], [null, 0.02], [0.01, 0.01], [null, 0.05], [null, 0.01]]);
-  expect(course?.p).toEqual([[1_700_000_001, 1_700_000_002], [0.5, 1e-9], [0.6, 0.3], [0.01, 0.01]]);
+  expect(course?.p).toEqual([[1_700_000_001, 1_700_000_002], [0.6, 0.3], [0.5, 1e-9], [0.01, 0.01]]);
 });
 
 test('the axis of p begins at a power of ten below all that is drawn, and no p of 0 breaks it', () => {

@@ -122,7 +122,12 @@ export function ReleaseForm(props: { model: string; candidate: string }) {
               {field === 'arms' && <Refusal problem={refused} />}
             </div>
           )}
-          {draft.strategy === 'shadow' && input('shadowShare', 'releases.shadowShare')}
+          {draft.strategy === 'shadow' && (
+            <div class="row">
+              {input('shadowShare', 'releases.shadowShare')}
+              {input('likeness', 'releases.likeness', 'releases.likenessHint')}
+            </div>
+          )}
           <label class="check">
             <input type="checkbox" checked={draft.automatic} onChange={() => setDraft((now) => ({ ...now, automatic: !now.automatic }))} />
             {t('releases.automatic')}

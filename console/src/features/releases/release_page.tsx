@@ -97,7 +97,10 @@ export function ReleasePage(props: { id: string; look: string }) {
     <Page
       title={
         <>
-          <a href={hashOf('releases')}>{t('room.releases')}</a> / <span class="mono">{release.model}</span>
+          <a href={hashOf('releases')}>{t('room.releases')}</a> /{' '}
+          <a class="mono" href={hashOf('models', release.model)}>
+            {release.model}
+          </a>
         </>
       }
       actions={

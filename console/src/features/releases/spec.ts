@@ -18,6 +18,7 @@ export interface Draft {
   settleMinutes: string;
   maxErrors: string; // Percent.
   p99: string; // Milliseconds.
+  likeness: string; // An SSIM, of pictures.
   automatic: boolean;
 }
 
@@ -25,7 +26,7 @@ export type DraftField = keyof Draft;
 
 export const emptyDraft: Draft = {
   model: '', candidate: '', stable: '', strategy: 'canary', steps: '5, 25, 50, 100', stepSeconds: '60', minCalls: '100', arms: '', shadowShare: '10',
-  sticky: '', settleMinutes: '', maxErrors: '', p99: '', automatic: true,
+  sticky: '', settleMinutes: '', maxErrors: '', p99: '', likeness: '', automatic: true,
 };
 
 /** A number as people write it. What is none goes to the server as it is, which says what it must be. */
@@ -72,6 +73,7 @@ export function specOf(draft: Draft): ReleaseSpec {
   const analysis: Record<string, unknown> = {};
   if (given(draft.maxErrors)) analysis.max_error_rate = numberOf(draft.maxErrors, 0.01);
   if (given(draft.p99)) analysis.p99_objective_s = numberOf(draft.p99, 0.001);
+  if (draft.strategy === 'shadow' && given(draft.likeness)) analysis.min_likeness = numberOf(draft.likeness);
   if (Object.keys(analysis).length > 0) spec.analysis = analysis;
   return spec;
 }
@@ -80,6 +82,7 @@ export function specOf(draft: Draft): ReleaseSpec {
 const NAMED: readonly (readonly [RegExp, DraftField])[] = [
   [/max_error_rate/, 'maxErrors'],
   [/p99_objective/, 'p99'],
+  [/min_likeness/, 'likeness'],
   [/min_duration_s/, 'stepSeconds'],
   [/min_calls/, 'minCalls'],
   [/settle_s/, 'settleMinutes'],

@@ -24,6 +24,8 @@ test('an experiment has arms, one in each line, and no candidate', () => {
 test('what is no number reaches the server, which says what it must be', () => {
   expect(specOf({ ...emptyDraft, model: 'm', candidate: '2', steps: 'many' }).steps?.[0]?.weight).toBe('many');
   expect(specOf({ ...emptyDraft, model: 'm', strategy: 'shadow', shadowShare: '10' }).shadow_share).toBe(1000);
+  expect(specOf({ ...emptyDraft, model: 'm', strategy: 'shadow', likeness: '0.8' }).analysis).toEqual({ min_likeness: 0.8 });
+  expect(specOf({ ...emptyDraft, model: 'm', strategy: 'canary', likeness: '0.8' }).analysis).toBeUndefined();
 });
 
 test('a refusal stands at the field that it is about', () => {
@@ -39,6 +41,7 @@ test('a refusal stands at the field that it is about', () => {
   expect(at("sticky must be 'none', 'tenant' or 'header:' and a header's name")).toBe('sticky');
   expect(at("model must be a model's name")).toBe('model');
   expect(at('max_error_rate must lie between 0 and 1', 'release_policy')).toBe('maxErrors');
+  expect(at('min_likeness must be 0.05 to 0.95, in steps of 0.05', 'release_policy')).toBe('likeness');
   expect(at('whatever', 'release_exists')).toBe('model');
   expect(at('whatever', 'release_stable_unknown')).toBe('stable');
   expect(at('the database is away', 'database_unavailable')).toBeNull();

@@ -115,7 +115,9 @@ std::span<const Route> ReleasesHandler::routes() const { return kRoutes; }
 runtime::Task<net::HttpResponse> ReleasesHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {
   Answer answer = Answer(net::HttpResponse());
   if (call.route == kWatch) {
-    answer = co_await Watch(std::string(call.captures[0]), call);
+    const auto count = CountOf(*call.request);
+    if (!count.ok()) co_return ProblemResponse(count.error());
+    answer = co_await Watch(std::string(call.captures[0]), *count);
   } else {
     const auto work = [this, &call]() -> Answer { return Dispatch(call); };
     answer = co_await runtime::Offload(ports_.pool, work);
@@ -188,15 +190,18 @@ ReleasesHandler::Answer ReleasesHandler::Create(const RoutedCall& call) const {
 }
 
 ReleasesHandler::Answer ReleasesHandler::Get(const std::string& id) const {
-  MEZZO_TRY(Standing standing, Stand(id, /*known=*/-1));
+  MEZZO_TRY(Standing standing, Stand(id, /*known=*/0));
   return net::HttpResponse::Json(200, std::move(standing.json));
 }
 
 Result<ReleasesHandler::Standing> ReleasesHandler::Stand(const std::string& id, std::int64_t known) const {
+  if (known != 0) {  // Evidence is kept with a new revision of the row.
+    MEZZO_TRY(const std::int64_t revision, ports_.store.RevisionOf(id, Limit()));
+    if (revision == known) return Standing{.revision = revision, .ended = false, .json = {}};
+  }
   MEZZO_TRY(const releases::KeptRelease kept, ports_.store.Load(id, Limit()));
   Standing standing{
       .revision = kept.release.revision, .ended = releases::IsEnded(kept.release.state), .json = {}};
-  if (standing.revision == known) return standing;  // Evidence is kept with a new revision of the row.
   MEZZO_TRY(const auto evidence, ports_.store.Evidence(id, 1, Limit()));
   Json json = ToJson(kept.release);
   json["latest"] = evidence.empty() ? Json(nullptr) : EvidenceJson(evidence.back());
@@ -214,19 +219,19 @@ Result<ReleasesHandler::Place> ReleasesHandler::Enter() const {
   return Place(nullptr, [count = watchers_](void* /*nothing*/) { count->fetch_sub(1); });
 }
 
-runtime::Task<ReleasesHandler::Answer> ReleasesHandler::Watch(std::string id, const RoutedCall& call) const {
-  std::uint64_t count = std::numeric_limits<std::uint64_t>::max();
-  if (const auto text = call.request->QueryValue("count")) {
-    const auto asked = ParseUint(*text);
-    if (!asked || *asked < 1 || *asked > options_.max_count) {
-      co_return InvalidArgument("query_value", "query parameter 'count' must be in [1, " +
-                                                   std::to_string(options_.max_count) + "], got '" +
-                                                   Printable(*text, 64) + "'");
-    }
-    count = *asked;
-  }
+Result<std::uint64_t> ReleasesHandler::CountOf(const net::HttpRequest& request) const {
+  const auto text = request.QueryValue("count");
+  if (!text) return std::numeric_limits<std::uint64_t>::max();
+  const auto asked = ParseUint(*text);
+  if (asked && *asked >= 1 && *asked <= options_.max_count) return *asked;
+  return InvalidArgument("query_value", "query parameter 'count' must be in [1, " +
+                                            std::to_string(options_.max_count) + "], got '" +
+                                            Printable(*text, 64) + "'");
+}
+
+runtime::Task<ReleasesHandler::Answer> ReleasesHandler::Watch(std::string id, std::uint64_t count) const {
   MEZZO_CO_TRY(Place place, Enter());
-  const auto look = [this, &id] { return Stand(id, /*known=*/-1); };
+  const auto look = [this, &id] { return Stand(id, /*known=*/0); };
   MEZZO_CO_TRY_VOID(co_await runtime::Offload(ports_.pool, look));
   net::HttpResponse response;
   response.content_type = "text/event-stream; charset=utf-8";
@@ -244,7 +249,7 @@ runtime::Task<Result<void>> ReleasesHandler::Stream(runtime::Context ctx, net::B
                                                     Place /*place*/) const {
   const TimePoint end = AddSaturating(ports_.clock.Now(), options_.longest_watch);
   TimePoint written = ports_.clock.Now();
-  std::int64_t known = -1;
+  std::int64_t known = 0;
   while (!(ending_ && ending_()) && ports_.clock.Now() < end) {
     const auto look = [this, &id, known] { return Stand(id, known); };
     const auto standing = co_await runtime::Offload(ports_.pool, look);

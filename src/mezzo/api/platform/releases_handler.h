@@ -58,6 +58,8 @@ class ReleasesHandler final : public ProblemProtocol {
   /// Before the first call. Watches end when `ending` is true: they would hold up a shutdown.
   void EndWhen(std::function<bool()> ending) { ending_ = std::move(ending); }
 
+  [[nodiscard]] std::size_t watchers() const { return *watchers_; }
+
   [[nodiscard]] std::span<const Route> routes() const override;
   runtime::Task<net::HttpResponse> Handle(runtime::Context ctx, RoutedCall call) override;
 
@@ -65,7 +67,7 @@ class ReleasesHandler final : public ProblemProtocol {
   using Answer = Result<net::HttpResponse>;
   /// A place among those who watch, until the last copy goes.
   using Place = std::shared_ptr<void>;
-  /// How a release stands: a row's revision, and it as JSON, which is empty where the revision is known.
+  /// How a release stands: its row's revision, and it as JSON; no JSON where the revision is known.
   struct Standing {
     std::int64_t revision = 0;
     bool ended = false;
@@ -81,9 +83,11 @@ class ReleasesHandler final : public ProblemProtocol {
   [[nodiscard]] Answer Events(const RoutedCall& call, const std::string& id) const;
   [[nodiscard]] Answer Evidence(const RoutedCall& call, const std::string& id) const;
   [[nodiscard]] Answer Obey(const RoutedCall& call, const std::string& id, releases::Command command) const;
-  [[nodiscard]] runtime::Task<Answer> Watch(std::string id, const RoutedCall& call) const;
+  [[nodiscard]] Result<std::uint64_t> CountOf(const net::HttpRequest& request) const;
+  [[nodiscard]] runtime::Task<Answer> Watch(std::string id, std::uint64_t count) const;
   /// kUnavailable "releases_busy" when there are `max_watchers`.
   [[nodiscard]] Result<Place> Enter() const;
+  /// `known`: a revision whose JSON is not wanted again; 0: none is.
   [[nodiscard]] Result<Standing> Stand(const std::string& id, std::int64_t known) const;
   runtime::Task<Result<void>> Stream(runtime::Context ctx, net::BodyWriter* out, std::string id,
                                      std::uint64_t count, Place place) const;
