@@ -119,7 +119,7 @@ def storm(_count):
 def full_load(count):
     """p99 of calls to three hosts that are as busy as they can be, before and during a release."""
     found = fleet("full_load", rounds=count, seconds=float(os.environ.get("LOAD_SECONDS", 20)))
-    series = {"before, ms": found["p99_before_ms"], "during, ms": found["p99_during_ms"], "calls/s": found["rate"]}
+    series = {"before and behind, ms": found["p99_before_ms"], "during, ms": found["p99_during_ms"], "calls/s": found["rate"]}
     return [Measure("release under full load: p99 during / before", found["ratio"], 1.2, "<=", "×", "16 connections without a pause to three hosts on "
                     "one machine; 5 → 25 → 50 → 100 %, both versions the same.", series),
             Measure("release under full load: failed calls", [found["failed"]], 0, "<=")]
