@@ -73,7 +73,8 @@ def low(count):
 def fleet(run, **options):
     """One run on real hosts; its counts."""
     environment = {**os.environ, "BUILD_UNDER_TEST": str(harness.BUILD)}
-    command = [sys.executable, harness.ROOT / "tests" / "releases" / "fleet.py", run, *(f"{name}={json.dumps(value)}" for name, value in options.items())]
+    chosen = [f"{name}={json.dumps(value)}" for name, value in options.items()]
+    command = [sys.executable, harness.ROOT / "tests" / "releases" / "fleet.py", run, *chosen]
     done = subprocess.run([str(part) for part in command], env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=3600)
     if done.returncode != 0:
         raise RuntimeError(f"fleet.py {run} ended with {done.returncode}:\n{done.stdout[-2000:]}")
@@ -108,8 +109,8 @@ def storm(_count):
     """500 releases at once on three hosts, of which one after the other is killed; once (RELEASES=… for fewer)."""
     whole = int(os.environ.get("RELEASES", 500))
     found = fleet("storm", releases=whole, kills=max(2, min(8, whole // 40)), seconds=int(os.environ.get("STORM_SECONDS", 600)))
-    note = (f"{found['releases']} models × 2 versions ({', '.join(f'{count} {kind}' for kind, count in found['kinds'].items())}); {found['kills']} hosts "
-            f"killed; all had ended after {found['seconds']:.0f} s: {found['states']}; {found['calls']:,} calls answered, {found['cut']} connections "
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found["kinds"].items())
+    note = (f"{found['releases']} models × 2 versions ({kinds}); {found['kills']} hosts killed; all had ended after {found['seconds']:.0f} s: {found['states']}; {found['calls']:,} calls answered, {found['cut']} connections "
             "cut by a kill and asked of another host, as a balancer does.")
     name = f"{found['releases']} releases at once on 3 hosts, kill -9 of random hosts"
     return [Measure(f"{name}: failed calls", [found["failed"]], 0, "<=", note=note),
