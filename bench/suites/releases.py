@@ -73,7 +73,8 @@ def low(count):
 def fleet(run, **options):
     """One run on real hosts; its counts."""
     environment = {**os.environ, "BUILD_UNDER_TEST": str(harness.BUILD)}
-    command = [sys.executable, harness.ROOT / "tests" / "releases" / "fleet.py", run, *(f"{name}={json.dumps(value)}" for name, value in options.items())]
+    chosen = [f"{name}={json.dumps(value)}" for name, value in options.items()]
+    command = [sys.executable, harness.ROOT / "tests" / "releases" / "fleet.py", run, *chosen]
     done = subprocess.run([str(part) for part in command], env=environment, stdout=subprocess.PIPE, text=True, check=False, timeout=3600)
     if done.returncode != 0:
         raise RuntimeError(f"fleet.py {run} ended with {done.returncode}:\n{done.stdout[-2000:]}")
@@ -108,9 +109,12 @@ def storm(_count):
     """500 releases at once on three hosts, of which one after the other is killed; once (RELEASES=… for fewer)."""
     whole = int(os.environ.get("RELEASES", 500))
     found = fleet("storm", releases=whole, kills=max(2, min(8, whole // 40)), seconds=int(os.environ.get("STORM_SECONDS", 600)))
-    note = (f"{found['releases']} models × 2 versions ({', '.join(f'{count} {kind}' for kind, count in found['kinds'].items())}); {found['kills']} hosts "
-            f"killed; all had ended after {found['seconds']:.0f} s: {found['states']}; {found['calls']:,} calls answered, {found['cut']} connections "
-            "cut by a kill and asked of another host, as a balancer does.")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found["kinds"].items())
+    if found["releases"] != whole or found["kills"] < 2 or found["calls"] < 10 * whole:
+        raise RuntimeError(f"the run has not shown what it is about: {found}")
+    note = (f"{found['releases']} models × 2 versions ({kinds}); {found['kills']} hosts killed; all had ended after {found['seconds']:.0f} s: "
+            f"{found['states']}; {found['calls']:,} calls answered, {found['cut']} connections cut by a kill and asked of another host, as a "
+            "balancer does.")
     name = f"{found['releases']} releases at once on 3 hosts, kill -9 of random hosts"
     return [Measure(f"{name}: failed calls", [found["failed"]], 0, "<=", note=note),
             Measure(f"{name}: what is wrong with states, routes and histories", [found["inconsistent"]], 0, "<=")]
@@ -119,9 +123,9 @@ def storm(_count):
 def full_load(count):
     """p99 of calls to three hosts that are as busy as they can be, before and during a release."""
     found = fleet("full_load", rounds=count, seconds=float(os.environ.get("LOAD_SECONDS", 20)))
-    series = {"before, ms": found["p99_before_ms"], "during, ms": found["p99_during_ms"], "calls/s": found["rate"]}
-    return [Measure("release under full load: p99 during / before", found["ratio"], 1.2, "<=", "×", "16 connections without a pause to three hosts on "
-                    "one machine; 5 → 25 → 50 → 100 %, both versions the same.", series),
+    series = {"before and behind, ms": found["p99_before_ms"], "during, ms": found["p99_during_ms"], "calls/s": found["rate"]}
+    note = "16 connections without a pause to three hosts on one machine; 5 → 25 → 50 → 100 %, both versions the same."
+    return [Measure("release under full load: p99 during / before", found["ratio"], 1.2, "<=", "×", note, series),
             Measure("release under full load: failed calls", [found["failed"]], 0, "<=")]
 
 

@@ -143,6 +143,27 @@ TEST_F(ImageJobsTest, ARoutePicksTheVersionAndTheStableOneStandsBehindIt) {
   EXPECT_THAT(asked, SizeIs(2)) << "who names a version gets it";
 }
 
+TEST_F(ImageJobsTest, ATrialHasHalfOfTheTimeThatIsLeft) {
+  observe::Registry registry;
+  releases::Router router({}, {.clock = clock_, .registry = registry});
+  router.Replace({{.model = "sd2",
+                   .revision = 1,
+                   .route = {.arms = {{.name = "canary",
+                                       .version = releases::VersionName::Number(2),
+                                       .weight = releases::kWholeWeight}},
+                             .stable = releases::VersionName::Number(1)}}});
+  auto route = router.Find("sd2");
+  const auto drawn = route->Choose({.tenant = "t"}, clock_.Now());
+  const inference::VersionPick trial(std::move(route), drawn, clock_);
+  const TimePoint now = clock_.Now();
+  constexpr Duration kMinute = std::chrono::minutes(1);
+
+  EXPECT_EQ(TrialDeadline(trial, now + kMinute, now), now + kMinute / 2);
+  EXPECT_EQ(TrialDeadline(trial, now - kMinute, now), now) << "what is over stays so";
+  EXPECT_EQ(TrialDeadline(trial, kNever, now), kNever);
+  EXPECT_EQ(TrialDeadline(inference::VersionPick(), now + kMinute, now), kNever);
+}
+
 class PictureShadowsTest : public ImageJobsTest {
  protected:
   ~PictureShadowsTest() override { scope_.Stop(std::chrono::seconds(30)); }

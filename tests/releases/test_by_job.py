@@ -181,6 +181,25 @@ def test_feedback_names_the_job_and_counts_once_in_the_arm_that_made_it(painters
         painters.admin.ok("POST", f"/v1/releases/{release}/cancel", {})
 
 
+def test_all_shots_of_a_video_are_by_one_version_whatever_fails(painters):
+    split = {"sticky": "none", "salt": "s", "arms": [{"name": "canary", "version": "4", "weight": 10000}]}
+    tenant = "studio-0"
+    body = {"kind": "storyboard", "model": MODEL, "input": {
+        "resolution": "720p", "aspect": "square", "fps": 24, "music": "none", "painting": {"steps": 1},
+        "shots": [{"prompt": "a cup", "duration": 1}, {"prompt": "a table", "duration": 1}]}}
+    for arm, version in (("4", "1"), ("2", "2")):
+        split["arms"][0]["version"] = arm
+        revision = painters.admin.ok("PUT", f"/v1/routes/{MODEL}", {"stable": "1", "split": split})["revision"]
+        status, _, job = call(painters.server, "POST", "/v1/jobs", body, painters.header(tenant))
+        assert status in (200, 201, 202), job
+        done = painters.finished(tenant, job["id"], 240)
+        assert done["status"] == "succeeded", done
+        result = done["result"]
+        assert result["model_version"] == version
+        assert result["route"] == ("canary" if arm == version else "stable") + f";{revision}"
+        assert all(f"-by-{version}-v1.png" in shot["artifact"] for shot in result["shots"]), result["shots"]
+
+
 def test_openai_answers_tell_the_route_in_the_header_and_in_the_last_event(painters):
     revision = painters.admin.ok("PUT", f"/v1/routes/{MODEL}", {"stable": "1"})["revision"]
     body = {"model": MODEL, "prompt": "a cat", "size": "64x64", "steps": 1}

@@ -141,7 +141,8 @@ Result<ImageResult> ImageJobs::GenerateRouted(jobs::JobRun& run, const tenancy::
   const Duration each = result->device_time / count;
   pick.Succeeded(each, /*kept=*/false, each);
   route = pick.stamp();
-  if (ports_.shadows != nullptr && pick.route() != nullptr) {
+  const bool shadowed = pick.route() != nullptr && !pick.route()->table().shadows().empty();
+  if (ports_.shadows != nullptr && shadowed) {
     PictureShadows::Made made{
         .caller = {.tenant = tenant, .cls = sched::Class::kBulk, .project = run.job().project, .key = {}},
         .model = job.model,

@@ -341,6 +341,24 @@ TEST_F(ReleaseDriverTest, ManyReleasesOnASlowDatabaseAllGoOnAndTheLeaderStaysAHo
   EXPECT_EQ(routes.rows.size(), static_cast<std::size_t>(kReleases));
 }
 
+TEST_F(ReleaseDriverTest, LooksThatChangeNothingAreSavedNowAndThenAndTheNextLeaderGoesOn) {
+  ReleaseSpec spec = Canary();
+  spec.automatic = false;
+  Begin(spec);
+  RoundsUntil(ReleaseState::kRunning, 5);
+  const std::int64_t before = release().revision;
+  for (int i = 0; i < 30; ++i) Round();
+  const std::int64_t saved = release().revision - before;
+  EXPECT_GE(saved, 5) << "every five seconds, and with evidence every ten";
+  EXPECT_LE(saved, 12);
+
+  hosts[0]->Restart();
+  hosts[1]->Restart();
+  clock.Advance(seconds(6));  // Nobody leads any more.
+  RoundsUntil(ReleaseState::kRolledBack, 60, 0.5);
+  EXPECT_TRUE(RouteIsAsWanted());
+}
+
 TEST_F(ReleaseDriverTest, RouteAndStateAgreeAfterAnyCrashesAndCommandsBetweenAnyTwoSteps) {
   expect_ok = false;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {

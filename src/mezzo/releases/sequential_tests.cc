@@ -171,6 +171,10 @@ void MeanShiftTest::Add(const Moments& canary, const Moments& baseline) {
     const double spare = both.variance();
     first_variance = first_seen.variance() > 0 ? first_seen.variance() : spare;
     second_variance = second_seen.variance() > 0 ? second_seen.variance() : spare;
+    // One value a thousand times the others, which earlier batches had none of, is no shift of the mean: the
+    // batch's own spread counts where it is larger.
+    first_variance = std::max(first_variance, first.variance());
+    second_variance = std::max(second_variance, second.variance());
   }
   if (first_variance <= 0 || second_variance <= 0) return;
   if (state_.scale == 0) {

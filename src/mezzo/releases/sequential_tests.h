@@ -139,8 +139,9 @@ class CeilingTest {
 /// nonasymptotic confidence sequences", 2021, §3.2) of the sum of each batch's difference over its variance.
 /// With `sub_gaussian` the values' σ is known (half the range, when they are bounded) and the test is exact;
 /// otherwise σ is estimated from earlier batches, at least `warm_up` values of each arm, which don't count
-/// themselves, and validity is asymptotic (I. Waudby-Smith et al., "Time-uniform central limit theory and
-/// asymptotic confidence sequences", 2024).
+/// themselves, or from the batch where that spreads wider (so that single outliers say little), and validity
+/// is asymptotic (I. Waudby-Smith et al., "Time-uniform central limit theory and asymptotic confidence
+/// sequences", 2024).
 class MeanShiftTest {
  public:
   struct Options {

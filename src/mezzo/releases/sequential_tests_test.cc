@@ -226,6 +226,29 @@ TEST(MeanShiftTest, FindsAShiftAndToleratesASmallOne) {
   EXPECT_LE(ShareOf(500, reject(1.05)), 0.01);
 }
 
+TEST(MeanShiftTest, SingleOutliersAreNoShift) {
+  std::mt19937_64 random(3);
+  std::uniform_real_distribution<double> even(10, 14);
+  const auto batch = [&](int count, int outliers) {
+    Moments moments;
+    for (int i = 0; i < count; ++i) moments.Add(i < outliers ? 15'000 : even(random));
+    return moments;
+  };
+  MeanShiftTest outliers({.tolerance = 10});
+  MeanShiftTest shifted({.tolerance = 10});
+  for (int i = 0; i < 4; ++i) {  // The warm-up.
+    for (MeanShiftTest* test : {&outliers, &shifted}) test->Add(batch(25, 0), batch(25, 0));
+  }
+  for (int i = 0; i < 3; ++i) {
+    outliers.Add(batch(15, 1), batch(15, 0));
+    Moments slow;
+    for (int value = 0; value < 15; ++value) slow.Add(20 * even(random));
+    shifted.Add(slow, batch(15, 0));
+  }
+  EXPECT_GT(outliers.evidence().p_value(), 0.05);
+  EXPECT_LT(shifted.evidence().p_value(), 0.01);
+}
+
 TEST(MeanShiftTest, ConstantValuesAreComparedToo) {
   MeanShiftTest equal({});
   MeanShiftTest doubled({});
