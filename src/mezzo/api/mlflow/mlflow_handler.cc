@@ -19,8 +19,6 @@ constexpr ByteCount kMaxBody = ByteCount{1} << 20;
 /// A batch of a thousand measurements and their texts.
 constexpr ByteCount kMaxBatch = ByteCount{4} << 20;
 
-constexpr std::string_view kSearchLoggedModelsPath = "/api/2.0/mlflow/logged-models/search";
-
 std::vector<Route> Routes(ByteCount max_artifact) {
   std::vector<Route> routes;
   const auto read = [&](Method method, std::string_view pattern, RouteId id) {
@@ -72,7 +70,7 @@ std::vector<Route> Routes(ByteCount max_artifact) {
   change(Method::kPost, "/api/2.0/mlflow/runs/log-inputs", kLogInputs);
   change(Method::kPost, "/api/2.0/mlflow/runs/outputs", kLogOutputs);
   change(Method::kPost, "/api/2.0/mlflow/logged-models", kCreateLoggedModel);
-  read(Method::kPost, kSearchLoggedModelsPath, kSearchLoggedModels);
+  read(Method::kPost, "/api/2.0/mlflow/logged-models/search", kSearchLoggedModels);
   read(Method::kGet, "/api/2.0/mlflow/logged-models/*", kGetLoggedModel);
   change(Method::kPatch, "/api/2.0/mlflow/logged-models/*", kFinalizeLoggedModel);
   change(Method::kDelete, "/api/2.0/mlflow/logged-models/*", kDeleteLoggedModel);
@@ -125,7 +123,7 @@ net::HttpResponse MlflowHandler::RefuseRoute(const net::HttpRequest& head, const
   constexpr int kMethodNotAllowed = 405;
   net::HttpResponse response = MlflowErrorResponse(kMethodNotAllowed, error);
   // No logged model is called "search": what is served of one is not served there.
-  const bool search = head.path() == kSearchLoggedModelsPath;
+  const bool search = head.path() == "/api/2.0/mlflow/logged-models/search";
   response.headers.emplace_back("Allow", search ? "POST" : AllowedMethods(routes(), head.path()));
   return response;
 }
