@@ -196,6 +196,10 @@ OTHER_ROUTES = (
     "GET /api/2.0/mlflow-artifacts/artifacts/{p}",
     "PUT /api/2.0/mlflow-artifacts/artifacts/{p}",
     "DELETE /api/2.0/mlflow-artifacts/artifacts/{p}",
+    "POST /api/2.0/mlflow-artifacts/mpu/create/{p}",
+    "POST /api/2.0/mlflow-artifacts/mpu/complete/{p}",
+    "POST /api/2.0/mlflow-artifacts/mpu/abort/{p}",
+    "PUT /api/2.0/mlflow-artifacts/mpu/parts/{u}/{n}",
     "GET /api/3.0/mlflow/server-info",
 )
 

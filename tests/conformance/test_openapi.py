@@ -70,6 +70,8 @@ NEVER_WELL = {
         "POST /api/2.0/mlflow/runs/delete-tag", "DELETE /api/2.0/mlflow/logged-models/{logged}/tags/{tagKey}")},
     **{f"{method} /api/2.0/mlflow-artifacts/artifacts/{{artifact}}": "needs a path of several parts; test_mlflow.py has one"
        for method in ("GET", "PUT", "DELETE")},
+    **{f"POST /api/2.0/mlflow-artifacts/mpu/{call}/{{artifact}}": "the same" for call in ("create", "complete", "abort")},
+    "PUT /api/2.0/mlflow-artifacts/mpu/parts/{upload}/{part}": "the same",
     "POST /v2/systemsharedmemory/region/{region}/register": "needs a file in /dev/shm; test_shared_memory.py has one",
     "GET /v2/systemsharedmemory/region/{region}/status": "the same",
 }

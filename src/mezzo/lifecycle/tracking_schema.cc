@@ -92,6 +92,18 @@ CREATE TABLE tracking_artifacts (
 CREATE INDEX tracking_artifacts_by_content ON tracking_artifacts (sha256);
 CREATE INDEX tracking_artifacts_by_next ON tracking_artifacts (next_sha256);
 CREATE INDEX tracking_artifacts_by_time ON tracking_artifacts (touched_us);
+
+CREATE TABLE tracking_uploads (
+  id TEXT NOT NULL PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  path TEXT NOT NULL,
+  parts BIGINT NOT NULL,
+  bytes BIGINT NOT NULL,
+  created_us BIGINT NOT NULL
+);
+CREATE INDEX tracking_uploads_of_tenant ON tracking_uploads (tenant);
+CREATE INDEX tracking_uploads_by_time ON tracking_uploads (created_us);
 )sql";
 
 constexpr std::array<storage::Migration, 1> kMigrations = {
