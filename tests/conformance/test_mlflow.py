@@ -617,3 +617,53 @@ def test_artifacts_that_are_never_registered_go(tmp_path):
             time.sleep(0.2)
         # Its room is free again.
         assert mezzo.raw("PUT", f"{root}/b.bin", b"b" * (600 << 10))[0] == 200
+
+
+def test_what_is_tracked_outlives_a_crash(tmp_path):
+    with Server(config=CONFIG, data_dir=str(tmp_path)) as server:
+        mezzo = Mezzo(server)
+        run = mezzo.raw("POST", f"{API}/runs/create", {"run_name": "r", "tags": [{"key": "a", "value": "1"}]})[1]["run"]["info"]["run_id"]
+        mezzo.raw("POST", f"{API}/runs/log-batch", {"run_id": run, "params": [{"key": "p", "value": "2"}],
+                                                    "metrics": [{"key": "m", "value": "NaN", "timestamp": 1, "step": 0}]})
+        assert mezzo.raw("PUT", f"{FILES}/runs/{run}/f.txt", b"content")[0] == 200
+        before = mezzo.raw("GET", f"{API}/runs/get?run_id={run}")
+        server.kill()
+    with Server(config=CONFIG, data_dir=str(tmp_path)) as server:
+        mezzo.server = server
+        assert mezzo.raw("GET", f"{API}/runs/get?run_id={run}") == before
+        assert before[1]["run"]["data"]["metrics"][0]["value"] == "NaN"
+        headers = {"Authorization": f"Bearer {mezzo.admin.key}"}
+        assert server.request("GET", f"{FILES}/runs/{run}/f.txt", headers=headers)[2] == b"content"
+
+
+def test_what_was_registered_stays_and_deleted_runs_go(tmp_path):
+    config = CONFIG + "registry: {upload_lifetime: 6s, content_grace: 0s, tests: {enabled: false}}\n"
+    with Server(config=config, data_dir=str(tmp_path)) as server:
+        mezzo = Mezzo(server)
+        headers = {"Authorization": f"Bearer {mezzo.admin.key}"}
+
+        def await_gone(path):
+            deadline = time.monotonic() + 60 * SLOWNESS
+            while server.request("GET", path, headers=headers)[0] != 404:
+                assert time.monotonic() < deadline, path
+                time.sleep(0.2)
+
+        def run():
+            return mezzo.raw("POST", f"{API}/runs/create", {})[1]["run"]["info"]["run_id"]
+
+        kept, other = run(), run()
+        mezzo.raw("POST", f"{API}/registered-models/create", {"name": "kept"})
+        assert mezzo.raw("PUT", f"{FILES}/runs/{kept}/m/MLmodel", b"flavors: {}")[0] == 200
+        made = mezzo.raw("POST", f"{API}/model-versions/create", {"name": "kept", "source": f"runs:/{kept}/m"})
+        assert made[1]["model_version"]["status"] == "READY", made
+        assert mezzo.raw("PUT", f"{FILES}/runs/{other}/x", b"never registered")[0] == 200
+        await_gone(f"{FILES}/runs/{other}/x")
+        file = f"{FILES}/runs/{kept}/m/MLmodel"
+        assert server.request("GET", file, headers=headers)[2] == b"flavors: {}"
+        assert mezzo.raw("DELETE", f"{API}/model-versions/delete", {"name": "kept", "version": "1"}) == (200, {})
+        await_gone(file)
+
+        assert mezzo.raw("POST", f"{API}/runs/delete", {"run_id": other}) == (200, {})
+        assert mezzo.raw("GET", f"{API}/runs/get?run_id={other}")[1]["run"]["info"]["lifecycle_stage"] == "deleted"
+        await_gone(f"{API}/runs/get?run_id={other}")
+        assert mezzo.raw("GET", f"{API}/runs/get?run_id={kept}")[0] == 200

@@ -214,8 +214,9 @@ Result<VersionRecord> TrackedArtifacts::Complete(const std::string& model, const
 Result<std::size_t> TrackedArtifacts::Expire(std::size_t limit, TimePoint deadline) {
   const WallTime before = ports_.clock.WallNow() - options_.lifetime;
   MEZZO_TRY(const std::size_t uploads, ports_.tracking.ExpireUploads(before, limit, deadline));
+  MEZZO_TRY(const std::size_t runs, ports_.tracking.ExpireRuns(before, limit, deadline));
   MEZZO_TRY(const std::size_t files, ports_.tracking.ExpireArtifacts(before, limit, deadline));
-  return uploads + files;
+  return uploads + runs + files;
 }
 
 }  // namespace mezzo::lifecycle

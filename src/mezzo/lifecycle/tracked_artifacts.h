@@ -70,7 +70,8 @@ class TrackedArtifacts {
   Result<VersionRecord> Copy(const std::string& model, const VersionRecord& of, NewVersion version,
                              const std::string& by, TimePoint deadline);
 
-  /// Removes what is due, `limit` files at most. How many.
+  /// Removes what is due, `limit` at most of files, of uploads in parts, and of runs that were deleted. How
+  /// many.
   Result<std::size_t> Expire(std::size_t limit, TimePoint deadline);
 
  private:
