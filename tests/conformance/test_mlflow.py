@@ -456,13 +456,72 @@ def test_paths_of_artifacts_stay_where_they_belong(mezzo):
     assert (status, answer["error_code"]) in ((403, "PERMISSION_DENIED"),) and "never change" in answer["message"]
 
 
+@pytest.mark.covers("POST /api/2.0/mlflow-artifacts/mpu/create/{p}", "POST /api/2.0/mlflow-artifacts/mpu/complete/{p}",
+                    "POST /api/2.0/mlflow-artifacts/mpu/abort/{p}", "PUT /api/2.0/mlflow-artifacts/mpu/parts/{u}/{n}")
+def test_large_files_come_in_parts(mezzo, monkeypatch, tmp_path):
+    """As the client does it by itself from 500 MiB on, with smaller numbers."""
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", "3000")
+    monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE", "1000")
+    content = os.urandom(10_500)
+    (tmp_path / "large.bin").write_bytes(content)
+    with mlflow.start_run() as run:
+        mlflow.log_artifact(str(tmp_path / "large.bin"), "a/b")
+        run_id = run.info.run_id
+    fetched = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="a/b/large.bin", dst_path=str(tmp_path / "to"))
+    assert open(fetched, "rb").read() == content
+    log("parts", 8.0, "parts")  # Its weights have 4 KiB.
+    assert mezzo.client.get_model_version("parts", "1").status == "READY"
+
+    mpu, target = "/api/2.0/mlflow-artifacts/mpu", f"runs/{run_id}/c"
+    headers = {"Authorization": f"Bearer {mezzo.admin.key}"}
+
+    def begin(parts):
+        return mezzo.raw("POST", f"{mpu}/create/{target}", {"path": "/any/where/x.bin", "num_parts": parts})
+
+    def wrong(answer, status, code, text):
+        assert (answer[0], answer[1]["error_code"]) == (status, code) and text in answer[1]["message"], answer
+
+    for parts in (0, 10_001):
+        wrong(begin(parts), 400, "INVALID_PARAMETER_VALUE", f"not in {parts}")
+    wrong(mezzo.raw("POST", f"{mpu}/create/runs/{run_id}", {"path": "/", "num_parts": 1}), 400, "INVALID_PARAMETER_VALUE", "'path'")
+    wrong(mezzo.raw("POST", f"{mpu}/create/runs/{'0' * 32}/c", {"path": "x", "num_parts": 1}), 404, "RESOURCE_DOES_NOT_EXIST", "run")
+    status, made = begin(2)
+    assert status == 200 and [one["part_number"] for one in made["credentials"]] == [1, 2]
+    assert made["credentials"][0]["url"].startswith(mezzo.server.http_url + mpu)
+    upload = made["upload_id"]
+
+    def put(number, body, key=headers):
+        return mezzo.server.request("PUT", f"{mpu}/parts/{upload}/{number}", body, key)
+
+    etags = [put(number, body)[1]["ETag"] for number, body in ((1, b"first"), (2, b"second"))]
+    assert put(3, b"x")[0] == put(0, b"x")[0] == 400 and put(1, b"x", {"Authorization": "Bearer mz_wrong"})[0] == 401
+
+    def complete(*parts, path="x.bin"):
+        return mezzo.raw("POST", f"{mpu}/complete/{target}", {"path": path, "upload_id": upload, "parts": [
+            {"part_number": number, "etag": etag} for number, etag in parts]})
+
+    wrong(complete((1, etags[0])), 400, "INVALID_PARAMETER_VALUE", "has 2 parts, not 1")
+    wrong(complete((1, etags[1]), (2, etags[1])), 400, "INVALID_PARAMETER_VALUE", "part 1 is another one")
+    wrong(complete((1, etags[0]), (1, etags[1])), 400, "INVALID_PARAMETER_VALUE", "'part_number'")
+    wrong(complete((1, etags[0]), (2, etags[1]), path="y.bin"), 404, "RESOURCE_DOES_NOT_EXIST", "y.bin")
+    assert complete((1, etags[0]), (2, etags[1])) == (200, {})
+    assert mezzo.server.request("GET", f"{FILES}/{target}/x.bin", headers=headers)[2] == b"firstsecond"
+    wrong(complete((1, etags[0]), (2, etags[1])), 404, "RESOURCE_DOES_NOT_EXIST", upload)
+
+    upload = begin(1)[1]["upload_id"]
+    assert put(1, b"x")[0] == 200
+    assert mezzo.raw("POST", f"{mpu}/abort/{target}", {"path": "x.bin", "upload_id": upload}) == (200, {})
+    wrong((put(1, b"x")[0], json.loads(put(1, b"x")[2])), 404, "RESOURCE_DOES_NOT_EXIST", upload)
+    assert mezzo.server.request("GET", f"{FILES}/{target}/x.bin", headers=headers)[2] == b"firstsecond"
+
+
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(mezzo):
     with mlflow.start_run() as run:
         path = f"{FILES}/runs/{run.info.run_id}/large.bin"
-    headers = {"Authorization": f"Bearer {mezzo.admin.key}", "Content-Length": str((64 << 20) + 1)}
+    headers = {"Authorization": f"Bearer {mezzo.admin.key}", "Content-Length": str((512 << 20) + 1)}
     status, answer = mezzo.raw("PUT", path, b"", headers=headers)
     assert (status, answer["error_code"]) == (413, "RESOURCE_LIMIT_EXCEEDED")
-    assert "67108865 bytes; the limit is 67108864" in answer["message"]
+    assert "536870913 bytes; the limit is 536870912" in answer["message"]
     assert mezzo.raw("GET", path)[0] == 404
 
 
@@ -558,3 +617,53 @@ def test_artifacts_that_are_never_registered_go(tmp_path):
             time.sleep(0.2)
         # Its room is free again.
         assert mezzo.raw("PUT", f"{root}/b.bin", b"b" * (600 << 10))[0] == 200
+
+
+def test_what_is_tracked_outlives_a_crash(tmp_path):
+    with Server(config=CONFIG, data_dir=str(tmp_path)) as server:
+        mezzo = Mezzo(server)
+        run = mezzo.raw("POST", f"{API}/runs/create", {"run_name": "r", "tags": [{"key": "a", "value": "1"}]})[1]["run"]["info"]["run_id"]
+        mezzo.raw("POST", f"{API}/runs/log-batch", {"run_id": run, "params": [{"key": "p", "value": "2"}],
+                                                    "metrics": [{"key": "m", "value": "NaN", "timestamp": 1, "step": 0}]})
+        assert mezzo.raw("PUT", f"{FILES}/runs/{run}/f.txt", b"content")[0] == 200
+        before = mezzo.raw("GET", f"{API}/runs/get?run_id={run}")
+        server.kill()
+    with Server(config=CONFIG, data_dir=str(tmp_path)) as server:
+        mezzo.server = server
+        assert mezzo.raw("GET", f"{API}/runs/get?run_id={run}") == before
+        assert before[1]["run"]["data"]["metrics"][0]["value"] == "NaN"
+        headers = {"Authorization": f"Bearer {mezzo.admin.key}"}
+        assert server.request("GET", f"{FILES}/runs/{run}/f.txt", headers=headers)[2] == b"content"
+
+
+def test_what_was_registered_stays_and_deleted_runs_go(tmp_path):
+    config = CONFIG + "registry: {upload_lifetime: 6s, content_grace: 0s, tests: {enabled: false}}\n"
+    with Server(config=config, data_dir=str(tmp_path)) as server:
+        mezzo = Mezzo(server)
+        headers = {"Authorization": f"Bearer {mezzo.admin.key}"}
+
+        def await_gone(path):
+            deadline = time.monotonic() + 60 * SLOWNESS
+            while server.request("GET", path, headers=headers)[0] != 404:
+                assert time.monotonic() < deadline, path
+                time.sleep(0.2)
+
+        def run():
+            return mezzo.raw("POST", f"{API}/runs/create", {})[1]["run"]["info"]["run_id"]
+
+        kept, other = run(), run()
+        mezzo.raw("POST", f"{API}/registered-models/create", {"name": "kept"})
+        assert mezzo.raw("PUT", f"{FILES}/runs/{kept}/m/MLmodel", b"flavors: {}")[0] == 200
+        made = mezzo.raw("POST", f"{API}/model-versions/create", {"name": "kept", "source": f"runs:/{kept}/m"})
+        assert made[1]["model_version"]["status"] == "READY", made
+        assert mezzo.raw("PUT", f"{FILES}/runs/{other}/x", b"never registered")[0] == 200
+        await_gone(f"{FILES}/runs/{other}/x")
+        file = f"{FILES}/runs/{kept}/m/MLmodel"
+        assert server.request("GET", file, headers=headers)[2] == b"flavors: {}"
+        assert mezzo.raw("DELETE", f"{API}/model-versions/delete", {"name": "kept", "version": "1"}) == (200, {})
+        await_gone(file)
+
+        assert mezzo.raw("POST", f"{API}/runs/delete", {"run_id": other}) == (200, {})
+        assert mezzo.raw("GET", f"{API}/runs/get?run_id={other}")[1]["run"]["info"]["lifecycle_stage"] == "deleted"
+        await_gone(f"{API}/runs/get?run_id={other}")
+        assert mezzo.raw("GET", f"{API}/runs/get?run_id={kept}")[0] == 200

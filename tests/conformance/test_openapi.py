@@ -63,6 +63,13 @@ NEVER_WELL = {
     "PUT /v1/registry/blobs/{content}": "needs the content itself; test_registry.py has one",
     "DELETE /v1/registry/models/{registered}/tags": "needs a key that is there; test_registry.py has one",
     "DELETE /v1/registry/models/{registered}/versions/{number}/tags": "the same",
+    **{label: "needs what is there and is not needed any more; test_mlflow.py has one" for label in (
+        "POST /api/2.0/mlflow/registered-models/rename", "DELETE /api/2.0/mlflow/registered-models/alias",
+        "DELETE /api/2.0/mlflow/logged-models/{logged}/tags/{tagKey}")},
+    **{f"{method} /api/2.0/mlflow-artifacts/artifacts/{{artifact}}": "needs a path of several parts; test_mlflow.py has one"
+       for method in ("GET", "PUT", "DELETE")},
+    **{f"POST /api/2.0/mlflow-artifacts/mpu/{call}/{{artifact}}": "the same" for call in ("create", "complete", "abort")},
+    "PUT /api/2.0/mlflow-artifacts/mpu/parts/{upload}/{part}": "the same",
     "POST /v2/systemsharedmemory/region/{region}/register": "needs a file in /dev/shm; test_shared_memory.py has one",
     "GET /v2/systemsharedmemory/region/{region}/status": "the same",
 }
@@ -121,7 +128,11 @@ class Served:
         self.made("POST", "/v1/registry/models/emoji/versions/1/complete")
         self.made("PUT", "/v1/registry/models/emoji/aliases/production", {"version": 1})
         self.made("PUT", "/v1/registry/models/emoji/tags", {"key": "team", "value": "search"})
-        self.real = {"job": job["id"], "key": key["id"], "video": "video_" + story["id"], "release": release["id"]}
+        # Of MLflow: a run and a logged model.
+        self.made("POST", "/api/2.0/mlflow/experiments/create", {"name": "first"})
+        self.run = self.made("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"})["run"]["info"]["run_id"]
+        logged = self.made("POST", "/api/2.0/mlflow/logged-models", {"name": "m"})["model"]["info"]["model_id"]
+        self.real = {"job": job["id"], "key": key["id"], "video": "video_" + story["id"], "release": release["id"], "logged": logged}
 
     def made(self, method, path, body=None):
         answer = self.session.request(method, self.server.http_url + path, json=body, timeout=60)
@@ -137,6 +148,12 @@ class Served:
             for name, real in self.real.items():
                 if (case.path_parameters or {}).get(name) == EXAMPLE[name]:
                     case.path_parameters[name] = real
+        for members in (case.body, case.query):
+            if isinstance(members, dict) and members.get("run_id") == RUN_EXAMPLE:
+                members["run_id"] = self.run
+        if case.operation.label == "DELETE /api/2.0/mlflow/logged-models/{logged}" and case.path_parameters.get("logged") == self.real["logged"]:
+            made = self.made("POST", "/api/2.0/mlflow/logged-models", {"name": "gone"})  # The other is needed.
+            case.path_parameters["logged"] = made["model"]["info"]["model_id"]
         if case.operation.label in ("DELETE /v1/registry/models/{registered}",
                                     "DELETE /v1/registry/models/{registered}/versions/{named}"):
             if case.path_parameters.get("registered") == EXAMPLE["registered"]:
@@ -169,6 +186,7 @@ class Served:
         case.query = {**(case.query or {}), **{name: requests.utils.unquote(value) for name, value in signed.items()}}
 
 
+RUN_EXAMPLE = "0199000000007000800000000000000a"
 EXAMPLE = {name: facts.get("example")
            for name, facts in yaml.safe_load(FILE.read_text())["components"]["parameters"].items()}
 

@@ -288,6 +288,19 @@ def test_a_host_serves_a_version_when_it_is_asked_and_after_a_restart(tmp_path):
         assert [v["version"] for v in admin.ok("GET", "/v1/registry/served")["data"]] == [1]
 
 
+def test_a_version_with_external_data_is_served_and_its_files_are_tested_again(tmp_path):
+    """A host serves hard links to what it has fetched: the engine took external data with a second name for a way out."""
+    with Server(data_dir=str(tmp_path), config="artifacts: {min_free: 0}\n") as server:
+        admin = Admin(server, first_key(server))
+        files = files_of(mezzo_server.MODELS / "external_data")
+        assert "weights.bin" in files
+        assert after_test(admin, "external", files)["state"] == "ready"
+        assert admin.ok("POST", f"{MODELS}/external/versions/1/load")["served"]
+        # The second version's files are those that are being served.
+        assert after_test(admin, "external", files)["state"] == "ready"
+        assert admin.ok("POST", f"{MODELS}/external/versions/2/load")["served"]
+
+
 def test_a_version_that_does_not_load_says_why(platform):
     push(platform, "broken", {"model.onnx": b"no model"})
     refused(platform("POST", f"{MODELS}/broken/versions/1/load"), "version_not_loaded")

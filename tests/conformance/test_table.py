@@ -27,11 +27,11 @@ def test_the_lists_are_those_of_the_server():
     assert rpcs == {name for name in surface.RPCS if "Health" not in name}
 
     sources = (mezzo_server.ROOT / "src/mezzo/api/v2http/internal/routes.cc").read_text()
-    for folder in ("openai", "platform"):
+    for folder in ("openai", "platform", "mlflow"):
         for file in sorted((mezzo_server.ROOT / "src/mezzo/api" / folder).glob("*_handler.cc")):
             sources += file.read_text()
-    routes = re.findall(r'k(Get|Post|Put|Delete|Head|Patch), "(/v[12][^"]*)"', sources)
+    routes = re.findall(r'k(Get|Post|Put|Delete|Head|Patch), "(/(?:v[12]|api)/[^"]*|/v[12])"', sources)
     assert len(routes) >= 78
-    patterns = {f"{method.upper()} {re.sub('[*#]', '{}', path)}" for method, path in routes}
+    patterns = {f"{method.upper()} {re.sub('[*#]+', '{}', path)}" for method, path in routes}
     assert patterns == {re.sub(r"\{\w\}", "{}", name) for name in surface.V2_ROUTES + surface.OTHER_ROUTES
                         if name != "GET /metrics"}

@@ -175,7 +175,10 @@ Result<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(const ServerConfig& c
                    .retirement = registry->retirement_,
                    .tests = registry->testing_ == nullptr ? nullptr : &registry->testing_->tests()});
   api::mlflow::MlflowHandler::Options mlflow;
-  mlflow.max_artifact = config.http.max_body;
+  // Clients send in parts what is larger than 500 MiB; a body is in memory while it comes.
+  mlflow.max_artifact = std::max<ByteCount>(
+      config.http.max_body, std::min<ByteCount>(mlflow.max_artifact, config.http.max_bytes_in_flight / 2));
+  mlflow.max_part = config.http.max_body;
   registry->mlflow_ = std::make_unique<api::mlflow::MlflowHandler>(
       mlflow, api::mlflow::MlflowHandler::Ports{.registry = registry->store_,
                                                 .tracking = registry->tracking_,

@@ -81,6 +81,13 @@ struct ArtifactPlace {
   std::string path;
 };
 
+/// A file that comes in parts.
+struct ArtifactUpload {
+  std::string id;  ///< 32 hex digits that nobody guesses.
+  ArtifactPlace place;
+  std::uint32_t parts = 0;
+};
+
 /// A file or a folder that lies directly in a folder.
 struct ArtifactEntry {
   std::string name;

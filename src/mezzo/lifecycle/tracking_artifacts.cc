@@ -242,4 +242,85 @@ Result<std::size_t> TrackingStore::ExpireArtifacts(WallTime before, std::size_t 
   return removed;
 }
 
+// --- Files in parts
+
+Result<void> TrackingStore::BeginUpload(const ArtifactUpload& upload, TimePoint deadline) {
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    const std::string& tenant = upload.place.tenant.str();
+    MEZZO_TRY_VOID(CheckOwner(session, upload.place.tenant, upload.place.owner));
+    MEZZO_TRY_VOID(Grow(session, upload.place.tenant, {}));
+    MEZZO_TRY(const SqlRows count,
+              session.Run("SELECT COUNT(*) FROM tracking_uploads WHERE tenant = $1", {tenant}));
+    if (static_cast<std::size_t>(count.Int(0, 0)) >= options_.max_uploads) {
+      return ResourceExhausted("tracking_full",
+                               "the tenant has all the files that may come in parts at the same time: " +
+                                   std::to_string(options_.max_uploads));
+    }
+    MEZZO_TRY_VOID(
+        session.Run("INSERT INTO tracking_uploads (id, tenant, owner, path, parts, bytes, created_us) "
+                    "VALUES ($1, $2, $3, $4, $5, 0, $6)",
+                    {upload.id, tenant, upload.place.owner, upload.place.path,
+                     static_cast<std::int64_t>(upload.parts), NowMicros()}));
+    return {};
+  };
+  return db_.Transact(work, deadline);
+}
+
+Result<ArtifactUpload> TrackingStore::GoOnWithUpload(const TenantId& tenant, const std::string& id,
+                                                     ByteCount more, TimePoint deadline) {
+  ArtifactUpload upload;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    MEZZO_TRY(const SqlRows rows,
+              session.Run("UPDATE tracking_uploads SET bytes = bytes + $3 WHERE id = $1 AND tenant = $2 "
+                          "RETURNING owner, path, parts",
+                          {id, tenant.str(), static_cast<std::int64_t>(more)}));
+    if (rows.empty()) {
+      return NotFound("tracking_upload_unknown", "there is no upload '" + Printable(id, 64) + "'");
+    }
+    upload = {.id = id,
+              .place = {.tenant = tenant, .owner = rows.Text(0, 0), .path = rows.Text(0, 1)},
+              .parts = static_cast<std::uint32_t>(rows.Int(0, 2))};
+    if (more == 0) return {};
+    MEZZO_TRY(const SqlRows total,
+              session.Run("SELECT COALESCE((SELECT CAST(SUM(bytes) AS BIGINT) FROM tracking_uploads WHERE "
+                          "tenant = $1), 0) + "
+                          "COALESCE((SELECT bytes FROM tracking_tenants WHERE tenant = $1), 0)",
+                          {tenant.str()}));
+    if (static_cast<ByteCount>(total.Int(0, 0)) > options_.max_bytes) {
+      return ResourceExhausted("tracking_full",
+                               "the tenant has all the bytes of artifacts that it may have: " +
+                                   std::to_string(options_.max_bytes));
+    }
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Transact(work, deadline));
+  return upload;
+}
+
+Result<bool> TrackingStore::EndUpload(const TenantId& tenant, const std::string& id, TimePoint deadline) {
+  bool there = false;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    MEZZO_TRY(const SqlRows gone,
+              session.Run("DELETE FROM tracking_uploads WHERE id = $1 AND tenant = $2", {id, tenant.str()}));
+    there = gone.affected() > 0;
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Transact(work, deadline));
+  return there;
+}
+
+Result<std::size_t> TrackingStore::ExpireUploads(WallTime before, std::size_t limit, TimePoint deadline) {
+  std::size_t removed = 0;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    MEZZO_TRY(const SqlRows gone,
+              session.Run("DELETE FROM tracking_uploads WHERE id IN (SELECT id FROM tracking_uploads WHERE "
+                          "created_us < $1 ORDER BY created_us LIMIT $2)",
+                          {ToMicros(before), static_cast<std::int64_t>(limit)}));
+    removed = static_cast<std::size_t>(gone.affected());
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Transact(work, deadline));
+  return removed;
+}
+
 }  // namespace mezzo::lifecycle

@@ -7,8 +7,8 @@ namespace {
 
 // An owner is a run, a logged model, or "e" and the number of an experiment. Its parameters, tags, data sets
 // and outputs are facts. `sha256` of an artifact is what is there, `next_sha256` what is being brought;
-// either may be empty. Counts of tenants and runs are kept beside what they count, so that limits hold
-// without a walk.
+// either may be empty. A run's `deleted_us` is 0 unless it is deleted. Counts of tenants and runs are kept
+// beside what they count, so that limits hold without a walk.
 constexpr std::string_view kTables = R"sql(
 CREATE TABLE tracking_tenants (
   tenant TEXT NOT NULL PRIMARY KEY,
@@ -37,12 +37,13 @@ CREATE TABLE tracking_runs (
   status TEXT NOT NULL,
   started_ms BIGINT NOT NULL,
   ended_ms BIGINT,
-  deleted BIGINT NOT NULL,
+  deleted_us BIGINT NOT NULL,
   facts BIGINT NOT NULL,
   points BIGINT NOT NULL,
   created_us BIGINT NOT NULL
 );
 CREATE INDEX tracking_runs_of_experiment ON tracking_runs (tenant, experiment, id);
+CREATE INDEX tracking_runs_by_deletion ON tracking_runs (deleted_us);
 
 CREATE TABLE tracking_models (
   id TEXT NOT NULL PRIMARY KEY,
@@ -92,6 +93,18 @@ CREATE TABLE tracking_artifacts (
 CREATE INDEX tracking_artifacts_by_content ON tracking_artifacts (sha256);
 CREATE INDEX tracking_artifacts_by_next ON tracking_artifacts (next_sha256);
 CREATE INDEX tracking_artifacts_by_time ON tracking_artifacts (touched_us);
+
+CREATE TABLE tracking_uploads (
+  id TEXT NOT NULL PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  path TEXT NOT NULL,
+  parts BIGINT NOT NULL,
+  bytes BIGINT NOT NULL,
+  created_us BIGINT NOT NULL
+);
+CREATE INDEX tracking_uploads_of_tenant ON tracking_uploads (tenant);
+CREATE INDEX tracking_uploads_by_time ON tracking_uploads (created_us);
 )sql";
 
 constexpr std::array<storage::Migration, 1> kMigrations = {

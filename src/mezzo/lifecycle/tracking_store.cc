@@ -65,7 +65,7 @@ std::string Among(SqlDialect dialect, const char* column, const char* parameter,
 }
 
 constexpr std::string_view kRunColumns =
-    "id, experiment, name, user_name, status, started_ms, ended_ms, deleted";
+    "id, experiment, name, user_name, status, started_ms, ended_ms, deleted_us";
 RunRecord RunAt(const SqlRows& rows, std::size_t row) {
   RunRecord run;
   run.id = rows.Text(row, 0);
@@ -378,7 +378,8 @@ Result<RunRecord> TrackingStore::CreateRun(const TenantId& tenant, const NewRun&
     MEZZO_TRY_VOID(Grow(session, tenant, {.runs = 1}));
     MEZZO_TRY_VOID(session.Run(
         "INSERT INTO tracking_runs (id, tenant, experiment, name, user_name, status, started_ms, ended_ms, "
-        "deleted, facts, points, created_us) VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, NULL, 0, $7, 0, $8)",
+        "deleted_us, facts, points, created_us) VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, NULL, 0, $7, 0, "
+        "$8)",
         {id, tenant.str(), run.experiment, run.name, run.user, run.started_ms,
          static_cast<std::int64_t>(run.tags.size()), NowMicros()}));
     MEZZO_TRY_VOID(PutFacts(session, id, kTag, run.tags));
@@ -407,10 +408,10 @@ Result<RunRecord> TrackingStore::ChangeRun(const TenantId& tenant, const std::st
     MEZZO_TRY(RunRecord run, ReadRun(session, tenant, id));
     const std::optional<std::int64_t> ended = change.ended_ms ? change.ended_ms : run.ended_ms;
     MEZZO_TRY_VOID(session.Run(
-        "UPDATE tracking_runs SET name = $3, status = $4, ended_ms = $5, deleted = $6 WHERE id = $1 AND "
+        "UPDATE tracking_runs SET name = $3, status = $4, ended_ms = $5, deleted_us = $6 WHERE id = $1 AND "
         "tenant = $2",
         {id, tenant.str(), change.name.value_or(run.name), change.status.value_or(run.status),
-         ended ? SqlValue(*ended) : SqlValue(), std::int64_t{change.deleted.value_or(run.deleted)}}));
+         ended ? SqlValue(*ended) : SqlValue(), change.deleted.value_or(run.deleted) ? NowMicros() : 0}));
     if (change.name) MEZZO_TRY_VOID(PutFacts(session, id, kTag, {{"mlflow.runName", *change.name}}));
     MEZZO_TRY(changed, ReadRun(session, tenant, id));
     return {};
@@ -424,14 +425,15 @@ Result<std::vector<RunRecord>> TrackingStore::ListRuns(const TenantId& tenant,
                                                        bool deleted, const std::string& after,
                                                        std::size_t limit, TimePoint deadline) {
   const std::string sql = "SELECT " + std::string(kRunColumns) +
-                          " FROM tracking_runs WHERE tenant = $1 AND deleted = $3 AND " +
+                          " FROM tracking_runs WHERE tenant = $1 AND " +
+                          (deleted ? "deleted_us > 0" : "deleted_us = 0") + " AND " +
                           Among(db_.dialect(), "experiment", "$2", "bigint") +
-                          " AND ($4 = '' OR id < $4) ORDER BY id DESC LIMIT $5";
+                          " AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4";
   std::vector<RunRecord> runs;
   const auto work = [&](SqlSession& session) -> Result<void> {
     runs.clear();
-    MEZZO_TRY(const SqlRows rows, session.Run(sql, {tenant.str(), experiments, std::int64_t{deleted}, after,
-                                                    static_cast<std::int64_t>(limit)}));
+    MEZZO_TRY(const SqlRows rows,
+              session.Run(sql, {tenant.str(), experiments, after, static_cast<std::int64_t>(limit)}));
     for (std::size_t row = 0; row < rows.size(); ++row) runs.push_back(RunAt(rows, row));
     return Complete(session, runs);
   };
@@ -450,7 +452,7 @@ Result<void> TrackingStore::Note(const TenantId& tenant, const std::string& run,
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(const SqlRows locked,
               session.Run("UPDATE tracking_runs SET points = points + $3 WHERE id = $1 AND tenant = $2 "
-                          "RETURNING points, facts, deleted",
+                          "RETURNING points, facts, deleted_us",
                           {run, tenant.str(), static_cast<std::int64_t>(notes.metrics.size())}));
     if (locked.empty()) return NoRun(run);
     if (locked.Int(0, 2) != 0) {
@@ -527,6 +529,50 @@ Result<std::vector<MetricPoint>> TrackingStore::MetricHistory(const TenantId& te
   };
   MEZZO_TRY_VOID(db_.Read(work, deadline));
   return points;
+}
+
+Result<std::size_t> TrackingStore::ExpireRuns(WallTime before, std::size_t limit, TimePoint deadline) {
+  std::vector<std::pair<std::string, TenantId>> old;
+  const std::int64_t until = internal::ToMicros(before);
+  const auto look = [&](SqlSession& session) -> Result<void> {
+    old.clear();
+    MEZZO_TRY(const SqlRows rows,
+              session.Run("SELECT id, tenant FROM tracking_runs WHERE deleted_us > 0 AND deleted_us < $1 "
+                          "ORDER BY deleted_us LIMIT $2",
+                          {until, static_cast<std::int64_t>(limit)}));
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      old.emplace_back(rows.Text(row, 0), TenantId(rows.Text(row, 1)));
+    }
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(look, deadline));
+  std::size_t removed = 0;
+  for (const auto& one : old) {
+    const std::string& id = one.first;
+    const TenantId& tenant = one.second;
+    bool gone = false;
+    const auto work = [&](SqlSession& session) -> Result<void> {
+      gone = false;
+      MEZZO_TRY_VOID(Grow(session, tenant, {}));
+      // Whoever has restored it meanwhile keeps it.
+      MEZZO_TRY(const SqlRows run,
+                session.Run("DELETE FROM tracking_runs WHERE id = $1 AND deleted_us > 0 AND deleted_us < $2",
+                            {id, until}));
+      if (run.affected() == 0) return {};
+      gone = true;
+      MEZZO_TRY_VOID(session.Run("DELETE FROM tracking_facts WHERE owner = $1", {id}));
+      MEZZO_TRY_VOID(session.Run("DELETE FROM tracking_points WHERE run_id = $1", {id}));
+      MEZZO_TRY(const SqlRows files,
+                session.Run("SELECT path FROM tracking_artifacts WHERE owner = $1", {id}));
+      for (std::size_t row = 0; row < files.size(); ++row) {
+        MEZZO_TRY_VOID(RemoveFile(session, id, files.Text(row, 0), tenant));
+      }
+      return Grow(session, tenant, {.runs = -1});
+    };
+    MEZZO_TRY_VOID(db_.Transact(work, deadline));
+    if (gone) ++removed;
+  }
+  return removed;
 }
 
 // --- Logged models

@@ -25,12 +25,13 @@ class TrackingStore {
  public:
   struct Options {
     std::size_t max_experiments = 1000;  ///< These four of a tenant.
-    std::size_t max_runs = 100'000;
-    std::size_t max_models = 100'000;
+    std::size_t max_runs = 20'000;
+    std::size_t max_models = 20'000;
     ByteCount max_bytes = ByteCount{256} << 30;  ///< Of artifacts.
     std::size_t max_files = 2000;                ///< Of a run, and of a logged model.
+    std::size_t max_uploads = 100;               ///< Of a tenant: files that come in parts, at the same time.
     std::size_t max_facts = 4000;                ///< Parameters, tags, data sets and outputs of one.
-    std::size_t max_points = 100'000;            ///< Of a run.
+    std::size_t max_points = 20'000;             ///< Of a run.
     std::size_t max_key = 250;                   ///< Bytes.
     std::size_t max_value = 8000;
   };
@@ -75,6 +76,10 @@ class TrackingStore {
   Result<std::vector<RunRecord>> ListRuns(const TenantId& tenant,
                                           const std::vector<std::int64_t>& experiments, bool deleted,
                                           const std::string& after, std::size_t limit, TimePoint deadline);
+
+  /// Removes runs that were deleted before `before`, with all that was noted of them and their files, `limit`
+  /// at most. How many.
+  Result<std::size_t> ExpireRuns(WallTime before, std::size_t limit, TimePoint deadline);
 
   struct RunNotes {
     std::vector<MetricPoint> metrics;
@@ -142,6 +147,18 @@ class TrackingStore {
   /// Removes files that were brought before `before` and whose content no version has, `limit` at most. How
   /// many.
   Result<std::size_t> ExpireArtifacts(WallTime before, std::size_t limit, TimePoint deadline);
+
+  // --- Files in parts
+
+  Result<void> BeginUpload(const ArtifactUpload& upload, TimePoint deadline);
+  /// With `more` bytes that come in a part; what has come counts against the tenant's room. kNotFound
+  /// "tracking_upload_unknown".
+  Result<ArtifactUpload> GoOnWithUpload(const TenantId& tenant, const std::string& id, ByteCount more,
+                                        TimePoint deadline);
+  /// Whether it was there.
+  Result<bool> EndUpload(const TenantId& tenant, const std::string& id, TimePoint deadline);
+  /// Forgets those that began before `before`, `limit` at most. How many.
+  Result<std::size_t> ExpireUploads(WallTime before, std::size_t limit, TimePoint deadline);
 
  private:
   struct Growth;

@@ -19,9 +19,7 @@ constexpr ByteCount kMaxBody = ByteCount{1} << 20;
 /// A batch of a thousand measurements and their texts.
 constexpr ByteCount kMaxBatch = ByteCount{4} << 20;
 
-constexpr std::string_view kSearchLoggedModelsPath = "/api/2.0/mlflow/logged-models/search";
-
-std::vector<Route> Routes(ByteCount max_artifact) {
+std::vector<Route> Routes(ByteCount max_artifact, ByteCount max_part) {
   std::vector<Route> routes;
   const auto read = [&](Method method, std::string_view pattern, RouteId id) {
     routes.push_back({method, pattern, Scope::kRead, method == Method::kGet ? kIgnoredBody : kMaxBody, id});
@@ -72,7 +70,7 @@ std::vector<Route> Routes(ByteCount max_artifact) {
   change(Method::kPost, "/api/2.0/mlflow/runs/log-inputs", kLogInputs);
   change(Method::kPost, "/api/2.0/mlflow/runs/outputs", kLogOutputs);
   change(Method::kPost, "/api/2.0/mlflow/logged-models", kCreateLoggedModel);
-  read(Method::kPost, kSearchLoggedModelsPath, kSearchLoggedModels);
+  read(Method::kPost, "/api/2.0/mlflow/logged-models/search", kSearchLoggedModels);
   read(Method::kGet, "/api/2.0/mlflow/logged-models/*", kGetLoggedModel);
   change(Method::kPatch, "/api/2.0/mlflow/logged-models/*", kFinalizeLoggedModel);
   change(Method::kDelete, "/api/2.0/mlflow/logged-models/*", kDeleteLoggedModel);
@@ -83,16 +81,20 @@ std::vector<Route> Routes(ByteCount max_artifact) {
   read(Method::kGet, "/api/2.0/mlflow-artifacts/artifacts/**", kGetArtifact);
   change(Method::kPut, "/api/2.0/mlflow-artifacts/artifacts/**", kPutArtifact, max_artifact);
   change(Method::kDelete, "/api/2.0/mlflow-artifacts/artifacts/**", kDeleteArtifact);
+  change(Method::kPost, "/api/2.0/mlflow-artifacts/mpu/create/**", kBeginParts);
+  change(Method::kPost, "/api/2.0/mlflow-artifacts/mpu/complete/**", kCompleteParts, kMaxBatch);
+  change(Method::kPost, "/api/2.0/mlflow-artifacts/mpu/abort/**", kAbortParts);
+  change(Method::kPut, "/api/2.0/mlflow-artifacts/mpu/parts/*/#", kPutPart, max_part);
   read(Method::kGet, "/api/3.0/mlflow/server-info", kServerInfo);
   return routes;
 }
 
-/// Clients ask which ways of moving large files there are: the plain one.
+/// Clients ask which ways of moving large files there are.
 net::HttpResponse ServerInfo() {
   return Ok({{"store_type", "mezzo"},
              {"workspaces_enabled", false},
              {"trace_archival_enabled", false},
-             {"multipart_uploads_enabled", false},
+             {"multipart_uploads_enabled", true},
              {"multipart_downloads_enabled", false}});
 }
 
@@ -113,7 +115,7 @@ Result<std::size_t> PageOf(const Params& params, std::size_t usual, std::size_t 
 }  // namespace internal
 
 MlflowHandler::MlflowHandler(Options options, Ports ports)
-    : options_(options), ports_(ports), routes_(Routes(options.max_artifact)) {}
+    : options_(options), ports_(ports), routes_(Routes(options.max_artifact, options.max_part)) {}
 
 net::HttpResponse MlflowHandler::Refuse(const Error& error) const { return MlflowErrorResponse(error); }
 
@@ -125,7 +127,7 @@ net::HttpResponse MlflowHandler::RefuseRoute(const net::HttpRequest& head, const
   constexpr int kMethodNotAllowed = 405;
   net::HttpResponse response = MlflowErrorResponse(kMethodNotAllowed, error);
   // No logged model is called "search": what is served of one is not served there.
-  const bool search = head.path() == kSearchLoggedModelsPath;
+  const bool search = head.path() == "/api/2.0/mlflow/logged-models/search";
   response.headers.emplace_back("Allow", search ? "POST" : AllowedMethods(routes(), head.path()));
   return response;
 }
@@ -137,10 +139,9 @@ net::BodyPlan MlflowHandler::Plan(const net::HttpRequest& head, const RouteMatch
   if (length && *length > match.route->max_body) {
     const bool file = match.route->id == kPutArtifact;
     plan.refusal = std::make_unique<net::HttpResponse>(MlflowErrorResponse(ResourceExhausted(
-        "mlflow_body_too_large",
-        "the body has " + std::to_string(*length) + " bytes; the limit is " +
-            std::to_string(match.route->max_body) +
-            (file ? " (http.max_body): larger files of a model come by 'mezzo model push'" : ""))));
+        "mlflow_body_too_large", "the body has " + std::to_string(*length) + " bytes; the limit is " +
+                                     std::to_string(match.route->max_body) +
+                                     (file ? ": larger files come in parts" : ""))));
   }
   return plan;
 }
@@ -155,12 +156,14 @@ runtime::Task<MlflowHandler::Answer> MlflowHandler::Act(runtime::Context ctx, Ro
   if (call.route == kServerInfo) co_return ServerInfo();
   if (call.route == kGetArtifact) co_return co_await SendArtifact(std::move(ctx), std::move(call));
   auto work = [this, &call] { return Dispatch(call); };
-  const bool moves = call.route == kPutArtifact || call.route == kCreateVersion;
+  const bool moves = call.route == kPutArtifact || call.route == kCreateVersion || call.route == kPutPart ||
+                     call.route == kCompleteParts || call.route == kAbortParts;
   co_return co_await runtime::Offload(moves ? ports_.store : ports_.pool, std::move(work));
 }
 
 MlflowHandler::Answer MlflowHandler::Dispatch(const RoutedCall& call) const {
   if (call.route == kPutArtifact) return PutArtifact(call);  // Its body is no JSON.
+  if (call.route == kPutPart) return PutPart(call);
   if (call.route == kDeleteArtifact) return DeleteArtifact(call);
   MEZZO_TRY(const Params params, Params::Of(*call.request));
   if (call.route <= kLastOfModels) return ModelCall(call, params);
@@ -169,7 +172,8 @@ MlflowHandler::Answer MlflowHandler::Dispatch(const RoutedCall& call) const {
   if (call.route <= kLastOfRuns) return RunCall(call, params);
   if (call.route <= kLastOfNotes) return NoteCall(call, params);
   if (call.route <= kLastOfLoggedModels) return LoggedModelCall(call, params);
-  return ListArtifacts(call, params);
+  if (call.route == kListArtifacts) return ListArtifacts(call, params);
+  return PartsCall(call, params);
 }
 
 }  // namespace mezzo::api::mlflow

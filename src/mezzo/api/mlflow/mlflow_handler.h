@@ -34,7 +34,8 @@ class MlflowHandler final : public Protocol {
 
   struct Options {
     std::size_t max_page = 1000;
-    ByteCount max_artifact = ByteCount{64} << 20;  ///< Of a file: it comes in one body.
+    ByteCount max_artifact = ByteCount{512} << 20;  ///< Of a file that comes in one body.
+    ByteCount max_part = ByteCount{64} << 20;       ///< Of one that comes in parts.
     Duration database_timeout = std::chrono::seconds(10);
     Duration store_timeout = std::chrono::minutes(10);  ///< Of what reads and writes contents.
     std::size_t max_lineage = 16'384;                   ///< The registry's max_text.
@@ -92,6 +93,8 @@ class MlflowHandler final : public Protocol {
   [[nodiscard]] Answer PutArtifact(const RoutedCall& call) const;
   [[nodiscard]] Answer ListArtifacts(const RoutedCall& call, const Params& params) const;
   [[nodiscard]] Answer DeleteArtifact(const RoutedCall& call) const;
+  [[nodiscard]] Answer PartsCall(const RoutedCall& call, const Params& params) const;
+  [[nodiscard]] Answer PutPart(const RoutedCall& call) const;
   runtime::Task<Answer> SendArtifact(runtime::Context ctx, RoutedCall call) const;
   [[nodiscard]] Result<lifecycle::ManifestFile> FindArtifact(const RoutedCall& call) const;
   [[nodiscard]] Result<std::vector<lifecycle::ManifestFile>> VersionFiles(const RoutedCall& call,

@@ -69,6 +69,10 @@ enum RouteId : int {
   kGetArtifact,
   kPutArtifact,
   kDeleteArtifact,
+  kBeginParts,
+  kCompleteParts,
+  kAbortParts,
+  kPutPart,
   kServerInfo,
 };
 
