@@ -39,8 +39,7 @@ Result<std::int64_t> StoredRoutes::Write(const std::string& model, const std::st
 CatalogHost::Readiness CatalogHost::Keep(const std::string& model, const std::string& version) {
   Readiness readiness;
   auto found = ports_.catalog.Acquire(model, version);
-  const auto brought =
-      ports_.registered == nullptr ? std::nullopt : ports_.registered->Want(model, version);
+  const auto brought = ports_.registered == nullptr ? std::nullopt : ports_.registered->Want(model, version);
   if (found.ok()) {
     readiness.state = State::kReady;
     Judge(model, version, readiness);
@@ -50,11 +49,11 @@ CatalogHost::Readiness CatalogHost::Keep(const std::string& model, const std::st
   }
   if (found.error().reason() != "model_on_disk") {
     using Supplied = lifecycle::VersionSupply::State;
-    const bool comes =
-        brought && (brought->state == Supplied::kComing || brought->state == Supplied::kHere);
+    const bool comes = brought && (brought->state == Supplied::kComing || brought->state == Supplied::kHere);
     if (comes && found.error().reason() != "model_not_ready") return readiness;
     readiness.state = State::kFailed;
-    readiness.reason = brought && brought->state == Supplied::kFailed ? brought->reason : found.error().message();
+    readiness.reason =
+        brought && brought->state == Supplied::kFailed ? brought->reason : found.error().message();
     return readiness;
   }
   // The catalog loads a version once, however often it is asked for.
@@ -122,7 +121,10 @@ ReleaseControl::Parts::Parts(const Ports& ports, releases::OutcomeBoard& board, 
                        [registered = ports.registered](const std::string& model, const std::string& version,
                                                        TimePoint deadline) {
                          return registered->CheckRelease(model, version, deadline);
-                       }}),
+                       },
+                   .alias = [registered = ports.registered](
+                                std::string_view model,
+                                std::string_view alias) { return registered->VersionOf(model, alias); }}),
       feedback({}, {.store = store, .board = board, .pool = pool, .clock = ports.store->clock()}),
       controller({},
                  {.driver = {.rows = store,
