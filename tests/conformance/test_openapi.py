@@ -60,6 +60,8 @@ NEVER_WELL = {
     **{f"POST /v1/releases/{{release}}/{command}": "needs a release that runs; test_release.py has one"
        for command in ("pause", "resume", "promote", "roll_back", "cancel")},
     "POST /v1/feedback": "the same",
+    "GET /v1/drift/{registered}/{number}": "needs a version with enough calls; tests/lifecycle/test_drift.py has one",
+    "POST /v1/drift/{registered}/{number}/reset": "the same",
     "PUT /v1/registry/blobs/{content}": "needs the content itself; test_registry.py has one",
     "DELETE /v1/registry/models/{registered}/tags": "needs a key that is there; test_registry.py has one",
     "DELETE /v1/registry/models/{registered}/versions/{number}/tags": "the same",

@@ -251,6 +251,30 @@ TEST_P(RetirementTest, TagsSayOtherwiseForAModel) {
   EXPECT_EQ(Run().warned, 1U) << "without a policy of the configuration";
 }
 
+TEST_P(RetirementTest, WhatIsDeletedIsForgottenAndWhatIsNotRegisteredIsNotKept) {
+  Push("one");
+  Push("two");
+  traffic_ = {{.model = "m", .version = 2, .calls = 1}, {.model = "folder", .version = 1, .calls = 1}};
+  ASSERT_TRUE(retirement_->Begin("m", 2, "ann", Soon()).ok());
+  Run();
+  const auto rows = [&](std::string_view sql) {
+    std::int64_t count = -1;
+    const auto work = [&](storage::SqlSession& session) -> Result<void> {
+      MEZZO_TRY(const auto found, session.Run(sql, {}));
+      count = found.Int(0, 0);
+      return {};
+    };
+    EXPECT_TRUE(database_->db->Read(work, Soon()).ok());
+    return count;
+  };
+  EXPECT_EQ(rows("SELECT COUNT(*) FROM version_traffic"), 1);
+  EXPECT_EQ(rows("SELECT COUNT(*) FROM version_retirements"), 1);
+  ASSERT_TRUE(store_.DeleteVersion("m", 2, "ann", Soon()).ok());
+  Run();
+  EXPECT_EQ(rows("SELECT COUNT(*) FROM version_traffic"), 0);
+  EXPECT_EQ(rows("SELECT COUNT(*) FROM version_retirements"), 0);
+}
+
 TEST_P(RetirementTest, TwoHostsMakeEachStepOnce) {
   Push("one");
   Push("two");

@@ -2,13 +2,19 @@
 none."""
 
 import json
+import pathlib
 import random
 import subprocess
+import sys
 import time
 
 import mezzo_server
 import pytest
 from mezzo_server import SLOWNESS, Server
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "releases"))
+
+from test_registered_versions import Fleet, mezzo, route  # noqa: E402
 
 MODEL = "calm"
 # Each call is looked at; small windows.
@@ -142,3 +148,36 @@ def test_without_the_switch_nothing_is_kept(tmp_path):
         infer(server, random.Random(1), 80, 0)
         time.sleep(0.5)
         assert call(server, "GET", "/v1/drift")[1]["data"] == []
+
+
+def test_two_hosts_find_it_together_and_tell_it_once_and_a_lost_host_does_not_stop_them(tmp_path):
+    config = CONFIG.replace("window: 20s", "window: 60s").replace("min_calls: 64", "min_calls: 100")
+    with Fleet(tmp_path, config=config) as fleet:
+        a, b = fleet.hosts
+        source = tmp_path / "calm"
+        source.mkdir()
+        (source / "model.py").write_text(SOURCE)
+        (source / "model.yaml").write_text("batching: {max_batch_size: 0}\n")
+        mezzo(a, "push", source, "--name", MODEL, "--wait")
+        route(a, {"stable": "1"}, MODEL)
+        dice = random.Random(5)
+        for host in (a, b):
+            eventually(lambda host=host: host.get(f"/v2/models/{MODEL}/ready")[0] == 200, 60)
+        infer(a, dice, 70, 0)
+
+        def version(host):
+            status, answer = call(host, "GET", f"/v1/drift/{MODEL}/1")
+            return answer if status == 200 else None
+
+        eventually(lambda: version(b), 60)
+        infer(b, dice, 1, 0)  # From its next look on, this host counts.
+        time.sleep(1)
+        # Neither host has enough calls alone.
+        infer(a, dice, 60, 4)
+        infer(b, dice, 60, 4)
+        both = eventually(lambda: (now := version(a)) and now["told"] and now, 60)
+        assert tensor(both, "x")["calls"] >= 100 and tensor(both, "x")["psi"] >= 1
+        told = [line for host in (a, b) for line in host.log if "drifts" in line.get("msg", "")]
+        assert len(told) == 1, told
+        b.kill()
+        assert tensor(version(a), "x")["calls"] >= 100, "what the lost host has seen still counts"

@@ -82,8 +82,8 @@ TEST_P(VersionHostingTest, AServedVersionIsAFolderOfItsFiles) {
   ASSERT_TRUE(served.ok()) << served.error().ToString();
   EXPECT_EQ(Read("m/1/model.onnx"), "one");
   EXPECT_EQ(Read("m/1/sub/data.bin"), "d");
-  EXPECT_EQ(Read("m/model.yaml"), "max_batch: 4");
-  EXPECT_EQ(Read("m/labels.txt"), "a");
+  EXPECT_EQ(Read("m/1/model.yaml"), "max_batch: 4");
+  EXPECT_EQ(Read("m/1/labels.txt"), "a");
   struct stat s{};
   ASSERT_EQ(::lstat((Root() + "/m/1/model.onnx").c_str(), &s), 0);
   EXPECT_TRUE(S_ISREG(s.st_mode)) << "no symbolic link";
@@ -95,17 +95,19 @@ TEST_P(VersionHostingTest, AServedVersionIsAFolderOfItsFiles) {
   EXPECT_EQ(store_.At("m", clock_.WallNow(), Soon())->served.front().host, "here");
 }
 
-TEST_P(VersionHostingTest, TheNewestVersionsConfigurationIsTheModels) {
+TEST_P(VersionHostingTest, EachVersionHasItsOwnConfigurationAndNothingLiesBesideThem) {
   Push({{"model.onnx", "one"}, {"model.yaml", "max_batch: 4"}, {"labels.txt", "a"}});
   Push({{"model.onnx", "two"}, {"model.yaml", "max_batch: 8"}});
   ASSERT_TRUE(hosting_->Serve("m", 2, Soon()).ok());
   ASSERT_TRUE(hosting_->Serve("m", 1, Soon()).ok());
-  EXPECT_EQ(Read("m/model.yaml"), "max_batch: 8");
-  EXPECT_EQ(Read("m/labels.txt"), "(none)");
-  EXPECT_EQ(Read("m/1/model.onnx"), "one");
+  EXPECT_EQ(Read("m/1/model.yaml"), "max_batch: 4");
+  EXPECT_EQ(Read("m/2/model.yaml"), "max_batch: 8");
+  EXPECT_EQ(Read("m/model.yaml"), "(none)");
+  std::ofstream(Root() + "/m/model.yaml") << "of an older release";
+  Open();
+  EXPECT_EQ(Read("m/model.yaml"), "(none)");
   ASSERT_TRUE(hosting_->Withdraw("m", 2, Soon()).ok());
-  EXPECT_EQ(Read("m/model.yaml"), "max_batch: 4");
-  EXPECT_EQ(Read("m/labels.txt"), "a");
+  EXPECT_EQ(Read("m/1/model.onnx"), "one");
   EXPECT_EQ(Read("m/2/model.onnx"), "(none)");
   ASSERT_TRUE(hosting_->Withdraw("m", 1, Soon()).ok());
   EXPECT_FALSE(fs::exists(Root() + "/m"));

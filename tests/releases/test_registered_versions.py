@@ -37,8 +37,9 @@ class Model:
 class Fleet:
     """Hosts over one PostgreSQL and one folder of contents; their folders of models are empty."""
 
-    def __init__(self, folder, size=2, extra=""):
-        self.folder, self.size, self.extra, self.hosts = folder, size, extra, []
+    def __init__(self, folder, size=2, extra="", config=""):
+        """`extra`: members of `registry`; `config`: further lines."""
+        self.folder, self.size, self.extra, self.config, self.hosts = folder, size, extra, config, []
         (folder / "none").mkdir()
 
     def __enter__(self):
@@ -49,7 +50,7 @@ class Fleet:
 
     def start(self, index):
         config = (f"artifacts: {{min_free: 0, dir: '{self.folder}/contents'}}\n"
-                  f"registry: {{host: host-{index}, tests: {{enabled: false}}{self.extra}}}\ndatabase: {{url: 'env:TEST_DB'}}\n")
+                  f"registry: {{host: host-{index}, tests: {{enabled: false}}{self.extra}}}\ndatabase: {{url: 'env:TEST_DB'}}\n{self.config}")
         return Server(models=self.folder / "none", config=config, env={**PYTHON, "TEST_DB": self.postgres.url},
                       data_dir=str(self.folder / f"host-{index}"))
 

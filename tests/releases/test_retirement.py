@@ -62,6 +62,8 @@ def test_what_somebody_retires_goes_and_is_restored_verified(tmp_path):
 
         assert "retiring" in mezzo(a, "retire", MODEL, 2)
         assert act(b, 2, "retire")[0] == 200, "beginning twice is beginning once"
+        if version(a, 2)["retirement"] == "draining":  # Unless this machine was slow.
+            assert act(b, 2, "load")[1]["error"]["code"] in ("version_retiring", "registry_version_not_ready")
         assert "is ready" in mezzo(b, "restore", MODEL, 2)
         assert version(a, 2)["retirement"] == "serving" and version(a, 2)["state"] == "ready"
         assert act(a, 2, "retire")[0] == 200

@@ -25,7 +25,8 @@ bool Names(const releases::Release& release, std::int64_t version) {
   const std::string text = std::to_string(version);
   const auto& spec = release.spec;
   return spec.stable == text || spec.candidate == text ||
-         std::any_of(spec.arms.begin(), spec.arms.end(), [&](const auto& arm) { return arm.version == text; });
+         std::any_of(spec.arms.begin(), spec.arms.end(),
+                     [&](const auto& arm) { return arm.version == text; });
 }
 
 }  // namespace
@@ -98,6 +99,9 @@ bool RegisteredVersions::HasVersion(const std::string& model, std::int64_t versi
   if (reason != "model_unknown" && reason != "version_unknown" && reason != "model_on_disk") return true;
   const auto wanted = Want(model, text);
   if (!wanted) return true;
+  // A pipeline is served by its parts, which load when they are called.
+  const auto parts = ports_.catalog.VersionsOf(model + "/unet");
+  if (parts.ok() && std::find(parts->begin(), parts->end(), version) != parts->end()) return true;
   // A folder's version that is loaded when it is called is as good as here.
   if (reason == "model_on_disk" && !supply_.load()->Hosts(model, version)) return true;
   // What no registry has comes from a folder, as far as it does.
@@ -147,9 +151,9 @@ Result<void> RegisteredVersions::Check(SqlSession& session, const std::string& m
                                        const std::set<std::string>& aliases) {
   const auto dialect = ports_.store.db().dialect();
   const auto not_ready = [&](const lifecycle::NamedVersion& named) {
-    return InvalidArgument("route_version_not_ready",
-                           "version " + std::to_string(named.version) + " of model '" +
-                               Printable(model, 64) + "' is " + named.state + ", not ready");
+    return InvalidArgument("route_version_not_ready", "version " + std::to_string(named.version) +
+                                                          " of model '" + Printable(model, 64) + "' is " +
+                                                          named.state + ", not ready");
   };
   for (const std::string& alias : aliases) {
     MEZZO_TRY(const auto named, lifecycle::ReadAlias(session, dialect, model, alias));
@@ -187,18 +191,20 @@ Result<std::string> RegisteredVersions::UserOf(SqlSession& session, const std::s
   if (route) {
     const releases::RouteNames names = releases::NamesOf(*route);
     if (names.versions.contains(*version)) return by_route;
-    MEZZO_TRY(const SqlRows aliases,
-              session.Run("SELECT a.alias FROM registry_aliases a JOIN registry_models m ON m.id = a.model_id "
-                          "WHERE m.name = $1 AND a.version = $2",
-                          {model, *version}));
+    MEZZO_TRY(
+        const SqlRows aliases,
+        session.Run("SELECT a.alias FROM registry_aliases a JOIN registry_models m ON m.id = a.model_id "
+                    "WHERE m.name = $1 AND a.version = $2",
+                    {model, *version}));
     for (std::size_t row = 0; row < aliases.size(); ++row) {
       if (names.aliases.contains(aliases.Text(row, 0))) return by_route;
     }
     if (names.versions.contains(0)) {
-      MEZZO_TRY(const SqlRows newest,
-                session.Run("SELECT MAX(v.version) FROM registry_versions v "
-                            "JOIN registry_models m ON m.id = v.model_id WHERE m.name = $1 AND v.state = 'ready'",
-                            {model}));
+      MEZZO_TRY(
+          const SqlRows newest,
+          session.Run("SELECT MAX(v.version) FROM registry_versions v "
+                      "JOIN registry_models m ON m.id = v.model_id WHERE m.name = $1 AND v.state = 'ready'",
+                      {model}));
       if (!newest.empty() && !newest.IsNull(0, 0) && newest.Int(0, 0) == *version) return by_route;
     }
   }
@@ -234,9 +240,9 @@ Result<void> RegisteredVersions::CheckRelease(const std::string& model, const st
   };
   MEZZO_TRY_VOID(ports_.store.db().Read(work, deadline));
   if (!named || named->state.empty() || named->state == "ready") return {};
-  return FailedPrecondition("registry_version_not_ready", "version " + version + " of model '" +
-                                                              Printable(model, 64) + "' is " + named->state +
-                                                              ", not ready");
+  return FailedPrecondition(
+      "registry_version_not_ready",
+      "version " + version + " of model '" + Printable(model, 64) + "' is " + named->state + ", not ready");
 }
 
 }  // namespace mezzo::app

@@ -21,11 +21,12 @@
 
 namespace mezzo::app {
 
-/// The registry as routes and releases see it, and they as the registry does (ADR 0047): which versions a route
-/// may name, what aliases stand for on this host, and what can't be taken away because something needs it.
+/// The registry as routes and releases see it, and they as the registry does (ADR 0047): which versions a
+/// route may name, what aliases stand for on this host, and what can't be taken away because something needs
+/// it.
 ///
-/// An alias that moves to a version which this host has yet to get stands for the former one here until the new
-/// one is loaded, for `longest_hold` at most. Thread-safe.
+/// An alias that moves to a version which this host has yet to get stands for the former one here until the
+/// new one is loaded, for `longest_hold` at most. Thread-safe.
 class RegisteredVersions final : public releases::AliasSource,
                                  public releases::NameCheck,
                                  public lifecycle::VersionUses {
@@ -64,8 +65,8 @@ class RegisteredVersions final : public releases::AliasSource,
   bool IsReady(const std::string& model, const releases::Route& route) EXCLUDES(mu_);
   /// Asks for a version that the catalog does not have. Nothing: there is no registry yet.
   std::optional<lifecycle::VersionSupply::Status> Want(const std::string& model, std::string_view version);
-  /// Of a release: kFailedPrecondition "registry_version_not_ready" when the registry has the version, and not
-  /// ready.
+  /// Of a release: kFailedPrecondition "registry_version_not_ready" when the registry has the version, and
+  /// not ready.
   Result<void> CheckRelease(const std::string& model, const std::string& version, TimePoint deadline);
 
  private:

@@ -157,7 +157,10 @@ ReleaseControl::Parts::Parts(const Ports& ports, releases::OutcomeBoard& board, 
                        [registered = ports.registered](const std::string& model, const std::string& version,
                                                        TimePoint deadline) {
                          return registered->CheckRelease(model, version, deadline);
-                       }}),
+                       },
+                   .alias = [registered = ports.registered](
+                                std::string_view model,
+                                std::string_view alias) { return registered->VersionOf(model, alias); }}),
       feedback({},
                {.store = store, .board = board, .pool = pool, .clock = ports.store->clock(), .jobs = &jobs}),
       controller({},

@@ -32,16 +32,16 @@ Routing::Routing(Ports ports)
           .db = ports.store->db(), .clock = clock, .aliases = ports.registered, .names = ports.registered});
   pool_ = std::make_unique<runtime::BlockingPool>(
       runtime::BlockingPool::Options{.name = "routes", .threads = 2, .max_queued = 256});
-  feed_ = std::make_unique<releases::RouteFeed>(releases::RouteFeed::Options(),
-                                                releases::RouteFeed::Ports{.store = *store_,
-                                                                           .db = ports.store->db(),
-                                                                           .router = router_,
-                                                                           .clock = clock,
-                                                                           .log = ports.log,
-                                                                           .registry = ports.registry,
-                                                                           .health = ports.health,
-                                                                           .aliases = ports.registered,
-                                                                           .ready = ReadyBy(ports.registered)});
+  feed_ = std::make_unique<releases::RouteFeed>(
+      releases::RouteFeed::Options(), releases::RouteFeed::Ports{.store = *store_,
+                                                                 .db = ports.store->db(),
+                                                                 .router = router_,
+                                                                 .clock = clock,
+                                                                 .log = ports.log,
+                                                                 .registry = ports.registry,
+                                                                 .health = ports.health,
+                                                                 .aliases = ports.registered,
+                                                                 .ready = ReadyBy(ports.registered)});
   handler_ = std::make_unique<api::platform::RoutesHandler>(
       api::platform::RoutesHandler::Options(),
       api::platform::RoutesHandler::Ports{.store = *store_,

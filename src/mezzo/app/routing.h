@@ -32,8 +32,8 @@ class Routing {
     observe::Registry& registry;
     observe::Logger& log;
     observe::Health& health;
-    RegisteredVersions* registered = nullptr;        ///< Null without a database.
-    releases::OutcomeSink* outcomes = nullptr;       ///< Null: nobody keeps them.
+    RegisteredVersions* registered = nullptr;   ///< Null without a database.
+    releases::OutcomeSink* outcomes = nullptr;  ///< Null: nobody keeps them.
   };
   explicit Routing(Ports ports);
 

@@ -38,13 +38,29 @@ Result<void> RegistryStore::NoteTraffic(const std::vector<std::pair<std::string,
   statements.reserve(versions.size());
   const std::int64_t now = NowMicros();
   for (const auto& [model, version] : versions) {
-    statements.push_back({.sql =
-                              "INSERT INTO version_traffic (model, version, served_us) VALUES ($1, $2, $3) "
-                              "ON CONFLICT (model, version) DO UPDATE SET served_us = excluded.served_us "
-                              "WHERE version_traffic.served_us < excluded.served_us",
-                          .params = {model, version, now}});
+    // Of registered versions alone: what folders serve is nobody's to retire.
+    statements.push_back(
+        {.sql = "INSERT INTO version_traffic (model, version, served_us) "
+                "SELECT m.name, v.version, CAST($3 AS BIGINT) FROM registry_versions v "
+                "JOIN registry_models m ON m.id = v.model_id WHERE m.name = $1 AND v.version = $2 "
+                "ON CONFLICT (model, version) DO UPDATE SET served_us = excluded.served_us "
+                "WHERE version_traffic.served_us < excluded.served_us",
+         .params = {model, version, now}});
   }
   if (statements.empty()) return {};
+  MEZZO_TRY_VOID(db_.TransactAll(statements, {}, deadline));
+  return {};
+}
+
+Result<void> RegistryStore::ForgetRetirementsOfDeleted(TimePoint deadline) {
+  const std::vector<SqlStatement> statements = {
+      {.sql = "DELETE FROM version_retirements WHERE NOT EXISTS (SELECT 1 FROM registry_versions v "
+              "WHERE v.model_id = version_retirements.model_id AND v.version = version_retirements.version)",
+       .params = {}},
+      {.sql = "DELETE FROM version_traffic WHERE NOT EXISTS (SELECT 1 FROM registry_versions v "
+              "JOIN registry_models m ON m.id = v.model_id WHERE m.name = version_traffic.model AND "
+              "v.version = version_traffic.version)",
+       .params = {}}};
   MEZZO_TRY_VOID(db_.TransactAll(statements, {}, deadline));
   return {};
 }

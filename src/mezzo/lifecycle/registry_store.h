@@ -129,9 +129,11 @@ class RegistryStore {
 
   // --- Retirement (registry_retirement.cc; with RetirementMigrations())
 
-  /// A host has answered by these versions lately.
+  /// A host has answered by these versions lately. Those that are not registered are left out.
   Result<void> NoteTraffic(const std::vector<std::pair<std::string, std::int64_t>>& versions,
                            TimePoint deadline);
+  /// What is kept of versions and models that have been deleted.
+  Result<void> ForgetRetirementsOfDeleted(TimePoint deadline);
   /// Ready versions without a call or a change since before `idle_before`, and all whose retirement has
   /// begun, archiving ones too; `limit` at most, those that have waited longest first.
   Result<std::vector<RetireCandidate>> RetireCandidates(WallTime idle_before, std::size_t limit,

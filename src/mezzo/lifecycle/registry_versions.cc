@@ -209,8 +209,9 @@ Result<std::map<std::int64_t, VersionState>> RegistryStore::StatesOf(const std::
     states.clear();
     MEZZO_TRY(const SqlRows of, session.Run("SELECT id FROM registry_models WHERE name = $1", {model}));
     if (of.empty()) return internal::NoModel(model);
-    MEZZO_TRY(const SqlRows rows,
-              session.Run("SELECT version, state FROM registry_versions WHERE model_id = $1", {of.Text(0, 0)}));
+    MEZZO_TRY(
+        const SqlRows rows,
+        session.Run("SELECT version, state FROM registry_versions WHERE model_id = $1", {of.Text(0, 0)}));
     for (std::size_t row = 0; row < rows.size(); ++row) {
       // What a newer host has written is not served.
       states.emplace(rows.Int(row, 0),

@@ -28,7 +28,7 @@ std::optional<RetireStage> ParseRetireStage(std::string_view name) {
 }
 
 RetireDecision NextRetireStep(const RetirePolicy& policy, const RetireFacts& facts, WallTime now) {
-  const auto stay = RetireDecision{.to = facts.stage, .reason = ""};
+  auto stay = RetireDecision{.to = facts.stage, .reason = ""};
   const auto undo = [](const char* why) {
     return RetireDecision{.to = RetireStage::kServing, .reason = why};
   };

@@ -180,6 +180,7 @@ Result<Retirement::Round> Retirement::RunOnce() {
   const TimePoint deadline = AddSaturating(ports_.clock.Now(), options_.database_timeout);
   Round round;
   MEZZO_TRY_VOID(NoteTraffic(deadline));
+  MEZZO_TRY_VOID(ports_.registry.ForgetRetirementsOfDeleted(deadline));
   MEZZO_TRY(const auto tags, ports_.registry.TagOfModels(kTag, deadline));
   std::map<std::string, Duration> after;
   Duration least = options_.policy.after > Duration::zero() ? options_.policy.after : Duration::max();

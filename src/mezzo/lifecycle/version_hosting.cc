@@ -21,8 +21,6 @@ namespace fs = std::filesystem;
 constexpr std::string_view kMark = ".served-";
 /// What a mark says after the digest when nobody has asked for the version by hand.
 constexpr std::string_view kNeededMark = "needed";
-/// What a file that may be labels has at most.
-constexpr std::uintmax_t kMaxText = std::uintmax_t{4} << 20;
 
 Error DiskError(const std::string& path, int number) {
   return Unavailable("version_folder", "'" + path + "' can't be used: " + std::strerror(number));
@@ -43,21 +41,6 @@ Result<void> RemoveAll(const std::string& path) {
 Result<void> Link(const std::string& from, const std::string& to) {
   if (::link(from.c_str(), to.c_str()) == 0) return {};
   return DiskError(to, errno);
-}
-
-std::string In(const std::string& folder, const std::string& name) {
-  std::string path = folder;
-  path += '/';
-  path += name;
-  return path;
-}
-
-/// What lies beside the versions.
-bool IsShared(const fs::path& file) {
-  const std::string name = file.filename().string();
-  if (name == "model.yaml" || name == "config.pbtxt") return true;
-  std::error_code failed;
-  return file.extension() == ".txt" && fs::file_size(file, failed) <= kMaxText && !failed;
 }
 
 }  // namespace
@@ -88,6 +71,10 @@ Result<void> VersionHosting::Restore(TimePoint deadline) {
     for (fs::directory_iterator mark(at->path(), unreadable), last; !unreadable && mark != last;
          mark.increment(unreadable)) {
       const std::string name = mark->path().filename().string();
+      // Releases of this program before each version had its own put the newest one's configuration here.
+      std::error_code gone;
+      if (!name.starts_with('.') && mark->is_regular_file(gone))
+        MEZZO_TRY_VOID(RemoveAll(mark->path().string()));
       if (!name.starts_with(kMark)) continue;
       const auto version = ParseUint(std::string_view(name).substr(kMark.size()));
       std::ifstream in(mark->path());
@@ -160,7 +147,6 @@ Result<bool> VersionHosting::Serve(const std::string& model, std::int64_t versio
             Key(model, version),
             Hosted{.digest = digest, .pin = std::move(pin), .by_hand = why == Why::kByHand});
       }
-      MEZZO_TRY_VOID(PutConfiguration(model));
     }
   }
   MEZZO_TRY_VOID(TellCatalog(model, deadline));
@@ -203,44 +189,6 @@ Result<void> VersionHosting::PutMark(const std::string& model, std::int64_t vers
   out << hosted.digest << (hosted.by_hand ? "" : " ") << (hosted.by_hand ? "" : kNeededMark) << "\n";
   out.close();
   if (!out) return DiskError(mark, EIO);
-  return {};
-}
-
-/// The newest hosted version's files that all share, in the model's folder; others' go.
-Result<void> VersionHosting::PutConfiguration(const std::string& model) {
-  std::int64_t newest = 0;
-  {
-    MutexLock lock(mu_);
-    for (auto at = hosted_.lower_bound(Key(model, 0)); at != hosted_.end() && at->first.first == model; ++at)
-      newest = at->first.second;
-  }
-  const std::string folder = options_.root + "/" + model;
-  std::set<std::string> wanted;
-  std::error_code failed;
-  if (newest > 0) {
-    for (fs::directory_iterator at(FolderOf(model, newest), failed), end; !failed && at != end;
-         at.increment(failed)) {
-      std::error_code gone;
-      if (at->is_regular_file(gone) && IsShared(at->path())) wanted.insert(at->path().filename().string());
-    }
-    if (failed) return DiskError(folder, failed.value());
-  }
-  std::vector<std::string> stale;
-  for (fs::directory_iterator at(folder, failed), end; !failed && at != end; at.increment(failed)) {
-    const std::string name = at->path().filename().string();
-    std::error_code gone;
-    if (at->is_regular_file(gone) && !name.starts_with('.') && !wanted.contains(name)) stale.push_back(name);
-  }
-  if (failed) return DiskError(folder, failed.value());
-  for (const std::string& name : stale) MEZZO_TRY_VOID(RemoveAll(In(folder, name)));
-  for (const std::string& name : wanted) {
-    const std::string fresh = folder + "/.new";
-    MEZZO_TRY_VOID(RemoveAll(fresh));
-    MEZZO_TRY_VOID(Link(In(FolderOf(model, newest), name), fresh));
-    if (::rename(fresh.c_str(), In(folder, name).c_str()) != 0) return DiskError(folder, errno);
-    // Two names of one file: rename() leaves both.
-    MEZZO_TRY_VOID(RemoveAll(fresh));
-  }
   return {};
 }
 
@@ -307,7 +255,7 @@ Result<void> VersionHosting::End(const std::string& model, std::int64_t version)
     const auto next = hosted_.lower_bound(Key(model, 0));
     others = next != hosted_.end() && next->first.first == model;
   }
-  if (others) return PutConfiguration(model);
+  if (others) return {};
   return RemoveAll(options_.root + "/" + model);
 }
 
@@ -333,7 +281,8 @@ std::vector<VersionHosting::Served> VersionHosting::served() const {
   std::vector<Served> all;
   all.reserve(hosted_.size());
   for (const auto& [key, hosted] : hosted_) {
-    all.push_back({.model = key.first, .version = key.second, .digest = hosted.digest, .by_hand = hosted.by_hand});
+    all.push_back(
+        {.model = key.first, .version = key.second, .digest = hosted.digest, .by_hand = hosted.by_hand});
   }
   return all;
 }

@@ -19,8 +19,8 @@ namespace mezzo::lifecycle {
 
 /// Which registered versions this host serves: each that was asked for lies in a repository of its own,
 /// `<root>/<model>/<version>/`, as hard links to what VersionFetcher has (a repository refuses symbolic
-/// ones), and appears and goes in one step. Beside the versions lie the newest one's configuration
-/// (model.yaml, config.pbtxt) and its .txt files (labels). What a restart finds is served again.
+/// ones), and appears and goes in one step. Nothing lies beside the versions: each has its own configuration
+/// (model.yaml, config.pbtxt) and labels. What a restart finds is served again.
 ///
 /// Blocks. Thread-safe; one process has the root, which lies in one file system with the fetcher's folder.
 class VersionHosting {
@@ -92,7 +92,6 @@ class VersionHosting {
   Result<void> PutMark(const std::string& model, std::int64_t version, const Hosted& hosted) const;
   Result<void> End(const std::string& model, std::int64_t version) REQUIRES(one_mu_);
   Result<void> Ended(const std::string& model, std::int64_t version, TimePoint deadline);
-  Result<void> PutConfiguration(const std::string& model) REQUIRES(one_mu_);
   Result<void> TellCatalog(const std::string& model, TimePoint deadline);
   [[nodiscard]] std::string FolderOf(const std::string& model, std::int64_t version) const;
   [[nodiscard]] std::string MarkOf(const std::string& model, std::int64_t version) const;
@@ -100,7 +99,7 @@ class VersionHosting {
   const Options options_;
   const Ports ports_;
   std::atomic<bool> interrupted_{false};  // Alone: nothing is published by it.
-  Mutex one_mu_;  // One change of the root at a time; taken before mu_.
+  Mutex one_mu_;                          // One change of the root at a time; taken before mu_.
   mutable Mutex mu_;
   std::map<Key, Hosted> hosted_ GUARDED_BY(mu_);
 };

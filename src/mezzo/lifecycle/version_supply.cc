@@ -276,6 +276,10 @@ VersionSupply::Status VersionSupply::Bring(const Key& key, bool was_here) {
   // What was evicted for others comes back when it is called.
   const bool evicted = was_here && !found.ok() && found.error().reason() == "model_on_disk";
   if (found.ok() || evicted) return {.state = State::kHere, .reason = ""};
+  const auto parts = ports_.catalog.VersionsOf(model + "/unet");
+  const bool pipeline = parts.ok() && std::find(parts->begin(), parts->end(), version) != parts->end();
+  if (was_here && pipeline && ports_.hosting.Has(model, version))
+    return {.state = State::kHere, .reason = ""};
   if (IsFolders(model)) return {.state = State::kAbsent, .reason = ""};
   const TimePoint deadline = AddSaturating(ports_.clock.Now(), options_.fetch_timeout);
   const auto served = ports_.hosting.Serve(model, version, VersionHosting::Why::kNeeded, deadline);

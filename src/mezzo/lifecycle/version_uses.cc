@@ -19,8 +19,9 @@ Result<std::optional<std::string>> HoldModel(SqlSession& session, storage::SqlDi
 
 Result<NamedVersion> StateOf(SqlSession& session, const std::string& id, std::int64_t version) {
   NamedVersion named{.version = version, .state = ""};
-  MEZZO_TRY(const SqlRows rows,
-            session.Run("SELECT state FROM registry_versions WHERE model_id = $1 AND version = $2", {id, version}));
+  MEZZO_TRY(
+      const SqlRows rows,
+      session.Run("SELECT state FROM registry_versions WHERE model_id = $1 AND version = $2", {id, version}));
   if (!rows.empty()) named.state = rows.Text(0, 0);
   return named;
 }
@@ -39,8 +40,9 @@ Result<std::optional<NamedVersion>> ReadAlias(SqlSession& session, storage::SqlD
                                               const std::string& model, const std::string& alias) {
   MEZZO_TRY(const auto id, HoldModel(session, dialect, model));
   if (!id) return std::optional<NamedVersion>();
-  MEZZO_TRY(const SqlRows rows,
-            session.Run("SELECT version FROM registry_aliases WHERE model_id = $1 AND alias = $2", {*id, alias}));
+  MEZZO_TRY(
+      const SqlRows rows,
+      session.Run("SELECT version FROM registry_aliases WHERE model_id = $1 AND alias = $2", {*id, alias}));
   if (rows.empty()) return std::optional<NamedVersion>();
   MEZZO_TRY(NamedVersion named, StateOf(session, *id, rows.Int(0, 0)));
   return std::optional<NamedVersion>(std::move(named));

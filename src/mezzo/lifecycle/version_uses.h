@@ -14,7 +14,8 @@ namespace mezzo::lifecycle {
 class VersionUses {
  public:
   virtual ~VersionUses() = default;
-  /// Who needs the version, or, without one, the model under its name: "the route of model 'm'". Empty: nobody.
+  /// Who needs the version, or, without one, the model under its name: "the route of model 'm'". Empty:
+  /// nobody.
   virtual Result<std::string> UserOf(storage::SqlSession& session, const std::string& model,
                                      std::optional<std::int64_t> version) = 0;
   /// Who names the alias; empty: nobody.
@@ -31,11 +32,12 @@ struct NamedVersion {
   std::string state;  ///< VersionStateName(); empty: there is no such version.
 };
 
-/// Within a transaction: what the registry has of the model's version, or of what an alias stands for; nothing
-/// when it has no such model, or no such alias. Until the transaction ends neither can be archived, deleted or
-/// moved.
-Result<std::optional<NamedVersion>> ReadNamedVersion(storage::SqlSession& session, storage::SqlDialect dialect,
-                                                     const std::string& model, std::int64_t version);
+/// Within a transaction: what the registry has of the model's version, or of what an alias stands for;
+/// nothing when it has no such model, or no such alias. Until the transaction ends neither can be archived,
+/// deleted or moved.
+Result<std::optional<NamedVersion>> ReadNamedVersion(storage::SqlSession& session,
+                                                     storage::SqlDialect dialect, const std::string& model,
+                                                     std::int64_t version);
 Result<std::optional<NamedVersion>> ReadAlias(storage::SqlSession& session, storage::SqlDialect dialect,
                                               const std::string& model, const std::string& alias);
 

@@ -544,6 +544,37 @@ TEST_F(RepositoryCatalogTest, AChosenRootServesAllThatIsThereWhenItIsToldToLook)
   EXPECT_EQ(catalog_->LookNow("own").error().reason(), "model_in_folder");
 }
 
+TEST_F(RepositoryCatalogTest, InAChosenRootEachVersionIsServedByItsOwnConfiguration) {
+  const testing::TempRepository chosen;
+  options_.roots.push_back(chosen.path());
+  options_.chosen_root = chosen.path();
+  Start();
+  chosen.Write("m/1/model.onnx");
+  chosen.Write("m/1/model.yaml", "batching: {max_batch_size: 4}\n");
+  EXPECT_TRUE(catalog_->LookNow("m").value());
+  ASSERT_TRUE(Get("m", "1").ok());
+  chosen.Write("m/model.yaml",
+               "batching: {max_batch_size: 16}\n");  // As the registry's hosting puts it there.
+  chosen.Write("m/2/model.onnx");
+  chosen.Write("m/2/model.yaml", "batching: {max_batch_size: 8}\n");
+  chosen.Write("m/3/model.onnx");
+  ASSERT_TRUE(Eventually([this] { return catalog_->LookNow("m").value(); }));
+  ASSERT_TRUE(Get("m", "2").ok());
+  ASSERT_TRUE(Get("m", "3").ok());
+  EXPECT_EQ((*Get("m", "1"))->config->max_batch_size, 4);
+  EXPECT_EQ((*Get("m", "2"))->config->max_batch_size, 8);
+  EXPECT_NE((*Get("m", "3"))->config->max_batch_size, 8) << "it declares nothing";
+  EXPECT_NE((*Get("m", "3"))->config->max_batch_size, 16);
+  EXPECT_EQ(engine_.loads("m"), 3) << "another version's configuration is no reason to load one again";
+
+  chosen.Write("m/4/model.onnx");
+  chosen.Write("m/4/model.yaml", "nonsense: [");
+  ASSERT_TRUE(Eventually([this] { return catalog_->LookNow("m").value(); }));
+  EXPECT_EQ(Get("m", "4").error().reason(), "model_not_ready");
+  EXPECT_TRUE(Get("m", "1").ok() && Get("m", "2").ok()) << "the others go on";
+  EXPECT_EQ(engine_.loads("m"), 3);
+}
+
 TEST_F(RepositoryCatalogTest, AChosenPipelineIsServedByItsParts) {
   const testing::TempRepository chosen;
   options_.roots.push_back(chosen.path());

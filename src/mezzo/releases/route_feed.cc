@@ -53,7 +53,8 @@ Result<void> RouteFeed::Refresh() {
     }
     for (RouteRevision& one : changes->routes) {
       std::string model = one.model;
-      RouteRecord record{.model = std::move(one.model), .revision = one.revision, .route = std::move(one.route)};
+      RouteRecord record{
+          .model = std::move(one.model), .revision = one.revision, .route = std::move(one.route)};
       held_.insert_or_assign(std::move(model), Held{.record = std::move(record), .since = now});
     }
     known_ = changes->counter;

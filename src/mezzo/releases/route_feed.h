@@ -24,9 +24,9 @@ namespace mezzo::releases {
 /// can't be read the host goes on with the routes it knows, and says so: the check "routes" of Health fails
 /// (degraded, not unready), and `mezzo_route_fresh` is 0.
 ///
-/// A route whose versions this host has yet to get does not take its predecessor's place before they are here:
-/// until then, for `longest_hold` at most, calls go where they went before (`mezzo_route_held`). A model's
-/// first route is in force at once.
+/// A route whose versions this host has yet to get does not take its predecessor's place before they are
+/// here: until then, for `longest_hold` at most, calls go where they went before (`mezzo_route_held`). A
+/// model's first route is in force at once.
 ///
 /// A thread of its own. Thread-safe.
 class RouteFeed {
@@ -80,10 +80,10 @@ class RouteFeed {
   observe::HealthCheck check_;
   // The feed's thread only, and Load() before it:
   std::int64_t known_ = 0;
-  std::map<std::string, Held> held_;    // By model: routes that wait for their versions.
+  std::map<std::string, Held> held_;        // By model: routes that wait for their versions.
   std::atomic<std::size_t> held_count_{0};  // What the metric shows; no partner.
-  storage::ChangeFeed feed_;  // Its thread uses everything above.
-  observe::Callback fresh_;   // Last: they read the feed.
+  storage::ChangeFeed feed_;                // Its thread uses everything above.
+  observe::Callback fresh_;                 // Last: they read the feed.
   observe::Callback held_gauge_;
 };
 

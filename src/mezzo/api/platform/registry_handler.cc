@@ -570,6 +570,12 @@ runtime::Task<RegistryHandler::Answer> RegistryHandler::Load(runtime::Context ct
   bool fresh = false;
   const auto work = [&]() -> Result<void> {
     if (!begin) return ports_.hosting.Withdraw(model, version, until);
+    MEZZO_TRY(const auto stage, ports_.registry.RetirementOf(model, version, Limit()));
+    if (stage == lifecycle::RetireStage::kDraining) {
+      return FailedPrecondition("version_retiring", "version " + std::to_string(version) + " of model '" +
+                                                        Printable(model) +
+                                                        "' is being retired: restore it first");
+    }
     MEZZO_TRY(fresh, ports_.hosting.Serve(model, version, until));
     return {};
   };

@@ -169,6 +169,13 @@ Result<std::string> ReleasesHandler::WithStable(std::string_view text) const {
                                   "' has no route that says which version serves now; name it as 'stable'");
   }
   declared["stable"] = route["stable"];
+  // A release is of numbers: what an alias stands for now is what serves now.
+  const auto named = route["stable"].is_string() ? route["stable"].get<std::string>() : std::string();
+  if (named.starts_with('@') && ports_.alias != nullptr) {
+    if (const auto version = ports_.alias(model, named.substr(1))) {
+      declared["stable"] = std::to_string(*version);
+    }
+  }
   return declared.dump();
 }
 

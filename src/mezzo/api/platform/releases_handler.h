@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,6 +54,9 @@ class ReleasesHandler final : public ProblemProtocol {
     /// Whether a release may name the version. Null: it may.
     std::function<Result<void>(const std::string& model, const std::string& version, TimePoint deadline)>
         check_version = nullptr;
+    /// What an alias stands for. Null: there are none.
+    std::function<std::optional<std::int64_t>(std::string_view model, std::string_view alias)> alias =
+        nullptr;
   };
   ReleasesHandler(Options options, Ports ports) : options_(options), ports_(std::move(ports)) {}
 

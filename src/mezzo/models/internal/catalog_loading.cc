@@ -7,11 +7,13 @@
 namespace mezzo::models {
 namespace {
 
-/// What a version's files say about it: its own and those that every version shares.
+/// What a version's files say about it: its own and those that every version shares, if any are shared.
 std::uint64_t StampOf(const internal::Source& source, std::int64_t version) {
   if (source.overrides != nullptr || source.stamp == 0) return 0;
   const VersionFolder* folder = source.folder.Find(version);
-  return folder == nullptr ? 0 : source.folder.config_stamp * 31 + folder->stamp;
+  if (folder == nullptr) return 0;
+  // A version by itself has its configuration among its own files.
+  return source.own.contains(version) ? folder->stamp : source.folder.config_stamp * 31 + folder->stamp;
 }
 
 }  // namespace

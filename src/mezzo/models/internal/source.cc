@@ -34,14 +34,30 @@ Result<void> ReadPipelinePolicy(const ModelFolder& part, VersionPolicy& policy) 
   return {};
 }
 
+std::optional<Error> CheckName(const DeclaredConfig& declared, const std::string& name) {
+  if (declared.config.name.empty() || declared.config.name == name) return std::nullopt;
+  return InvalidArgument("model_config_invalid", declared.source + ": the model's name is '" +
+                                                     Printable(declared.config.name) +
+                                                     "', but its folder is '" + name + "'");
+}
+
+/// What a version's own files declare.
+Result<DeclaredConfig> ReadOwn(const ModelFolder& model, const VersionFolder& version) {
+  ModelFolder alone = model;
+  alone.path = version.path;
+  alone.versions = {version};
+  MEZZO_TRY(DeclaredConfig declared, ReadDeclared(alone));
+  if (auto problem = CheckName(declared, model.name)) return *std::move(problem);
+  declared.pipeline_part = !model.pipeline.empty();
+  declared.config.name = model.name;
+  CompletePlatform(declared.config, alone, /*foreign=*/false);
+  return declared;
+}
+
 void Complete(Source& source) {
   ModelConfig& config = source.declared.config;
   const std::string& name = source.folder.name;
-  if (!source.problem.has_value() && !config.name.empty() && config.name != name) {
-    source.problem = InvalidArgument(
-        "model_config_invalid", source.declared.source + ": the model's name is '" + Printable(config.name) +
-                                    "', but its folder is '" + name + "'");
-  }
+  if (!source.problem.has_value()) source.problem = CheckName(source.declared, name);
   source.declared.pipeline_part = !source.folder.pipeline.empty();
   config.name = name;
   CompletePlatform(config, source.folder, /*foreign=*/source.overrides != nullptr);
@@ -79,7 +95,18 @@ std::shared_ptr<Source> ReadSource(ModelFolder folder, bool every_version) {
   source->folder = std::move(folder);
   source->stamp = source->folder.Stamp();
   source->problem = source->folder.problem;
-  if (!source->problem.has_value()) {
+  if (every_version && !source->problem.has_value()) {
+    for (const VersionFolder& version : source->folder.versions) {
+      source->own.emplace(version.version, ReadOwn(source->folder, version));
+    }
+    // Where no version is meant, the newest that can be read stands for all.
+    for (const auto& [version, own] : source->own) {
+      if (own.ok()) source->declared = *own;
+    }
+    const bool none = !source->own.empty() && std::none_of(source->own.begin(), source->own.end(),
+                                                           [](const auto& each) { return each.second.ok(); });
+    if (none) source->problem = source->own.rbegin()->second.error();
+  } else if (!source->problem.has_value()) {
     auto declared = ReadDeclared(source->folder);
     if (declared.ok()) {
       source->declared = std::move(declared).value();

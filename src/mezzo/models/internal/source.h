@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +19,9 @@ namespace mezzo::models::internal {
 struct Source {
   ModelFolder folder;
   DeclaredConfig declared;
+  /// Of a folder where each version is one by itself: what its own files declare, completed, or why they
+  /// can't be used. `declared` is that of the newest one that can.
+  std::map<std::int64_t, Result<DeclaredConfig>> own;
   std::shared_ptr<const ModelConfig> config;     ///< As declared, to show before the first load.
   std::vector<std::int64_t> wanted;              ///< The versions that the policy serves, ascending.
   std::optional<Error> problem;                  ///< Why nothing of it can be loaded.
@@ -27,7 +31,8 @@ struct Source {
 
 /// Reads `folder`'s configuration (model.yaml, else config.pbtxt, else none) and applies the version policy.
 /// What is wrong ends up in `problem`, so that it can be shown. With `every_version` all versions of the
-/// folder are wanted, whatever the policy says. Blocks on the disk.
+/// folder are wanted, whatever the policy says, and each is served by its own configuration: the files are in
+/// the version's folder, beside its model. Blocks on the disk.
 std::shared_ptr<Source> ReadSource(ModelFolder folder, bool every_version = false);
 
 /// The same with the configuration that a load brought, and its files if any.

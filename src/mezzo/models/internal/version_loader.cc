@@ -50,7 +50,10 @@ Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, 
   if (folder == nullptr) {
     return NotFound("version_unknown", "version " + std::to_string(version) + " has no folder");
   }
-  const ModelConfig& declared = source.declared.config;
+  const auto own = source.own.find(version);
+  if (own != source.own.end() && !own->second.ok()) return own->second.error();
+  const DeclaredConfig& of_version = own == source.own.end() ? source.declared : *own->second;
+  const ModelConfig& declared = of_version.config;
   const TimePoint start = clock_.Now();
   std::vector<FileState> files;  // Before the engine reads any.
   if (declared.cache.mode != CacheMode::kOff) {
@@ -67,7 +70,7 @@ Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, 
   request.instances = declared.instances > 0 ? declared.instances : DefaultInstances(declared.platform);
   request.worker = declared.worker;
   request.upstream = declared.upstream;
-  if (!source.declared.dims_may_exclude_batch) {
+  if (!of_version.dims_may_exclude_batch) {
     request.declared_inputs = ToSpecs(declared.inputs);
     request.declared_outputs = ToSpecs(declared.outputs);
   }
@@ -77,12 +80,13 @@ Result<std::unique_ptr<ModelVersion>> VersionLoader::Load(const Source& source, 
   auto loaded = std::make_unique<ModelVersion>();
   MEZZO_TRY(loaded->session, engine_.Load(request));
   MEZZO_TRY(ModelConfig config,
-            CompleteConfig(source.declared, loaded->session->facts(), options_.default_max_batch));
+            CompleteConfig(of_version, loaded->session->facts(), options_.default_max_batch));
   config.instances = request.instances;
   config.providers = request.providers;
   for (TensorConfig& output : config.outputs) {
     if (output.label_file.empty()) continue;
-    MEZZO_TRY(const std::string text, ReadFileBelow(source.folder.path, output.label_file, kMaxLabelBytes));
+    const std::string& labels = own == source.own.end() ? source.folder.path : folder->path;
+    MEZZO_TRY(const std::string text, ReadFileBelow(labels, output.label_file, kMaxLabelBytes));
     output.labels = ReadLabels(text);
   }
   MEZZO_TRY(loaded->timing, WarmUp(*loaded->session, config, options_.max_warmup_bytes, clock_));
