@@ -417,6 +417,25 @@ TEST_P(PipelineStoreTest, NoMoreCommandsRunThanMay) {
   EXPECT_EQ(world.jobs.size(), 4U);
 }
 
+TEST_P(PipelineStoreTest, ARunThatCantBeReadHoldsUpNoOther) {
+  FakeWorld world(1);
+  Make("p", kText);
+  Make("q", kText);
+  const std::string bad = Start("p").run.id;
+  const std::string good = Start("q").run.id;
+  const auto spoil = [&](storage::SqlSession& session) -> Result<void> {
+    MEZZO_TRY_VOID(session.Run("UPDATE pipeline_runs SET body = '{}' WHERE id = $1", {bad}));
+    return {};
+  };
+  ASSERT_TRUE(database_->db->Transact(spoil, Soon()).ok());
+  PipelineDriver driver({}, {.store = pipelines_, .jobs = world, .world = world, .clock = clock_}, "host");
+  const auto round = driver.Run(Soon());
+  ASSERT_TRUE(round.ok()) << round.error().ToString();
+  ASSERT_EQ(round->errors.size(), 1U);
+  EXPECT_THAT(round->errors[0].message(), HasSubstr("run '" + bad + "' can't be read"));
+  EXPECT_EQ(pipelines_.Load(good, Soon())->state, RunState::kRunning);
+}
+
 TEST_P(PipelineStoreTest, OnlyOneHostLeadsUntilItsLeaseEnds) {
   EXPECT_TRUE(pipelines_.Lead("a", seconds(5), Soon()).value());
   EXPECT_FALSE(pipelines_.Lead("b", seconds(5), Soon()).value());

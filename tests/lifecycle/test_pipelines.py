@@ -1,6 +1,9 @@
 """Pipelines against the real server: a model goes from training to its users, whatever is killed on the way."""
 
+import base64
 import contextlib
+import hashlib
+import hmac
 import json
 import os
 import pathlib
@@ -9,7 +12,9 @@ import sys
 import time
 
 import pytest
+import yaml
 from mezzo_server import BINARY, SLOWNESS, Server
+from webhook_receiver import Receiver
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 
@@ -267,6 +272,71 @@ def test_one_run_at_a_time_and_one_more_that_others_join(admin, tmp_path):
     assert state(admin, second["id"])["state"] == "running"
     admin.ok("POST", f"/v1/pipeline-runs/{second['id']}/cancel", {})
     await_gone(pids)
+
+
+def test_a_version_that_fails_its_test_is_never_released(admin):
+    make(admin, "broken", text("broken", [{"name": "train", "kind": "train", "command": "trainer", "arguments": ["broken"]},
+                                          {"name": "push", "kind": "register"}, {"name": "check", "kind": "test"},
+                                          {"name": "out", "kind": "release"}]))
+    ended = await_run(admin, run(admin, "broken"), "failed")
+    assert ended["reason"] == "pipeline_version_rejected" and "version 1 of 'broken' is rejected" in ended["message"]
+    assert stage_of(ended, "out")["state"] == "skipped" and ended["release"] is None
+    assert infer(admin, "broken")[0] == 404
+    make(admin, "nothing", text("broken", [{"name": "train", "kind": "train", "command": "trainer", "arguments": ["nothing"]},
+                                           {"name": "push", "kind": "register"}]))
+    assert await_run(admin, run(admin, "nothing"), "failed")["reason"] == "pipeline_files_missing"
+
+
+def test_a_run_that_is_cancelled_takes_its_release_back(admin):
+    make(admin, "back", text("back", whole("--factor", 2)))
+    await_run(admin, run(admin, "back"), "succeeded")
+    # A canary that gets no calls does not move on by itself.
+    make(admin, "back", text("back", whole("--factor", 3, strategy="canary", steps=[50, 100], settle="10s")))
+    run_id = run(admin, "back")
+    release = await_stage(admin, run_id, "out", "watching")["output"]["release"]
+    until = time.monotonic() + 60 * SLOWNESS
+    while admin.ok("GET", f"/v1/releases/{release}")["state"] not in ("running", "paused"):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    admin.ok("POST", f"/v1/pipeline-runs/{run_id}/cancel", {})
+    while admin.ok("GET", f"/v1/releases/{release}")["state"] != "rolled_back":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert infer(admin, "back")[1]["outputs"][0]["data"] == [2, 4, 6, 8]
+    # One that is ended from outside ends its run.
+    run_id = run(admin, "back")
+    release = await_stage(admin, run_id, "out", "watching")["output"]["release"]
+    admin.ok("POST", f"/v1/releases/{release}/cancel", {})
+    ended = await_run(admin, run_id, "failed")
+    assert ended["reason"] in ("pipeline_release_failed", "pipeline_rolled_back") and release in ended["message"]
+
+
+def test_webhooks_are_told_of_all_that_happens(tmp_path):
+    tenant = {"id": "a", "key_sha256": [hashlib.sha256(b"a-key").hexdigest()], "webhook_secrets": ["env:HOOK_SECRET"],
+              "scopes": ["operate"]}
+    config = yaml.safe_load(CONFIG)
+    config["jobs"] |= {"webhooks_to_private": True, "webhooks_over_http": True}
+    secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
+    with Receiver() as receiver, Server(data_dir=str(tmp_path), config=json.dumps({**config, "tenants": [tenant]}),
+                                        env={"HOOK_SECRET": secret}) as server:
+        caller = Admin(server, "a-key")
+        make(caller, "hooked", text("hooked", [train(), {"name": "check", "kind": "test", "version": "latest",
+                                                         "approval": {"role": "operator"}}], webhook=receiver.url))
+        run_id = run(caller, "hooked")
+        await_run(caller, run_id, "waiting")
+        caller.ok("POST", f"/v1/pipeline-runs/{run_id}/reject", {})
+        events = caller.ok("GET", f"/v1/pipeline-runs/{run_id}/events")["data"]
+        got = receiver.wait_for(len(events), 60 * SLOWNESS)
+    bodies = [json.loads(body) for _, body in got]
+    assert sorted(body["type"] for body in bodies) == sorted("pipeline." + event["kind"] for event in events)
+    assert {"pipeline.run.started", "pipeline.stage.succeeded", "pipeline.stage.waiting_for_approval", "pipeline.run.failed"} <= {
+        body["type"] for body in bodies}
+    assert {body["data"]["run"] for body in bodies} == {run_id}
+    for headers, body in got:
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        wanted = base64.b64encode(hmac.new(b"k" * 32, signed, hashlib.sha256).digest()).decode()
+        assert headers["webhook-signature"] == "v1," + wanted
+    assert len({headers["webhook-id"] for headers, _ in got}) == len(got)
 
 
 @pytest.mark.covers("GET /v1/pipelines", "DELETE /v1/pipelines/{p}", "GET /v1/pipelines/{p}/history")
