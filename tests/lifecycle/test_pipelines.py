@@ -7,10 +7,12 @@ import hmac
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import time
 
+import onnx_bytes
 import pytest
 import yaml
 from mezzo_server import BINARY, SLOWNESS, Server
@@ -509,3 +511,53 @@ def test_a_server_that_is_killed_in_each_stage_goes_on(tmp_path):
             assert time.monotonic() < until, answer
             time.sleep(0.2)
         assert server.terminate() == 0
+
+
+def blocks_of(guide):
+    """The indented blocks of a page, without their indentation."""
+    blocks, block = [], []
+    for line in [*guide.splitlines(), "end"]:
+        if line.startswith("    ") or (block and not line.strip()):
+            block.append(line[4:])
+        elif block:
+            blocks.append("\n".join(block).rstrip() + "\n")
+            block = []
+    return blocks
+
+
+def test_the_guide_does_what_it_says(tmp_path):
+    """Its configuration, program, pipeline, templates and commands as they are written, in another folder."""
+    guide = (TESTS.parent / "docs" / "guides" / "pipelines.md").read_text().replace("/srv/ml", str(tmp_path / "ml"))
+    config, program, nightly, session, events, templates = blocks_of(guide)
+    (tmp_path / "ml").mkdir()
+    (tmp_path / "ml" / "train.py").write_text(program)
+    (tmp_path / "ml" / "model.onnx").write_bytes(onnx_bytes.times(2))
+    team, _, churn = templates.partition("# churn.yaml\n")
+    for name, body in (("nightly.yaml", nightly), ("team.yaml", team), ("churn.yaml", churn)):
+        (tmp_path / name).write_text(body)
+    (tmp_path / "data").mkdir()
+    with Server(data_dir=str(tmp_path / "data"), config="artifacts: {min_free: 0}\n" + config) as server:
+        admin = Admin(server, first_key(server))
+        shown = {}
+        commands = [line[2:] for line in (session + events).splitlines() if line.startswith("$ ")]
+        for command in commands:
+            words = shlex.split(command)
+            if words[0] == "mezzo":
+                words = [str(BINARY), *words[1:], "--url", server.http_url]
+            else:
+                words = [word.replace("localhost:8000", server.http) for word in words] + [
+                    "--silent", "--fail-with-body", "-H", f"Authorization: Bearer {admin.key}"]
+            done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120 * SLOWNESS, check=False,
+                                  env={**os.environ, "MEZZO_API_KEY": admin.key})
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            shown[command] = done.stdout
+        watched = shown["mezzo pipeline run nightly --watch"]
+        for line in session.splitlines():  # The stages are drawn as the page has them.
+            if line.startswith(("  [x]", "  [?]", "        gate")):
+                assert line in watched, (line, watched)
+        assert "state     succeeded" in shown['mezzo pipeline approve nightly --note "looks good" --watch']
+        fired = next(out for command, out in shown.items() if command.startswith("mezzo pipeline fire"))
+        await_run(admin, json.loads(fired)["data"][0]["runs"][0], "waiting")
+        for name in ("team", "churn"):
+            assert cli(admin, "put", name, tmp_path / f"{name}.yaml").returncode == 0
+        assert await_run(admin, run(admin, "churn"), "succeeded")["model"] == "churn"
