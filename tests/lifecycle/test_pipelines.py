@@ -16,6 +16,7 @@ import onnx_bytes
 import pytest
 import yaml
 from mezzo_server import BINARY, SLOWNESS, Server
+from postgres_server import PostgresServer
 from webhook_receiver import Receiver
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
@@ -561,3 +562,39 @@ def test_the_guide_does_what_it_says(tmp_path):
         for name in ("team", "churn"):
             assert cli(admin, "put", name, tmp_path / f"{name}.yaml").returncode == 0
         assert await_run(admin, run(admin, "churn"), "succeeded")["model"] == "churn"
+
+
+def test_hosts_go_on_where_others_were_killed(tmp_path):
+    """Three hosts over one PostgreSQL and one folder of contents; two are killed on the way."""
+    note = tmp_path / "note"
+    with PostgresServer() as database, contextlib.ExitStack() as stack:
+        def start(name):
+            (tmp_path / name).mkdir()
+            config = CONFIG.replace("artifacts: {min_free: 0}", f"artifacts: {{min_free: 0, dir: '{tmp_path / 'contents'}'}}")
+            server = Server(data_dir=str(tmp_path / name), config=config + "database: {url: 'env:TEST_DB'}\n",
+                            env={"TEST_DB": database.url})
+            stack.callback(lambda: server.process.poll() is None and server.kill())
+            return server
+
+        servers = [start("a")]
+        key = first_key(servers[0])
+        servers += [start("b"), start("c")]
+        admin = Admin(servers[2], key)
+        stages = whole("--sleep", 3, "--note", note, command="loose")[:4]
+        runs = []
+        for number in range(4):
+            make(admin, f"p{number}", text(f"many-{number}", stages))
+            runs.append(run(admin, f"p{number}"))
+        await_stage(admin, runs[0], "train", "running", "succeeded")
+        servers[0].kill()
+        await_stage(admin, runs[1], "evaluate", "running", "succeeded")
+        servers[1].kill()
+        for number, run_id in enumerate(runs):
+            ended = await_run(admin, run_id, "succeeded", seconds=240)
+            assert ended["version"] == 1 and all(stage["attempt"] <= 2 for stage in ended["stages"])
+            assert len(admin.ok("GET", f"/v1/registry/models/many-{number}/versions")["data"]) == 1
+            kinds = [event["kind"] for event in admin.ok("GET", f"/v1/pipeline-runs/{run_id}/events")["data"]]
+            # Another attempt is only for who has lost two hosts.
+            assert kinds.count("stage.started") == 4 + kinds.count("stage.retrying")
+            assert kinds.count("stage.succeeded") == 4 and kinds.count("run.started") == 1
+        assert servers[2].terminate() == 0
