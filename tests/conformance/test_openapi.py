@@ -62,6 +62,8 @@ NEVER_WELL = {
     "POST /v1/feedback": "the same",
     "GET /v1/drift/{registered}/{number}": "needs a version with enough calls; tests/lifecycle/test_drift.py has one",
     "POST /v1/drift/{registered}/{number}/reset": "the same",
+    **{f"POST /v1/pipeline-runs/{{run}}/{command}": "needs a run that waits, or has failed; test_pipelines.py has one"
+       for command in ("approve", "reject", "cancel", "retry")},
     "PUT /v1/registry/blobs/{content}": "needs the content itself; test_registry.py has one",
     "DELETE /v1/registry/models/{registered}/tags": "needs a key that is there; test_registry.py has one",
     "DELETE /v1/registry/models/{registered}/versions/{number}/tags": "the same",
@@ -134,7 +136,11 @@ class Served:
         self.made("POST", "/api/2.0/mlflow/experiments/create", {"name": "first"})
         self.run = self.made("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"})["run"]["info"]["run_id"]
         logged = self.made("POST", "/api/2.0/mlflow/logged-models", {"name": "m"})["model"]["info"]["model_id"]
-        self.real = {"job": job["id"], "key": key["id"], "video": "video_" + story["id"], "release": release["id"], "logged": logged}
+        # A pipeline, and a run of it; the file's example replaces the text.
+        self.made("PUT", "/v1/pipelines/nightly", {"model": "emoji", "stages": [{"name": "retest", "kind": "test", "version": "1"}]})
+        run = self.made("POST", "/v1/pipelines/nightly/runs", {})
+        self.real = {"job": job["id"], "key": key["id"], "video": "video_" + story["id"], "release": release["id"], "run": run["id"],
+                     "logged": logged}
 
     def made(self, method, path, body=None):
         answer = self.session.request(method, self.server.http_url + path, json=body, timeout=60)
@@ -163,6 +169,10 @@ class Served:
                 self.session.post(self.server.http_url + "/v1/registry/models", json={"name": "gone"})
                 self.session.post(self.server.http_url + "/v1/registry/models/gone/versions",
                                   json={"lineage": {"source": "runs:/1"}})
+        if case.operation.label == "DELETE /v1/pipelines/{pipeline}" and case.path_parameters.get("pipeline") == EXAMPLE["pipeline"]:
+            case.path_parameters["pipeline"] = "gone"  # The other is needed.
+            self.session.put(self.server.http_url + "/v1/pipelines/gone",
+                             json={"model": "emoji", "stages": [{"name": "retest", "kind": "test", "version": "1"}]})
         if path == "/v1/overview/events" and (case.query or {}).get("count") in (None, *range(2, 3601), *map(str, range(2, 3601))):
             case.query = {**(case.query or {}), "count": 1}  # More take as many seconds.
         if path.endswith("/watch") and str((case.query or {}).get("count", 2)).isdigit():

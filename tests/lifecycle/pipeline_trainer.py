@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import onnx_bytes  # noqa: E402
 
 parser = argparse.ArgumentParser()
-parser.add_argument("what", choices=["train", "evaluate", "hang", "fail", "escape", "hungry", "nothing"])
+parser.add_argument("what", choices=["train", "evaluate", "hang", "fail", "escape", "hungry", "nothing", "broken"])
 parser.add_argument("--factor", type=float, default=2)
 parser.add_argument("--auc", type=float, default=0.95)
 parser.add_argument("--sleep", type=float, default=0)
@@ -57,6 +57,8 @@ if args.what == "escape":
 if args.what == "train":
     pathlib.Path("out/model.onnx").write_bytes(onnx_bytes.times(args.factor))
     pathlib.Path("metrics.json").write_text(json.dumps({"auc": args.auc}))
+if args.what == "broken":
+    pathlib.Path("out/model.onnx").write_bytes(b"no model")
 if args.what == "evaluate":
     assert (pathlib.Path("in") / "model.onnx").read_bytes(), "the stage before has left its files"
     assert json.loads(pathlib.Path("trigger.json").read_text())["kind"]

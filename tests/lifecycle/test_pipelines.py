@@ -1,15 +1,23 @@
 """Pipelines against the real server: a model goes from training to its users, whatever is killed on the way."""
 
+import base64
 import contextlib
+import hashlib
+import hmac
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import time
 
+import onnx_bytes
 import pytest
+import yaml
 from mezzo_server import BINARY, SLOWNESS, Server
+from postgres_server import PostgresServer
+from webhook_receiver import Receiver
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 
@@ -269,6 +277,71 @@ def test_one_run_at_a_time_and_one_more_that_others_join(admin, tmp_path):
     await_gone(pids)
 
 
+def test_a_version_that_fails_its_test_is_never_released(admin):
+    make(admin, "broken", text("broken", [{"name": "train", "kind": "train", "command": "trainer", "arguments": ["broken"]},
+                                          {"name": "push", "kind": "register"}, {"name": "check", "kind": "test"},
+                                          {"name": "out", "kind": "release"}]))
+    ended = await_run(admin, run(admin, "broken"), "failed")
+    assert ended["reason"] == "pipeline_version_rejected" and "version 1 of 'broken' is rejected" in ended["message"]
+    assert stage_of(ended, "out")["state"] == "skipped" and ended["release"] is None
+    assert infer(admin, "broken")[0] == 404
+    make(admin, "nothing", text("broken", [{"name": "train", "kind": "train", "command": "trainer", "arguments": ["nothing"]},
+                                           {"name": "push", "kind": "register"}]))
+    assert await_run(admin, run(admin, "nothing"), "failed")["reason"] == "pipeline_files_missing"
+
+
+def test_a_run_that_is_cancelled_takes_its_release_back(admin):
+    make(admin, "back", text("back", whole("--factor", 2)))
+    await_run(admin, run(admin, "back"), "succeeded")
+    # A canary that gets no calls does not move on by itself.
+    make(admin, "back", text("back", whole("--factor", 3, strategy="canary", steps=[50, 100], settle="10s")))
+    run_id = run(admin, "back")
+    release = await_stage(admin, run_id, "out", "watching")["output"]["release"]
+    until = time.monotonic() + 60 * SLOWNESS
+    while admin.ok("GET", f"/v1/releases/{release}")["state"] not in ("running", "paused"):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    admin.ok("POST", f"/v1/pipeline-runs/{run_id}/cancel", {})
+    while admin.ok("GET", f"/v1/releases/{release}")["state"] != "rolled_back":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert infer(admin, "back")[1]["outputs"][0]["data"] == [2, 4, 6, 8]
+    # One that is ended from outside ends its run.
+    run_id = run(admin, "back")
+    release = await_stage(admin, run_id, "out", "watching")["output"]["release"]
+    admin.ok("POST", f"/v1/releases/{release}/cancel", {})
+    ended = await_run(admin, run_id, "failed")
+    assert ended["reason"] in ("pipeline_release_failed", "pipeline_rolled_back") and release in ended["message"]
+
+
+def test_webhooks_are_told_of_all_that_happens(tmp_path):
+    tenant = {"id": "a", "key_sha256": [hashlib.sha256(b"a-key").hexdigest()], "webhook_secrets": ["env:HOOK_SECRET"],
+              "scopes": ["operate"]}
+    config = yaml.safe_load(CONFIG)
+    config["jobs"] |= {"webhooks_to_private": True, "webhooks_over_http": True}
+    secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
+    with Receiver() as receiver, Server(data_dir=str(tmp_path), config=json.dumps({**config, "tenants": [tenant]}),
+                                        env={"HOOK_SECRET": secret}) as server:
+        caller = Admin(server, "a-key")
+        make(caller, "hooked", text("hooked", [train(), {"name": "check", "kind": "test", "version": "latest",
+                                                         "approval": {"role": "operator"}}], webhook=receiver.url))
+        run_id = run(caller, "hooked")
+        await_run(caller, run_id, "waiting")
+        caller.ok("POST", f"/v1/pipeline-runs/{run_id}/reject", {})
+        events = caller.ok("GET", f"/v1/pipeline-runs/{run_id}/events")["data"]
+        got = receiver.wait_for(len(events), 60 * SLOWNESS)
+    bodies = [json.loads(body) for _, body in got]
+    assert sorted(body["type"] for body in bodies) == sorted("pipeline." + event["kind"] for event in events)
+    assert {"pipeline.run.started", "pipeline.stage.succeeded", "pipeline.stage.waiting_for_approval", "pipeline.run.failed"} <= {
+        body["type"] for body in bodies}
+    assert {body["data"]["run"] for body in bodies} == {run_id}
+    for headers, body in got:
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        wanted = base64.b64encode(hmac.new(b"k" * 32, signed, hashlib.sha256).digest()).decode()
+        assert headers["webhook-signature"] == "v1," + wanted
+    assert len({headers["webhook-id"] for headers, _ in got}) == len(got)
+
+
 @pytest.mark.covers("GET /v1/pipelines", "DELETE /v1/pipelines/{p}", "GET /v1/pipelines/{p}/history")
 def test_what_is_wrong_is_told_and_changes_nothing(admin):
     good = make(admin, "good", text("m", [{"name": "a", "kind": "test", "version": "latest"}]))
@@ -439,3 +512,89 @@ def test_a_server_that_is_killed_in_each_stage_goes_on(tmp_path):
             assert time.monotonic() < until, answer
             time.sleep(0.2)
         assert server.terminate() == 0
+
+
+def blocks_of(guide):
+    """The indented blocks of a page, without their indentation."""
+    blocks, block = [], []
+    for line in [*guide.splitlines(), "end"]:
+        if line.startswith("    ") or (block and not line.strip()):
+            block.append(line[4:])
+        elif block:
+            blocks.append("\n".join(block).rstrip() + "\n")
+            block = []
+    return blocks
+
+
+def test_the_guide_does_what_it_says(tmp_path):
+    """Its configuration, program, pipeline, templates and commands as they are written, in another folder."""
+    guide = (TESTS.parent / "docs" / "guides" / "pipelines.md").read_text().replace("/srv/ml", str(tmp_path / "ml"))
+    config, program, nightly, session, events, templates = blocks_of(guide)
+    (tmp_path / "ml").mkdir()
+    (tmp_path / "ml" / "train.py").write_text(program)
+    (tmp_path / "ml" / "model.onnx").write_bytes(onnx_bytes.times(2))
+    team, _, churn = templates.partition("# churn.yaml\n")
+    for name, body in (("nightly.yaml", nightly), ("team.yaml", team), ("churn.yaml", churn)):
+        (tmp_path / name).write_text(body)
+    (tmp_path / "data").mkdir()
+    with Server(data_dir=str(tmp_path / "data"), config="artifacts: {min_free: 0}\n" + config) as server:
+        admin = Admin(server, first_key(server))
+        shown = {}
+        commands = [line[2:] for line in (session + events).splitlines() if line.startswith("$ ")]
+        for command in commands:
+            words = shlex.split(command)
+            if words[0] == "mezzo":
+                words = [str(BINARY), *words[1:], "--url", server.http_url]
+            else:
+                words = [word.replace("localhost:8000", server.http) for word in words] + [
+                    "--silent", "--fail-with-body", "-H", f"Authorization: Bearer {admin.key}"]
+            done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120 * SLOWNESS, check=False,
+                                  env={**os.environ, "MEZZO_API_KEY": admin.key})
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+            shown[command] = done.stdout
+        watched = shown["mezzo pipeline run nightly --watch"]
+        for line in session.splitlines():  # The stages are drawn as the page has them.
+            if line.startswith(("  [x]", "  [?]", "        gate")):
+                assert line in watched, (line, watched)
+        assert "state     succeeded" in shown['mezzo pipeline approve nightly --note "looks good" --watch']
+        fired = next(out for command, out in shown.items() if command.startswith("mezzo pipeline fire"))
+        await_run(admin, json.loads(fired)["data"][0]["runs"][0], "waiting")
+        for name in ("team", "churn"):
+            assert cli(admin, "put", name, tmp_path / f"{name}.yaml").returncode == 0
+        assert await_run(admin, run(admin, "churn"), "succeeded")["model"] == "churn"
+
+
+def test_hosts_go_on_where_others_were_killed(tmp_path):
+    """Three hosts over one PostgreSQL and one folder of contents; two are killed on the way."""
+    note = tmp_path / "note"
+    with PostgresServer() as database, contextlib.ExitStack() as stack:
+        def start(name):
+            (tmp_path / name).mkdir()
+            config = CONFIG.replace("artifacts: {min_free: 0}", f"artifacts: {{min_free: 0, dir: '{tmp_path / 'contents'}'}}")
+            server = Server(data_dir=str(tmp_path / name), config=config + "database: {url: 'env:TEST_DB'}\n",
+                            env={"TEST_DB": database.url})
+            stack.callback(lambda: server.process.poll() is None and server.kill())
+            return server
+
+        servers = [start("a")]
+        key = first_key(servers[0])
+        servers += [start("b"), start("c")]
+        admin = Admin(servers[2], key)
+        stages = whole("--sleep", 3, "--note", note, command="loose")[:4]
+        runs = []
+        for number in range(4):
+            make(admin, f"p{number}", text(f"many-{number}", stages))
+            runs.append(run(admin, f"p{number}"))
+        await_stage(admin, runs[0], "train", "running", "succeeded")
+        servers[0].kill()
+        await_stage(admin, runs[1], "evaluate", "running", "succeeded")
+        servers[1].kill()
+        for number, run_id in enumerate(runs):
+            ended = await_run(admin, run_id, "succeeded", seconds=240)
+            assert ended["version"] == 1 and all(stage["attempt"] <= 2 for stage in ended["stages"])
+            assert len(admin.ok("GET", f"/v1/registry/models/many-{number}/versions")["data"]) == 1
+            kinds = [event["kind"] for event in admin.ok("GET", f"/v1/pipeline-runs/{run_id}/events")["data"]]
+            # Another attempt is only for who has lost two hosts.
+            assert kinds.count("stage.started") == 4 + kinds.count("stage.retrying")
+            assert kinds.count("stage.succeeded") == 4 and kinds.count("run.started") == 1
+        assert servers[2].terminate() == 0

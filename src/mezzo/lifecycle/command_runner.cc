@@ -91,6 +91,14 @@ std::string Tail(const std::string& path, std::size_t limit) {
   return text;
 }
 
+/// In one line, for messages.
+std::string LastLines(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  std::string line;
+  for (const char c : text) line += c == '\n' ? std::string(" | ") : std::string(1, c);
+  return Printable(line, kShownLog * 4);
+}
+
 /// Opens what the command left, if it is a plain file: it may have put anything there.
 Result<Fd> OpenLeft(const std::string& path) {
   Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
@@ -353,8 +361,8 @@ Result<StageOutcome> CommandRunner::RunIn(const StageCommand& command, const Com
   MEZZO_TRY(const runtime::ChildEnd ended, runtime::WatchChild(child, until, ports_.clock));
   const auto end = StageChildEnd::FromJson(ended.output);
   StageOutcome outcome{.log = Tail(task.log, kMaxLog)};
-  const std::string shown =
-      outcome.log.empty() ? "" : "; it wrote last: " + Printable(Tail(task.log, kShownLog), kShownLog * 4);
+  const std::string last = LastLines(Tail(task.log, kShownLog));
+  const std::string shown = last.empty() ? "" : "; it wrote last: " + last;
   const auto failed = [&](const std::string& how) {
     return FailedPrecondition("pipeline_command_failed",
                               "the command '" + command.stage.command + "' " + how + shown);

@@ -47,8 +47,10 @@ Result<PipelineDriver::Round> PipelineDriver::Run(TimePoint deadline) {
   MEZZO_TRY(round.leads, ports_.store.Lead(host_, options_.lease, deadline));
   if (!round.leads) return round;
   MEZZO_TRY_VOID(ports_.store.FireDue(options_.max_due, deadline));
-  MEZZO_TRY(std::vector<PipelineRun> open, ports_.store.Open(options_.max_open, deadline));
+  MEZZO_TRY(PipelineStore::OpenRuns found, ports_.store.Open(options_.max_open, deadline));
+  std::vector<PipelineRun>& open = found.runs;
   round.open = open.size();
+  round.errors = std::move(found.unreadable);
   active_.clear();
   commands_ = 0;
   for (const PipelineRun& run : open) {

@@ -15,6 +15,10 @@ namespace {
 constexpr const char* kSelf = "mezzo";
 constexpr Duration kLongestBackoff = std::chrono::hours(1);
 constexpr std::size_t kMaxText = 2000;
+/// The queue's word for a job that two hosts did not survive. A stage begins anew after so many of those, so
+/// that hosts may come and go, and one that kills its hosts ends.
+constexpr std::string_view kHostsVanished = "job_quarantined";
+constexpr std::uint32_t kMaxLost = 2;
 
 constexpr std::array<std::string_view, 4> kCommands = {"approve", "reject", "cancel", "retry"};
 
@@ -240,7 +244,13 @@ void Step(Change& change, const RunObservation& seen) {
       return;
     case StageState::kRunning:
       if (seen.job == RunObservation::Job::kSucceeded) return TakeResult(change, index, seen.result);
-      if (seen.job == RunObservation::Job::kFailed) return FailAttempt(change, index, seen.failure, true);
+      if (seen.job == RunObservation::Job::kFailed) {
+        if (seen.failure.reason == kHostsVanished && stage.lost < kMaxLost) {
+          ++stage.lost;
+          ++stage.first_attempt;
+        }
+        return FailAttempt(change, index, seen.failure, true);
+      }
       if (seen.job == RunObservation::Job::kMissing)
         return FailAttempt(
             change, index,
@@ -293,6 +303,7 @@ void Retry(Change& change) {
     if (stage.state == StageState::kSucceeded) continue;
     stage.state = StageState::kPending;
     stage.first_attempt = stage.attempt;
+    stage.lost = 0;
     if (stage.approval.state != Approval::State::kApproved) stage.approval = {};
     stage.deadline.reset();
     stage.retry_at.reset();

@@ -150,6 +150,24 @@ TEST(PipelineMachine, RetriesWaitLongerEachTimeAndEnd) {
   EXPECT_EQ(After(run, failed).stages[0].state, StageState::kRetrying);
 }
 
+TEST(PipelineMachine, HostsMayVanishButNotForEver) {
+  constexpr const char* text = "model: m\nstages: [{name: a, kind: train, command: c, backoff: 0s}]\n";
+  PipelineRun run = Confirmed(After(Queued("manual", text), Seen(kStart)), kStart);
+  RunObservation vanished = Seen(kStart);
+  vanished.job = RunObservation::Job::kFailed;
+  vanished.failure = {.reason = "job_quarantined", .message = "its hosts vanished while they ran it"};
+  for (std::uint32_t attempt = 2; attempt <= 3; ++attempt) {
+    run = After(run, vanished);
+    ASSERT_EQ(run.stages[0].state, StageState::kRetrying);
+    run = Confirmed(After(run, Seen(kStart)), kStart);
+    EXPECT_EQ(run.stages[0].attempt, attempt);
+  }
+  EXPECT_EQ(After(run, vanished).state, RunState::kFailed);
+  // Without retries, a failure of its own is the end at once.
+  vanished.failure.reason = "pipeline_command_failed";
+  EXPECT_EQ(After(run, vanished).state, RunState::kFailed);
+}
+
 TEST(PipelineMachine, TimeLimitsStopWhatRuns) {
   PipelineRun run = Confirmed(After(Queued(), Seen(kStart)), kStart);
   EXPECT_FALSE(Advance(run, Seen(kStart + minutes(30) - seconds(1))).changed);

@@ -69,6 +69,7 @@ Json StageJson(const StageRun& stage) {
   Json json = {{"state", StageStateName(stage.state)},
                {"attempt", stage.attempt},
                {"first_attempt", stage.first_attempt},
+               {"lost", stage.lost},
                {"job", stage.job},
                {"since", TimeJson(stage.since)},
                {"deadline", TimeJson(stage.deadline)},
@@ -92,6 +93,7 @@ StageRun StageOf(const Json& json) {
   stage.state = FromName<StageState>(kStageStates, json.at("state").get<std::string>());
   stage.attempt = json.at("attempt").get<std::uint32_t>();
   stage.first_attempt = json.at("first_attempt").get<std::uint32_t>();
+  stage.lost = json.at("lost").get<std::uint32_t>();
   stage.job = json.at("job").get<std::string>();
   stage.since = MaybeTime(json.at("since"));
   stage.deadline = MaybeTime(json.at("deadline"));

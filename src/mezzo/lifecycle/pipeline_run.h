@@ -67,9 +67,11 @@ struct Outside {
 /// A stage of a run.
 struct StageRun {
   StageState state = StageState::kPending;
-  std::uint32_t attempt = 0;        ///< Begun; never the same twice in a run.
-  std::uint32_t first_attempt = 0;  ///< Attempts before the newest retry by hand.
-  std::string job;                  ///< Of the attempt; empty while it is to be queued.
+  std::uint32_t attempt = 0;  ///< Begun; never the same twice in a run.
+  std::uint32_t lost = 0;     ///< Attempts whose hosts vanished, since then: not counted as retries.
+  std::uint32_t first_attempt =
+      0;            ///< Attempts that count no more: before the newest retry by hand, or lost.
+  std::string job;  ///< Of the attempt; empty while it is to be queued.
   std::optional<WallTime> since;
   std::optional<WallTime> deadline;
   std::optional<WallTime> retry_at;

@@ -219,24 +219,30 @@ Result<PipelineRun> PipelineStore::Command(const std::string& id, const RunDecis
   }
 }
 
-Result<std::vector<PipelineRun>> PipelineStore::Open(std::size_t limit, TimePoint deadline) {
+Result<PipelineStore::OpenRuns> PipelineStore::Open(std::size_t limit, TimePoint deadline) {
   SqlRows rows;
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(
         rows,
-        session.Run("SELECT body, revision, text FROM pipeline_runs WHERE open = 1 ORDER BY active DESC, id "
-                    "LIMIT $1",
-                    {static_cast<std::int64_t>(limit)}));
+        session.Run(
+            "SELECT body, revision, text, id FROM pipeline_runs WHERE open = 1 ORDER BY active DESC, id "
+            "LIMIT $1",
+            {static_cast<std::int64_t>(limit)}));
     return {};
   };
   MEZZO_TRY_VOID(ports_.db.Read(work, deadline));
-  std::vector<PipelineRun> runs;
-  runs.reserve(rows.size());
+  OpenRuns open;
+  open.runs.reserve(rows.size());
   for (std::size_t row = 0; row < rows.size(); ++row) {
-    MEZZO_TRY(PipelineRun run, RunAt(rows, row));
-    runs.push_back(std::move(run));
+    auto run = RunAt(rows, row);
+    if (run.ok()) {
+      open.runs.push_back(*std::move(run));
+    } else {
+      open.unreadable.push_back(InvalidArgument(
+          "pipeline_run_invalid", "run '" + rows.Text(row, 3) + "' can't be read: " + run.error().message()));
+    }
   }
-  return runs;
+  return open;
 }
 
 Result<std::vector<PipelineRun>> PipelineStore::Runs(const RunQuery& query, TimePoint deadline) {

@@ -145,7 +145,11 @@ class PipelineStore final : public TriggerSink {
   /// with kFailedPrecondition "pipeline_run_queued" when one that is retried finds another one queued.
   Result<PipelineRun> Command(const std::string& id, const RunDecision& decision, TimePoint deadline);
   /// Those that have not ended or have something to stop: first what is under way, `limit` at most.
-  Result<std::vector<PipelineRun>> Open(std::size_t limit, TimePoint deadline);
+  struct OpenRuns {
+    std::vector<PipelineRun> runs;
+    std::vector<Error> unreadable;  ///< What a newer version of this program has written, by run.
+  };
+  Result<OpenRuns> Open(std::size_t limit, TimePoint deadline);
   struct RunQuery {
     std::string pipeline;  ///< Empty: any.
     std::string model;
