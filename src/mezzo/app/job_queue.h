@@ -72,7 +72,6 @@ class JobQueue {
   [[nodiscard]] api::Protocol& uploads() { return uploads_; }
   /// For who queues jobs beside the protocols.
   [[nodiscard]] jobs::JobStore& store() { return store_; }
-  [[nodiscard]] jobs::JobReader& reader() { return reader_; }
   /// Whether webhooks of the tenant can be signed.
   [[nodiscard]] bool signs_webhooks(const TenantId& tenant) const {
     return webhook_secrets_.contains(tenant);
