@@ -97,10 +97,11 @@ def await_state(server, release, *states, seconds=120):
     until = time.monotonic() + seconds * SLOWNESS
     while True:
         now = state(server, release)
-        if now["state"] in states:
+        # A release is saved before its route is written.
+        if now["state"] in states and not now["route_pending"]:
             return now
         ended = now["state"] in ("succeeded", "rolled_back", "failed", "cancelled")
-        assert not ended and time.monotonic() < until, json.dumps(now, indent=1)
+        assert (now["state"] in states or not ended) and time.monotonic() < until, json.dumps(now, indent=1)
         time.sleep(0.1)
 
 
