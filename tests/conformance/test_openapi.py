@@ -69,6 +69,7 @@ NEVER_WELL = {
     "DELETE /v1/registry/models/{registered}/versions/{number}/tags": "the same",
     **{label: "needs what is there and is not needed any more; test_mlflow.py has one" for label in (
         "POST /api/2.0/mlflow/registered-models/rename", "DELETE /api/2.0/mlflow/registered-models/alias",
+        "DELETE /api/2.0/mlflow/model-versions/delete",
         "DELETE /api/2.0/mlflow/logged-models/{logged}/tags/{tagKey}")},
     **{f"{method} /api/2.0/mlflow-artifacts/artifacts/{{artifact}}": "needs a path of several parts; test_mlflow.py has one"
        for method in ("GET", "PUT", "DELETE")},

@@ -256,10 +256,11 @@ MlflowHandler::Answer MlflowHandler::NoteCall(const RoutedCall& call, const Para
       for (const Params& input : inputs) {
         MEZZO_TRY(const auto data, input.MaybeObject("dataset"));
         if (!data) return Bad("each of 'datasets' must have a 'dataset'");
-        MEZZO_TRY(const std::string name, data->Text("name"));
+        MEZZO_TRY(std::string key, data->Text("name"));
         MEZZO_TRY(const std::string digest, data->Text("digest"));
+        key.append("@").append(digest);
         notes.inputs.insert_or_assign(
-            name + "@" + digest, input.json().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+            std::move(key), input.json().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
       }
       break;
     }
