@@ -251,12 +251,10 @@ def test_a_cancelled_run_leaves_nothing_behind(admin, tmp_path):
 
 def test_a_time_limit_ends_what_runs(admin, tmp_path):
     note = tmp_path / "note"
-    make(admin, "slow", text("m", hang(note, time_limit="3s")))
-    run_id = run(admin, "slow")
-    pids = pids_in(note, 3)
-    ended = await_run(admin, run_id, "failed")
+    make(admin, "slow", text("m", hang(note, time_limit="10s")))
+    ended = await_run(admin, run(admin, "slow"), "failed")
     assert ended["reason"] == "pipeline_time_limit", ended
-    await_gone(pids)
+    await_gone(pids_in(note, 1))  # As many as a busy machine has begun by then.
 
 
 def test_one_run_at_a_time_and_one_more_that_others_join(admin, tmp_path):

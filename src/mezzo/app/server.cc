@@ -39,6 +39,7 @@
 #include "mezzo/app/tenant_counts.h"
 #include "mezzo/app/trace_export.h"
 #include "mezzo/app/usage_accounts.h"
+#include "mezzo/app/version_loads.h"
 #include "mezzo/app/version.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/strings.h"

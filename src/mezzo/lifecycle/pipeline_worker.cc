@@ -188,12 +188,19 @@ Result<StageResult> PipelineWorker::Register(const Attempt& attempt) {
   VersionRecord version;
   std::vector<std::string> missing;
   if (page.records.empty()) {
+    // A version that is served from a folder is none of the registry's.
+    std::optional<std::int64_t> parent = run.parent;
+    if (parent) {
+      const auto served = ports_.registry.GetVersion(run.model, *parent, Soon());
+      if (!served.ok() && served.error().code() != Code::kNotFound) return served.error();
+      if (!served.ok()) parent.reset();
+    }
     NewVersion fresh{
         .manifest = manifest, .description = attempt.stage.description, .stage = attempt.stage.label};
     fresh.lineage = {.data = attempt.stage.data,
                      .code = attempt.stage.code,
                      .metrics = Json(MetricsOf(run)).dump(),
-                     .parent = run.parent,
+                     .parent = parent,
                      .run_id = run.id};
     if (fresh.description.empty()) fresh.description = "By " + by;
     MEZZO_TRY(VersionUploads::Begun begun, ports_.uploads.Begin(run.model, fresh, by, Soon()));
