@@ -346,7 +346,7 @@ def test_what_a_run_says_is_the_lineage_of_its_version(mezzo):
         mlflow.set_tag("mlflow.source.git.commit", "abc123")
         mlflow.set_tags({"gone": "1", "kept": "2"})
         client.delete_tag(run_id, "gone")
-        client.log_inputs(run_id, [DatasetInput(Dataset("faces", "d1", "local", "{}"))])
+        client.log_inputs(run_id, [DatasetInput(Dataset("faces", "d1", "local", "{}", profile="x" * 20_000))])
         info = log("model", 4.0, "lineage")
     mlflow.set_experiment(experiment_id="0")
 
@@ -354,6 +354,7 @@ def test_what_a_run_says_is_the_lineage_of_its_version(mezzo):
     assert (found.info.status, found.info.run_name, found.info.experiment_id) == ("FINISHED", "trial", experiment.experiment_id)
     assert found.data.params == {"rate": "0.1", "layers": "3", "seed": "7"}
     assert found.data.metrics["loss"] == pytest.approx(1 / 3) and found.data.metrics["diverged"] == math.inf
+    assert [(one.dataset.name, one.dataset.source) for one in found.inputs.dataset_inputs] == [("faces", "{}")]
     assert "gone" not in found.data.tags and found.data.tags["kept"] == "2"
     assert [output.model_id for output in found.outputs.model_outputs] == [info.model_id]
     assert [point.value for point in client.get_metric_history(run_id, "loss")][:3] == [1, 1 / 2, 1 / 3]

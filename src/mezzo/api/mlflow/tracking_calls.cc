@@ -73,6 +73,17 @@ Result<std::optional<std::string>> StatusOf(const Params& params) {
              Printable(*status, 64) + "'");
 }
 
+/// A data set as it is kept. Its schema and profile, which may be long, are left out when it would not fit:
+/// name, digest and source say what it is.
+std::string InputText(nlohmann::json input) {
+  const auto text = [&input] { return input.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); };
+  std::string whole = text();
+  if (whole.size() <= TrackingStore::Options().max_value) return whole;
+  input["dataset"].erase("schema");
+  input["dataset"].erase("profile");
+  return text();
+}
+
 template <typename Record>
 std::string NextOf(std::vector<Record>& records, std::size_t limit) {
   if (records.size() <= limit) return "";
@@ -259,8 +270,7 @@ MlflowHandler::Answer MlflowHandler::NoteCall(const RoutedCall& call, const Para
         MEZZO_TRY(std::string key, data->Text("name"));
         MEZZO_TRY(const std::string digest, data->Text("digest"));
         key.append("@").append(digest);
-        notes.inputs.insert_or_assign(
-            std::move(key), input.json().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+        notes.inputs.insert_or_assign(std::move(key), InputText(input.json()));
       }
       break;
     }
