@@ -268,6 +268,14 @@ TEST(PipelineMachine, OnlyTheJobThatIsWrittenDownMayWork) {
   EXPECT_FALSE(MayWork(running, 0, 1, "another"));
   EXPECT_FALSE(MayWork(running, 0, 2, "job-1"));
   EXPECT_FALSE(MayWork(running, 1, 1, "job-1"));
+  // A confirmation that comes late, or twice, changes nothing.
+  EXPECT_FALSE(Confirm(running, 0, 1, "another", kStart).changed);
+  EXPECT_FALSE(Confirm(starting, 0, 2, "job-2", kStart).changed);
+  EXPECT_FALSE(Confirm(starting, 1, 0, "job-1", kStart).changed);
+  EXPECT_FALSE(Confirm(starting, 9, 1, "job-1", kStart).changed);
+  const PipelineRun next = Done(running, kStart, {.metrics = {{"auc", 0.92}}});
+  EXPECT_EQ(next.stages[0].state, StageState::kSucceeded);
+  EXPECT_FALSE(Confirm(next, 0, 1, "job-1", kStart).changed);
 }
 
 TEST(PipelineMachine, ARunIsKeptWhole) {
