@@ -71,7 +71,9 @@ class JobQueue {
   [[nodiscard]] jobs::JobStore& store() { return store_; }
   [[nodiscard]] jobs::JobReader& reader() { return reader_; }
   /// Whether webhooks of the tenant can be signed.
-  [[nodiscard]] bool signs_webhooks(const TenantId& tenant) const { return webhook_secrets_.contains(tenant); }
+  [[nodiscard]] bool signs_webhooks(const TenantId& tenant) const {
+    return webhook_secrets_.contains(tenant);
+  }
   void Start();
   /// See Dispatcher::Stop() and WebhookSender::Stop().
   void Stop(Duration grace);
