@@ -1,5 +1,6 @@
 """Tenants, projects, users and keys through the platform's API."""
 
+import hashlib
 import json
 import re
 import time
@@ -193,3 +194,15 @@ def test_bad_requests_are_named(platform, path, body, words):
     status, answer = platform("POST", path, body)
     assert status in (400, 404) and words in answer["error"]["message"], answer
     assert answer["status"] == status and answer["detail"] == answer["error"]["message"]
+
+
+@pytest.mark.covers("GET /v1/whoami")
+def test_a_host_without_a_database_knows_who_its_configuration_lets_in(tmp_path):
+    key = "a-key-of-acme"
+    config = ("jobs: {enabled: false}\ntenants:\n"
+              f"- {{id: acme, scopes: [read, infer], key_sha256: [{hashlib.sha256(key.encode()).hexdigest()}]}}\n")
+    with Server(config=config, data_dir=str(tmp_path)) as server:
+        known = Admin(server, key).ok("GET", "/v1/whoami")
+        assert (known["tenant"], known["scopes"]) == ("acme", ["infer"]), "which includes reading"
+        assert Admin(server, "another key")("GET", "/v1/whoami")[0] == 401
+        assert Admin(server, key)("GET", "/v1/tenants")[0] == 404

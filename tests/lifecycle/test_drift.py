@@ -94,6 +94,10 @@ def test_a_shift_in_what_calls_hold_is_noticed_and_a_new_beginning_ends_it(serve
     assert len(plotted["edges"]) + 1 == len(plotted["reference"]) == len(plotted["now"])
     assert sum(plotted["reference"]) >= 8 * 64
 
+    again = {"model": MODEL, "triggers": [{"kind": "drift"}], "stages": [{"name": "look", "kind": "test", "version": "1"}]}
+    assert call(server, "PUT", "/v1/pipelines/again", again)[0] == 200
+    assert call(server, "GET", "/v1/pipelines/again/runs")[1]["data"] == []
+
     def drifted():
         infer(server, dice, 40, 3)
         now = version()
@@ -106,6 +110,8 @@ def test_a_shift_in_what_calls_hold_is_noticed_and_a_new_beginning_ends_it(serve
     assert metrics[f'mezzo_drift_psi{{model="{MODEL}",version="1",tensor="x",direction="input"}}'] >= 1
     assert metrics[f'mezzo_drift_breached{{model="{MODEL}",version="1"}}'] == 1
     assert any("drifts" in line.get("msg", "") for line in server.log)
+    (begun,) = eventually(lambda: call(server, "GET", "/v1/pipelines/again/runs")[1]["data"])
+    assert begun["trigger"]["kind"] == "drift" and begun["trigger"]["detail"], begun
 
     done = subprocess.run([mezzo_server.BINARY, "model", "drift", MODEL, "--url", server.http_url], capture_output=True, text=True,
                           timeout=60 * SLOWNESS, check=False)

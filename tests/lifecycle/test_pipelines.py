@@ -169,6 +169,28 @@ def test_a_model_goes_from_training_to_its_users(admin):
     assert [one["state"] for one in admin.ok("GET", "/v1/pipeline-runs?state=failed&model=churn")["data"]] == ["failed"]
 
 
+def test_a_life_ends_with_the_retirement_of_what_served_before(admin):
+    def version(number):
+        return admin.ok("GET", f"/v1/registry/models/ageing/versions/{number}")
+
+    for factor in (2, 3):
+        make(admin, "life", text("ageing", [*whole("--factor", factor), {"name": "end", "kind": "retire"}]))
+        ended = await_run(admin, run(admin, "life"), "succeeded")
+    assert ended["parent"] == 1 and stage_of(ended, "end")["output"]["version"] == 1
+    until = time.monotonic() + 60 * SLOWNESS
+    while version(1)["retirement"] == "serving":
+        assert time.monotonic() < until, version(1)
+        time.sleep(0.1)
+    assert version(2)["retirement"] == "serving"
+    assert infer(admin, "ageing")[1]["outputs"][0]["data"] == [3, 6, 9, 12]
+
+    # What its route names is not retired: the run says so, and nothing has changed.
+    make(admin, "life", text("ageing", [{"name": "end", "kind": "retire", "version": "2"}]))
+    ended = await_run(admin, run(admin, "life"), "failed")
+    assert ended["reason"] == "version_in_use", ended
+    assert version(2)["retirement"] == "serving"
+
+
 def test_what_a_command_may_not_do_it_can_not(admin, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("s")
@@ -350,7 +372,6 @@ def test_what_is_wrong_is_told_and_changes_nothing(admin):
             (text("m", [{"name": "a", "kind": "train", "command": "sh"}]), "pipeline_command", "'sh' is not allowed here"),
             (text("m", [train(*range(20))]), "pipeline_command", "are 21; 'trainer' takes 16 at most"),
             (text("m", [{**train(), "environment": {"LD_PRELOAD": "x"}}]), "pipeline_command", "LD_PRELOAD"),
-            (text("m", [{"name": "a", "kind": "retire", "version": "1"}]), "pipeline_retire_unavailable", "retire"),
             (text("m", [{"name": "a", "kind": "test", "version": "latest"}], triggers=[{"kind": "schedule", "cron": "61 * * * *"}]),
              "pipeline_schedule", "minute '61'"),
             (text("m", [{**train(), "gates": ["f1 > 0"]}]), "pipeline_gate", "which no stage gives"),

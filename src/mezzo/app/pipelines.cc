@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <filesystem>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,7 +19,6 @@ using lifecycle::Outside;
 using lifecycle::RunObservation;
 
 constexpr Duration kLoadLimit = std::chrono::minutes(5);
-constexpr auto kLoadPoll = std::chrono::milliseconds(100);
 constexpr double kPerPercent = 100;  // Weights are in 1/10,000.
 
 std::map<std::string, lifecycle::CommandRule> CommandsOf(const PipelinesConfig& config) {
@@ -243,24 +241,6 @@ Result<lifecycle::PipelineWorld::Watched> PlatformWorld::Look(const std::string&
   return watched;
 }
 
-Result<void> PlatformWorld::AwaitLoaded(const std::string& model, std::int64_t version, TimePoint deadline) {
-  const TimePoint until = std::min(deadline, AddSaturating(ports_.clock.Now(), kLoadLimit));
-  bool begun = false;
-  while (true) {
-    const auto found = ports_.catalog.Acquire(model, std::to_string(version));
-    if (found.ok()) return {};
-    if (found.error().reason() == "model_on_disk" && !begun) {
-      begun = true;
-      const auto ctx = runtime::Context().WithDeadline(until);
-      (void)ports_.scope.Spawn(ports_.loop, ctx, [this, model, version](runtime::Context own) {
-        return ports_.catalog.AcquireLoaded(std::move(own), ModelName(model), std::to_string(version));
-      });
-    }
-    if (ports_.clock.Now() >= until) return found.error();
-    std::this_thread::sleep_for(kLoadPoll);
-  }
-}
-
 Result<std::optional<Outside>> PlatformWorld::Release(const std::string& id,
                                                       const lifecycle::PipelineRun& run,
                                                       const lifecycle::StageSpec& stage, std::int64_t version,
@@ -275,7 +255,8 @@ Result<std::optional<Outside>> PlatformWorld::Release(const std::string& id,
   const std::string who = "pipeline " + run.pipeline;
   if (stable == version) return std::optional<Outside>();
   if (!stable) {
-    MEZZO_TRY_VOID(AwaitLoaded(run.model, version, deadline));
+    const TimePoint until = std::min(deadline, AddSaturating(ports_.clock.Now(), kLoadLimit));
+    MEZZO_TRY_VOID(ports_.loads.LoadAndWait(run.model, std::to_string(version), until));
     releases::Route route;
     route.stable = releases::VersionName::Number(version);
     MEZZO_TRY_VOID(ports_.routes.Put(run.model, route,
@@ -323,11 +304,9 @@ Pipelines::Pipelines(const ServerConfig& config, Ports ports)
       releases_(ports.store.db(), ports.store.clock()),
       world_({.registry = ports.registry.store(),
               .hosting = ports.registry.hosting(),
-              .catalog = ports.catalog,
               .routes = ports.routes,
               .releases = releases_,
-              .scope = ports.scope,
-              .loop = ports.loop,
+              .loads = ports.loads,
               .clock = ports.store.clock()}),
       runner_(RunnerOptions(config, commands_),
               {.blobs = ports.artifacts.lasting(), .clock = ports.store.clock()}),

@@ -11,6 +11,7 @@
 #include "mezzo/app/model_registry.h"
 #include "mezzo/app/release_control.h"
 #include "mezzo/app/server_config.h"
+#include "mezzo/app/version_loads.h"
 #include "mezzo/base/result.h"
 #include "mezzo/jobs/job_handler.h"
 #include "mezzo/lifecycle/command_runner.h"
@@ -19,13 +20,10 @@
 #include "mezzo/lifecycle/pipeline_store.h"
 #include "mezzo/lifecycle/pipeline_worker.h"
 #include "mezzo/lifecycle/retirer.h"
-#include "mezzo/models/catalog.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/releases/release_store.h"
 #include "mezzo/releases/route_store.h"
-#include "mezzo/runtime/loop.h"
 #include "mezzo/runtime/pool.h"
-#include "mezzo/runtime/scope.h"
 
 namespace mezzo::app {
 
@@ -64,11 +62,9 @@ class PlatformWorld final : public lifecycle::PipelineWorld {
   struct Ports {
     lifecycle::RegistryStore& registry;
     lifecycle::VersionHosting& hosting;
-    models::Catalog& catalog;
     releases::RouteStore& routes;
     releases::ReleaseStore& releases;
-    runtime::Scope& scope;
-    runtime::Loop& loop;  ///< Runs what waits for loads.
+    const VersionLoads& loads;
     const Clock& clock;
   };
   explicit PlatformWorld(Ports ports) : ports_(ports), writer_(ports.routes) {}
@@ -82,7 +78,6 @@ class PlatformWorld final : public lifecycle::PipelineWorld {
  private:
   /// The number of the version that the route names as stable; nothing without a route.
   Result<std::optional<std::int64_t>> StableOf(const std::string& model, TimePoint deadline);
-  Result<void> AwaitLoaded(const std::string& model, std::int64_t version, TimePoint deadline);
 
   const Ports ports_;
   StoredRoutes writer_;
@@ -98,10 +93,8 @@ class Pipelines {
     PipelineJobs& handler;
     ModelRegistry& registry;
     ArtifactStore& artifacts;
-    models::Catalog& catalog;
     releases::RouteStore& routes;
-    runtime::Scope& scope;
-    runtime::Loop& loop;
+    const VersionLoads& loads;
     observe::Logger& log;
     observe::Registry& metrics;
     lifecycle::Retirer* retirer = nullptr;

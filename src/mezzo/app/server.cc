@@ -12,6 +12,7 @@
 #include "mezzo/api/grpc/grpc_server.h"
 #include "mezzo/api/openai/folder_tokenizers.h"
 #include "mezzo/api/openai/openai_handler.h"
+#include "mezzo/api/platform/who_handler.h"
 #include "mezzo/api/settings.h"
 #include "mezzo/api/shared_memory.h"
 #include "mezzo/api/v2http/v2_handler.h"
@@ -39,8 +40,8 @@
 #include "mezzo/app/tenant_counts.h"
 #include "mezzo/app/trace_export.h"
 #include "mezzo/app/usage_accounts.h"
-#include "mezzo/app/version_loads.h"
 #include "mezzo/app/version.h"
+#include "mezzo/app/version_loads.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/config/report.h"
@@ -480,6 +481,7 @@ class Server::Parts {
   Result<std::unique_ptr<Identities>> identities;         // Null without a database. Start() tells a failure.
   Result<std::unique_ptr<tenancy::OidcProvider>> people;  // Null without issuers. Start() tells a failure.
   MetricsPage metrics_page;
+  api::platform::WhoHandler who;
   api::v2http::V2Handler v2;
   api::openai::FolderTokenizers tokenizers;
   api::openai::OpenAiHandler openai;
@@ -625,20 +627,20 @@ class Server::Parts {
                                     .handler = pipeline_jobs,
                                     .registry = **registry_of_models,
                                     .artifacts = **artifacts,
-                                    .catalog = catalog,
                                     .routes = *routing.store(),
-                                    .scope = scope,
-                                    .loop = loops.loop(0),
+                                    .loads = loads,
                                     .log = log,
                                     .metrics = registry,
                                     .retirer = &(*registry_of_models)->retirement()});
   }
 
   std::vector<api::MountedProtocol> Protocols() {
-    std::vector<api::MountedProtocol> protocols = {{.protocol = &v2, .prefixes = {"/v2"}},
-                                                   {.protocol = &metrics_page, .prefixes = {"/metrics"}}};
+    std::vector<api::MountedProtocol> protocols = {
+        {.protocol = &v2, .prefixes = {"/v2"}},
+        {.protocol = &metrics_page, .prefixes = {"/metrics"}},
+        {.protocol = &who, .prefixes = {api::platform::WhoHandler::kRoot}}};
     if (identities.ok() && *identities != nullptr) {
-      protocols.push_back({.protocol = &(*identities)->handler(), .prefixes = {"/v1/tenants", "/v1/whoami"}});
+      protocols.push_back({.protocol = &(*identities)->handler(), .prefixes = {"/v1/tenants"}});
       protocols.push_back({.protocol = &(*identities)->limits(), .prefixes = {"/v1/limits"}});
     }
     if (usage.ok() && *usage != nullptr) {

@@ -114,6 +114,7 @@ struct ComparisonRules {
 struct CompatibilityPlan {
   std::string folder;   ///< Of the version: absolute.
   std::string against;  ///< Of the version before; empty: there is none.
+  std::string model;    ///< Under which it is to be served; empty: whatever its configuration says.
   TestLimits limits;
   ComparisonRules rules;
 

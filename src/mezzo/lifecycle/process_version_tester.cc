@@ -151,7 +151,8 @@ Result<ProcessVersionTester::Heard> ProcessVersionTester::RunOne(const Compatibi
                         .examples = before ? plan.folder : "",
                         .measure_only = before,
                         .limits = plan.limits,
-                        .library = options_.library};
+                        .library = options_.library,
+                        .model = before ? "" : plan.model};
   const std::string input = task.ToJson();
   const runtime::ChildProcess child{
       .command = options_.command,

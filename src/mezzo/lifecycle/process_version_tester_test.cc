@@ -184,6 +184,16 @@ TEST_F(ProcessVersionTesterTest, GoldenExamplesThatDoNotFitTheModelFail) {
   EXPECT_THAT(with_example("\"rule\"", "\"role\""), HasSubstr("golden/*: golden example 'odd'"));
 }
 
+TEST_F(ProcessVersionTesterTest, AConfigurationOfAnotherModelFails) {
+  CompatibilityPlan plan = PlanOf("", "3");
+  files_.Write("3/config.pbtxt", "name: \"ranker\"\n");
+
+  plan.model = "ranker";
+  EXPECT_TRUE(Test(plan).passed());
+  plan.model = "search";
+  EXPECT_EQ(Test(plan).Reason(), "files: config.pbtxt is of a model 'ranker', not 'search'");
+}
+
 TEST_F(ProcessVersionTesterTest, IsComparedWithTheVersionBefore) {
   CompatibilityPlan plan = PlanOf("dim=5", "2");
   plan.against = PlanOf("dim=4", "1").folder;

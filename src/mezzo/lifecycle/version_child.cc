@@ -266,6 +266,12 @@ class Child {
     auto content = ReadVersionFolder(task_.folder);
     if (!content.ok()) return Fail(kFilesCheck, content.error());
     content_ = std::move(content).value();
+    for (const VersionPart& part : content_.parts) {
+      const std::string& name = part.declared.config.name;
+      if (task_.model.empty() || part.declared.pipeline_part || name.empty() || name == task_.model) continue;
+      return Fail(kFilesCheck, InvalidArgument("version_files", part.declared.source + " is of a model '" +
+                                                                    name + "', not '" + task_.model + "'"));
+    }
     return true;
   }
 
@@ -515,7 +521,8 @@ std::string VersionChildTask::ToJson() const {
                {"threads", limits.threads},
                {"runs", limits.runs},
                {"run_budget_ns", limits.run_budget.count()},
-               {"library", library}});
+               {"library", library},
+               {"model", model}});
 }
 
 Result<VersionChildTask> VersionChildTask::FromJson(std::string_view text) {
@@ -535,17 +542,18 @@ Result<VersionChildTask> VersionChildTask::FromJson(std::string_view text) {
   const auto folder = words("folder");
   const auto examples = words("examples");
   const auto library = words("library");
+  const auto model = words("model");
   const auto memory = number("memory");
   const auto cpu_seconds = number("cpu_seconds");
   const auto threads = number("threads");
   const auto runs = number("runs");
   const auto budget = number("run_budget_ns");
   const auto measure_only = json.find("measure_only");
-  if (!folder || !examples || !library || !memory || !cpu_seconds || !threads || !runs || !budget ||
+  if (!folder || !examples || !library || !model || !memory || !cpu_seconds || !threads || !runs || !budget ||
       measure_only == json.end() || !measure_only->is_boolean()) {
     return bad();
   }
-  VersionChildTask task{.folder = *folder, .examples = *examples, .library = *library};
+  VersionChildTask task{.folder = *folder, .examples = *examples, .library = *library, .model = *model};
   task.measure_only = measure_only->get<bool>();
   task.limits.memory = *memory;
   task.limits.cpu_seconds = static_cast<unsigned>(*cpu_seconds);

@@ -23,6 +23,7 @@ struct VersionChildTask {
   bool measure_only = false;
   TestLimits limits;
   std::string library;  ///< The engine's; empty: as the program finds it.
+  std::string model;    ///< As CompatibilityPlan::model.
 
   [[nodiscard]] std::string ToJson() const;
   /// Fails with kInvalidArgument "child_task_invalid".

@@ -244,6 +244,7 @@ Result<CompatibilityReport> VersionTestRunner::Judge(const VersionRecord& versio
   }
   const CompatibilityPlan plan{.folder = files->folder(),
                                .against = against.folder(),
+                               .model = version.model,
                                .limits = options_.limits,
                                .rules = options_.rules};
   return ports_.test(plan, [&] { return stopping() || lease.lost(); });

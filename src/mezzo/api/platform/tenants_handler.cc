@@ -20,7 +20,6 @@ using tenancy::Scope;
 constexpr std::size_t kUsualPage = 100;
 
 enum RouteId : int {
-  kWho,
   kListTenants,
   kCreateTenant,
   kGetTenant,
@@ -38,8 +37,7 @@ enum RouteId : int {
 
 constexpr ByteCount kIgnoredBody = 1024;
 constexpr ByteCount kMaxBody = ByteCount{16} << 10;
-constexpr std::array<Route, 14> kRoutes = {
-    Route{Method::kGet, "/v1/whoami", Scope::kRead, kIgnoredBody, kWho},
+constexpr std::array<Route, 13> kRoutes = {
     Route{Method::kGet, "/v1/tenants", Scope::kAdmin, kIgnoredBody, kListTenants},
     Route{Method::kPost, "/v1/tenants", Scope::kAdmin, kMaxBody, kCreateTenant},
     Route{Method::kGet, "/v1/tenants/*", Scope::kRead, kIgnoredBody, kGetTenant},
@@ -90,7 +88,6 @@ Result<TenantId> TenantOf(const RoutedCall& call) {
 std::span<const Route> TenantsHandler::routes() const { return kRoutes; }
 
 runtime::Task<net::HttpResponse> TenantsHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {
-  if (call.route == kWho) co_return Ok(ToJson(*call.caller));
   const auto work = [this, &call]() -> Answer {
     Answer answer = Dispatch(call);
     if (answer.ok() && call.request->method() != Method::kGet && ports_.catch_up) ports_.catch_up();

@@ -15,7 +15,6 @@ namespace mezzo::api::platform {
 
 /// Tenants, projects, users and keys (docs/protocol-tenants.md):
 ///
-///     GET         /v1/whoami                          the caller, as the server sees it
 ///     GET, POST   /v1/tenants                         ?limit ?after
 ///     GET, PATCH  /v1/tenants/{t}
 ///     GET, POST   /v1/tenants/{t}/projects

@@ -1,12 +1,11 @@
 #include "mezzo/app/cli/check_version_command.h"
 
 #include <signal.h>
-#include <unistd.h>
 
-#include <array>
-#include <cerrno>
+#include <cstddef>
 #include <string>
 
+#include "mezzo/app/cli/internal/standard_input.h"
 #include "mezzo/base/clock.h"
 #include "mezzo/drivers/onnxruntime/model_scan.h"
 #include "mezzo/drivers/onnxruntime/onnx_engine.h"
@@ -15,19 +14,8 @@
 namespace mezzo::app::cli {
 namespace {
 
-/// Standard input, up to the size of a task and one byte.
-std::string ReadTask() {
-  constexpr std::size_t kMaxTask = std::size_t{64} << 10U;
-  std::string out;
-  std::array<char, 4096> piece{};
-  while (out.size() <= kMaxTask) {
-    const ssize_t n = ::read(STDIN_FILENO, piece.data(), piece.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    out.append(piece.data(), static_cast<std::size_t>(n));
-  }
-  return out;
-}
+/// Of a task; longer ones are none.
+constexpr std::size_t kMaxTask = std::size_t{64} << 10U;
 
 Result<lifecycle::ModelFileFacts> Scan(const std::string& path) {
   // The files of a version that is served have another name there.
@@ -48,7 +36,7 @@ CLI::App* AddCheckVersionCommand(CLI::App& app, CheckVersionOptions& /*options*/
 }
 
 int RunCheckVersionCommand(const CheckVersionOptions& /*options*/) {
-  const auto task = lifecycle::VersionChildTask::FromJson(ReadTask());
+  const auto task = lifecycle::VersionChildTask::FromJson(internal::ReadStandardInput(kMaxTask));
   if (!task.ok()) lifecycle::RefuseVersionChild(task.error());
   // The engine's library keeps files of its own in the home folder. This process may write none: let it see
   // an error instead of the signal.

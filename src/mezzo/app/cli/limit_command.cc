@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/actions.h"
 #include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
@@ -140,11 +141,7 @@ CLI::App* AddLimitCommand(CLI::App& app, LimitOptions& options) {
   command->add_flag("--json", options.json, "Print the server's answer as it is");
   command->require_subcommand(0, 1);
   command->fallthrough();
-  const auto action = [&](const char* name, const char* about, Action what) {
-    CLI::App* sub = command->add_subcommand(name, about);
-    sub->callback([&options, what] { options.action = what; });
-    return sub;
-  };
+  const internal::Actions action(*command, options.action);
   action("list", "All limits (what `mezzo limit` alone does)", Action::kList);
   for (CLI::App* sub : {action("show", "One limit as JSON", Action::kShow),
                         action("remove", "Removes a limit", Action::kRemove)}) {

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/actions.h"
 #include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
@@ -359,11 +360,7 @@ CLI::App* AddPipelineCommand(CLI::App& app, PipelineOptions& options) {
   command->add_flag("--json", options.json, "Print the server's answer as it is");
   command->require_subcommand(0, 1);
   command->fallthrough();
-  const auto action = [&](const char* name, const char* about, Action what) {
-    CLI::App* sub = command->add_subcommand(name, about);
-    sub->callback([&options, what] { options.action = what; });
-    return sub;
-  };
+  const internal::Actions action(*command, options.action);
   CLI::App* list =
       action("list", "Pipelines and templates (what `mezzo pipeline` alone does)", Action::kList);
   list->add_option("--template", options.template_name, "Only those of this template");

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/actions.h"
 #include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
@@ -273,11 +274,7 @@ CLI::App* AddReleaseCommand(CLI::App& app, ReleaseOptions& options) {
   command->add_flag("--json", options.json, "Print the server's answer as it is");
   command->require_subcommand(0, 1);
   command->fallthrough();
-  const auto action = [&](const char* name, const char* about, Action what) {
-    CLI::App* sub = command->add_subcommand(name, about);
-    sub->callback([&options, what] { options.action = what; });
-    return sub;
-  };
+  const internal::Actions action(*command, options.action);
   CLI::App* list = action("list", "Releases, newest first (what `mezzo release` alone does)", Action::kList);
   list->add_option("MODEL", options.name, "Only of this model");
   CLI::App* start = action("start", "Begins a release of a version", Action::kStart);

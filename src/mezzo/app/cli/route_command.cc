@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/actions.h"
 #include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
@@ -204,11 +205,7 @@ CLI::App* AddRouteCommand(CLI::App& app, RouteOptions& options) {
   command->add_flag("--json", options.json, "Print the server's answer as it is");
   command->require_subcommand(0, 1);
   command->fallthrough();
-  const auto action = [&](const char* name, const char* about, Action what) {
-    CLI::App* sub = command->add_subcommand(name, about);
-    sub->callback([&options, what] { options.action = what; });
-    return sub;
-  };
+  const internal::Actions action(*command, options.action);
   action("list", "All routes (what `mezzo route` alone does)", Action::kList);
   CLI::App* show = action("show", "One route as JSON, and what this host does with it", Action::kShow);
   CLI::App* set = action("set", "Makes a route, or replaces it", Action::kSet);

@@ -1,30 +1,17 @@
 #include "mezzo/app/cli/run_stage_command.h"
 
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
+#include <cstddef>
 #include <string>
 
+#include "mezzo/app/cli/internal/standard_input.h"
 #include "mezzo/app/cli/server_address.h"
 #include "mezzo/lifecycle/stage_child.h"
 
 namespace mezzo::app::cli {
 namespace {
 
-/// Standard input, up to the size of a task and one byte.
-std::string ReadTask() {
-  constexpr std::size_t kMaxTask = std::size_t{2} << 20U;
-  std::string out;
-  std::array<char, 4096> piece{};
-  while (out.size() <= kMaxTask) {
-    const ssize_t n = ::read(STDIN_FILENO, piece.data(), piece.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    out.append(piece.data(), static_cast<std::size_t>(n));
-  }
-  return out;
-}
+/// Of a task; longer ones are none.
+constexpr std::size_t kMaxTask = std::size_t{2} << 20U;
 
 }  // namespace
 
@@ -36,7 +23,7 @@ CLI::App* AddRunStageCommand(CLI::App& app, RunStageOptions& /*options*/) {
 }
 
 int RunRunStageCommand(const RunStageOptions& /*options*/) {
-  const auto task = lifecycle::StageChildTask::FromJson(ReadTask());
+  const auto task = lifecycle::StageChildTask::FromJson(internal::ReadStandardInput(kMaxTask));
   if (!task.ok()) return FailWith("run-stage", task.error());
   return lifecycle::RunStageChild(*task);
 }
