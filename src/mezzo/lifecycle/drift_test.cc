@@ -155,7 +155,7 @@ tensor::Tensor Floats(std::size_t count) {
   std::vector<float> values(count);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
   std::string bytes(values.size() * sizeof(float), '\0');
-  std::memcpy(bytes.data(), values.data(), bytes.size());
+  if (!values.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
   return {.dtype = tensor::DType::kFp32,
           .shape = {static_cast<std::int64_t>(count)},
           .data = SharedBytes::FromString(std::move(bytes))};

@@ -57,6 +57,8 @@ constexpr std::array<const char*, 24> kSystem = {"/usr",
                                                  "/proc/stat",
                                                  "/sys/devices/system/cpu"};
 
+constexpr std::size_t kLongestErrno = 128;
+
 /// Tells the parent through `report` why the program does not run, and ends.
 [[noreturn]] void Refuse(int report, const std::string& why) {
   const ssize_t written = ::write(report, why.data(), why.size());
@@ -81,7 +83,6 @@ void Limit(__rlimit_resource resource, std::uint64_t value) {
   ::dup2(nothing, STDIN_FILENO);
   ::dup2(log, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
-  if (task.memory > 0) Limit(RLIMIT_DATA, task.memory);
   if (task.max_file > 0) Limit(RLIMIT_FSIZE, task.max_file);
   Limit(RLIMIT_CORE, 0);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -106,8 +107,12 @@ void Limit(__rlimit_resource resource, std::uint64_t value) {
   arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
+  std::string failure = "'" + task.command.front() + "' can't be run: ";
+  failure.reserve(failure.size() + kLongestErrno);
+  // Last: it is the program's, and this process may have more already.
+  if (task.memory > 0) Limit(RLIMIT_DATA, task.memory);
   ::execve(arguments[0], arguments.data(), environment.data());
-  Refuse(report, "'" + task.command.front() + "' can't be run: " + std::strerror(errno));
+  Refuse(report, failure += std::strerror(errno));
 }
 
 /// Ends the group, and whoever has left it: orphans below this process come back to it.
