@@ -89,20 +89,19 @@ class PipelineWorkerTest : public RegistryFixture {
     EXPECT_TRUE(migrated.ok()) << migrated.error().ToString();
     PipelineRules rules;
     rules.commands["c"] = {};
-    rules.retirement = true;
     EXPECT_TRUE(pipelines_.Put("p", kText, rules, {.who = "ann", .tenant = TenantId("acme")}, Soon()).ok());
     auto started = pipelines_.Start("p", {.kind = "manual", .who = "ann", .detail = "{}"}, Soon());
     EXPECT_TRUE(started.ok());
     id_ = started->run.id;
   }
-  PipelineWorker Worker(bool retires = true) {
+  PipelineWorker Worker() {
     return PipelineWorker({.check = Duration::zero()}, {.store = pipelines_,
                                                         .registry = store_,
                                                         .uploads = uploads_,
                                                         .blobs = blobs_,
                                                         .runner = runner_,
                                                         .world = platform_,
-                                                        .retirer = retires ? &platform_ : nullptr,
+                                                        .retirer = platform_,
                                                         .clock = real_});
   }
   void Keep(RunTransition next) { ASSERT_TRUE(pipelines_.Save(next, Soon()).ok()); }
@@ -123,18 +122,17 @@ class PipelineWorkerTest : public RegistryFixture {
     Keep(Confirm(Now(), stage, Now().stages[stage].attempt, Job(), clock_.WallNow()));
   }
   std::string Job() { return "job-" + std::to_string(Now().Current()); }
-  Result<std::string> Work(bool retires = true) {
+  Result<std::string> Work() {
     const PipelineRun run = Now();
     const std::size_t stage = run.Current();
-    auto worked =
-        Worker(retires).Work({.job = {.run = id_, .stage = stage, .attempt = run.stages[stage].attempt},
-                              .id = Job(),
-                              .checkpoint = checkpoint_,
-                              .cancelled = [] { return false; },
-                              .keep = [this](const std::string& text) -> Result<void> {
-                                checkpoint_ = text;
-                                return {};
-                              }});
+    auto worked = Worker().Work({.job = {.run = id_, .stage = stage, .attempt = run.stages[stage].attempt},
+                                 .id = Job(),
+                                 .checkpoint = checkpoint_,
+                                 .cancelled = [] { return false; },
+                                 .keep = [this](const std::string& text) -> Result<void> {
+                                   checkpoint_ = text;
+                                   return {};
+                                 }});
     if (worked.ok()) result_ = *worked;
     return worked;
   }
@@ -212,7 +210,6 @@ TEST_P(PipelineWorkerTest, AReleaseIsBegunUnderOneIdThatIsKeptFirst) {
 TEST_P(PipelineWorkerTest, TheVersionThatServedIsRetiredWhenThereWasOne) {
   platform_.serving = 7;
   StepTo(4);
-  EXPECT_EQ(Reason(Work(/*retires=*/false)), "pipeline_retire_unavailable");
   platform_.in_use = true;
   EXPECT_EQ(Reason(Work()), "version_in_use");
   platform_.in_use = false;

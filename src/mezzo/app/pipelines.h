@@ -86,7 +86,7 @@ class PlatformWorld final : public lifecycle::PipelineWorld {
 /// Pipelines, wired: their tables, what drives them, what does their stages' work, and the protocol.
 class Pipelines {
  public:
-  /// All outlive this. Null `retirer`: nothing retires versions.
+  /// All outlive this.
   struct Ports {
     DataStore& store;
     JobQueue& jobs;
@@ -97,7 +97,6 @@ class Pipelines {
     const VersionLoads& loads;
     observe::Logger& log;
     observe::Registry& metrics;
-    lifecycle::Retirer* retirer = nullptr;
   };
   /// Fails with kUnavailable "pipeline_folder".
   static Result<std::unique_ptr<Pipelines>> Open(const ServerConfig& config, Ports ports);

@@ -630,8 +630,7 @@ class Server::Parts {
                                     .routes = *routing.store(),
                                     .loads = loads,
                                     .log = log,
-                                    .metrics = registry,
-                                    .retirer = &(*registry_of_models)->retirement()});
+                                    .metrics = registry});
   }
 
   std::vector<api::MountedProtocol> Protocols() {

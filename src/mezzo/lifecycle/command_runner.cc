@@ -189,12 +189,11 @@ std::string Fate(const StageChildEnd& end) {
 
 }  // namespace
 
-PipelineRules RulesOf(const std::map<std::string, CommandRule>& commands, bool retirement) {
+PipelineRules RulesOf(const std::map<std::string, CommandRule>& commands) {
   PipelineRules rules;
   for (const auto& [name, rule] : commands)
     rules.commands[name] = {
         .max_arguments = rule.max_arguments, .environment = rule.environment, .max_time = rule.max_time};
-  rules.retirement = retirement;
   return rules;
 }
 

@@ -30,7 +30,7 @@ struct CommandRule {
 };
 
 /// What pipelines may do by these rules.
-PipelineRules RulesOf(const std::map<std::string, CommandRule>& commands, bool retirement);
+PipelineRules RulesOf(const std::map<std::string, CommandRule>& commands);
 
 /// Runs the commands of stages on this host. A command gets a new folder, in which it is: `in/` has what the
 /// stage `train` made, `trigger.json` why the run began; what it leaves in `out/` is what it made, and

@@ -238,11 +238,6 @@ Result<StageSpec> Reader::Stage(const StageText& text, const std::string& path) 
   }
   if (text.kind == StageKind::kRelease && stage.version == kParent)
     return BadStage(path + ".version", "can't be parent: that serves already");
-  if (text.kind == StageKind::kRetire && rules_ != nullptr && !rules_->retirement) {
-    return FailedPrecondition(
-        "pipeline_retire_unavailable",
-        At(path + ".kind", "is 'retire', and this server has nothing that retires versions"));
-  }
   if (text.approval) {
     stage.approval = text.approval->role;
     stage.approval_limit = text.approval->time_limit;

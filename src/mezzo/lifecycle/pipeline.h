@@ -113,7 +113,6 @@ struct PipelineRules {
     Duration max_time = std::chrono::hours(24);
   };
   std::map<std::string, Command, std::less<>> commands;
-  bool retirement = false;  ///< Whether there is something that retires versions.
 };
 
 inline constexpr std::size_t kMaxPipelineText = std::size_t{64} << 10;
@@ -147,7 +146,7 @@ struct PipelineDocument {
 /// Reads a text. All errors are kInvalidArgument and name the line or the member: "pipeline_yaml" (syntax,
 /// unknown keys, wrong types, what is out of bounds), "pipeline_schedule", "pipeline_gate", "pipeline_stage"
 /// (what does not fit together), "pipeline_template" (parameters), "pipeline_command" (not allowed here, or
-/// not like this); kFailedPrecondition "pipeline_retire_unavailable".
+/// not like this).
 Result<PipelineDocument> ParsePipeline(std::string_view text, const PipelineRules& rules);
 
 /// A pipeline's own text: no template in it. `source` names it in messages.

@@ -18,7 +18,6 @@ PipelineRules Rules() {
   PipelineRules rules;
   rules.commands["trainer"] = {.max_arguments = 4, .environment = {"EPOCHS"}, .max_time = hours(2)};
   rules.commands["judge"] = {};
-  rules.retirement = true;
   return rules;
 }
 
@@ -194,9 +193,6 @@ TEST(Pipeline, OnlyWhatTheOperatorAllowsIsTaken) {
               HasSubstr("stages[0].environment.LD_PRELOAD can't be set"));
   EXPECT_THAT(train("command: trainer, time_limit: 3h"), HasSubstr("is 3h; 'trainer' may take 2h at most"));
   EXPECT_THAT(Wrong(kWhole, {}), HasSubstr("pipeline_command"));
-  PipelineRules without = Rules();
-  without.retirement = false;
-  EXPECT_THAT(Wrong(kWhole, without), HasSubstr("pipeline_retire_unavailable"));
   EXPECT_TRUE(ParseKeptSpec(kWhole).ok());  // Kept before the operator thought otherwise.
 }
 

@@ -262,16 +262,13 @@ Result<StageResult> PipelineWorker::Release(const Attempt& attempt) {
 }
 
 Result<StageResult> PipelineWorker::Retire(const Attempt& attempt) {
-  if (ports_.retirer == nullptr) {
-    return FailedPrecondition("pipeline_retire_unavailable", "this server has nothing that retires versions");
-  }
   StageResult result;
   if (attempt.stage.version == "parent" && !attempt.run.parent) {
     result.output = Dump({{"version", nullptr}});  // Nothing served before: nothing to retire.
     return result;
   }
   MEZZO_TRY(const std::int64_t version, VersionOf(attempt));
-  MEZZO_TRY_VOID(ports_.retirer->Begin(attempt.run.model, version, NameOf(attempt.run), Soon()));
+  MEZZO_TRY_VOID(ports_.retirer.Begin(attempt.run.model, version, NameOf(attempt.run), Soon()));
   result.output = Dump({{"version", version}});
   return result;
 }

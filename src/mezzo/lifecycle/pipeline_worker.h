@@ -26,7 +26,7 @@ class PipelineWorker {
     Duration transfer = std::chrono::hours(1);    ///< Of a version's files.
     Duration check = std::chrono::seconds(1);     ///< Between looks whether the run has gone on.
   };
-  /// All outlive the worker. Null `retirer`: there is no retirement.
+  /// All outlive the worker.
   struct Ports {
     PipelineStore& store;
     RegistryStore& registry;
@@ -34,7 +34,7 @@ class PipelineWorker {
     storage::BlobStore& blobs;
     StageRunner& runner;
     PipelineWorld& world;
-    Retirer* retirer = nullptr;
+    Retirer& retirer;
     const Clock& clock;
   };
   PipelineWorker(Options options, Ports ports) : options_(options), ports_(ports) {}
@@ -48,7 +48,7 @@ class PipelineWorker {
     std::function<Result<void>(const std::string&)> keep;  ///< A new checkpoint; durable when it returns.
   };
   /// StageResult as JSON. kFailedPrecondition "pipeline_stage_stale" (the run has gone on without it),
-  /// "pipeline_version_missing", "pipeline_files_missing", "pipeline_retire_unavailable"; those of the ports.
+  /// "pipeline_version_missing", "pipeline_files_missing"; those of the ports.
   Result<std::string> Work(const Task& task);
 
  private:
