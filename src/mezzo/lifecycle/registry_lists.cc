@@ -205,7 +205,8 @@ std::string LimitText(std::size_t limit) {
 }
 
 /// Rows of `table` under the pairs (model_id, version) in parameters $1 and $2. On PostgreSQL each pair is
-/// looked up by itself: without statistics (new tables) a join would be planned as a walk over everything.
+/// looked up by itself: without statistics (new tables), or with
+/// those of when the table was small, a join would be planned as a walk over everything.
 std::string OfKeys(SqlDialect dialect, std::string_view columns, std::string_view table) {
   const std::string t(table);
   if (dialect == SqlDialect::kPostgres) {
@@ -218,10 +219,27 @@ std::string OfKeys(SqlDialect dialect, std::string_view columns, std::string_vie
          " FROM json_each($1) a JOIN json_each($2) b ON a.key = b.key JOIN " + t +
          " r ON r.model_id = a.value AND r.version = b.value";
 }
-/// "model_id is in parameter $1".
-std::string_view AmongIds(SqlDialect dialect) {
-  return dialect == SqlDialect::kPostgres ? "model_id = ANY($1::text[])"
-                                          : "model_id IN (SELECT value FROM json_each($1))";
+/// `columns` of `table` under the model ids in parameter $1, one look-up for each, as in OfKeys.
+std::string OfModels(SqlDialect dialect, std::string_view columns, std::string_view table) {
+  const std::string rows =
+      "SELECT " + std::string(columns) + " FROM " + std::string(table) + " r WHERE r.model_id ";
+  if (dialect == SqlDialect::kSqlite) return rows + "IN (SELECT value FROM json_each($1))";
+  return "SELECT t.* FROM unnest($1::text[]) AS k(model_id) CROSS JOIN LATERAL (" + rows +
+         "= k.model_id OFFSET 0) t";
+}
+/// The newest version that is ready of each of the models in parameter $1.
+std::string NewestReady(SqlDialect dialect) {
+  const bool postgres = dialect == SqlDialect::kPostgres;
+  const std::string id = postgres ? "k.model_id" : "k.value";
+  return "SELECT " + id + ", (SELECT r.version FROM registry_versions r WHERE r.model_id = " + id +
+         " AND r.state = 'ready' ORDER BY r.version DESC LIMIT 1) FROM " +
+         (postgres ? "unnest($1::text[]) AS k(model_id)" : "json_each($1) k");
+}
+/// The newest version of each stage of each of the models in parameter $1.
+std::string NewestOfStages(SqlDialect dialect) {
+  return "SELECT model_id, MAX(version) AS version FROM (" +
+         OfModels(dialect, "r.model_id, r.stage, r.version", "registry_versions") +
+         ") v GROUP BY model_id, stage";
 }
 
 }  // namespace
@@ -235,23 +253,29 @@ Result<std::vector<ModelRecord>> RegistryStore::Complete(SqlSession& session,
     ids.push_back(model.id);
     by_id.emplace(model.id, &model);
   }
-  const std::string list(AmongIds(db_.dialect()));
-  MEZZO_TRY(const SqlRows tags,
-            session.Run("SELECT model_id, tag_key, tag_value FROM registry_model_tags WHERE " + list, {ids}));
+  struct Texts {
+    std::string tags;
+    std::string aliases;
+    std::string latest;
+  };
+  static const auto texts = [](SqlDialect dialect) {
+    return Texts{.tags = OfModels(dialect, "r.model_id, r.tag_key, r.tag_value", "registry_model_tags"),
+                 .aliases = OfModels(dialect, "r.model_id, r.alias, r.version", "registry_aliases"),
+                 .latest = NewestReady(dialect)};
+  };
+  static const Texts sql_of[] = {texts(SqlDialect::kSqlite), texts(SqlDialect::kPostgres)};
+  const Texts& sql = sql_of[static_cast<std::size_t>(db_.dialect())];
+  MEZZO_TRY(const SqlRows tags, session.Run(sql.tags, {ids}));
   for (std::size_t row = 0; row < tags.size(); ++row) {
     by_id.at(tags.Text(row, 0))->tags.emplace(tags.Text(row, 1), tags.Text(row, 2));
   }
-  MEZZO_TRY(const SqlRows aliases,
-            session.Run("SELECT model_id, alias, version FROM registry_aliases WHERE " + list, {ids}));
+  MEZZO_TRY(const SqlRows aliases, session.Run(sql.aliases, {ids}));
   for (std::size_t row = 0; row < aliases.size(); ++row) {
     by_id.at(aliases.Text(row, 0))->aliases.emplace(aliases.Text(row, 1), aliases.Int(row, 2));
   }
-  MEZZO_TRY(const SqlRows latest,
-            session.Run("SELECT model_id, MAX(version) FROM registry_versions WHERE state = 'ready' AND " +
-                            list + " GROUP BY model_id",
-                        {ids}));
+  MEZZO_TRY(const SqlRows latest, session.Run(sql.latest, {ids}));
   for (std::size_t row = 0; row < latest.size(); ++row) {
-    by_id.at(latest.Text(row, 0))->latest = latest.Int(row, 1);
+    if (!latest.IsNull(row, 1)) by_id.at(latest.Text(row, 0))->latest = latest.Int(row, 1);
   }
   return models;
 }
@@ -428,10 +452,8 @@ Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQue
 Result<std::vector<VersionRecord>> RegistryStore::NewestByStage(const std::vector<std::string>& model_ids,
                                                                 TimePoint deadline) {
   static const auto text = [](SqlDialect dialect) {
-    return "SELECT " + std::string(kVersionColumns) +
-           " FROM (SELECT model_id, MAX(version) AS version FROM registry_versions WHERE " +
-           std::string(AmongIds(dialect)) +
-           " GROUP BY model_id, stage) n JOIN registry_versions v ON v.model_id = n.model_id AND "
+    return "SELECT " + std::string(kVersionColumns) + " FROM (" + NewestOfStages(dialect) +
+           ") n JOIN registry_versions v ON v.model_id = n.model_id AND "
            "v.version = n.version JOIN registry_models m ON m.id = v.model_id ORDER BY m.name, v.version";
   };
   static const std::string sql[] = {text(SqlDialect::kSqlite), text(SqlDialect::kPostgres)};

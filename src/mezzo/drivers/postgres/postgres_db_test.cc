@@ -192,6 +192,12 @@ TEST_F(PostgresDbTest, ServerHasLimitsOfItsOwn) {
   EXPECT_EQ(rows.Text(0, 0), "1024s") << "max_transaction_time bounds what has no deadline";
 }
 
+TEST_F(PostgresDbTest, NothingIsCompiledForOneUse) {
+  SqlRows rows;
+  EXPECT_EQ(Reason(db_->Read(Select("SELECT current_setting('jit')", rows), In(seconds(30)))), "");
+  EXPECT_EQ(rows.Text(0, 0), "off");
+}
+
 TEST_F(PostgresDbTest, PreparedStatementsAreReusedAndBounded) {
   const auto db = Open({.max_connections = 1, .max_statements = 8});
   for (int round = 0; round < 2; ++round) {

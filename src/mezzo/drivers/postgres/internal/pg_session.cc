@@ -18,11 +18,14 @@ using storage::SqlRows;
 using storage::SqlStatement;
 using storage::SqlValue;
 
-// The last two make results mean what PgRows() reads, whatever the role's defaults are.
+// bytea_output and extra_float_digits make results mean what PgRows() reads, whatever the role's defaults
+// are. Without jit: our statements are short, and compiling one on a wrong estimate takes longer than all of
+// them.
 constexpr std::string_view kSetLimits =
     "SELECT set_config('statement_timeout', $1, false), "
     "set_config('idle_in_transaction_session_timeout', $1, false), "
-    "set_config('bytea_output', 'hex', false), set_config('extra_float_digits', '1', false)";
+    "set_config('bytea_output', 'hex', false), set_config('extra_float_digits', '1', false), "
+    "set_config('jit', 'off', false)";
 constexpr std::string_view kBeginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED";
 constexpr std::string_view kBeginRead = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 constexpr std::string_view kNotify = "SELECT pg_notify($1, $2)";
