@@ -1,5 +1,5 @@
 """Releases: how often a good version is rolled back, and how soon a bad one (in virtual time, by the analysis that serves); and what
-callers of real hosts see meanwhile (tests/releases/fleet.py)."""
+callers of real hosts see meanwhile (tests/releases/fleet.py). What a call pays for its route; the registry's lists and searches."""
 
 import json
 import os
@@ -8,6 +8,10 @@ import sys
 
 import harness
 from harness import Measure
+
+sys.path.insert(0, str(harness.ROOT / "tests"))
+
+from postgres_server import PostgresServer  # noqa: E402
 
 RELEASE = harness.BUILD / "bench" / "mezzo_bench_release"
 BOUND_NOTE = "At best log(1/0.01) / KL = 11.2 s, were both rates known."
@@ -129,5 +133,40 @@ def full_load(count):
             Measure("release under full load: failed calls", [found["failed"]], 0, "<=")]
 
 
+def routing(count):
+    """What a call pays to find its route and its arm: the slowest of the routes that are measured, by rules and arms."""
+    program = harness.BUILD / "src" / "mezzo" / "releases" / "mezzo_releases_route_bench"
+    routes = {}
+    for _ in range(count):
+        done = subprocess.run([program, "--benchmark_format=json"], capture_output=True, text=True, check=True, timeout=600)
+        for row in json.loads(done.stdout)["benchmarks"]:
+            routes.setdefault(row["name"], []).append(row["real_time"])
+    worst = [max(times[index] for times in routes.values()) for index in range(count)]
+    return [Measure("routing of a call, the slowest route", worst, 1000, "<=", " ns", series=routes)]
+
+
+def registry(count):
+    """Lists and searches among 1,000 models of 5 versions each: the slowest kind of call, in a new database each round."""
+    program = harness.BUILD / "bench" / "mezzo_bench_registry"
+
+    def calls(*database):
+        done = subprocess.run([program, "--models", "1000", "--versions", "5", "--calls", "300", *database], capture_output=True, text=True,
+                              check=True, timeout=600)
+        return {facts["call"]: facts for facts in map(json.loads, done.stdout.splitlines())}
+
+    found = {"PostgreSQL": [], "SQLite": []}
+    for _ in range(count):
+        with PostgresServer() as database:
+            found["PostgreSQL"].append(calls("--database", database.url))
+        found["SQLite"].append(calls())
+    measures = []
+    for name, results in found.items():
+        slowest = [max(facts["p99_ms"] for facts in result.values()) for result in results]
+        series = {f"{call}, p99, ms": [result[call]["p99_ms"] for result in results] for call in results[0]}
+        measures.append(Measure(f"registry of 1,000 models × 5 versions on {name}, slowest list or search, p99", slowest, 20, "<=", " ms",
+                                series=series))
+    return measures
+
+
 BENCHMARKS = {"equal": equal, "errors": errors, "latency": latency, "low": low, "seen": seen, "rollback": rollback, "storm": storm,
-              "full_load": full_load}
+              "full_load": full_load, "routing": routing, "registry": registry}
