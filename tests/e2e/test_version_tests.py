@@ -147,3 +147,15 @@ def wait_for_end(pids):
                 break
             assert time.monotonic() < deadline, "a test's process outlives its server"
             time.sleep(0.05)
+
+
+def test_with_the_default_kind_of_data_dir_relative_to_where_the_server_was_started(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    good = folder("good", onnx_bytes.times(2))
+    with Server(config=CONFIG, data_dir="own-data") as server:
+        done = subprocess.run([BINARY, "model", "push", str(good), "--name", "m", "--wait", "--wait-limit", "60s"],
+                              env={"MEZZO_URL": server.http_url},
+                              capture_output=True, text=True, timeout=120 * SLOWNESS, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert version_of(server, 1)["state"] == "ready"
+    assert (tmp_path / "own-data").is_dir()

@@ -208,20 +208,25 @@ TEST_P(VersionTests, IsComparedWithTheNewestReadyOneBelow) {
 
 TEST_P(VersionTests, WhatIsNotTheVersionsFaultIsTriedAgain) {
   const std::int64_t version = Arrive();
+  const std::int64_t before = Version(version).revision;
   const auto runner = Runner("a");
   for (int i = 0; i < 5; ++i) {
     answers_.push_back(Internal("child_failed", "no memory for a process"));
     EXPECT_EQ(*runner->RunOnce(), 0U);
     EXPECT_EQ(Version(version).state, VersionState::kTesting);
+    EXPECT_EQ(Version(version).reason, "could not be tested yet: no memory for a process");
     std::this_thread::sleep_for(milliseconds(2));
   }
+  EXPECT_EQ(Version(version).revision, before + 1) << "said once, not at every attempt";
   fetch_error_ = Unavailable("sql_unavailable", "the store is away");
   EXPECT_EQ(*runner->RunOnce(), 0U);
   std::this_thread::sleep_for(milliseconds(2));
+  EXPECT_EQ(Version(version).reason, "could not be tested yet: the store is away");
   fetch_error_.reset();
 
   EXPECT_EQ(*runner->RunOnce(), 1U);
   EXPECT_EQ(Version(version).state, VersionState::kReady);
+  EXPECT_EQ(Version(version).reason, "");
 }
 
 TEST_P(VersionTests, FilesThatAreNotWhatWasSentAreTheVersionsFault) {

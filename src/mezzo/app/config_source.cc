@@ -1,5 +1,7 @@
 #include "mezzo/app/config_source.h"
 
+#include <filesystem>
+
 #include <CLI/CLI.hpp>
 
 #include "mezzo/app/server_schema.h"
@@ -22,7 +24,7 @@ Result<ServerConfig> ReadConfig(const ConfigSource& source, bool resolve_secrets
   options.file = source.file;
   options.environment = config::ProcessEnvironment();
   // Read by the commands themselves, not part of the server's configuration.
-  options.ignored_variables = {"MEZZO_CONFIG", "MEZZO_API_KEY", "MEZZO_PRESET", "MEZZO_COUNTS"};
+  options.ignored_variables = {"MEZZO_CONFIG", "MEZZO_API_KEY", "MEZZO_URL", "MEZZO_PRESET", "MEZZO_COUNTS"};
   options.sets = source.sets;
   options.resolve_secrets = resolve_secrets;
   if (source.http_port)
@@ -36,6 +38,11 @@ Result<ServerConfig> ReadConfig(const ConfigSource& source, bool resolve_secrets
     config.models.repositories = source.repositories;
     if (provenance != nullptr) (*provenance)["models.repositories"] = "--models";
   }
+  // Processes that run in other folders are told of paths in it.
+  std::error_code failed;
+  const auto absolute = std::filesystem::absolute(config.data_dir, failed);
+  if (failed) return Internal("data_dir", "the current folder is not known: " + failed.message());
+  config.data_dir = absolute.lexically_normal().string();
   MEZZO_TRY_VOID(CheckExposure(config));
   MEZZO_TRY_VOID(CallersOf(config));
   MEZZO_TRY_VOID(CheckRedis(config.redis));

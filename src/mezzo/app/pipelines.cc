@@ -73,8 +73,7 @@ lifecycle::PipelineStore::Ports StorePorts(const Pipelines::Ports& ports) {
 lifecycle::CommandRunner::Options RunnerOptions(
     const ServerConfig& config, const std::map<std::string, lifecycle::CommandRule>& commands) {
   lifecycle::CommandRunner::Options options;
-  std::error_code failed;
-  options.folder = std::filesystem::absolute(config.data_dir, failed).string() + "/pipelines";
+  options.folder = config.data_dir + "/pipelines";
   options.commands = commands;
   options.files = FileLimits(config.registry);
   return options;

@@ -24,7 +24,7 @@ bool IsLegalStep(VersionState from, VersionState to) {
     case S::kUploading:
       return to == S::kTesting || to == S::kReady;
     case S::kTesting:
-      return to == S::kReady || to == S::kRejected;
+      return to == S::kReady || to == S::kRejected || to == S::kTesting;  // The last: why it still is.
     case S::kRejected:
       return to == S::kTesting;
     case S::kReady:

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "mezzo/base/strings.h"
 #include "mezzo/runtime/loop.h"
 
 namespace mezzo::lifecycle {
@@ -156,6 +157,16 @@ Result<std::size_t> VersionTestRunner::RunOnce() {
   return verdicts;
 }
 
+void VersionTestRunner::SayWhyItWaits(const VersionRecord& version, const Error& error) {
+  const StateChange change{.from = VersionState::kTesting,
+                           .to = VersionState::kTesting,
+                           .reason = "could not be tested yet: " +
+                                     Printable(error.message(), CompatibilityReport::kMaxReason / 2)};
+  if (change.reason == version.reason) return;
+  // Whoever can't write it either has said so in the log.
+  (void)ports_.registry.SetState(version.model, version.version, change, kWho, Soon());
+}
+
 Result<bool> VersionTestRunner::TestOne(const VersionRecord& version, const VersionTestStore::Held& held) {
   // It may have been judged between the list and the claim.
   const auto now = ports_.registry.GetVersion(version.model, version.version, Soon());
@@ -183,6 +194,7 @@ Result<bool> VersionTestRunner::TestOne(const VersionRecord& version, const Vers
                        {"version", version.version},
                        {"reason", report.error().reason()},
                        {"message", report.error().message()}});
+      SayWhyItWaits(*now, report.error());
     }
     MEZZO_TRY_VOID(ports_.tests.Release(held, stopping() ? Duration::zero() : options_.pause, Soon()));
     return false;

@@ -80,6 +80,8 @@ class VersionTestRunner final : public VersionTester {
 
   void Loop() EXCLUDES(mu_);
   [[nodiscard]] bool stopping() const EXCLUDES(mu_);
+  /// In the version's record, once for each reason.
+  void SayWhyItWaits(const VersionRecord& version, const Error& error);
   [[nodiscard]] TimePoint Soon() const;
   Result<bool> TestOne(const VersionRecord& version, const VersionTestStore::Held& held);
   Result<CompatibilityReport> Judge(const VersionRecord& version, const LeaseKeeper& lease);

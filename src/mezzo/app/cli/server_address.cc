@@ -58,6 +58,7 @@ CLI::Option* AddDurationOption(CLI::App& command, const std::string& name, Durat
 void AddServerOptions(CLI::App& command, ServerOptions& options) {
   command.add_option("--url", options.url, "The server's HTTP address")
       ->capture_default_str()
+      ->envname("MEZZO_URL")
       ->type_name("URL");
   command.add_option("--key-env", options.key_env, "Variable with the API key (default: MEZZO_API_KEY)")
       ->type_name("NAME");

@@ -247,17 +247,22 @@ Result<Begun> BeginVersion(const V2Client& client, const ModelOptions& options,
 Result<Json> AwaitEnd(const V2Client& client, const ModelOptions& options, const std::string& version) {
   const RealClock clock;
   const TimePoint until = AddSaturating(clock.Now(), options.wait_limit);
+  std::string told;
   while (true) {
     MEZZO_TRY(const HttpReply reply, client.CallOk("GET", RegistryPath(options.name, version)));
     MEZZO_TRY(Json json, ObjectOf(reply));
     MEZZO_TRY(const std::string state, TextAt(json, "state"));
+    const std::string reason = json["reason"].is_string() ? json["reason"].get<std::string>() : "";
     if (state == "rejected") {
-      const bool told = json["reason"].is_string();
       return Refused(fmt::format("version {} was rejected: {}", version,
-                                 told ? json["reason"].get<std::string>() : "no reason was given"));
+                                 reason.empty() ? "no reason was given" : reason));
     }
     if (state != "testing" && state != "uploading") return json;
-    if (clock.Now() >= until) return Refused(fmt::format("version {} is still {}", version, state));
+    const std::string still =
+        fmt::format("version {} is still {}{}{}", version, state, reason.empty() ? "" : ": ", reason);
+    if (clock.Now() >= until) return Refused(still);
+    if (!reason.empty() && reason != told) fmt::print(stderr, "{}\n", still);
+    told = reason;
     std::this_thread::sleep_for(kPause);
   }
 }
