@@ -89,16 +89,21 @@ std::string CommandName(Action action) {
 
 /// Prints what changes until the release has ended; whether it succeeded.
 Result<bool> Watch(const V2Client& client, const std::string& id) {
-  std::string before;
+  std::string line_before;
+  std::string state_before;
   while (true) {
     MEZZO_TRY(const Json release, Ask(client, "GET", "/v1/releases/" + PercentEncode(id)));
     const std::string state = TextOf(release, "state");
-    const std::string line = fmt::format("{}  {:<11}  {}  {}", TextOf(release, "since"), state,
-                                         SplitText(release), Printable(TextOf(release, "reason"), 300));
-    if (line != before) {
-      std::printf("%s\n", line.c_str());
+    const std::string line =
+        fmt::format("{:<11}  {}  {}", state, SplitText(release), Printable(TextOf(release, "reason"), 300));
+    if (line != line_before) {
+      // A step begins with a look; its state is older.
+      const bool step = state == state_before && release.contains("latest") && release["latest"].is_object();
+      const std::string at = step ? TextOf(release["latest"], "at") : TextOf(release, "since");
+      std::printf("%s  %s\n", at.c_str(), line.c_str());
       std::fflush(stdout);
-      before = line;
+      line_before = line;
+      state_before = state;
     }
     if (HasEnded(state)) {
       MEZZO_TRY(const std::string text, ReleaseText(release.dump()));
