@@ -25,6 +25,8 @@ using asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
 
 constexpr Duration kReconnectDelay = std::chrono::milliseconds(50);
+/// A connection that has idled this long may have been closed by the server.
+constexpr Duration kIdle = std::chrono::milliseconds(50);
 constexpr std::size_t kReadBuffer = std::size_t{16} * 1024;
 
 class HttpLoad;
@@ -66,6 +68,7 @@ class Connection {
   State state_ = State::kClosed;
   std::uint64_t epoch_ = 0;    // Counts sockets: a handler of an earlier one does nothing.
   std::uint64_t answers_ = 0;  // On this socket.
+  TimePoint connected_{};
   std::optional<Ticket> ticket_;
   bool is_second_try_ = false;
   std::size_t written_ = 0;
@@ -161,6 +164,7 @@ void Connection::OnConnected(std::uint64_t epoch, const ErrorCode& error) {
 }
 
 void Connection::BecomeIdle() {
+  connected_ = load_.Now();
   state_ = State::kIdle;
   lane_.idle.push_back(this);
   load_.Dispatch(lane_);
@@ -256,8 +260,9 @@ void Connection::OnAnswered() {
 }
 
 void Connection::OnBroken(std::string_view what) {
-  const bool unseen = answers_ > 0 && received_ == 0 && !is_second_try_;
-  if (ticket_.has_value() && unseen) {
+  // The server may have closed what was idle just when the request was on its way.
+  const bool was_idle = ticket_.has_value() && (answers_ > 0 || ticket_->sent - connected_ >= kIdle);
+  if (was_idle && received_ == 0 && !is_second_try_) {
     is_second_try_ = true;
     Reopen(true);
     return;
