@@ -167,7 +167,7 @@ def test_a_version_is_loaded_serves_and_can_be_released(visit, shelf):
     shelf.admin.ok("PUT", "/v1/routes/ranker", {"stable": "2"})
     expect(page.get_by_role("img", name="Split of the calls: stable 2: 100%")).to_be_visible()
     shoot(page, "registry")
-    row_of(page, 1).get_by_role("button", name="Release").click()
+    row_of(page, 1).get_by_role("link", name="Release").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Begin a release")
     expect(page.get_by_label("Model", exact=True)).to_have_value("ranker")
     expect(page.get_by_label("New version", exact=True)).to_have_value("1")
