@@ -49,7 +49,7 @@ export function zoneName(language: string, now: number): string {
   const format = new Intl.DateTimeFormat(language, { timeZoneName: 'shortOffset' });
   const zone = format.resolvedOptions().timeZone;
   const offset = format.formatToParts(now).find((part) => part.type === 'timeZoneName')?.value ?? '';
-  return offset === '' || offset === zone ? zone : `${zone} (${offset})`;
+  return offset === '' || zone === 'UTC' ? zone : `${zone} (${offset})`;
 }
 
 /** From one RFC 3339 text to another, or until `now`. */
