@@ -158,6 +158,7 @@ OTHER_ROUTES = (
     "GET /v1/registry/blobs/{c}",
     "PUT /v1/registry/blobs/{c}",
     "GET /v1/registry/served",
+    "GET /v1/registry/retirements",
     "POST /api/2.0/mlflow/registered-models/create",
     "POST /api/2.0/mlflow/registered-models/rename",
     "PATCH /api/2.0/mlflow/registered-models/update",

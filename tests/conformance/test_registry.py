@@ -257,6 +257,37 @@ def test_only_operators_change_and_a_tenants_model_is_its_own(platform):
     refused(bob("GET", f"{MODELS}/everybodys/versions/1/contents/{sha(b'open')}"), "registry_contents", 403)
 
 
+@pytest.mark.covers("GET /v1/registry/retirements")
+def test_versions_that_leave_are_listed_with_what_comes_next(platform):
+    for tenant in ("gone-a", "gone-b"):
+        make_tenant(platform, tenant)
+    ann, bob = make_key(platform, "gone-a", role="admin"), make_key(platform, "gone-b", role="admin")
+    platform.ok("POST", MODELS, {"name": "anns-leaving", "tenant": "gone-a"})
+
+    def listed(caller, model):
+        return [one for one in caller.ok("GET", "/v1/registry/retirements?limit=1000")["data"] if one["model"] == model]
+
+    for model in ("leaving", "anns-leaving"):
+        push(platform, model, {"model.onnx": b"one"})
+        push(platform, model, {"model.onnx": b"two"})
+        assert listed(platform, model) == []
+        platform.ok("POST", f"{MODELS}/{model}/versions/1/retire")
+        (one,) = listed(platform, model)
+        assert (one["version"], one["stage"], one["by_hand"], one["last_call_at"]) == (1, "draining", True, None)
+        assert one["since"] < one["next_at"], one
+    assert listed(ann, "anns-leaving") == [one] and listed(bob, "anns-leaving") == []
+    assert listed(bob, "leaving") == listed(platform, "leaving")  # The model is nobody's, so everybody reads it.
+    newest = platform.ok("GET", "/v1/registry/retirements?limit=1")
+    assert newest["data"] == [one] and newest["has_more"]
+    for limit in ("0", "1001", "x"):
+        said = refused(platform("GET", f"/v1/registry/retirements?limit={limit}"), "query_value")
+        assert said["error"]["message"] == f"query parameter 'limit' must be in [1, 1000], got '{limit}'"
+    refused(platform("POST", f"{MODELS}/leaving/versions/9/restore"), "registry_version_unknown", 404)
+    for model in ("leaving", "anns-leaving"):
+        platform.ok("POST", f"{MODELS}/{model}/versions/1/restore")
+        assert listed(platform, model) == []
+
+
 @pytest.mark.covers("POST /v1/registry/models/{m}/versions/{v}/load", "POST /v1/registry/models/{m}/versions/{v}/unload",
                     "GET /v1/registry/served")
 def test_a_host_serves_a_version_when_it_is_asked_and_after_a_restart(tmp_path):

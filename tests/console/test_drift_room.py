@@ -77,6 +77,19 @@ def test_a_shift_is_seen_and_becomes_the_reference(browser, place):
     expect(page.locator(".tensor").filter(has_text=re.compile("^x")).locator(".fill-bad").first).to_be_attached()
     expect(page.locator(".tensor").filter(has_text=re.compile("^y")).locator(".fill-bad")).to_have_count(0)
 
+    page.evaluate("location.hash = '#/drift'")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="calm", exact=True))
+    expect(row).to_contain_text("drifts")
+    worst = max((one for one in place.drift()["tensors"] if one["psi"] is not None), key=lambda one: one["psi"])
+    expect(row).to_contain_text(worst["name"])
+    page.get_by_role("radio", name="drifts").click()
+    expect(page).to_have_url(re.compile(r"#/drift\?which=drifted$"))
+    row.get_by_role("link").click()
+    expect(page.get_by_role("img", name=re.compile(r"^x: PSI and KS over time, \d+ values$"))).to_be_visible()
+    drawn = page.get_by_role("img", name=re.compile(r"^x: PSI and KS over time, [3-9] values$"))
+    expect(drawn).to_be_visible(timeout=4 * WAIT_MS)  # It goes on by itself.
+    expect(drawn.locator(".u-legend")).to_contain_text("Threshold")
+
     page.get_by_role("button", name="New reference").click()
     page.get_by_role("dialog").get_by_role("button", name="New reference").click()
     for _ in until(lambda now: now["drifted_since"] is None and any(one["name"] == "x" and one["psi"] is not None for one in now["tensors"])):

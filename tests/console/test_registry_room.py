@@ -167,7 +167,7 @@ def test_a_version_is_loaded_serves_and_can_be_released(visit, shelf):
     shelf.admin.ok("PUT", "/v1/routes/ranker", {"stable": "2"})
     expect(page.get_by_role("img", name="Split of the calls: stable 2: 100%")).to_be_visible()
     shoot(page, "registry")
-    row_of(page, 1).get_by_role("button", name="Release").click()
+    row_of(page, 1).get_by_role("link", name="Release").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Begin a release")
     expect(page.get_by_label("Model", exact=True)).to_have_value("ranker")
     expect(page.get_by_label("New version", exact=True)).to_have_value("1")
@@ -263,6 +263,47 @@ def test_a_version_is_retired_and_comes_back_and_one_in_use_is_not(visit, shelf,
     page.get_by_role("dialog").get_by_role("button", name="Retire").click()
     expect(page.get_by_role("alert")).to_contain_text("version_in_use")
     assert shelf.version("production")["retirement"] == "serving"
+
+
+def test_the_room_of_retirement_shows_what_leaves_and_takes_it_back(visit, shelf, tmp_path):
+    (tmp_path / "model.onnx").write_bytes((MODELS / "simple" / "1" / "model.onnx").read_bytes())
+    (tmp_path / "notes.txt").write_text("on its way")
+    shelf.push(tmp_path)
+    number = shelf.version("latest")["version"]
+    page = visit().sign_in(shelf.admin.key, "#/retirement")
+    shelf.admin.ok("POST", f"/v1/registry/models/ranker/versions/{number}/retire")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="ranker", exact=True)).filter(has=page.get_by_role("cell", name=str(number), exact=True))
+    expect(row).to_contain_text("draining")  # Without a reload.
+    (known,) = [one for one in shelf.admin.ok("GET", "/v1/registry/retirements")["data"] if one["version"] == number]
+    assert known["stage"] == "draining"
+    expect(row.locator("time").nth(0)).to_have_attribute("datetime", known["since"])
+    expect(row.locator("time").nth(1)).to_have_attribute("datetime", known["next_at"])
+    expect(row).to_contain_text("by hand")
+    page.get_by_label("Stage").select_option("warned")
+    expect(page).to_have_url(re.compile(r"#/retirement\?stage=warned$"))
+    expect(page.get_by_text("No version matches.")).to_be_visible()
+    page.get_by_label("Stage").select_option("draining")
+    reader = visit().sign_in(shelf.viewer.key, "#/retirement")
+    expect(reader.get_by_role("link", name="ranker", exact=True)).to_be_visible()
+    expect(reader.get_by_role("button", name="Restore")).to_have_count(0)
+    if os.environ.get("CONSOLE_SCREENSHOTS"):
+        page.get_by_label("Stage").select_option("")
+        shoot(page, "retirement")
+    page.get_by_role("button", name=f"Restore version {number} of ranker").click()
+    expect(row).to_have_count(0)
+    assert (shelf.version(number)["state"], shelf.version(number)["retirement"]) == ("ready", "serving")
+
+
+def test_lineage_names_who_when_and_the_parent_it_came_from(visit, shelf):
+    made = shelf.admin.ok("POST", "/v1/registry/models/ranker/versions", {"lineage": {"source": "s3://models/there", "parent": 1, "code": "git:9f8e", "data": "s3://data/x", "metrics": {"auc": 0.93461111}}})
+    page = visit().sign_in(shelf.viewer.key, f"#/registry/ranker%2F{made['version']}")
+    panel = page.locator("section.panel").filter(has=page.get_by_role("heading", name="Where it comes from"))
+    for text in ("git:9f8e", "s3://data/x", "auc 0.935", made["created_by"]):
+        expect(panel).to_contain_text(text)
+    expect(panel.locator("time")).to_have_attribute("datetime", made["created_at"])
+    panel.get_by_role("link", name="1", exact=True).click()
+    expect(page).to_have_url(re.compile("#/registry/ranker%2F1$"))
+    shelf.admin.ok("DELETE", f"/v1/registry/models/ranker/versions/{made['version']}")
 
 
 def test_what_is_not_there_says_so(visit, shelf):

@@ -138,6 +138,44 @@ TEST_P(RetirementTest, WhatNobodyCallsIsWarnedDrainedArchivedAndComesBackWhole) 
   EXPECT_THAT(steps, ::testing::ElementsAre("archived", "archiving", "draining", "warned")) << "newest first";
 }
 
+TEST_P(RetirementTest, WhatIsLeavingIsListedByItsLastStep) {
+  PutShared();
+  for (const char* content : {"one", "two", "three", "four"}) Push(content);
+  Open({});
+  const auto listed = [this](const std::optional<TenantId>& tenant, std::size_t limit) {
+    std::vector<std::pair<std::int64_t, RetireStage>> found;
+    const auto all = store_.Retirements(tenant, limit, Soon());
+    EXPECT_TRUE(all.ok()) << all.error().ToString();
+    if (all.ok())
+      for (const auto& one : *all) found.emplace_back(one.version, one.stage);
+    return found;
+  };
+  EXPECT_THAT(listed(std::nullopt, 10), IsEmpty());
+  ASSERT_TRUE(retirement_->Begin("m", 1, "ann", Soon()).ok());
+  traffic_ = {{.model = "m", .version = 1, .calls = 1}};
+  Run();
+  const auto first = store_.Retirements(std::nullopt, 10, Soon());
+  ASSERT_TRUE(first.ok());
+  ASSERT_EQ(first->size(), 1U);
+  EXPECT_EQ(first->front().model, "m");
+  EXPECT_TRUE(first->front().by_hand);
+  EXPECT_EQ(first->front().since, clock_.WallNow());
+  EXPECT_EQ(first->front().last_call, clock_.WallNow());
+  clock_.Advance(minutes(3));
+  ASSERT_TRUE(retirement_->Begin("m", 2, "ann", Soon()).ok());
+  EXPECT_THAT(listed(std::nullopt, 10),
+              ::testing::ElementsAre(Pair(2, RetireStage::kDraining), Pair(1, RetireStage::kDraining)));
+  clock_.Advance(minutes(2));
+  Run();
+  Run();
+  EXPECT_THAT(listed(std::nullopt, 10),
+              UnorderedElementsAre(Pair(2, RetireStage::kArchived), Pair(1, RetireStage::kArchived)));
+  EXPECT_EQ(listed(std::nullopt, 1).size(), 1U);
+  EXPECT_EQ(listed(TenantId("acme"), 10).size(), 2U) << "the model is nobody's, so everybody's";
+  ASSERT_TRUE(retirement_->Restore("m", 1, "ann", Soon()).ok());
+  EXPECT_THAT(listed(std::nullopt, 10), ::testing::ElementsAre(Pair(2, RetireStage::kArchived)));
+}
+
 TEST_P(RetirementTest, EveryStageCanBeUndone) {
   PutShared();
   Push("one");

@@ -39,6 +39,8 @@ export type RegistryEvent = Schemas['RegistryEvent'];
 export type RegistryEvents = Schemas['RegistryEvents'];
 export type RegistryTest = Schemas['RegistryTest'];
 export type RegistryServed = Schemas['RegistryServed'];
+export type Retirements = Schemas['RegistryRetirements'];
+export type Retiring = Schemas['RegistryRetiring'];
 
 export type Drift = Schemas['Drift'];
 export type DriftList = Schemas['DriftList'];

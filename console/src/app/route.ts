@@ -1,4 +1,4 @@
-export const rooms = ['overview', 'models', 'registry', 'releases', 'pipelines', 'jobs', 'gallery', 'playground', 'usage', 'cache', 'limits'] as const;
+export const rooms = ['overview', 'models', 'registry', 'releases', 'pipelines', 'drift', 'retirement', 'jobs', 'gallery', 'playground', 'usage', 'cache', 'limits'] as const;
 export type Room = (typeof rooms)[number];
 
 /** Where one is: a room, and what in it. The fragment holds it, so the server never sees it. */
@@ -8,7 +8,8 @@ export interface Place {
 }
 
 export function placeOf(hash: string): Place {
-  const [room = '', ...rest] = hash.replace(/^#?\/?/, '').split('/');
+  const [path = ''] = hash.split('?', 1);
+  const [room = '', ...rest] = path.replace(/^#?\/?/, '').split('/');
   let item = '';
   try {
     item = decodeURIComponent(rest.join('/'));
@@ -20,8 +21,25 @@ export function placeOf(hash: string): Place {
   return known ? { room: known, item } : { room: null, item: '' };
 }
 
-export function hashOf(room: Room, item = ''): string {
-  return `#/${room}${item === '' ? '' : `/${encodeURIComponent(item)}`}`;
+/** The address of a place, with what it is narrowed down by; empty values are left out. */
+export function hashOf(room: Room, item = '', params: Readonly<Record<string, string>> = {}): string {
+  const kept = Object.entries(params).filter(([, value]) => value !== '');
+  return `#/${room}${item === '' ? '' : `/${encodeURIComponent(item)}`}${kept.length === 0 ? '' : `?${new URLSearchParams(kept)}`}`;
+}
+
+/** What an address narrows its room down by; '' for what it does not name. */
+export function paramOf(hash: string, name: string): string {
+  const at = hash.indexOf('?');
+  return at < 0 ? '' : (new URLSearchParams(hash.slice(at + 1)).get(name) ?? '');
+}
+
+/** The same address with another value; '' takes it out. */
+export function withParam(hash: string, name: string, value: string): string {
+  const [path = '', query = ''] = hash.split('?', 2);
+  const params = new URLSearchParams(query);
+  if (value === '') params.delete(name);
+  else params.set(name, value);
+  return params.size === 0 ? path : `${path}?${params}`;
 }
 
 /** The second letter of "g o". */
@@ -31,6 +49,8 @@ export const roomKeys: Record<Room, string> = {
   registry: 'y',
   releases: 'r',
   pipelines: 'i',
+  drift: 'd',
+  retirement: 'e',
   jobs: 'j',
   gallery: 'a',
   playground: 'p',

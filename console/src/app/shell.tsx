@@ -1,6 +1,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Scope } from '../api/types';
 import { CacheRoom } from '../features/cache/cache_room';
+import { DriftRoom } from '../features/drift/drift_room';
 import { GalleryRoom } from '../features/jobs/gallery_room';
 import { JobsRoom } from '../features/jobs/jobs_room';
 import { LimitsRoom } from '../features/limits/limits_room';
@@ -10,8 +11,10 @@ import { PipelinesRoom } from '../features/pipelines/pipelines_room';
 import { PlaygroundRoom } from '../features/playground/playground_room';
 import { RegistryRoom } from '../features/registry/registry_room';
 import { ReleasesRoom } from '../features/releases/releases_room';
+import { RetirementRoom } from '../features/retirement/retirement_room';
 import { UsageRoom } from '../features/usage/usage_room';
 import type { Language } from '../i18n/texts';
+import { shortId, zoneName } from '../ui/format';
 import { Dialog, Empty, Locked } from '../ui/parts';
 import { useSession, useTexts } from './context';
 import { Looks } from './looks';
@@ -26,6 +29,8 @@ const NEEDS: Record<Room, Scope> = {
   registry: 'read',
   releases: 'observe',
   pipelines: 'observe',
+  drift: 'observe',
+  retirement: 'read',
   jobs: 'read',
   gallery: 'read',
   playground: 'infer',
@@ -68,8 +73,8 @@ export function Shell(props: {
   }, []);
 
   useEffect(() => {
-    document.title = place.room === null ? 'Mezzo' : `${t(`room.${place.room}`)} · Mezzo`;
-  }, [place.room, props.language]);
+    document.title = place.room === null ? 'Mezzo' : [place.item.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/, shortId), t(`room.${place.room}`), 'Mezzo'].filter((one) => one !== '').join(' · ');
+  }, [place.room, place.item, props.language]);
 
   // Before anything is seen: who sees the room may press a key at once.
   useLayoutEffect(() => {
@@ -125,6 +130,10 @@ export function Shell(props: {
         return <ReleasesRoom item={place.item} look={look} />;
       case 'pipelines':
         return <PipelinesRoom item={place.item} />;
+      case 'drift':
+        return <DriftRoom item={place.item} look={look} />;
+      case 'retirement':
+        return <RetirementRoom />;
       case 'jobs':
         return <JobsRoom item={place.item} />;
       case 'gallery':
@@ -183,6 +192,7 @@ export function Shell(props: {
               {t(`role.${roleOf(caller)}`)} · {caller.user ?? (caller.key === null ? t('app.thisHost') : `…${caller.key.slice(-6)}`)}
             </span>
             <span class="scopes quiet mono">{caller.scopes.join(' ')}</span>
+            <span class="scopes quiet">{t('app.zone', { zone: zoneName(props.language, Date.now()) })}</span>
           </div>
           <div class="actions">
             <button type="button" class="plain" aria-label={t('app.shortcuts')} onClick={() => setHelp(true)}>

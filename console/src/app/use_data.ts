@@ -5,6 +5,7 @@ export interface Loaded<T> {
   data: T | null;
   problem: Problem | null;
   loading: boolean;
+  at: number | null; // When `data` came, in milliseconds.
   reload: () => void;
 }
 
@@ -13,6 +14,7 @@ export function useData<T>(load: (signal: AbortSignal) => Promise<T>, inputs: re
   const [data, setData] = useState<T | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [loading, setLoading] = useState(true);
+  const [at, setAt] = useState<number | null>(null);
   const [round, setRound] = useState(0);
   const newest = useRef(load);
   newest.current = load;
@@ -28,6 +30,7 @@ export function useData<T>(load: (signal: AbortSignal) => Promise<T>, inputs: re
         const found = await newest.current(stop.signal);
         if (stop.signal.aborted) return;
         setData(found);
+        setAt(Date.now());
         setProblem(null);
       } catch (thrown) {
         if (stop.signal.aborted) return;
@@ -42,5 +45,5 @@ export function useData<T>(load: (signal: AbortSignal) => Promise<T>, inputs: re
       window.clearTimeout(timer);
     };
   }, [...inputs, everyMs, round]);
-  return { data, problem, loading, reload: useCallback(() => setRound((n) => n + 1), []) };
+  return { data, problem, loading, at: data === null ? null : at, reload: useCallback(() => setRound((n) => n + 1), []) };
 }

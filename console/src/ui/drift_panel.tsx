@@ -1,7 +1,8 @@
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import { asProblem, type Problem } from '../api/problem';
 import type { Drift, DriftList, DriftTensor } from '../api/types';
 import { useSession, useTexts } from '../app/context';
+import { useAction } from '../app/use_action';
 import { useData } from '../app/use_data';
 import { formatNumber, formatTime } from './format';
 import { binsOf } from './histogram';
@@ -10,10 +11,8 @@ import { Badge, Choice, Confirm, Empty, Failure, Panel } from './parts';
 /** What a model's versions are asked and answer, against what they were; nothing where nobody looks. Needs `observe`. */
 export function DriftPanel(props: { model: string; version?: string }) {
   const t = useTexts();
-  const { client, can, language } = useSession();
+  const { client } = useSession();
   const [chosen, setChosen] = useState('');
-  const [asking, setAsking] = useState(false);
-  const [failed, setFailed] = useState<Problem | null>(null);
   const { data, problem, reload } = useData(
     async (signal) => {
       const list = (await client.get<DriftList>(`/v1/drift?model=${encodeURIComponent(props.model)}`, signal)).data;
@@ -34,26 +33,29 @@ export function DriftPanel(props: { model: string; version?: string }) {
   }
   if (data === null) return null;
   const { drift, versions } = data;
-  const reset = async () => {
-    setFailed(null);
-    try {
-      await client.post(`/v1/drift/${encodeURIComponent(props.model)}/${drift.version}/reset`, {});
-    } catch (thrown) {
-      setFailed(asProblem(thrown));
-    }
-    reload();
-  };
+  const choice = versions.length > 1 && <Choice label={t('models.version')} value={String(drift.version)} options={versions.map((one) => [one, one] as const)} onChange={setChosen} />;
+  return <DriftView drift={drift} reload={reload} choice={choice} />;
+}
+
+/** A version's tensors against their reference. `plot` adds to each what a room knows besides. */
+export function DriftView(props: { drift: Drift; reload: () => void; choice?: ComponentChildren; plot?: (tensor: DriftTensor) => ComponentChildren }) {
+  const t = useTexts();
+  const { client, can, language } = useSession();
+  const [asking, setAsking] = useState(false);
+  const { busy, failed, run } = useAction(props.reload);
+  const { drift } = props;
+  const reset = () => run(() => client.post(`/v1/drift/${encodeURIComponent(drift.model)}/${drift.version}/reset`, {}));
   return (
     <Panel
       title={t('drift.title')}
       aside={
         <span class="actions">
-          {versions.length > 1 && <Choice label={t('models.version')} value={String(drift.version)} options={versions.map((one) => [one, one] as const)} onChange={setChosen} />}
+          {props.choice}
           <Badge tone={drift.drifted_since === null ? 'good' : 'bad'}>
             {drift.drifted_since === null ? t('drift.steady') : t('drift.since', { time: formatTime(drift.drifted_since, language) })}
           </Badge>
           {can('operate') && (
-            <button type="button" class="small" onClick={() => setAsking(true)}>
+            <button type="button" class="small" disabled={busy} aria-busy={busy} onClick={() => setAsking(true)}>
               {t('drift.reset')}
             </button>
           )}
@@ -65,21 +67,24 @@ export function DriftPanel(props: { model: string; version?: string }) {
       {drift.tensors.length === 0 && <Empty>{t('drift.nothing')}</Empty>}
       <div class="charts">
         {drift.tensors.map((tensor) => (
-          <Tensor key={`${tensor.direction} ${tensor.name}`} tensor={tensor} threshold={drift.threshold} />
+          <Tensor key={`${tensor.direction} ${tensor.name}`} tensor={tensor} threshold={drift.threshold}>
+            {props.plot?.(tensor)}
+          </Tensor>
         ))}
       </div>
-      {asking && <Confirm question={t('drift.resetAsk', { model: props.model, version: drift.version })} action={t('drift.reset')} onYes={() => void reset()} onClose={() => setAsking(false)} />}
+      {asking && <Confirm question={t('drift.resetAsk', { model: drift.model, version: drift.version })} action={t('drift.reset')} onYes={() => void reset()} onClose={() => setAsking(false)} />}
     </Panel>
   );
 }
 
-function Tensor(props: { tensor: DriftTensor; threshold: number }) {
+function Tensor(props: { tensor: DriftTensor; threshold: number; children?: ComponentChildren }) {
   const t = useTexts();
   const { language } = useSession();
   const { tensor } = props;
   const number = (value: number) => new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value);
   const away = tensor.psi !== null && tensor.psi >= props.threshold;
   const words = tensor.psi === null ? t('drift.few') : `PSI ${number(tensor.psi)}, KS ${tensor.ks === null ? '–' : number(tensor.ks)}`;
+  const edges = tensor.histogram?.edges ?? [];
   const bins = tensor.histogram === undefined ? [] : binsOf(tensor.histogram, number);
   return (
     <div class="tensor">
@@ -96,8 +101,15 @@ function Tensor(props: { tensor: DriftTensor; threshold: number }) {
           ))}
         </div>
       )}
+      {edges.length > 0 && (
+        <p class="edges quiet" aria-hidden="true">
+          <span>≤ {number(edges[0] ?? 0)}</span>
+          <span>{'> '}{number(edges.at(-1) ?? 0)}</span>
+        </p>
+      )}
+      {props.children}
       <p class="quiet under">
-        {t('drift.calls', { calls: formatNumber(tensor.calls, language), source: tensor.reference.source, reference: formatNumber(tensor.reference.calls, language) })}
+        {t('drift.calls', { calls: formatNumber(tensor.calls, language), source: tensor.reference.source, reference: formatNumber(tensor.reference.calls, language), time: formatTime(tensor.reference.made_at, language) })}
         {tensor.not_finite > 0 && <span class="bad"> {t('drift.notFinite', { count: formatNumber(tensor.not_finite, language) })}</span>}
       </p>
     </div>

@@ -38,6 +38,20 @@ export function formatTime(text: string | null | undefined, language: string): s
   return new Intl.DateTimeFormat(language, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false }).format(at);
 }
 
+/** The same moment with its year and zone. */
+export function formatZoned(text: string, language: string): string {
+  const at = new Date(text);
+  return Number.isNaN(at.getTime()) ? text : new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'long' }).format(at);
+}
+
+/** The zone that times are shown in, as "Europe/Berlin (GMT+1)". */
+export function zoneName(language: string, now: number): string {
+  const format = new Intl.DateTimeFormat(language, { timeZoneName: 'shortOffset' });
+  const zone = format.resolvedOptions().timeZone;
+  const offset = format.formatToParts(now).find((part) => part.type === 'timeZoneName')?.value ?? '';
+  return offset === '' || zone === 'UTC' ? zone : `${zone} (${offset})`;
+}
+
 /** From one RFC 3339 text to another, or until `now`. */
 export function formatSpan(from: string | null, to: string | null, now: number, language: string): string {
   if (!from) return '–';

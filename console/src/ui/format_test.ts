@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { formatBytes, formatMoney, formatMs, formatNumber, formatPercent, formatSpan, formatTime, shortId } from './format';
+import { formatBytes, formatMoney, formatMs, formatNumber, formatPercent, formatSpan, formatTime, formatZoned, shortId, zoneName } from './format';
 
 test('numbers have as many digits as matter', () => {
   expect([0, 0.123, 12.34, 123.4, 1234567].map((n) => formatNumber(n, 'en'))).toEqual(['0', '0.12', '12.3', '123', '1,234,567']);
@@ -41,4 +41,10 @@ test('money has its currency, known or not', () => {
 test('an id is told by its end', () => {
   expect(shortId('01990000-0000-7000-8000-0000abcd1234')).toBe('…abcd1234');
   expect(shortId('short')).toBe('short');
+});
+
+test('moments have a zone where one asks for it', () => {
+  expect(formatZoned('2026-11-23T05:00:00Z', 'en')).toMatch(/2026.*(UTC|GMT|[A-Z]{3,4})/);
+  expect(formatZoned('no time', 'en')).toBe('no time');
+  expect(zoneName('en', 0)).toContain(Intl.DateTimeFormat().resolvedOptions().timeZone);
 });

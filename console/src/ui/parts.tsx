@@ -3,6 +3,10 @@ import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Problem } from '../api/problem';
 import type { Scope } from '../api/types';
 import { useSession, useTexts } from '../app/context';
+import type { Loaded } from '../app/use_data';
+import type { Pages } from '../app/use_pages';
+import { formatNumber, formatTime, formatZoned } from './format';
+import { Scrolls } from './scrolls';
 
 /** A room's frame: its heading, what is done in it, its content. */
 export function Page(props: { title: ComponentChildren; actions?: ComponentChildren; children: ComponentChildren }) {
@@ -31,10 +35,22 @@ export function Panel(props: { title?: ComponentChildren; aside?: ComponentChild
   );
 }
 
-/** Why the server refused, and a way on. */
-export function Failure(props: { problem: Problem; retry?: () => void }) {
+/** A moment of RFC 3339, short; with its zone when one asks. */
+export function Time(props: { at: string | null | undefined }) {
+  const { language } = useSession();
+  if (!props.at) return <>–</>;
+  return (
+    <time dateTime={props.at} title={formatZoned(props.at, language)}>
+      {formatTime(props.at, language)}
+    </time>
+  );
+}
+
+/** Why the server refused, and a way on. `since`: when what is shown nevertheless came, in milliseconds. */
+export function Failure(props: { problem: Problem; retry?: () => void; since?: number | null }) {
   const t = useTexts();
-  const { problem } = props;
+  const { language } = useSession();
+  const { problem, since = null } = props;
   return (
     <div class="failure" role="alert">
       <strong>{problem.status === 0 ? t('error.offline') : t('error.title')}</strong>
@@ -42,6 +58,7 @@ export function Failure(props: { problem: Problem; retry?: () => void }) {
         {problem.message}
         {problem.retryAfter !== null && ` ${t('error.later', { seconds: problem.retryAfter })}`}
       </p>
+      {since !== null && <p>{t('error.since', { time: formatTime(new Date(since).toISOString(), language) })}</p>}
       {problem.reason !== '' && <p class="quiet mono">{t('error.reason', { reason: problem.reason })}</p>}
       {props.retry && (
         <button type="button" onClick={props.retry}>
@@ -75,6 +92,43 @@ export function Loading() {
     <p class="empty delayed" role="status">
       {t('app.loading')}
     </p>
+  );
+}
+
+/** Said to who may look and not touch. */
+export function ReadOnly() {
+  const t = useTexts();
+  const { can } = useSession();
+  return can('operate') ? null : <Badge tone="quiet">{t('app.readOnly')}</Badge>;
+}
+
+/** The field that "/" leads to. */
+export function Search(props: { value: string; onChange: (value: string) => void }) {
+  const t = useTexts();
+  return <input type="search" maxLength={128} placeholder={`${t('app.search')}  /`} aria-label={t('app.search')} value={props.value} onInput={(event) => props.onChange(event.currentTarget.value)} />;
+}
+
+/** Which rows of a list are seen, and the way to the others; nothing where all are. `of`: of how many, where that is known. */
+export function Pager(props: { pages: Pages; size: number; shown: number; of?: number; next: string | null }) {
+  const t = useTexts();
+  const { language } = useSession();
+  const { pages, next } = props;
+  if (pages.number === 0 && next === null) return null;
+  const number = (value: number) => formatNumber(value, language);
+  const first = pages.number * props.size + 1;
+  const rows = { from: number(first), to: number(first + Math.max(0, props.shown - 1)) };
+  return (
+    <nav class="pager" aria-label={t('pager.pages')}>
+      <button type="button" disabled={pages.number === 0} onClick={pages.back}>
+        ← {t('pager.back')}
+      </button>
+      <span class="quiet" role="status">
+        {props.of === undefined ? t('pager.rows', rows) : t('pager.rowsOf', { ...rows, of: number(props.of) })}
+      </span>
+      <button type="button" disabled={next === null} onClick={() => next !== null && pages.next(next)}>
+        {t('pager.next')} →
+      </button>
+    </nav>
   );
 }
 
@@ -154,7 +208,7 @@ export function Table<T>(props: {
   foot?: JSX.Element | null;
 }) {
   return (
-    <div class="table-frame">
+    <Scrolls label={props.label} class="table-frame">
       <table aria-label={props.label}>
         <thead>
           <tr>
@@ -184,8 +238,13 @@ export function Table<T>(props: {
         </tbody>
         {props.foot}
       </table>
-    </div>
+    </Scrolls>
   );
+}
+
+/** Keeps a key that is held down from pressing the button that has come under it. */
+export function notHeld(event: KeyboardEvent): void {
+  if (event.repeat) event.preventDefault();
 }
 
 /** A dialog over the page: keeps the focus, closes by Escape. */
@@ -199,7 +258,7 @@ export function Dialog(props: { title: string; onClose: () => void; children: Co
     return () => element?.close();
   }, []);
   return (
-    <dialog ref={dialog} onClose={props.onClose} onClick={(event) => event.target === dialog.current && props.onClose()}>
+    <dialog ref={dialog} aria-label={props.title} onClose={props.onClose} onClick={(event) => event.target === dialog.current && props.onClose()}>
       <header>
         <h2>{props.title}</h2>
         <button type="button" class="plain" aria-label={t('app.close')} onClick={props.onClose}>
@@ -211,7 +270,7 @@ export function Dialog(props: { title: string; onClose: () => void; children: Co
   );
 }
 
-/** Asks before something that others notice. */
+/** Asks before something that others notice. A key that is still held down from opening it answers nothing. */
 export function Confirm(props: { question: string; action: string; onYes: () => void; onClose: () => void }) {
   const t = useTexts();
   return (
@@ -224,6 +283,7 @@ export function Confirm(props: { question: string; action: string; onYes: () => 
         <button
           type="button"
           class="danger"
+          onKeyDown={notHeld}
           onClick={() => {
             props.onYes();
             props.onClose();
@@ -233,5 +293,34 @@ export function Confirm(props: { question: string; action: string; onYes: () => 
         </button>
       </div>
     </Dialog>
+  );
+}
+
+/** A list of a room: why there is none, that it is coming, that it is empty (`empty` says why), or its rows with a way to the others. */
+export function Listing<T>(props: {
+  of: Loaded<unknown>;
+  off?: string; // Said where the server has no such thing.
+  rows: readonly T[];
+  empty: string;
+  label: string;
+  columns: readonly Column<T>[];
+  rowKey: (row: T) => string;
+  href?: (row: T) => string;
+  pager?: JSX.Element;
+}) {
+  const { data, problem, at, reload } = props.of;
+  const { off } = props;
+  return (
+    <>
+      {problem !== null && (off !== undefined && (problem.reason === 'unknown_url' || problem.status === 404) ? <Empty>{off}</Empty> : <Failure problem={problem} retry={reload} since={at} />)}
+      {data === null && problem === null && <Loading />}
+      {data !== null && props.rows.length === 0 && <Empty>{props.empty}</Empty>}
+      {data !== null && props.rows.length > 0 && (
+        <Panel>
+          <Table label={props.label} columns={props.columns} rows={props.rows} rowKey={props.rowKey} {...(props.href && { href: props.href })} />
+        </Panel>
+      )}
+      {props.pager}
+    </>
   );
 }

@@ -1,11 +1,10 @@
 import { useState } from 'preact/hooks';
-import { asProblem, type Problem } from '../api/problem';
 import type { RouteHistory, RouteRevision } from '../api/types';
 import { useSession, useTexts } from '../app/context';
 import { hashOf } from '../app/route';
+import { useAction } from '../app/use_action';
 import { useData } from '../app/use_data';
-import { formatTime } from './format';
-import { Badge, Confirm, Empty, Failure, Loading, Panel, Table } from './parts';
+import { Badge, Confirm, Empty, Failure, Loading, Panel, Table, Time } from './parts';
 import { partsOf, percentOf, spoken } from './split';
 import { SplitBar } from './split_bar';
 
@@ -17,9 +16,8 @@ export function RoutePanel(props: { model: string }) {
   const t = useTexts();
   const { client, can, language } = useSession();
   const [asking, setAsking] = useState<RouteRevision | null>(null);
-  const [failed, setFailed] = useState<Problem | null>(null);
   const path = `/v1/routes/${encodeURIComponent(props.model)}`;
-  const { data, problem, reload } = useData(
+  const { data, problem, at, reload } = useData(
     async (signal) => {
       const [now, past] = await Promise.all([client.get<RouteRevision>(path, signal), client.get<RouteHistory>(`${path}/history?limit=${REVISIONS}`, signal)]);
       return { now, past: past.data };
@@ -27,15 +25,8 @@ export function RoutePanel(props: { model: string }) {
     [client, props.model],
     2000,
   );
-  const goBack = async (to: RouteRevision) => {
-    setFailed(null);
-    try {
-      await client.post(`${path}/rollback`, { revision: to.revision, why: `back to revision ${to.revision}` });
-    } catch (thrown) {
-      setFailed(asProblem(thrown));
-    }
-    reload();
-  };
+  const { busy, failed, run } = useAction(reload);
+  const goBack = (to: RouteRevision) => run(() => client.post(`${path}/rollback`, { revision: to.revision, why: `back to revision ${to.revision}` }));
   const begin = can('operate') && <a href={hashOf('releases', `new/${props.model}`)}>{t('releases.begin')}</a>;
   if (problem !== null && problem.status === 404) {
     return (
@@ -53,7 +44,7 @@ export function RoutePanel(props: { model: string }) {
     { key: 'route', title: t('route.split'), cell: (row: RouteRevision) => <span class="mono">{spoken(partsOf(row.route), language)}</span> },
     { key: 'why', title: t('route.why'), wide: true, cell: (row: RouteRevision) => <span class="quiet reason">{row.why}</span> },
     { key: 'by', title: t('route.by'), wide: true, cell: (row: RouteRevision) => row.changed_by },
-    { key: 'at', title: t('route.at'), wide: true, cell: (row: RouteRevision) => formatTime(row.changed_at, language) },
+    { key: 'at', title: t('route.at'), wide: true, cell: (row: RouteRevision) => <Time at={row.changed_at} /> },
     ...(can('operate')
       ? [
           {
@@ -61,7 +52,7 @@ export function RoutePanel(props: { model: string }) {
             title: t('models.actions'),
             cell: (row: RouteRevision) =>
               row.revision !== now.revision && (
-                <button type="button" class="small" onClick={() => setAsking(row)} aria-label={t('route.backTo', { revision: row.revision })}>
+                <button type="button" class="small" disabled={busy} onClick={() => setAsking(row)} aria-label={t('route.backTo', { revision: row.revision })}>
                   {t('route.back')}
                 </button>
               ),
@@ -72,7 +63,7 @@ export function RoutePanel(props: { model: string }) {
   return (
     <Panel title={t('route.title')} aside={begin}>
       {failed !== null && <Failure problem={failed} />}
-      {problem !== null && <Failure problem={problem} retry={reload} />}
+      {problem !== null && <Failure problem={problem} retry={reload} since={at} />}
       <SplitBar parts={partsOf(route)} label={t('route.split')} />
       <dl class="facts">
         <dt>{t('route.stable')}</dt>

@@ -186,6 +186,37 @@ Result<RetireStage> RegistryStore::RetirementOf(const std::string& model, std::i
   return stage;
 }
 
+Result<std::vector<RegistryStore::RetiringVersion>> RegistryStore::Retirements(
+    const std::optional<TenantId>& tenant, std::size_t limit, TimePoint deadline) {
+  std::vector<RetiringVersion> versions;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    versions.clear();
+    MEZZO_TRY(const SqlRows rows,
+              session.Run(
+                  "SELECT m.name, v.version, COALESCE(r.stage, 'archived'), COALESCE(r.by_hand, 0), "
+                  "COALESCE(r.stage_us, v.updated_us), COALESCE(t.served_us, 0) "
+                  "FROM registry_versions v JOIN registry_models m ON m.id = v.model_id "
+                  "LEFT JOIN version_retirements r ON r.model_id = v.model_id AND r.version = v.version "
+                  "LEFT JOIN version_traffic t ON t.model = m.name AND t.version = v.version "
+                  "WHERE (r.stage IS NOT NULL OR v.state = 'archived') AND ($1 = 1 OR m.tenant IN ('', $2)) "
+                  "ORDER BY COALESCE(r.stage_us, v.updated_us) DESC, m.name, v.version DESC LIMIT $3",
+                  {std::int64_t{tenant ? 0 : 1}, tenant ? tenant->str() : std::string(),
+                   static_cast<std::int64_t>(limit)}));
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      RetiringVersion& one = versions.emplace_back();
+      one.model = rows.Text(row, 0);
+      one.version = rows.Int(row, 1);
+      one.stage = ParseRetireStage(rows.Text(row, 2)).value_or(RetireStage::kArchived);
+      one.by_hand = rows.Int(row, 3) != 0;
+      one.since = FromMicros(rows.Int(row, 4));
+      if (rows.Int(row, 5) > 0) one.last_call = FromMicros(rows.Int(row, 5));
+    }
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  return versions;
+}
+
 Result<std::set<std::pair<std::string, std::int64_t>>> RegistryStore::VersionsAt(RetireStage stage,
                                                                                  TimePoint deadline) {
   std::set<std::pair<std::string, std::int64_t>> versions;

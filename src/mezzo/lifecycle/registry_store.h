@@ -152,6 +152,19 @@ class RegistryStore {
                               const std::string& by, TimePoint deadline);
   /// At which stage it is; kServing when nothing has begun, kArchived of an archived one.
   Result<RetireStage> RetirementOf(const std::string& model, std::int64_t version, TimePoint deadline);
+  /// A version on its way out of service, or out of it.
+  struct RetiringVersion {
+    std::string model;
+    std::int64_t version = 0;
+    RetireStage stage = RetireStage::kWarned;
+    bool by_hand = false;  ///< Somebody has begun it; of archived ones this is no longer known.
+    WallTime since;
+    std::optional<WallTime> last_call;  ///< By any host, as far as hosts have said so.
+  };
+  /// All whose retirement has begun, and all that are archived: at most `limit`, those that have moved last
+  /// first. `tenant`: of its models and those of nobody; nullopt: of all.
+  Result<std::vector<RetiringVersion>> Retirements(const std::optional<TenantId>& tenant, std::size_t limit,
+                                                   TimePoint deadline);
   /// Models and versions at that stage.
   Result<std::set<std::pair<std::string, std::int64_t>>> VersionsAt(RetireStage stage, TimePoint deadline);
   /// SHA-256 of the version's contents that no version has which is not archived.

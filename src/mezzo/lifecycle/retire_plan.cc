@@ -59,4 +59,11 @@ RetireDecision NextRetireStep(const RetirePolicy& policy, const RetireFacts& fac
   return stay;
 }
 
+std::optional<WallTime> NextRetireTime(const RetirePolicy& policy, RetireStage stage, WallTime since,
+                                       std::optional<WallTime> last_call) {
+  if (stage == RetireStage::kWarned) return since + policy.warning;
+  if (stage == RetireStage::kDraining) return std::max(since, last_call.value_or(since)) + policy.drain;
+  return std::nullopt;
+}
+
 }  // namespace mezzo::lifecycle

@@ -46,4 +46,9 @@ struct RetireDecision {
 /// Pure. Of stages before kArchiving.
 RetireDecision NextRetireStep(const RetirePolicy& policy, const RetireFacts& facts, WallTime now);
 
+/// Pure. When the next step of a warned or draining version is due if nobody calls or needs it until then;
+/// nullopt of other stages. `last_call`: nullopt, none is known.
+std::optional<WallTime> NextRetireTime(const RetirePolicy& policy, RetireStage stage, WallTime since,
+                                       std::optional<WallTime> last_call);
+
 }  // namespace mezzo::lifecycle

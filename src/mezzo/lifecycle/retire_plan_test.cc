@@ -79,6 +79,32 @@ TEST(RetirePlan, EachStepIsLegalAndSaysWhy) {
   }
 }
 
+TEST(RetirePlan, TheNextStepIsDueWhenItIsMadeAndNotBefore) {
+  const WallTime start{std::chrono::hours(1000)};
+  for (const RetireStage stage : {RetireStage::kWarned, RetireStage::kDraining}) {
+    for (const auto idle : {std::chrono::minutes(-600), std::chrono::minutes(0), std::chrono::minutes(1)}) {
+      // A call since the warning ends it.
+      if (stage == RetireStage::kWarned && idle > std::chrono::minutes(0)) continue;
+      const RetirePolicy policy{.after = std::chrono::hours(24)};
+      const RetireFacts facts{.stage = stage,
+                              .by_hand = false,
+                              .used = false,
+                              .only_ready = false,
+                              .idle_since = start + idle,
+                              .stage_since = start};
+      const auto due = NextRetireTime(policy, stage, start, facts.idle_since);
+      ASSERT_TRUE(due.has_value());
+      EXPECT_EQ(NextRetireStep(policy, facts, *due - std::chrono::microseconds(1)).to, stage);
+      EXPECT_GT(NextRetireStep(policy, facts, *due).to, stage);
+    }
+  }
+  for (const RetireStage stage : {RetireStage::kServing, RetireStage::kArchiving, RetireStage::kArchived}) {
+    EXPECT_FALSE(NextRetireTime({}, stage, start, start).has_value());
+  }
+  EXPECT_EQ(NextRetireTime({.drain = std::chrono::minutes(2)}, RetireStage::kDraining, start, std::nullopt),
+            start + std::chrono::minutes(2));
+}
+
 TEST(RetirePlan, StagesHaveNames) {
   for (int i = 0; i < 5; ++i) {
     const auto stage = static_cast<RetireStage>(i);

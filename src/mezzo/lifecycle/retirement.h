@@ -71,6 +71,9 @@ class Retirement final : public Retirer {
   /// Versions that get no new calls: hosts let go of them, however they came.
   [[nodiscard]] Result<std::set<std::pair<std::string, std::int64_t>>> Draining(TimePoint deadline);
 
+  /// How long stages last.
+  [[nodiscard]] const RetirePolicy& policy() const { return options_.policy; }
+
   struct Round {
     std::size_t warned = 0, drained = 0, archived = 0, undone = 0;
   };

@@ -74,8 +74,8 @@ export function GalleryRoom() {
         {shown?.flatMap(({ job, pieces }) =>
           pieces.map((piece) => (
             <li key={piece.key}>
-              <a href={hashOf('jobs', job.id)} aria-label={t('gallery.open', { id: shortId(job.id) })}>
-                <img src={artifactAddress(piece.url)} alt="" loading="lazy" />
+              <a href={hashOf('jobs', job.id)}>
+                <img src={artifactAddress(piece.url)} alt={t('gallery.open', { id: shortId(job.id) })} loading="lazy" />
                 <span class="caption">
                   <span class="mono">{job.model || kindName(job.kind)}</span>
                   <span class="quiet">{formatTime(job.finished_at, language)}</span>

@@ -1,15 +1,18 @@
 import { useEffect, useState } from 'preact/hooks';
 import { isActive } from '../../api/artifacts';
-import { asProblem, type Problem } from '../../api/problem';
 import type { Job, Jobs } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
+import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
 import { useEvents } from '../../app/use_events';
 import { useJob } from '../../app/use_job';
-import { formatSpan, formatTime, shortId } from '../../ui/format';
+import { usePages } from '../../app/use_pages';
+import { useParam } from '../../app/use_param';
+import { formatSpan, shortId } from '../../ui/format';
 import { Files, JobProgress, Status, useKindName } from '../../ui/job_view';
-import { Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { Empty, Failure, Listing, Loading, Page, Pager, Panel, Time } from '../../ui/parts';
+import { Text } from '../../ui/scrolls';
 
 const STATUSES = ['', 'scheduled', 'queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 const KINDS = ['', 'image', 'storyboard', 'inference'] as const;
@@ -37,12 +40,13 @@ function JobList() {
   const t = useTexts();
   const kindName = useKindName();
   const { client, language } = useSession();
-  const [status, setStatus] = useState<(typeof STATUSES)[number]>('');
-  const [kind, setKind] = useState<(typeof KINDS)[number]>('');
-  const [limit, setLimit] = useState(PAGE);
+  const [status, setStatus] = useParam<(typeof STATUSES)[number]>('status', '', STATUSES);
+  const [kind, setKind] = useParam<(typeof KINDS)[number]>('kind', '', KINDS);
+  const pages = usePages([status, kind]);
   const [live, setLive] = useState<ReadonlyMap<string, Job>>(new Map());
-  const query = new URLSearchParams({ limit: String(limit), order: 'desc', ...(status && { status }), ...(kind && { kind }) });
-  const { data, problem, reload } = useData((signal) => client.get<Jobs>(`/v1/jobs?${query}`, signal), [client, status, kind, limit], 3000);
+  const query = new URLSearchParams({ limit: String(PAGE), order: 'desc', ...(status && { status }), ...(kind && { kind }), ...(pages.cursor && { after: pages.cursor }) });
+  const list = useData((signal) => client.get<Jobs>(`/v1/jobs?${query}`, signal), [client, status, kind, pages.cursor], 3000);
+  const { data } = list;
   const jobs = (data?.data ?? []).map((job) => {
     const newer = live.get(job.id);
     return newer !== undefined && newer.version > job.version ? newer : job;
@@ -54,9 +58,9 @@ function JobList() {
     { key: 'kind', title: t('jobs.kind'), cell: (job: Job) => kindName(job.kind) },
     { key: 'model', title: t('jobs.model'), wide: true, cell: (job: Job) => <span class="mono">{job.model || t('app.none')}</span> },
     { key: 'status', title: t('jobs.status'), cell: (job: Job) => <Status job={job} /> },
-    { key: 'progress', title: t('jobs.progress'), cell: (job: Job) => (job.error ? <span class="quiet reason">{job.error.message}</span> : <JobProgress job={job} />) },
+    { key: 'progress', title: t('jobs.progress'), cell: (job: Job) => (job.error ? <span class="quiet reason" title={job.error.message}>{job.error.message}</span> : <JobProgress job={job} />) },
     { key: 'tier', title: t('jobs.tier'), wide: true, cell: (job: Job) => t(`tier.${job.tier}`) },
-    { key: 'created', title: t('jobs.created'), wide: true, cell: (job: Job) => formatTime(job.created_at, language) },
+    { key: 'created', title: t('jobs.created'), wide: true, cell: (job: Job) => <Time at={job.created_at} /> },
     { key: 'took', title: t('jobs.took'), number: true, cell: (job: Job) => formatSpan(job.started_at, job.finished_at, now, language) },
   ];
   return (
@@ -81,22 +85,20 @@ function JobList() {
         </>
       }
     >
-      {problem !== null && (problem.status === 404 ? <Empty>{t('jobs.off')}</Empty> : <Failure problem={problem} retry={reload} />)}
       {followed.map((job) => (
         <Follow key={job.id} id={job.id} onJob={(newer) => setLive((map) => new Map(map).set(newer.id, newer))} />
       ))}
-      {data === null && problem === null && <Loading />}
-      {data !== null && jobs.length === 0 && <Empty>{t(status === '' && kind === '' ? 'jobs.empty' : 'jobs.noneLike')}</Empty>}
-      {jobs.length > 0 && (
-        <Panel>
-          <Table label={t('room.jobs')} columns={columns} rows={jobs} rowKey={(job) => job.id} href={(job) => hashOf('jobs', job.id)} />
-        </Panel>
-      )}
-      {data?.has_more && limit < 100 && (
-        <button type="button" onClick={() => setLimit(100)}>
-          {t('app.more')}
-        </button>
-      )}
+      <Listing
+        of={list}
+        off={t('jobs.off')}
+        rows={jobs}
+        empty={t(status === '' && kind === '' ? 'jobs.empty' : 'jobs.noneLike')}
+        label={t('room.jobs')}
+        columns={columns}
+        rowKey={(job) => job.id}
+        href={(job) => hashOf('jobs', job.id)}
+        pager={<Pager pages={pages} size={PAGE} shown={jobs.length} next={data?.has_more ? (data.last_id ?? null) : null} />}
+      />
     </Page>
   );
 }
@@ -106,7 +108,7 @@ function JobPage(props: { id: string }) {
   const kindName = useKindName();
   const { client, can, language } = useSession();
   const { job, artifacts, problem, reload } = useJob(client, props.id);
-  const [failed, setFailed] = useState<Problem | null>(null);
+  const { busy, failed, run } = useAction();
   const [now, setNow] = useState(Date.now);
   const active = job !== null && isActive(job);
   useEffect(() => {
@@ -115,16 +117,12 @@ function JobPage(props: { id: string }) {
     return () => window.clearInterval(timer);
   }, [active]);
 
-  const act = async (what: 'cancel' | 'retry') => {
-    setFailed(null);
-    try {
+  const act = (what: 'cancel' | 'retry') =>
+    run(async () => {
       const answer = await client.post<Job>(`/v1/jobs/${encodeURIComponent(props.id)}/${what}`);
       if (what === 'retry') location.hash = hashOf('jobs', answer.id);
       else reload();
-    } catch (thrown) {
-      setFailed(asProblem(thrown));
-    }
-  };
+    });
   const title = (
     <>
       <a href={hashOf('jobs')}>{t('room.jobs')}</a> <span class="quiet">/</span> <span class="mono">{shortId(props.id)}</span>
@@ -140,12 +138,12 @@ function JobPage(props: { id: string }) {
         can('infer') && (
           <>
             {active && (
-              <button type="button" class="danger" disabled={job.cancel_requested} onClick={() => void act('cancel')}>
+              <button type="button" class="danger" disabled={busy || job.cancel_requested} aria-busy={busy} onClick={() => void act('cancel')}>
                 {t('jobs.cancel')}
               </button>
             )}
             {(job.status === 'failed' || job.status === 'cancelled') && (
-              <button type="button" class="primary" onClick={() => void act('retry')}>
+              <button type="button" class="primary" disabled={busy} aria-busy={busy} onClick={() => void act('retry')}>
                 {t('jobs.retry')}
               </button>
             )}
@@ -170,7 +168,9 @@ function JobPage(props: { id: string }) {
             <dt>{t('jobs.tier')}</dt>
             <dd>{t(`tier.${job.tier}`)}</dd>
             <dt>{t('jobs.created')}</dt>
-            <dd>{formatTime(job.created_at, language)}</dd>
+            <dd>
+              <Time at={job.created_at} />
+            </dd>
             <dt>{t('jobs.took')}</dt>
             <dd>{formatSpan(job.started_at, job.finished_at, now, language)}</dd>
             <dt>{t('jobs.attempt')}</dt>
@@ -181,7 +181,7 @@ function JobPage(props: { id: string }) {
       </div>
       {job.result !== undefined && job.result !== null && (
         <Panel title={t('jobs.result')}>
-          <pre class="mono">{JSON.stringify(job.result, null, 2).slice(0, 20_000)}</pre>
+          <Text label={t('jobs.result')}>{JSON.stringify(job.result, null, 2).slice(0, 20_000)}</Text>
         </Panel>
       )}
     </Page>

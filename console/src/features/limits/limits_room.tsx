@@ -1,8 +1,12 @@
 import type { Limit, Limits } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { useData } from '../../app/use_data';
+import { useSlices } from '../../app/use_pages';
+import { useParam } from '../../app/use_param';
 import { formatNumber } from '../../ui/format';
-import { Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { Listing, Page, Pager, Search } from '../../ui/parts';
+
+const PAGE = 100;
 
 /** Whom a limit is for: what it names, or everyone. */
 function whose(limit: Limit, everyone: string): string {
@@ -13,7 +17,11 @@ function whose(limit: Limit, everyone: string): string {
 export function LimitsRoom() {
   const t = useTexts();
   const { client, language } = useSession();
-  const { data, problem, reload } = useData((signal) => client.get<Limits>('/v1/limits?limit=1000', signal), [client], 15_000);
+  const list = useData((signal) => client.get<Limits>('/v1/limits?limit=1000', signal), [client], 15_000);
+  const [wanted, setWanted] = useParam<string>('q', '');
+  const like = wanted.trim().toLowerCase();
+  const rows = (list.data?.data ?? []).filter((row) => [row.name, row.kind, row.tenant, row.project, row.model].some((one) => one?.toLowerCase().includes(like)));
+  const { shown, pages, more } = useSlices(rows, PAGE, [like]);
   const number = (value: number | null | undefined) => (value === null || value === undefined ? t('app.none') : formatNumber(value, language));
   const columns = [
     { key: 'name', title: t('limits.name'), cell: (row: Limit) => <span class="mono">{row.name}</span> },
@@ -29,15 +37,16 @@ export function LimitsRoom() {
     { key: 'source', title: t('limits.source'), wide: true, cell: (row: Limit) => row.source },
   ];
   return (
-    <Page title={t('room.limits')}>
-      {problem !== null && <Failure problem={problem} retry={reload} />}
-      {data === null && problem === null && <Loading />}
-      {data !== null && data.data.length === 0 && <Empty>{t('limits.empty')}</Empty>}
-      {data !== null && data.data.length > 0 && (
-        <Panel>
-          <Table label={t('room.limits')} columns={columns} rows={data.data} rowKey={(row) => row.name} />
-        </Panel>
-      )}
+    <Page title={t('room.limits')} actions={<Search value={wanted} onChange={setWanted} />}>
+      <Listing
+        of={list}
+        rows={shown}
+        empty={t(list.data?.data.length === 0 ? 'limits.empty' : 'limits.noMatch')}
+        label={t('room.limits')}
+        columns={columns}
+        rowKey={(row) => row.name}
+        pager={<Pager pages={pages} size={PAGE} shown={shown.length} of={rows.length} next={more ? 'next' : null} />}
+      />
     </Page>
   );
 }

@@ -1,15 +1,18 @@
 import { useMemo, useState } from 'preact/hooks';
 import { rowsOf, type ModelRow } from '../../api/model_list';
-import { asProblem, type Problem } from '../../api/problem';
 import type { ModelMetadata, ModelStatistics, RegisteredModel, RepositoryIndex } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
+import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
+import { useSlices } from '../../app/use_pages';
+import { useParam } from '../../app/use_param';
 import { DriftPanel } from '../../ui/drift_panel';
-import { formatBytes, formatMs, formatNumber, formatTime } from '../../ui/format';
-import { Badge, Confirm, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { formatBytes, formatMs, formatNumber } from '../../ui/format';
+import { Badge, Confirm, Empty, Failure, Listing, Loading, Page, Pager, Panel, ReadOnly, Search, Time } from '../../ui/parts';
 import { RoutePanel } from '../../ui/route_panel';
 
+const PAGE = 100;
 const TONES = { READY: 'good', LOADING: 'busy', UNLOADING: 'busy', UNAVAILABLE: 'bad', UNKNOWN: 'quiet' } as const;
 
 function pathOf(model: string): string {
@@ -66,11 +69,9 @@ function Registered(props: { model: string }) {
 export function ModelsRoom(props: { item: string }) {
   const t = useTexts();
   const { client, can, language } = useSession();
-  const [wanted, setWanted] = useState('');
+  const [wanted, setWanted] = useParam<string>('q', '');
   const [asking, setAsking] = useState<string | null>(null); // The model that may be unloaded.
-  const [busy, setBusy] = useState<string | null>(null);
-  const [failed, setFailed] = useState<Problem | null>(null);
-  const { data, problem, reload } = useData(
+  const list = useData(
     async () => {
       const index = await client.post<RepositoryIndex>('/v2/repository/index', {});
       const stats = can('observe') ? (await client.get<ModelStatistics>('/v2/models/stats')).model_stats : [];
@@ -79,31 +80,24 @@ export function ModelsRoom(props: { item: string }) {
     [client],
     5000,
   );
+  const { data, reload } = list;
+  const { busy, failed, run } = useAction(reload);
   const rows = useMemo(() => {
     const found = wanted.trim().toLowerCase();
     return (data ?? []).filter((row) => row.model.toLowerCase().includes(found));
   }, [data, wanted]);
 
-  const act = async (model: string, what: 'load' | 'unload') => {
-    setBusy(model);
-    setFailed(null);
-    try {
-      await client.post(`/v2/repository/models/${encodeURIComponent(model)}/${what}`, {});
-    } catch (thrown) {
-      setFailed(asProblem(thrown));
-    }
-    setBusy(null);
-    reload();
-  };
+  const { shown, pages, more } = useSlices(rows, PAGE, [wanted]);
+  const act = (model: string, what: 'load' | 'unload') => run(() => client.post(`/v2/repository/models/${encodeURIComponent(model)}/${what}`, {}));
   const actions = (row: ModelRow) => !isPart(row.model) && (
     <span class="actions">
       {row.state !== 'READY' && (
-        <button type="button" class="small" disabled={busy !== null} onClick={() => void act(row.model, 'load')}>
+        <button type="button" class="small" disabled={busy} onClick={() => void act(row.model, 'load')}>
           {t('models.load')}
         </button>
       )}
       {row.state === 'READY' && (
-        <button type="button" class="small" disabled={busy !== null} onClick={() => setAsking(row.model)}>
+        <button type="button" class="small" disabled={busy} onClick={() => setAsking(row.model)}>
           {t('models.unload')}
         </button>
       )}
@@ -130,7 +124,7 @@ export function ModelsRoom(props: { item: string }) {
           { key: 'memory', title: t('models.memory'), number: true, wide: true, cell: (row: ModelRow) => (row.memory === null ? t('app.none') : formatBytes(row.memory, language)) },
           { key: 'count', title: t('models.inferences'), number: true, wide: true, cell: (row: ModelRow) => (row.inferences === null ? t('app.none') : formatNumber(row.inferences, language)) },
           { key: 'mean', title: t('models.meanRun'), number: true, wide: true, cell: (row: ModelRow) => formatMs(row.meanMs, language) },
-          { key: 'used', title: t('models.lastUsed'), wide: true, cell: (row: ModelRow) => formatTime(row.lastUsed, language) },
+          { key: 'used', title: t('models.lastUsed'), wide: true, cell: (row: ModelRow) => <Time at={row.lastUsed} /> },
         ]
       : []),
     ...(can('operate') ? [{ key: 'actions', title: t('models.actions'), cell: actions }] : []),
@@ -141,17 +135,16 @@ export function ModelsRoom(props: { item: string }) {
       title={t('room.models')}
       actions={
         <>
-          {!can('operate') && <Badge tone="quiet">{t('app.readOnly')}</Badge>}
-          <input type="search" placeholder={`${t('app.search')}  /`} aria-label={t('app.search')} value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} />
+          <ReadOnly />
+          <Search value={wanted} onChange={setWanted} />
         </>
       }
     >
       {failed !== null && <Failure problem={failed} />}
-      {problem !== null && <Failure problem={problem} retry={reload} />}
       {chosen.length > 0 && (
         <Panel title={<span class="mono">{props.item}</span>} aside={
             <>
-              {!isPart(props.item) && <Registered model={props.item} />} <a href={hashOf('models')}>{t('app.close')}</a>
+              {!isPart(props.item) && <Registered model={props.item} />} <a href={hashOf('models', '', { q: wanted })}>{t('app.close')}</a>
             </>
           }
         >
@@ -160,13 +153,17 @@ export function ModelsRoom(props: { item: string }) {
       )}
       {chosen.length > 0 && can('observe') && !isPart(props.item) && <RoutePanel key={props.item} model={props.item} />}
       {chosen.length > 0 && can('observe') && !isPart(props.item) && <DriftPanel key={`drift ${props.item}`} model={props.item} />}
-      {data === null && problem === null && <Loading />}
-      {data !== null && rows.length === 0 && <Empty>{t(data.length === 0 ? 'models.empty' : 'models.noMatch')}</Empty>}
-      {rows.length > 0 && (
-        <Panel>
-          <Table label={t('room.models')} columns={columns} rows={rows} rowKey={(row) => `${row.model} ${row.version}`} href={(row) => hashOf('models', row.model)} />
-        </Panel>
-      )}
+      {data !== null && props.item !== '' && chosen.length === 0 && <Empty>{t('models.unknown', { model: props.item })}</Empty>}
+      <Listing
+        of={list}
+        rows={shown}
+        empty={t(data?.length === 0 ? 'models.empty' : 'models.noMatch')}
+        label={t('room.models')}
+        columns={columns}
+        rowKey={(row) => `${row.model} ${row.version}`}
+        href={(row) => hashOf('models', row.model, { q: wanted })}
+        pager={<Pager pages={pages} size={PAGE} shown={shown.length} of={rows.length} next={more ? 'next' : null} />}
+      />
       {asking !== null && (
         <Confirm question={t('models.unloadAsk', { model: asking })} action={t('models.unload')} onYes={() => void act(asking, 'unload')} onClose={() => setAsking(null)} />
       )}

@@ -5,7 +5,7 @@ import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
 import { useEvents } from '../../app/use_events';
 import { Chart } from '../../ui/chart';
-import { formatMs, formatNumber, formatPercent } from '../../ui/format';
+import { formatMs, formatNumber, formatPercent, formatTime } from '../../ui/format';
 import { Badge, Bar, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
 import { linesOf, SHOWN, withSample } from './history';
 
@@ -26,6 +26,7 @@ export function OverviewRoom(props: { look: string }) {
   const { client, language } = useSession();
   const [samples, setSamples] = useState<OverviewSample[]>([]);
   const [latest, setLatest] = useState<OverviewSecond | null>(null);
+  const [seen, setSeen] = useState<number | null>(null); // When the latest came, in milliseconds.
   const past = useData((signal) => client.get<Overview>('/v1/overview', signal), [client]);
   useEffect(() => {
     if (past.data === null) return;
@@ -37,6 +38,7 @@ export function OverviewRoom(props: { look: string }) {
   const { connection, problem } = useEvents(client, past.data === null ? null : '/v1/overview/events', (event) => {
     const second = JSON.parse(event.data) as OverviewSecond;
     setLatest(second);
+    setSeen(Date.now());
     setSamples((list) => withSample(list, second));
   });
   const lines = useMemo(() => linesOf(samples), [samples]);
@@ -78,8 +80,14 @@ export function OverviewRoom(props: { look: string }) {
   const idle = latest.all_models - busy.length;
   return (
     <Page title={t('room.overview')} actions={live}>
-      {problem !== null && connection === 'ended' && <Failure problem={problem} retry={past.reload} />}
-      <div class="tiles">
+      {problem !== null && connection === 'ended' && <Failure problem={problem} retry={past.reload} since={seen} />}
+      {connection === 'lost' && seen !== null && (
+        <div class="failure" role="alert">
+          <strong>{t('error.offline')}</strong>
+          <p>{t('error.since', { time: formatTime(new Date(seen).toISOString(), language) })}</p>
+        </div>
+      )}
+      <div class={connection === 'lost' ? 'tiles old' : 'tiles'}>
         <Tile label={t('overview.requests')} value={number(latest.requests_per_second)} />
         <Tile label={t('overview.p99')} value={ms(latest.p99_ms)} note={`${t('overview.p50')} ${ms(latest.p50_ms)}`} />
         <Tile label={t('overview.failed')} value={number(latest.failed_per_second)} alarm={latest.failed_per_second > 0} />
@@ -102,7 +110,7 @@ export function OverviewRoom(props: { look: string }) {
             ]}
           />
         </Panel>
-        <Panel title={t('overview.latency')}>
+        <Panel title={t('overview.latency')} aside={<span class="quiet">{t('overview.window')}</span>}>
           <Chart
             label={t('overview.latency')}
             look={props.look}
@@ -115,7 +123,7 @@ export function OverviewRoom(props: { look: string }) {
             ]}
           />
         </Panel>
-        <Panel title={t('overview.device')}>
+        <Panel title={t('overview.device')} aside={<span class="quiet">{t('overview.busyShare')}</span>}>
           <Chart
             label={t('overview.busy')}
             look={props.look}
@@ -147,7 +155,7 @@ export function OverviewRoom(props: { look: string }) {
             href={(row) => hashOf('models', row.model)}
           />
         )}
-        {busy.length > 0 && idle > 0 && <p class="quiet under">{t('overview.moreModels', { count: idle })}</p>}
+        {busy.length > 0 && idle > 0 && <p class="quiet under">{t('overview.moreModels', { count: number(idle) })}</p>}
       </Panel>
     </Page>
   );

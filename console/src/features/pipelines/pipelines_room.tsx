@@ -1,11 +1,13 @@
-import { useState } from 'preact/hooks';
-import { asProblem, type Problem } from '../../api/problem';
 import type { Pipeline, PipelineRun, PipelineRuns, Pipelines, PipelineState } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
+import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
+import { usePages, useSlices } from '../../app/use_pages';
+import { useParam } from '../../app/use_param';
 import { formatSpan, formatTime, shortId } from '../../ui/format';
-import { Badge, Choice, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { Badge, Choice, Empty, Failure, Listing, Loading, Page, Pager, Panel, ReadOnly, Search, Table, Time, type Column } from '../../ui/parts';
+import { Text } from '../../ui/scrolls';
 import { RunPage } from './run_page';
 
 const RUNS = 100;
@@ -30,33 +32,37 @@ function Stages(props: { stages: Pipeline['stages'] }) {
   return <span class="mono">{props.stages.map((stage) => stage.name).join(' → ')}</span>;
 }
 
-function RunTable(props: { runs: readonly PipelineRun[]; withName: boolean }) {
+function useRunColumns(withName: boolean): Column<PipelineRun>[] {
   const t = useTexts();
   const { language } = useSession();
   const now = Date.now();
-  const columns = [
-    { key: 'id', title: t('pipelines.run'), cell: (row: PipelineRun) => <span class="mono">{shortId(row.id)}</span> },
-    ...(props.withName ? [{ key: 'name', title: t('pipelines.name'), cell: (row: PipelineRun) => <span class="mono">{row.pipeline}</span> }] : []),
-    { key: 'state', title: t('models.state'), cell: (row: PipelineRun) => <RunStateBadge state={row.state} /> },
-    { key: 'why', title: t('releases.reason'), wide: true, cell: (row: PipelineRun) => <span class="quiet reason">{row.message}</span> },
-    { key: 'trigger', title: t('pipelines.trigger'), wide: true, cell: (row: PipelineRun) => `${row.trigger.kind} · ${row.trigger.who}` },
-    { key: 'started', title: t('pipelines.started'), wide: true, cell: (row: PipelineRun) => formatTime(row.started_at ?? row.created_at, language) },
-    { key: 'took', title: t('pipelines.took'), number: true, cell: (row: PipelineRun) => formatSpan(row.started_at, row.ended_at, now, language) },
+  return [
+    { key: 'id', title: t('pipelines.run'), cell: (row) => <span class="mono">{shortId(row.id)}</span> },
+    ...(withName ? [{ key: 'name', title: t('pipelines.name'), cell: (row: PipelineRun) => <span class="mono">{row.pipeline}</span> }] : []),
+    { key: 'state', title: t('models.state'), cell: (row) => <RunStateBadge state={row.state} /> },
+    { key: 'why', title: t('releases.reason'), wide: true, cell: (row) => <span class="quiet reason" title={row.message}>{row.message}</span> },
+    { key: 'trigger', title: t('pipelines.trigger'), wide: true, cell: (row) => `${row.trigger.kind} · ${row.trigger.who}` },
+    { key: 'started', title: t('pipelines.started'), wide: true, cell: (row) => <Time at={row.started_at ?? row.created_at} /> },
+    { key: 'took', title: t('pipelines.took'), number: true, cell: (row) => formatSpan(row.started_at, row.ended_at, now, language) },
   ];
-  return <Table label={t('pipelines.runs')} columns={columns} rows={props.runs} rowKey={(row) => row.id} href={(row) => hashOf('pipelines', `run/${row.id}`)} />;
 }
+
+const runAddress = (row: PipelineRun) => hashOf('pipelines', `run/${row.id}`);
 
 function PipelineLists() {
   const t = useTexts();
-  const { client, can, language } = useSession();
-  const [what, setWhat] = useState<'list' | 'runs'>('list');
-  const [wanted, setWanted] = useState('');
-  const list = useData((signal) => client.get<Pipelines>(`/v1/pipelines?limit=${PIPELINES}`, signal), [client], 3000);
-  const runs = useData(async (signal) => (what === 'runs' ? client.get<PipelineRuns>(`/v1/pipeline-runs?limit=${RUNS}`, signal) : null), [client, what], 2000);
-  const { problem, reload } = what === 'list' ? list : runs;
+  const { client } = useSession();
+  const [what, setWhat] = useParam<'list' | 'runs'>('show', 'list', ['list', 'runs']);
+  const [wanted, setWanted] = useParam<string>('q', '');
   const like = wanted.trim().toLowerCase();
+  const list = useData(async (signal) => (what === 'list' ? client.get<Pipelines>(`/v1/pipelines?limit=${PIPELINES}`, signal) : null), [client, what], 3000);
   const rows = (list.data?.data ?? []).filter((row) => row.name.toLowerCase().includes(like) || (row.model ?? '').toLowerCase().includes(like));
+  const { shown, pages, more } = useSlices(rows, RUNS, [like]);
+  const runPages = usePages([what]);
+  const before = runPages.cursor === '' ? '' : `&before=${encodeURIComponent(runPages.cursor)}`;
+  const runs = useData(async (signal) => (what === 'runs' ? client.get<PipelineRuns>(`/v1/pipeline-runs?limit=${RUNS}${before}`, signal) : null), [client, what, before], 2000);
   const found = (runs.data?.data ?? []).filter((row) => row.pipeline.toLowerCase().includes(like));
+  const runColumns = useRunColumns(true);
   const columns = [
     { key: 'name', title: t('pipelines.name'), cell: (row: Pipeline) => <span class="mono">{row.name}</span> },
     { key: 'model', title: t('models.model'), cell: (row: Pipeline) => (row.kind === 'template' ? <Badge tone="quiet">{t('pipelines.template')}</Badge> : <span class="mono">{row.model}</span>) },
@@ -70,18 +76,20 @@ function PipelineLists() {
           t('app.none')
         ) : (
           <>
-            <RunStateBadge state={row.latest_run.state} /> <span class="quiet">{formatTime(row.latest_run.created_at, language)}</span>
+            <RunStateBadge state={row.latest_run.state} />{' '}
+            <span class="quiet">
+              <Time at={row.latest_run.created_at} />
+            </span>
           </>
         ),
     },
   ];
-  const off = problem !== null && problem.reason === 'unknown_url';
   return (
     <Page
       title={t('room.pipelines')}
       actions={
         <>
-          {!can('operate') && <Badge tone="quiet">{t('app.readOnly')}</Badge>}
+          <ReadOnly />
           <Choice
             label={t('releases.which')}
             value={what}
@@ -91,23 +99,34 @@ function PipelineLists() {
             ]}
             onChange={setWhat}
           />
-          <input type="search" placeholder={`${t('app.search')}  /`} aria-label={t('app.search')} value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} />
+          <Search value={wanted} onChange={setWanted} />
         </>
       }
     >
-      {off ? <Empty>{t('pipelines.off')}</Empty> : problem !== null && <Failure problem={problem} retry={reload} />}
-      {what === 'list' && list.data === null && problem === null && <Loading />}
-      {what === 'list' && list.data !== null && rows.length === 0 && <Empty>{t(list.data.data.length === 0 ? 'pipelines.empty' : 'models.noMatch')}</Empty>}
-      {what === 'list' && rows.length > 0 && (
-        <Panel>
-          <Table label={t('room.pipelines')} columns={columns} rows={rows} rowKey={(row) => row.name} href={(row) => hashOf('pipelines', `p/${row.name}`)} />
-        </Panel>
-      )}
-      {what === 'runs' && runs.data !== null && found.length === 0 && <Empty>{t('pipelines.noRuns')}</Empty>}
-      {what === 'runs' && found.length > 0 && (
-        <Panel>
-          <RunTable runs={found} withName />
-        </Panel>
+      {what === 'list' ? (
+        <Listing
+          of={list}
+          off={t('pipelines.off')}
+          rows={shown}
+          empty={t(list.data?.data.length === 0 ? 'pipelines.empty' : 'models.noMatch')}
+          label={t('room.pipelines')}
+          columns={columns}
+          rowKey={(row) => row.name}
+          href={(row) => hashOf('pipelines', `p/${row.name}`)}
+          pager={<Pager pages={pages} size={RUNS} shown={shown.length} of={rows.length} next={more ? 'next' : null} />}
+        />
+      ) : (
+        <Listing
+          of={runs}
+          off={t('pipelines.off')}
+          rows={found}
+          empty={t('pipelines.noRuns')}
+          label={t('pipelines.runs')}
+          columns={runColumns}
+          rowKey={(row) => row.id}
+          href={runAddress}
+          pager={<Pager pages={runPages} size={RUNS} shown={found.length} next={runs.data?.has_more ? runs.data.last_id : null} />}
+        />
       )}
     </Page>
   );
@@ -116,10 +135,8 @@ function PipelineLists() {
 function PipelinePage(props: { name: string }) {
   const t = useTexts();
   const { client, can, language } = useSession();
-  const [failed, setFailed] = useState<Problem | null>(null);
-  const [busy, setBusy] = useState(false);
   const path = `/v1/pipelines/${encodeURIComponent(props.name)}`;
-  const { data, problem, reload } = useData(
+  const { data, problem, at, reload } = useData(
     async (signal) => {
       const [pipeline, runs] = await Promise.all([client.get<Pipeline>(path, signal), client.get<PipelineRuns>(`${path}/runs?limit=${RUNS}`, signal)]);
       return { pipeline, runs: runs.data };
@@ -127,18 +144,13 @@ function PipelinePage(props: { name: string }) {
     [client, path],
     2000,
   );
-  const begin = async () => {
-    setBusy(true);
-    setFailed(null);
-    try {
-      const run = await client.post<PipelineRun>(`${path}/runs`, {});
-      location.hash = hashOf('pipelines', `run/${run.id}`);
-      return;
-    } catch (thrown) {
-      setFailed(asProblem(thrown));
-    }
-    setBusy(false);
-  };
+  const { busy, failed, run } = useAction();
+  const runColumns = useRunColumns(false);
+  const begin = () =>
+    run(async () => {
+      const made = await client.post<PipelineRun>(`${path}/runs`, {});
+      location.hash = hashOf('pipelines', `run/${made.id}`);
+    });
   const title = (
     <>
       <a href={hashOf('pipelines')}>{t('room.pipelines')}</a> / <span class="mono">{props.name}</span>
@@ -153,7 +165,7 @@ function PipelinePage(props: { name: string }) {
         <>
           {pipeline.kind === 'template' && <Badge tone="quiet">{t('pipelines.template')}</Badge>}
           {can('operate') && pipeline.kind === 'pipeline' && (
-            <button type="button" class="primary" disabled={busy} onClick={() => void begin()}>
+            <button type="button" class="primary" disabled={busy} aria-busy={busy} onClick={() => void begin()}>
               {t('pipelines.runNow')}
             </button>
           )}
@@ -161,7 +173,7 @@ function PipelinePage(props: { name: string }) {
       }
     >
       {failed !== null && <Failure problem={failed} />}
-      {problem !== null && <Failure problem={problem} retry={reload} />}
+      {problem !== null && <Failure problem={problem} retry={reload} since={at} />}
       <Panel title={t('pipelines.stages')} aside={pipeline.template === null ? undefined : <a href={hashOf('pipelines', `p/${pipeline.template}`)}>{t('pipelines.ofTemplate', { template: pipeline.template })}</a>}>
         {pipeline.description !== '' && <p>{pipeline.description}</p>}
         <ol class="flow" aria-label={t('pipelines.stages')}>
@@ -183,9 +195,14 @@ function PipelinePage(props: { name: string }) {
           ))}
         </ul>
       </Panel>
-      <Panel title={t('pipelines.runs')}>{runs.length === 0 ? <Empty>{t('pipelines.noRuns')}</Empty> : <RunTable runs={runs} withName={false} />}</Panel>
-      <Panel title={t('pipelines.text', { revision: pipeline.revision })} aside={`${pipeline.updated_by} · ${formatTime(pipeline.updated_at, language)}`}>
-        <pre class="mono">{pipeline.text}</pre>
+      <Panel title={t('pipelines.runs')}>{runs.length === 0 ? <Empty>{t('pipelines.noRuns')}</Empty> : <Table label={t('pipelines.runs')} columns={runColumns} rows={runs} rowKey={(row) => row.id} href={runAddress} />}</Panel>
+      <Panel title={t('pipelines.text', { revision: pipeline.revision })} aside={
+          <>
+            {pipeline.updated_by} · <Time at={pipeline.updated_at} />
+          </>
+        }
+      >
+        <Text label={t('pipelines.text', { revision: pipeline.revision })}>{pipeline.text}</Text>
       </Panel>
     </Page>
   );

@@ -1,11 +1,11 @@
 import { useState } from 'preact/hooks';
-import { asProblem, type Problem } from '../../api/problem';
 import type { PipelineRun, PipelineRunEvents, PipelineStage } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
+import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
 import { formatNumber, formatSpan, formatTime, shortId } from '../../ui/format';
-import { Badge, Confirm, Failure, Field, Loading, Page, Panel } from '../../ui/parts';
+import { Badge, Confirm, Failure, Field, Loading, Page, Panel, ReadOnly, Time } from '../../ui/parts';
 import { RunStateBadge } from './pipelines_room';
 import { actionsOf, gateText, isEnded, toneOf, waitingStage, type RunAction } from './run';
 
@@ -15,13 +15,11 @@ const LIVE_MS = 1000;
 export function RunPage(props: { id: string }) {
   const t = useTexts();
   const { client, can, language } = useSession();
-  const [failed, setFailed] = useState<Problem | null>(null);
-  const [busy, setBusy] = useState(false);
   const [note, setNote] = useState('');
   const [asking, setAsking] = useState<'cancel' | 'reject' | null>(null);
   const [over, setOver] = useState(false);
   const path = `/v1/pipeline-runs/${encodeURIComponent(props.id)}`;
-  const { data, problem, reload } = useData(
+  const { data, problem, at, reload } = useData(
     async (signal) => {
       const [run, events] = await Promise.all([client.get<PipelineRun>(path, signal), client.get<PipelineRunEvents>(`${path}/events?limit=1000`, signal)]);
       setOver(isEnded(run));
@@ -30,6 +28,7 @@ export function RunPage(props: { id: string }) {
     [client, path],
     over ? 0 : LIVE_MS,
   );
+  const { busy, failed, run: attempt } = useAction(reload);
   const title = (
     <>
       <a href={hashOf('pipelines')}>{t('room.pipelines')}</a> /{' '}
@@ -48,20 +47,13 @@ export function RunPage(props: { id: string }) {
   const { run, events } = data;
   const waiting = waitingStage(run);
   const offered = actionsOf(run, can);
-  const act = async (action: RunAction) => {
-    setBusy(true);
-    setFailed(null);
-    try {
+  const act = (action: RunAction) =>
+    attempt(async () => {
       const decides = waiting !== null && (action === 'approve' || action === 'reject');
       await client.post<PipelineRun>(`${path}/${action}`, { ...(decides && { stage: waiting.name }), ...(note.trim() !== '' && { note: note.trim() }) });
       setNote('');
       setOver(false);
-    } catch (thrown) {
-      setFailed(asProblem(thrown));
-    }
-    setBusy(false);
-    reload();
-  };
+    });
   return (
     <Page
       title={title}
@@ -69,12 +61,12 @@ export function RunPage(props: { id: string }) {
         <>
           <RunStateBadge state={run.state} />
           {!isEnded(run) && problem === null && <Badge tone="good">{t('app.live')}</Badge>}
-          {!can('operate') && <Badge tone="quiet">{t('app.readOnly')}</Badge>}
+          <ReadOnly />
         </>
       }
     >
       {failed !== null && <Failure problem={failed} />}
-      {problem !== null && <Failure problem={problem} retry={reload} />}
+      {problem !== null && <Failure problem={problem} retry={reload} since={at} />}
       {run.state === 'failed' && (
         <div class="failure" role="note">
           <p>{run.message}</p>
@@ -107,6 +99,7 @@ export function RunPage(props: { id: string }) {
                   type="button"
                   class={action === 'approve' ? 'primary' : action === 'retry' ? '' : 'danger'}
                   disabled={busy}
+                  aria-busy={busy}
                   onClick={() => (action === 'cancel' || action === 'reject' ? setAsking(action) : void act(action))}
                 >
                   {t(`pipelines.${action}`)}
@@ -120,7 +113,9 @@ export function RunPage(props: { id: string }) {
         <ol class="timeline">
           {events.map((event, at) => (
             <li key={at}>
-              <time class="quiet">{formatTime(event.at, language)}</time>
+              <span class="quiet">
+                <Time at={event.at} />
+              </span>
               <strong>{event.kind}</strong>
               {event.stage !== null && <span class="mono">{event.stage}</span>}
               <span class="quiet">{event.who}</span>

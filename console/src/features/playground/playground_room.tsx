@@ -1,12 +1,13 @@
 import { useEffect, useState } from 'preact/hooks';
 import { artifactAddress, isActive, isPartial } from '../../api/artifacts';
 import { paintersOf } from '../../api/model_list';
-import { asProblem, type Problem } from '../../api/problem';
 import type { Job, RepositoryIndex } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
+import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
 import { useJob } from '../../app/use_job';
+import { useParam } from '../../app/use_param';
 import { shortId } from '../../ui/format';
 import { Files, JobProgress, Status } from '../../ui/job_view';
 import { Choice, Empty, Failure, Field, Loading, Page, Panel } from '../../ui/parts';
@@ -61,11 +62,10 @@ function Made(props: { id: string }) {
 export function PlaygroundRoom() {
   const t = useTexts();
   const { client } = useSession();
-  const [what, setWhat] = useState<'picture' | 'film'>('picture');
+  const [what, setWhat] = useParam<'picture' | 'film'>('make', 'picture', ['picture', 'film']);
   const [picture, setPicture] = useState(FIRST_PICTURE);
   const [film, setFilm] = useState(FIRST_FILM);
-  const [busy, setBusy] = useState(false);
-  const [failed, setFailed] = useState<Problem | null>(null);
+  const { busy, failed, run } = useAction();
   const [wrong, setWrong] = useState<Wrong | null>(null); // With the form itself.
   const [made, setMade] = useState<string[]>([]); // The newest first.
   const models = useData(async () => paintersOf(await client.post<RepositoryIndex>('/v2/repository/index', {})), [client]);
@@ -77,20 +77,15 @@ export function PlaygroundRoom() {
 
   const make = async () => {
     setWrong(null);
-    setFailed(null);
     const body = what === 'picture' ? pictureJob(picture) : filmJob(film);
     if (typeof body === 'string') {
       setWrong(body);
       return;
     }
-    setBusy(true);
-    try {
+    await run(async () => {
       const job = await client.post<Job>('/v1/jobs', body, { 'Idempotency-Key': `"${crypto.randomUUID()}"` });
       setMade((list) => [job.id, ...list].slice(0, SHOWN));
-    } catch (thrown) {
-      setFailed(asProblem(thrown));
-    }
-    setBusy(false);
+    });
   };
 
   if (models.problem !== null) {
@@ -243,7 +238,7 @@ export function PlaygroundRoom() {
               </div>
             )}
             {failed !== null && <Failure problem={failed} />}
-            <button type="submit" class="primary" disabled={busy}>
+            <button type="submit" class="primary" disabled={busy} aria-busy={busy}>
               {busy ? t('play.making') : t('play.make')}
             </button>
           </form>

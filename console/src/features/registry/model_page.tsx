@@ -1,38 +1,39 @@
 import { useState } from 'preact/hooks';
-import { asProblem, type Problem } from '../../api/problem';
 import type { RegisteredModel, RegisteredVersion, RegisteredVersions, RegistryEvent, RegistryEvents, RegistryServed } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
+import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
-import { formatBytes, formatTime } from '../../ui/format';
-import { Badge, Confirm, Empty, Failure, Field, Loading, Page, Panel, Table } from '../../ui/parts';
+import { usePages } from '../../app/use_pages';
+import { formatBytes, formatNumber } from '../../ui/format';
+import { Badge, Confirm, Empty, Failure, Field, Loading, Page, Pager, Panel, ReadOnly, Table, Time } from '../../ui/parts';
 import { RoutePanel } from '../../ui/route_panel';
 import { Tags, VersionState } from './tags';
 import { ServedTimeline } from './timeline';
 
-const VERSIONS = 200;
+const VERSIONS = 100;
 const EVENTS = 1000;
 
 export function RegistryModelPage(props: { model: string }) {
   const t = useTexts();
   const { client, can, language } = useSession();
-  const [failed, setFailed] = useState<Problem | null>(null);
-  const [busy, setBusy] = useState(false);
   const [removing, setRemoving] = useState<string | null>(null); // An alias.
   const [alias, setAlias] = useState('');
   const [target, setTarget] = useState('');
   const path = `/v1/registry/models/${encodeURIComponent(props.model)}`;
-  const { data, problem, reload } = useData(
+  const pages = usePages([props.model]);
+  const after = pages.cursor === '' ? '' : `&after=${encodeURIComponent(pages.cursor)}`;
+  const { data, problem, at, reload } = useData(
     async (signal) => {
       const [model, versions, served] = await Promise.all([
         client.get<RegisteredModel>(path, signal),
-        client.get<RegisteredVersions>(`${path}/versions?limit=${VERSIONS}`, signal),
+        client.get<RegisteredVersions>(`${path}/versions?limit=${VERSIONS}${after}`, signal),
         can('observe') ? client.get<RegistryServed>('/v1/registry/served', signal) : { data: [] },
       ]);
       const here = new Map(served.data.filter((one) => one.model === props.model).map((one) => [one.version, one.ready]));
-      return { model, versions: versions.data, here };
+      return { model, versions: versions.data, next: versions.next, here };
     },
-    [client, props.model],
+    [client, props.model, after],
     3000,
   );
   // Long, and seldom another: asked for less often, and after what is done here.
@@ -41,25 +42,17 @@ export function RegistryModelPage(props: { model: string }) {
     [client, props.model],
     15_000,
   );
-  const attempt = async (work: () => Promise<unknown>) => {
-    setBusy(true);
-    setFailed(null);
-    try {
-      await work();
-    } catch (thrown) {
-      setFailed(asProblem(thrown));
-    }
-    setBusy(false);
+  const { busy, failed, run: attempt } = useAction(() => {
     reload();
     history.reload();
-  };
+  });
   const title = (
     <>
       <a href={hashOf('registry')}>{t('room.registry')}</a> / <span class="mono">{props.model}</span>
     </>
   );
   if (data === null) return <Page title={title}>{problem === null ? <Loading /> : <Failure problem={problem} retry={reload} />}</Page>;
-  const { model, versions, here } = data;
+  const { model, versions, here, next } = data;
   const events = history.data?.events ?? [];
   const ready = versions.filter((one) => one.state === 'ready');
   const columns = [
@@ -77,7 +70,7 @@ export function RegistryModelPage(props: { model: string }) {
     { key: 'aliases', title: t('registry.aliases'), cell: (row: RegisteredVersion) => <Tags tags={Object.fromEntries(row.aliases.map((name) => [name, '']))} /> },
     { key: 'tags', title: t('registry.tags'), wide: true, cell: (row: RegisteredVersion) => <Tags tags={row.tags} /> },
     { key: 'bytes', title: t('cache.bytes'), number: true, wide: true, cell: (row: RegisteredVersion) => formatBytes(row.bytes, language) },
-    { key: 'created', title: t('registry.created'), wide: true, cell: (row: RegisteredVersion) => formatTime(row.created_at, language) },
+    { key: 'created', title: t('registry.created'), wide: true, cell: (row: RegisteredVersion) => <Time at={row.created_at} /> },
     { key: 'by', title: t('route.by'), wide: true, cell: (row: RegisteredVersion) => row.created_by },
     ...(can('operate')
       ? [
@@ -90,9 +83,9 @@ export function RegistryModelPage(props: { model: string }) {
                   <button type="button" class="small" disabled={busy} onClick={() => void attempt(() => client.post(`${path}/versions/${row.version}/${here.has(row.version) ? 'unload' : 'load'}`))}>
                     {t(here.has(row.version) ? 'models.unload' : 'models.load')}
                   </button>
-                  <button type="button" class="small" onClick={() => (location.hash = hashOf('releases', `new/${props.model}/${row.version}`))}>
+                  <a class="button small" href={hashOf('releases', `new/${props.model}/${row.version}`)}>
                     {t('registry.release')}
-                  </button>
+                  </a>
                 </span>
               ),
           },
@@ -100,16 +93,16 @@ export function RegistryModelPage(props: { model: string }) {
       : []),
   ];
   const historyColumns = [
-    { key: 'at', title: t('route.at'), cell: (row: RegistryEvent) => formatTime(row.at, language) },
+    { key: 'at', title: t('route.at'), cell: (row: RegistryEvent) => <Time at={row.at} /> },
     { key: 'kind', title: t('registry.what'), cell: (row: RegistryEvent) => <span class="mono">{row.kind}</span> },
     { key: 'version', title: t('models.version'), number: true, cell: (row: RegistryEvent) => row.version ?? t('app.none') },
     { key: 'change', title: t('registry.change'), cell: (row: RegistryEvent) => <span class="mono">{[row.field, [row.before, row.after].filter(Boolean).join(' → ')].filter(Boolean).join(': ') || t('app.none')}</span> },
     { key: 'by', title: t('route.by'), wide: true, cell: (row: RegistryEvent) => row.by },
   ];
   return (
-    <Page title={title} actions={!can('operate') && <Badge tone="quiet">{t('app.readOnly')}</Badge>}>
+    <Page title={title} actions={<ReadOnly />}>
       {failed !== null && <Failure problem={failed} />}
-      {problem !== null && <Failure problem={problem} retry={reload} />}
+      {problem !== null && <Failure problem={problem} retry={reload} since={at} />}
       <div class="split even">
         <Panel title={t('registry.about')}>
           {model.description !== '' && <p>{model.description}</p>}
@@ -124,7 +117,7 @@ export function RegistryModelPage(props: { model: string }) {
             <dd>{model.tenant ?? t('limits.everyone')}</dd>
             <dt>{t('registry.created')}</dt>
             <dd>
-              {formatTime(model.created_at, language)} · {model.created_by}
+              <Time at={model.created_at} /> · {model.created_by}
             </dd>
           </dl>
         </Panel>
@@ -181,14 +174,15 @@ export function RegistryModelPage(props: { model: string }) {
         ) : (
           <Table label={t('models.versions')} columns={columns} rows={versions} rowKey={(row) => String(row.version)} href={(row) => hashOf('registry', `${props.model}/${row.version}`)} />
         )}
+        <Pager pages={pages} size={VERSIONS} shown={versions.length} next={next} />
       </Panel>
       {can('observe') && <RoutePanel model={props.model} />}
       <Panel title={t('registry.when')}>
         {history.data !== null && <ServedTimeline events={events} now={history.data.at} />}
         {history.problem !== null && <Failure problem={history.problem} retry={history.reload} />}
         <details>
-          <summary>{t('registry.history', { count: events.length })}</summary>
-          <Table label={t('registry.history', { count: events.length })} columns={historyColumns} rows={events.slice(0, VERSIONS)} rowKey={(row) => String(row.number)} />
+          <summary>{t('registry.history', { count: formatNumber(events.length, language) })}</summary>
+          <Table label={t('registry.history', { count: formatNumber(events.length, language) })} columns={historyColumns} rows={events.slice(0, VERSIONS)} rowKey={(row) => String(row.number)} />
         </details>
       </Panel>
       {removing !== null && (

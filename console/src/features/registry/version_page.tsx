@@ -1,11 +1,13 @@
+import { Fragment, type ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import { asProblem, Problem } from '../../api/problem';
+import { Problem } from '../../api/problem';
 import type { RegisteredVersion, RegistryServed, RegistryTest } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
+import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
-import { formatBytes, formatTime } from '../../ui/format';
-import { Badge, Confirm, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { formatBytes, formatNumber } from '../../ui/format';
+import { Badge, Confirm, Empty, Failure, Loading, Page, Panel, Table, Time } from '../../ui/parts';
 import { DriftPanel } from '../../ui/drift_panel';
 import { Tags, VersionState } from './tags';
 
@@ -17,11 +19,9 @@ const OUTCOMES = { passed: 'good', failed: 'bad', skipped: 'quiet' } as const;
 export function RegistryVersionPage(props: { model: string; version: string }) {
   const t = useTexts();
   const { client, can, language } = useSession();
-  const [failed, setFailed] = useState<Problem | null>(null);
-  const [busy, setBusy] = useState(false);
   const [retiring, setRetiring] = useState(false);
   const path = `/v1/registry/models/${encodeURIComponent(props.model)}/versions/${encodeURIComponent(props.version)}`;
-  const { data, problem, reload } = useData(
+  const { data, problem, at, reload } = useData(
     async (signal) => {
       const [version, served] = await Promise.all([client.get<RegisteredVersion>(path, signal), can('observe') ? client.get<RegistryServed>('/v1/registry/served', signal) : { data: [] }]);
       let test: RegistryTest | null = null;
@@ -35,17 +35,9 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
     [client, path],
     3000,
   );
-  const act = async (what: 'load' | 'unload' | 'retire' | 'restore') => {
-    setBusy(true);
-    setFailed(null);
-    try {
-      await client.post(`/v1/registry/models/${encodeURIComponent(props.model)}/versions/${data?.version.version ?? ''}/${what}`);
-    } catch (thrown) {
-      setFailed(asProblem(thrown));
-    }
-    setBusy(false);
-    reload();
-  };
+  const { busy, failed, run } = useAction(reload);
+  const act = (what: 'load' | 'unload' | 'retire' | 'restore') =>
+    run(() => client.post(`/v1/registry/models/${encodeURIComponent(props.model)}/versions/${data?.version.version ?? ''}/${what}`));
   const title = (
     <>
       <a href={hashOf('registry')}>{t('room.registry')}</a> /{' '}
@@ -58,13 +50,15 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
   if (data === null) return <Page title={title}>{problem === null ? <Loading /> : <Failure problem={problem} retry={reload} />}</Page>;
   const { version, test, served } = data;
   const { lineage } = version;
-  const facts: readonly (readonly [string, string | null])[] = [
+  const digits = (value: number) => new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value);
+  const metrics = Object.entries(lineage.metrics ?? {});
+  const facts: readonly (readonly [string, ComponentChildren])[] = [
     [t('lineage.data'), lineage.data],
     [t('lineage.code'), lineage.code],
-    [t('lineage.parent'), lineage.parent === null ? null : String(lineage.parent)],
+    [t('lineage.parent'), lineage.parent === null ? null : <a href={hashOf('registry', `${props.model}/${lineage.parent}`)}>{lineage.parent}</a>],
     [t('lineage.run'), lineage.run_id],
     [t('lineage.source'), lineage.source],
-    [t('lineage.metrics'), lineage.metrics === null ? null : JSON.stringify(lineage.metrics)],
+    [t('lineage.metrics'), metrics.length === 0 ? null : <Tags tags={Object.fromEntries(metrics.map(([name, value]) => [name, typeof value === 'number' ? digits(value) : JSON.stringify(value)]))} />],
   ];
   const checks = [
     { key: 'name', title: t('test.check'), cell: (row: Check) => <span class="mono">{row.name}</span> },
@@ -76,7 +70,7 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
         <>
           {row.reason !== undefined && row.reason !== '' && <p class={row.outcome === 'failed' ? 'bad' : 'quiet'}>{row.reason}</p>}
           {Object.keys(row.measured ?? {}).length > 0 && (
-            <Tags tags={Object.fromEntries(Object.entries(row.measured ?? {}).map(([name, value]) => [name, new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value)]))} />
+            <Tags tags={Object.fromEntries(Object.entries(row.measured ?? {}).map(([name, value]) => [name, digits(value)]))} />
           )}
         </>
       ),
@@ -119,7 +113,7 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
       }
     >
       {failed !== null && <Failure problem={failed} />}
-      {problem !== null && <Failure problem={problem} retry={reload} />}
+      {problem !== null && <Failure problem={problem} retry={reload} since={at} />}
       {version.state === 'rejected' && (
         <div class="failure" role="note">
           <strong>{t('registry.rejected')}</strong>
@@ -144,26 +138,29 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
             <dd>{version.stage ?? t('app.none')}</dd>
             <dt>{t('registry.created')}</dt>
             <dd>
-              {formatTime(version.created_at, language)} · {version.created_by}
+              <Time at={version.created_at} /> · {version.created_by}
             </dd>
           </dl>
         </Panel>
         <Panel title={t('lineage.title')}>
-          {facts.every(([, value]) => value === null) ? (
-            <Empty>{t('lineage.none')}</Empty>
-          ) : (
-            <dl class="facts">
-              {facts.map(
-                ([name, value]) =>
-                  value !== null && (
-                    <>
-                      <dt key={name}>{name}</dt>
-                      <dd class="mono">{value}</dd>
-                    </>
-                  ),
-              )}
-            </dl>
-          )}
+          <dl class="facts">
+            {facts.map(
+              ([name, value]) =>
+                value !== null && (
+                  <Fragment key={name}>
+                    <dt>{name}</dt>
+                    <dd class="mono">{value}</dd>
+                  </Fragment>
+                ),
+            )}
+            <dt>{t('lineage.by')}</dt>
+            <dd class="mono">{version.created_by}</dd>
+            <dt>{t('lineage.at')}</dt>
+            <dd>
+              <Time at={version.created_at} />
+            </dd>
+          </dl>
+          {facts.every(([, value]) => value === null) && <p class="quiet under">{t('lineage.none')}</p>}
         </Panel>
       </div>
       <Panel
@@ -180,9 +177,9 @@ export function RegistryVersionPage(props: { model: string; version: string }) {
         {test === null ? <Empty>{t(version.state === 'testing' ? 'test.running' : 'test.none')}</Empty> : <Table label={t('test.title')} columns={checks} rows={test.checks} rowKey={(row) => row.name} />}
       </Panel>
       {can('observe') && <DriftPanel model={props.model} version={String(version.version)} />}
-      <Panel title={t('registry.files', { count: version.file_count, bytes: formatBytes(version.bytes, language) })}>
+      <Panel title={t('registry.files', { count: formatNumber(version.file_count, language), bytes: formatBytes(version.bytes, language) })}>
         {(version.files ?? []).length === 0 ? <Empty>{t('registry.noFiles')}</Empty> : <Table label={t('registry.file')} columns={files} rows={version.files ?? []} rowKey={(row) => row.path} />}
-        {(version.missing ?? []).length > 0 && <p class="quiet">{t('registry.missing', { count: version.missing?.length ?? 0 })}</p>}
+        {(version.missing ?? []).length > 0 && <p class="quiet">{t('registry.missing', { count: formatNumber(version.missing?.length ?? 0, language) })}</p>}
       </Panel>
       {retiring && (
         <Confirm question={t('registry.retireAsk', { model: props.model, version: version.version })} action={t('registry.retire')} onYes={() => void act('retire')} onClose={() => setRetiring(false)} />

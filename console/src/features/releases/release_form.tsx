@@ -1,8 +1,9 @@
 import { useState } from 'preact/hooks';
-import { asProblem, type Problem } from '../../api/problem';
+import type { Problem } from '../../api/problem';
 import type { Release, RepositoryIndex } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
+import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
 import type { TextKey } from '../../i18n/texts';
 import { Choice, Failure, Field, Locked, Page, Panel } from '../../ui/parts';
@@ -13,8 +14,7 @@ export function ReleaseForm(props: { model: string; candidate: string }) {
   const t = useTexts();
   const { client, can } = useSession();
   const [draft, setDraft] = useState<Draft>({ ...emptyDraft, model: props.model, candidate: props.candidate });
-  const [busy, setBusy] = useState(false);
-  const [refused, setRefused] = useState<Problem | null>(null);
+  const { busy, failed: refused, run } = useAction();
   const index = useData(() => client.post<RepositoryIndex>('/v2/repository/index', {}), [client]);
   if (!can('operate')) {
     return (
@@ -27,18 +27,11 @@ export function ReleaseForm(props: { model: string; candidate: string }) {
   const versions = (index.data ?? []).filter((one) => one.name === draft.model).map((one) => one.version ?? '').filter((one) => one !== '');
   const field = refused === null ? null : fieldOf(refused.reason, refused.message);
 
-  const begin = async () => {
-    setBusy(true);
-    setRefused(null);
-    try {
+  const begin = () =>
+    run(async () => {
       const made = await client.post<Release>('/v1/releases', specOf(draft));
       location.hash = hashOf('releases', made.id);
-      return;
-    } catch (thrown) {
-      setRefused(asProblem(thrown));
-    }
-    setBusy(false);
-  };
+    });
   type TextField = Exclude<DraftField, 'strategy' | 'automatic'>;
   const input = (name: TextField, label: TextKey, hint?: TextKey, more: { list?: string; required?: boolean; inputMode?: 'numeric' } = {}) => (
     <div class={field === name ? 'refused' : ''}>
@@ -142,7 +135,7 @@ export function ReleaseForm(props: { model: string; candidate: string }) {
             </div>
           </details>
           <div class="actions">
-            <button type="submit" class="primary" disabled={busy || draft.model.trim() === ''}>
+            <button type="submit" class="primary" aria-busy={busy} disabled={busy || draft.model.trim() === ''}>
               {t('releases.begin')}
             </button>
             <a href={hashOf('releases')}>{t('app.close')}</a>

@@ -1,12 +1,14 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import { asProblem, type Problem } from '../../api/problem';
+import { Problem } from '../../api/problem';
 import type { Release, ReleaseEvents, ReleaseEvidence, ReleaseLook, RouteRevision } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
+import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
 import { useEvents } from '../../app/use_events';
 import { formatMs, formatNumber, formatTime } from '../../ui/format';
-import { Badge, Bar, Dialog, Empty, Failure, Loading, Page, Panel } from '../../ui/parts';
+import { Badge, Bar, Dialog, Empty, Failure, Loading, notHeld, Page, Panel, ReadOnly, Time } from '../../ui/parts';
+import { Text } from '../../ui/scrolls';
 import { partsOf, percentOf, spoken } from '../../ui/split';
 import { SplitBar } from '../../ui/split_bar';
 import { actionsOf, candidateOf, coursesOf, isEnded, isGuardrail, stepStates, storyOf, withLook, type Action } from './evidence';
@@ -30,8 +32,6 @@ export function ReleasePage(props: { id: string; look: string }) {
   const [release, setRelease] = useState<Release | null>(null);
   const [looks, setLooks] = useState<readonly ReleaseLook[]>([]);
   const [asking, setAsking] = useState<Action | null>(null);
-  const [busy, setBusy] = useState(false);
-  const [failed, setFailed] = useState<Problem | null>(null);
   const [done, setDone] = useState<Done | null>(null);
 
   const over = release !== null && isEnded(release);
@@ -63,23 +63,21 @@ export function ReleasePage(props: { id: string; look: string }) {
   const story = useMemo(() => storyOf(events.data?.data ?? [], looks), [events.data, looks]);
   const courses = useMemo(() => coursesOf(looks), [looks]);
 
-  const act = async (action: Action, body: object = {}) => {
-    setBusy(true);
-    setFailed(null);
-    setDone(null);
-    const began = performance.now();
-    try {
-      take(await client.post<Release>(`${path}/${action}`, body));
+  const { busy, failed, run } = useAction(reload);
+  const act = (action: Action, body: object = {}) =>
+    run(async () => {
+      setDone(null);
+      const began = performance.now();
+      const after = await client.post<Release>(`${path}/${action}`, body);
+      take(after);
       const took = performance.now() - began;
       setDone({ action, took, route: null });
-      if (release !== null) setDone({ action, took, route: await client.get<RouteRevision>(`/v1/routes/${encodeURIComponent(release.model)}`) });
-    } catch (thrown) {
-      const found = asProblem(thrown);
-      if (found.reason !== 'route_unknown') setFailed(found);
-    }
-    setBusy(false);
-    reload();
-  };
+      try {
+        setDone({ action, took, route: await client.get<RouteRevision>(`/v1/routes/${encodeURIComponent(after.model)}`) });
+      } catch (thrown) {
+        if (!(thrown instanceof Problem) || thrown.reason !== 'route_unknown') throw thrown; // It had no route, and has none.
+      }
+    });
 
   if (release === null) {
     return (
@@ -108,11 +106,11 @@ export function ReleasePage(props: { id: string; look: string }) {
           <ReleaseState release={release} />
           {connection === 'open' && !isEnded(release) && <Badge tone="good">{t('app.live')}</Badge>}
           {connection === 'lost' && <Badge tone="busy">{t('app.reconnecting')}</Badge>}
-          {!can('operate') && <Badge tone="quiet">{t('app.readOnly')}</Badge>}
+          <ReadOnly />
         </>
       }
     >
-      {asked.problem !== null && <Failure problem={asked.problem} retry={asked.reload} />}
+      {asked.problem !== null && <Failure problem={asked.problem} retry={asked.reload} since={asked.at} />}
       {past.problem !== null && <Failure problem={past.problem} retry={past.reload} />}
       {failed !== null && <Failure problem={failed} />}
       {done !== null && (
@@ -147,7 +145,7 @@ export function ReleasePage(props: { id: string; look: string }) {
                 </button>
               ))}
               {offered.includes('roll_back') && (
-                <button type="button" class="big-danger" disabled={busy} onClick={() => setAsking('roll_back')}>
+                <button type="button" class="big-danger" disabled={busy} aria-busy={busy} onClick={() => setAsking('roll_back')}>
                   {t('action.roll_back')}
                 </button>
               )}
@@ -179,7 +177,9 @@ export function ReleasePage(props: { id: string; look: string }) {
           <ol class="timeline">
             {story.map((moment, at) => (
               <li key={at} class={moment.verdict === null ? '' : 'told'}>
-                <time class="quiet">{formatTime(moment.at, language)}</time>
+                <span class="quiet">
+                  <Time at={moment.at} />
+                </span>
                 {moment.verdict === null ? <strong>{moment.kind}</strong> : <Badge tone={VERDICTS[moment.verdict]}>{t(`verdict.${moment.verdict}`)}</Badge>}
                 <span class="quiet">{moment.who}</span>
                 <p>{moment.text}</p>
@@ -189,7 +189,7 @@ export function ReleasePage(props: { id: string; look: string }) {
           {events.problem !== null && <Failure problem={events.problem} retry={events.reload} />}
         </Panel>
         <Panel title={t('releases.declared')}>
-          <pre class="mono">{JSON.stringify(release.spec, null, 2)}</pre>
+          <Text label={t('releases.declared')}>{JSON.stringify(release.spec, null, 2)}</Text>
         </Panel>
       </div>
       {asking !== null && (
@@ -233,7 +233,7 @@ function Ask(props: { title: string; danger: boolean; arms: readonly string[]; o
         <button type="button" onClick={props.onClose}>
           {t('app.close')}
         </button>
-        <button autofocus type="button" class={props.danger ? 'big-danger' : 'primary'} onClick={() => props.onYes(arm)}>
+        <button autofocus type="button" class={props.danger ? 'big-danger' : 'primary'} onKeyDown={notHeld} onClick={() => props.onYes(arm)}>
           {t('ask.yes', { action: props.title })}
         </button>
       </div>

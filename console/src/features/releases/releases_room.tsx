@@ -1,10 +1,11 @@
-import { useMemo, useState } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import type { Release, Releases } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
 import { hashOf } from '../../app/route';
 import { useData } from '../../app/use_data';
-import { formatTime } from '../../ui/format';
-import { Badge, Choice, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { usePages } from '../../app/use_pages';
+import { useParam } from '../../app/use_param';
+import { Choice, Listing, Page, Pager, ReadOnly, Search, Time } from '../../ui/parts';
 import { percentOf } from '../../ui/split';
 import { candidateOf, isEnded, shareOf } from './evidence';
 import { ReleaseForm } from './release_form';
@@ -12,7 +13,7 @@ import { ReleasePage } from './release_page';
 import { ReleaseState } from './state_badge';
 
 const PAGE = 100;
-const ALL = 999;
+const SEARCHED = 999; // The newest, among which names are looked for.
 
 export function ReleasesRoom(props: { item: string; look: string }) {
   const [what = '', model = '', candidate = ''] = props.item.split('/');
@@ -23,14 +24,15 @@ export function ReleasesRoom(props: { item: string; look: string }) {
 function ReleaseList() {
   const t = useTexts();
   const { client, can, language } = useSession();
-  const [wanted, setWanted] = useState('');
-  const [which, setWhich] = useState<'open' | 'all'>('all');
-  const [limit, setLimit] = useState(PAGE);
-  const { data, problem, reload } = useData((signal) => client.get<Releases>(`/v1/releases?limit=${limit}`, signal), [client, limit], limit === PAGE ? 2000 : 10_000);
-  const rows = useMemo(
-    () => (data?.data ?? []).filter((row) => row.model.toLowerCase().includes(wanted.trim().toLowerCase()) && (which === 'all' || !isEnded(row))),
-    [data, wanted, which],
-  );
+  const [wanted, setWanted] = useParam<string>('q', '');
+  const [which, setWhich] = useParam<'open' | 'all'>('which', 'all', ['open', 'all']);
+  const like = wanted.trim().toLowerCase();
+  const searched = like !== '' || which === 'open';
+  const pages = usePages([like, which]);
+  const query = new URLSearchParams({ limit: String(searched ? SEARCHED : PAGE), ...(pages.cursor !== '' && { before: pages.cursor }) });
+  const list = useData((signal) => client.get<Releases>(`/v1/releases?${query}`, signal), [client, searched, pages.cursor], searched || pages.number > 0 ? 10_000 : 2000);
+  const { data } = list;
+  const rows = useMemo(() => (data?.data ?? []).filter((row) => row.model.toLowerCase().includes(like) && (which === 'all' || !isEnded(row))), [data, like, which]);
   const columns = [
     { key: 'model', title: t('models.model'), cell: (row: Release) => <span class="mono">{row.model}</span> },
     { key: 'versions', title: t('releases.versions'), cell: (row: Release) => <span class="mono">{`${row.spec.stable} → ${candidateOf(row)}`}</span> },
@@ -46,7 +48,7 @@ function ReleaseList() {
         return share === null ? t('app.none') : percentOf(share, language);
       },
     },
-    { key: 'since', title: t('releases.since'), wide: true, cell: (row: Release) => formatTime(row.since, language) },
+    { key: 'since', title: t('releases.since'), wide: true, cell: (row: Release) => <Time at={row.since} /> },
     { key: 'reason', title: t('releases.reason'), wide: true, cell: (row: Release) => <span class="quiet reason" title={row.reason}>{row.reason}</span> },
   ];
   return (
@@ -54,7 +56,7 @@ function ReleaseList() {
       title={t('room.releases')}
       actions={
         <>
-          {!can('operate') && <Badge tone="quiet">{t('app.readOnly')}</Badge>}
+          <ReadOnly />
           <Choice
             label={t('releases.which')}
             value={which}
@@ -64,7 +66,7 @@ function ReleaseList() {
             ]}
             onChange={setWhich}
           />
-          <input type="search" placeholder={`${t('app.search')}  /`} aria-label={t('app.search')} value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} />
+          <Search value={wanted} onChange={setWanted} />
           {can('operate') && (
             <a class="button primary" href={hashOf('releases', 'new')}>
               {t('releases.begin')}
@@ -73,19 +75,17 @@ function ReleaseList() {
         </>
       }
     >
-      {problem !== null && (problem.reason === 'unknown_url' ? <Empty>{t('releases.off')}</Empty> : <Failure problem={problem} retry={reload} />)}
-      {data === null && problem === null && <Loading />}
-      {data !== null && rows.length === 0 && <Empty>{t(data.data.length === 0 ? 'releases.empty' : 'releases.noMatch')}</Empty>}
-      {rows.length > 0 && (
-        <Panel>
-          <Table label={t('room.releases')} columns={columns} rows={rows} rowKey={(row) => row.id} href={(row) => hashOf('releases', row.id)} />
-        </Panel>
-      )}
-      {data?.has_more && limit < ALL && (
-        <button type="button" onClick={() => setLimit(ALL)}>
-          {t('app.more')}
-        </button>
-      )}
+      <Listing
+        of={list}
+        off={t('releases.off')}
+        rows={rows}
+        empty={t(data?.data.length === 0 ? 'releases.empty' : 'releases.noMatch')}
+        label={t('room.releases')}
+        columns={columns}
+        rowKey={(row) => row.id}
+        href={(row) => hashOf('releases', row.id)}
+        pager={<Pager pages={pages} size={searched ? SEARCHED : PAGE} shown={rows.length} next={data?.has_more ? data.last_id : null} />}
+      />
     </Page>
   );
 }

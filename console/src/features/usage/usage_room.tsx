@@ -1,12 +1,14 @@
-import { useMemo, useState } from 'preact/hooks';
-import { asProblem, type Problem } from '../../api/problem';
+import { useMemo } from 'preact/hooks';
 import type { Usage, UsageRow, UsageSum } from '../../api/types';
 import { useSession, useTexts } from '../../app/context';
+import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
+import { useSlices } from '../../app/use_pages';
+import { useParam } from '../../app/use_param';
 import type { TextKey } from '../../i18n/texts';
 import { Chart, type ColorName } from '../../ui/chart';
 import { formatMoney, formatMs, formatNumber } from '../../ui/format';
-import { Choice, Empty, Failure, Loading, Page, Panel, Table } from '../../ui/parts';
+import { Choice, Empty, Failure, Loading, Page, Pager, Panel, Table } from '../../ui/parts';
 import { barsOf, measures, sumsOf, type Group, type Measure } from './report';
 
 const TEXTS: Record<Measure, TextKey> = {
@@ -20,6 +22,7 @@ const TEXTS: Record<Measure, TextKey> = {
 };
 const COLORS: readonly ColorName[] = ['accent', 'good', 'warm', 'violet', 'bad', 'quiet'];
 const NAMED = COLORS.length - 1;
+const PAGE = 50;
 
 /** Hands a text to the browser as a file. */
 function save(name: string, text: string): void {
@@ -34,13 +37,14 @@ function save(name: string, text: string): void {
 export function UsageRoom(props: { look: string }) {
   const t = useTexts();
   const { client, language, can } = useSession();
-  const [by, setBy] = useState<'hour' | 'day'>('day');
-  const [group, setGroup] = useState<Group>(can('observe') ? 'tenant' : 'model');
-  const [measure, setMeasure] = useState<Measure>('requests');
-  const [failed, setFailed] = useState<Problem | null>(null);
-  const { data, problem, reload } = useData((signal) => client.get<Usage>(`/v1/usage?by=${by}&group=${group}&limit=10000`, signal), [client, by, group], 30_000);
+  const [by, setBy] = useParam<'hour' | 'day'>('by', 'day', ['hour', 'day']);
+  const [group, setGroup] = useParam<Group>('group', can('observe') ? 'tenant' : 'model', ['tenant', 'model', 'kind']);
+  const [measure, setMeasure] = useParam<Measure>('measure', 'requests', measures);
+  const { busy, failed, run } = useAction();
+  const { data, problem, at, reload } = useData((signal) => client.get<Usage>(`/v1/usage?by=${by}&group=${group}&limit=10000`, signal), [client, by, group], 30_000);
   const rows = useMemo(() => (data?.data ?? []) as UsageRow[], [data]);
   const sums = useMemo(() => sumsOf(rows, group, measure), [rows, group, measure]);
+  const { shown: page, pages, more } = useSlices(sums, PAGE, [by, group, measure]);
   const bars = useMemo(() => (data === null ? null : barsOf(rows, group, measure, data, NAMED)), [data, rows, group, measure]);
 
   const format = (name: Measure, value: number) => {
@@ -51,14 +55,7 @@ export function UsageRoom(props: { look: string }) {
   };
   const day = (seconds: number) =>
     new Intl.DateTimeFormat(language, by === 'day' ? { month: 'short', day: 'numeric', timeZone: 'UTC' } : { hour: '2-digit', minute: '2-digit', hour12: false, timeZone: 'UTC' }).format(1000 * seconds);
-  const download = async () => {
-    setFailed(null);
-    try {
-      save('usage.csv', await client.text(`/v1/usage?by=${by}&group=${group}&format=csv`));
-    } catch (thrown) {
-      setFailed(asProblem(thrown));
-    }
-  };
+  const download = () => run(async () => save('usage.csv', await client.text(`/v1/usage?by=${by}&group=${group}&format=csv`)));
   const shown = measures.filter((one) => one !== 'cost_micros' || data?.currency);
   type Row = { name: string; sum: UsageSum };
   const columns = [
@@ -88,20 +85,20 @@ export function UsageRoom(props: { look: string }) {
             <option value="day">{t('usage.day')}</option>
             <option value="hour">{t('usage.hour')}</option>
           </select>
-          <button type="button" onClick={() => void download()} disabled={rows.length === 0}>
+          <button type="button" onClick={() => void download()} disabled={busy || rows.length === 0} aria-busy={busy}>
             {t('usage.csv')}
           </button>
         </>
       }
     >
       {failed !== null && <Failure problem={failed} />}
-      {problem !== null && (problem.status === 404 ? <Empty>{t('usage.off')}</Empty> : <Failure problem={problem} retry={reload} />)}
+      {problem !== null && (problem.status === 404 ? <Empty>{t('usage.off')}</Empty> : <Failure problem={problem} retry={reload} since={at} />)}
       {data?.warning && <p class="failure">{data.warning}</p>}
       {data === null && problem === null && <Loading />}
       {data !== null && rows.length === 0 && <Empty>{t('usage.empty')}</Empty>}
       {bars !== null && rows.length > 0 && (
         <>
-          <Panel title={t(TEXTS[measure])}>
+          <Panel title={t(TEXTS[measure])} aside={<span class="quiet">{t(by === 'day' ? 'usage.daysUtc' : 'usage.hoursUtc')}</span>}>
             <Chart
               label={t(TEXTS[measure])}
               look={`${props.look} ${by}`}
@@ -120,7 +117,7 @@ export function UsageRoom(props: { look: string }) {
             <Table
               label={t('room.usage')}
               columns={columns}
-              rows={sums}
+              rows={page}
               rowKey={(row) => row.name}
               foot={
                 <tfoot>
@@ -135,6 +132,7 @@ export function UsageRoom(props: { look: string }) {
                 </tfoot>
               }
             />
+            <Pager pages={pages} size={PAGE} shown={page.length} of={sums.length} next={more ? 'next' : null} />
           </Panel>
         </>
       )}

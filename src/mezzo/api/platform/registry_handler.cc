@@ -8,6 +8,7 @@
 
 #include "mezzo/api/page_limit.h"
 #include "mezzo/api/platform/identity_json.h"
+#include "mezzo/api/platform/job_json.h"
 #include "mezzo/api/platform/members.h"
 #include "mezzo/api/platform/registry_json.h"
 #include "mezzo/base/strings.h"
@@ -59,7 +60,8 @@ enum RouteId : int {
   kSendContent,
   kContentStatus,
   kPutContent,
-  kServed
+  kServed,
+  kRetirements
 };
 
 std::vector<Route> Routes(ByteCount max_piece) {
@@ -94,7 +96,8 @@ std::vector<Route> Routes(ByteCount max_piece) {
       {Method::kGet, "/v1/registry/models/*/versions/#/contents/*", Scope::kRead, kIgnoredBody, kSendContent},
       {Method::kGet, "/v1/registry/blobs/*", Scope::kOperate, kIgnoredBody, kContentStatus},
       {Method::kPut, "/v1/registry/blobs/*", Scope::kOperate, max_piece, kPutContent},
-      {Method::kGet, "/v1/registry/served", Scope::kObserve, kIgnoredBody, kServed}};
+      {Method::kGet, "/v1/registry/served", Scope::kObserve, kIgnoredBody, kServed},
+      {Method::kGet, "/v1/registry/retirements", Scope::kRead, kIgnoredBody, kRetirements}};
 }
 
 net::HttpResponse Ok(const Json& json, int status = 200) {
@@ -299,6 +302,8 @@ RegistryHandler::Answer RegistryHandler::Dispatch(const RoutedCall& call) const 
       return PutContent(call);
     case kServed:
       return ShowServed();
+    case kRetirements:
+      return ShowRetirements(call);
     case kHistory:
       return History(call);
     case kAt:
@@ -560,6 +565,31 @@ RegistryHandler::Answer RegistryHandler::ShowServed() const {
                     {"ready", ports_.catalog.IsReady(one.model, version)}});
   }
   return Ok({{"object", "list"}, {"data", std::move(data)}});
+}
+
+RegistryHandler::Answer RegistryHandler::ShowRetirements(const RoutedCall& call) const {
+  MEZZO_TRY(const std::size_t limit, PageLimit(*call.request, kUsualPage, options_.max_page));
+  // One more than is shown tells whether there are more.
+  MEZZO_TRY(auto versions, ports_.registry.Retirements(VisibleTo(call), limit + 1, Limit()));
+  const bool more = versions.size() > limit;
+  if (more) versions.resize(limit);
+  const auto text = [](const std::optional<WallTime>& at) {
+    return at ? Json(TimeText(*at)) : Json(nullptr);
+  };
+  Json data = Json::array();
+  for (const auto& one : versions) {
+    const auto next =
+        lifecycle::NextRetireTime(ports_.retirement.policy(), one.stage, one.since, one.last_call);
+    const bool known = one.stage < lifecycle::RetireStage::kArchived;
+    data.push_back({{"model", one.model},
+                    {"version", one.version},
+                    {"stage", lifecycle::RetireStageName(one.stage)},
+                    {"by_hand", known ? Json(one.by_hand) : Json(nullptr)},
+                    {"since", TimeText(one.since)},
+                    {"last_call_at", text(one.last_call)},
+                    {"next_at", text(next)}});
+  }
+  return Ok({{"object", "list"}, {"data", std::move(data)}, {"has_more", more}});
 }
 
 runtime::Task<RegistryHandler::Answer> RegistryHandler::Load(runtime::Context ctx, RoutedCall call) const {

@@ -36,6 +36,7 @@ namespace mezzo::api::platform {
 ///     POST                …/{v}/retire, …/{v}/restore          out of service, and back, on all
 ///     GET                 …/{v}/contents/{sha256}              a file
 ///     GET, PUT            /v1/registry/blobs/{sha256}          a content: what is here; the next piece
+///     GET                 /v1/registry/retirements             versions that are leaving, or have left
 ///     GET                 /v1/registry/served                  what this host serves
 ///
 /// Changing anything takes the scope `operate`. A model that has a tenant is seen by that tenant alone, and
@@ -90,6 +91,7 @@ class RegistryHandler final : public ProblemProtocol {
   [[nodiscard]] Answer Retire(const RoutedCall& call) const;
   [[nodiscard]] Answer ShowTest(const std::string& model, std::int64_t version) const;
   [[nodiscard]] Answer ShowServed() const;
+  [[nodiscard]] Answer ShowRetirements(const RoutedCall& call) const;
   /// The path's model, if the caller may see it.
   [[nodiscard]] Result<std::string> ModelOf(const RoutedCall& call) const;
   [[nodiscard]] TimePoint Limit() const {
