@@ -48,9 +48,21 @@ Result<void> CheckPatterns(const std::vector<TrackingCondition>& conditions) {
   return {};
 }
 
-std::string TokenAt(const SqlRows& rows, std::size_t row, std::size_t first,
+/// What tells a token of this order from one of another.
+std::string MarkOf(const std::vector<TrackingOrder>& orders) {
+  std::string all;
+  for (const TrackingOrder& order : orders) {
+    all +=
+        fmt::format("{} {} {} {} ", static_cast<int>(order.field), order.down, order.key.size(), order.key);
+  }
+  constexpr std::size_t kLength = 8;
+  return Sha256Hex(all).substr(0, kLength);
+}
+
+std::string TokenAt(const SqlRows& rows, std::size_t row, const std::vector<TrackingOrder>& orders,
                     const std::vector<SortColumn>& columns) {
-  Json values = Json::array();
+  Json values = Json::array({MarkOf(orders)});
+  const std::size_t first = rows.columns() - columns.size();
   for (std::size_t i = 0; i < columns.size(); ++i) {
     if (columns[i].kind == SortColumn::Kind::kInt) values.push_back(rows.Int(row, first + i));
     if (columns[i].kind == SortColumn::Kind::kText) values.push_back(rows.Text(row, first + i));
@@ -62,14 +74,17 @@ std::string TokenAt(const SqlRows& rows, std::size_t row, std::size_t first,
   return Base64Encode(values.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-Result<std::vector<SqlValue>> ParseToken(const std::string& token, const std::vector<SortColumn>& columns) {
+Result<std::vector<SqlValue>> ParseToken(const std::string& token, const std::vector<TrackingOrder>& orders,
+                                         const std::vector<SortColumn>& columns) {
   const auto text = Base64Decode(token);
   if (!text.ok()) return BadToken(token);
   const Json values = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!values.is_array() || values.size() != columns.size()) return BadToken(token);
+  if (!values.is_array() || values.size() != columns.size() + 1 || values[0] != MarkOf(orders)) {
+    return BadToken(token);
+  }
   std::vector<SqlValue> parsed;
   for (std::size_t i = 0; i < columns.size(); ++i) {
-    const Json& value = values[i];
+    const Json& value = values[i + 1];
     switch (columns[i].kind) {
       case SortColumn::Kind::kInt:
         if (!value.is_number_integer()) return BadToken(token);
@@ -360,7 +375,7 @@ Result<RegistryPage<RunRecord>> TrackingStore::SearchRuns(const TenantId& tenant
   if (query.experiments.empty()) return page;
   RunSearch search(db_.dialect(), tenant, query);
   if (!token.empty()) {
-    MEZZO_TRY(auto values, ParseToken(token, search.columns()));
+    MEZZO_TRY(auto values, ParseToken(token, query.order, search.columns()));
     search.After(std::move(values));
   }
   const std::string sql = search.Text(limit);
@@ -372,7 +387,7 @@ Result<RegistryPage<RunRecord>> TrackingStore::SearchRuns(const TenantId& tenant
       page.records.push_back(internal::RunAt(rows, row));
     }
     if (rows.size() > limit) {
-      page.next = TokenAt(rows, limit - 1, rows.columns() - search.columns().size(), search.columns());
+      page.next = TokenAt(rows, limit - 1, query.order, search.columns());
     }
     return Complete(session, page.records);
   };
@@ -388,7 +403,7 @@ Result<RegistryPage<ExperimentRecord>> TrackingStore::SearchExperiments(const Te
   MEZZO_TRY_VOID(CheckPatterns(query.conditions));
   ExperimentSearch search(db_.dialect(), tenant, query);
   if (!token.empty()) {
-    MEZZO_TRY(auto values, ParseToken(token, search.columns()));
+    MEZZO_TRY(auto values, ParseToken(token, query.order, search.columns()));
     search.After(std::move(values));
   }
   const std::string sql = search.Text(limit);
@@ -401,7 +416,7 @@ Result<RegistryPage<ExperimentRecord>> TrackingStore::SearchExperiments(const Te
       page.records.push_back(internal::ExperimentAt(rows, row));
     }
     if (rows.size() > limit) {
-      page.next = TokenAt(rows, limit - 1, rows.columns() - search.columns().size(), search.columns());
+      page.next = TokenAt(rows, limit - 1, query.order, search.columns());
     }
     return Complete(session, tenant, page.records);
   };
