@@ -117,6 +117,23 @@ enum class NameMatch : std::uint8_t {
   kILike,  ///< The same; letters' case does not matter.
 };
 
+/// How a search compares.
+enum class SearchComparison : std::uint8_t {
+  kEquals,
+  kDiffers,
+  kLike,  ///< As NameMatch::kLike.
+  kILike,
+  kIn,     ///< One of the values.
+  kLacks,  ///< Of the registry's tags alone: there is no such tag with this value.
+  kLess,   ///< This and the next three of numbers alone.
+  kLessOrEqual,
+  kGreater,
+  kGreaterOrEqual,
+  kNotIn,    ///< This and the next two of what is tracked alone.
+  kAbsent,   ///< There is no such key.
+  kPresent,  ///< There is one.
+};
+
 /// One more condition of a search. All of a query's must hold.
 struct RegistryCondition {
   enum class Field : std::uint8_t {
@@ -126,18 +143,7 @@ struct RegistryCondition {
     kSource,
     kVersion,  ///< Compared with `number`.
   };
-  enum class Comparison : std::uint8_t {
-    kEquals,
-    kDiffers,
-    kLike,  ///< As NameMatch::kLike.
-    kILike,
-    kIn,     ///< One of `values`.
-    kLacks,  ///< Of tags alone: there is no such tag with this value.
-    kLess,   ///< This and the others of versions' numbers alone.
-    kLessOrEqual,
-    kGreater,
-    kGreaterOrEqual,
-  };
+  using Comparison = SearchComparison;
   Field field = Field::kName;
   std::string key;
   Comparison comparison = Comparison::kEquals;

@@ -5,6 +5,7 @@
 #include "mezzo/base/check.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/lifecycle/internal/registry_rows.h"
+#include "mezzo/lifecycle/internal/where.h"
 #include "mezzo/lifecycle/registry_store.h"
 
 namespace mezzo::lifecycle {
@@ -13,47 +14,18 @@ namespace {
 using internal::FromMicros;
 using internal::kModelColumns;
 using internal::kVersionColumns;
+using internal::LimitText;
 using internal::ToMicros;
 using storage::SqlDialect;
 using storage::SqlRows;
 using storage::SqlSession;
 using storage::SqlValue;
 
-/// SQL's LIKE as SQLite's GLOB, which heeds letters' case.
-std::string GlobOf(std::string_view like) {
-  std::string glob;
-  for (std::size_t i = 0; i < like.size(); ++i) {
-    char c = like[i];
-    if (c == '%') {
-      glob += '*';
-      continue;
-    }
-    if (c == '_') {
-      glob += '?';
-      continue;
-    }
-    if (c == '\\' && i + 1 < like.size()) c = like[++i];
-    if (c == '*' || c == '?' || c == '[') {
-      glob += '[';
-      glob += c;
-      glob += ']';
-    } else {
-      glob += c;
-    }
-  }
-  return glob;
-}
-
-/// Conditions under construction. The text is made of a small number of pieces, values are parameters.
-class Where {
+/// With what only the registry is asked for.
+class RegistryWhere : public internal::Where {
  public:
-  explicit Where(SqlDialect dialect) : dialect_(dialect) {}
+  using Where::Where;
 
-  std::string Parameter(SqlValue value) {
-    params_.push_back(std::move(value));
-    return "$" + std::to_string(params_.size());
-  }
-  void And(const std::string& condition) { text_ += (text_.empty() ? " WHERE " : " AND ") + condition; }
   void AndEquals(const std::string& column, const std::string& value) {
     And(column + " = " + Parameter(value));
   }
@@ -75,99 +47,46 @@ class Where {
   /// `tags` is a table of tags, and `of` what joins it.
   void AndCondition(const RegistryCondition& condition, const std::string& tags, const std::string& of) {
     using Field = RegistryCondition::Field;
+    const auto compared = [&](const char* column) {
+      return Compared(column, condition.comparison, condition.values);
+    };
     switch (condition.field) {
       case Field::kName:
-        return And(Compared("m.name", condition));
+        return And(compared("m.name"));
       case Field::kRunId:
-        return And(Compared("v.run_id", condition));
+        return And(compared("v.run_id"));
       case Field::kSource:
-        return And(Compared("v.source", condition));
+        return And(compared("v.source"));
       case Field::kVersion:
         return And("v.version " + Sign(condition.comparison) + " " + Parameter(condition.number));
       case Field::kTag:
         break;
     }
-    const bool lacks = condition.comparison == RegistryCondition::Comparison::kLacks;
+    const bool lacks = condition.comparison == SearchComparison::kLacks;
     const std::string key = Parameter(condition.key);
     const std::string value =
-        lacks ? "t.tag_value = " + Parameter(condition.values.front()) : Compared("t.tag_value", condition);
+        lacks ? "t.tag_value = " + Parameter(condition.values.front()) : compared("t.tag_value");
     And((lacks ? "NOT " : "") + ("EXISTS (SELECT 1 FROM " + tags + " t WHERE " + of) +
         " AND t.tag_key = " + key + " AND " + value + ")");
   }
   void AndVisible(const std::optional<TenantId>& tenant) {
     if (tenant) And("m.tenant IN ('', " + Parameter(tenant->str()) + ")");
   }
-
-  [[nodiscard]] const std::string& text() const { return text_; }
-  [[nodiscard]] std::vector<SqlValue> TakeParams() { return std::move(params_); }
-
- private:
-  std::string IsLike(const std::string& column, bool any_case, const std::string& pattern) {
-    if (any_case) return "LOWER(" + column + ") LIKE LOWER(" + Parameter(pattern) + ") ESCAPE '\\'";
-    if (dialect_ == SqlDialect::kSqlite) return column + " GLOB " + Parameter(GlobOf(pattern));
-    return column + " LIKE " + Parameter(pattern) + " ESCAPE '\\'";
-  }
-  static std::string Sign(RegistryCondition::Comparison comparison) {
-    using C = RegistryCondition::Comparison;
-    switch (comparison) {
-      case C::kDiffers:
-        return "<>";
-      case C::kLess:
-        return "<";
-      case C::kLessOrEqual:
-        return "<=";
-      case C::kGreater:
-        return ">";
-      case C::kGreaterOrEqual:
-        return ">=";
-      default:
-        return "=";
-    }
-  }
-  std::string Compared(const std::string& column, const RegistryCondition& condition) {
-    using C = RegistryCondition::Comparison;
-    switch (condition.comparison) {
-      case C::kLike:
-      case C::kILike:
-        return IsLike(column, condition.comparison == C::kILike, condition.values.front());
-      case C::kIn: {
-        const std::string all = Parameter(condition.values);
-        return column + (dialect_ == SqlDialect::kPostgres
-                             ? " = ANY(" + all + "::text[])"
-                             : " IN (SELECT value FROM json_each(" + all + "))");
-      }
-      default:
-        return column + " " + Sign(condition.comparison) + " " + Parameter(condition.values.front());
-    }
-  }
-
-  const SqlDialect dialect_;
-  std::string text_;
-  std::vector<SqlValue> params_;
 };
 
-/// A trailing backslash, or more pieces than a name can have: PostgreSQL refuses the one, both would take
-/// their time with the other.
-Result<void> CheckPattern(NameMatch match, std::string_view pattern) {
-  constexpr std::size_t kLongest = 256;
-  bool escaped = false;
-  for (const char c : pattern) escaped = c == '\\' && !escaped;
-  const bool like = match == NameMatch::kLike || match == NameMatch::kILike;
-  if (pattern.size() <= kLongest && !(like && escaped)) return {};
-  return InvalidArgument("registry_pattern", "the pattern '" + Printable(pattern) +
-                                                 "' is longer than 256 bytes or ends in a backslash");
+/// Of a name.
+Result<void> CheckName(NameMatch match, std::string_view pattern) {
+  if (match == NameMatch::kAny) return {};
+  return internal::CheckPattern(match == NameMatch::kLike || match == NameMatch::kILike, pattern);
 }
 
 Result<void> CheckConditions(const std::vector<RegistryCondition>& conditions) {
-  using C = RegistryCondition::Comparison;
+  using C = SearchComparison;
   for (const RegistryCondition& condition : conditions) {
     const bool number = condition.field == RegistryCondition::Field::kVersion;
     MEZZO_CHECK(number || !condition.values.empty());
-    if (condition.comparison == C::kLike) {
-      MEZZO_TRY_VOID(CheckPattern(NameMatch::kLike, condition.values.front()));
-    }
-    if (condition.comparison == C::kILike) {
-      MEZZO_TRY_VOID(CheckPattern(NameMatch::kILike, condition.values.front()));
+    if (condition.comparison == C::kLike || condition.comparison == C::kILike) {
+      MEZZO_TRY_VOID(internal::CheckPattern(true, condition.values.front()));
     }
   }
   return {};
@@ -193,15 +112,6 @@ Result<std::int64_t> NumberOf(std::string_view text, std::string_view token) {
   const auto number = ParseUint(text);
   if (!number || *number > static_cast<std::uint64_t>(INT64_MAX)) return BadToken(token);
   return static_cast<std::int64_t>(*number);
-}
-
-/// " LIMIT n" of a few sizes, at least `limit` + 1: as a number in the text, so that a plan made once knows
-/// how little is asked for. The rest is left.
-std::string LimitText(std::size_t limit) {
-  for (const std::size_t size : {11U, 101U}) {
-    if (limit < size) return " LIMIT " + std::to_string(size);
-  }
-  return " LIMIT " + std::to_string(limit < 1001 ? 1001 : limit + 1);
 }
 
 /// Rows of `table` under the pairs (model_id, version) in parameters $1 and $2. On PostgreSQL each pair is
@@ -313,10 +223,10 @@ Result<std::vector<VersionRecord>> RegistryStore::Complete(SqlSession& session,
 
 Result<RegistryPage<ModelRecord>> RegistryStore::ListModels(const ModelQuery& query, const std::string& token,
                                                             std::size_t limit, TimePoint deadline) {
-  MEZZO_TRY_VOID(CheckPattern(query.match, query.name));
+  MEZZO_TRY_VOID(CheckName(query.match, query.name));
   MEZZO_TRY_VOID(CheckTags(query.tags));
   MEZZO_TRY_VOID(CheckConditions(query.conditions));
-  Where where(db_.dialect());
+  RegistryWhere where(db_.dialect());
   where.AndMatches("m.name", query.match, query.name);
   where.AndVisible(query.visible_to);
   for (const auto& [key, value] : query.tags) {
@@ -378,10 +288,10 @@ Result<RegistryPage<ModelRecord>> RegistryStore::ListModels(const ModelQuery& qu
 Result<RegistryPage<VersionRecord>> RegistryStore::ListVersions(const VersionQuery& query,
                                                                 const std::string& token, std::size_t limit,
                                                                 TimePoint deadline) {
-  MEZZO_TRY_VOID(CheckPattern(query.match, query.model));
+  MEZZO_TRY_VOID(CheckName(query.match, query.model));
   MEZZO_TRY_VOID(CheckTags(query.tags));
   MEZZO_TRY_VOID(CheckConditions(query.conditions));
-  Where where(db_.dialect());
+  RegistryWhere where(db_.dialect());
   where.AndMatches("m.name", query.match, query.model);
   where.AndVisible(query.visible_to);
   if (query.state) where.AndEquals("v.state", std::string(VersionStateName(*query.state)));
@@ -493,7 +403,7 @@ Result<std::vector<RegistryEvent>> RegistryStore::History(const std::string& mod
   const auto work = [&](SqlSession& session) -> Result<void> {
     events.clear();
     MEZZO_TRY(const std::string id, IdOf(session, model));
-    Where where(db_.dialect());
+    RegistryWhere where(db_.dialect());
     where.AndEquals("model_id", id);
     if (query.before > 0) where.And("seq < " + where.Parameter(query.before));
     if (query.version) where.And("version = " + where.Parameter(*query.version));

@@ -215,8 +215,9 @@ Result<std::size_t> TrackedArtifacts::Expire(std::size_t limit, TimePoint deadli
   const WallTime before = ports_.clock.WallNow() - options_.lifetime;
   MEZZO_TRY(const std::size_t uploads, ports_.tracking.ExpireUploads(before, limit, deadline));
   MEZZO_TRY(const std::size_t runs, ports_.tracking.ExpireRuns(before, limit, deadline));
+  MEZZO_TRY(const std::size_t experiments, ports_.tracking.ExpireExperiments(before, limit, deadline));
   MEZZO_TRY(const std::size_t files, ports_.tracking.ExpireArtifacts(before, limit, deadline));
-  return uploads + runs + files;
+  return uploads + runs + experiments + files;
 }
 
 }  // namespace mezzo::lifecycle

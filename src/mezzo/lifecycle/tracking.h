@@ -25,6 +25,7 @@ struct ExperimentRecord {
   std::string name;
   WallTime created;
   WallTime updated;
+  bool deleted = false;
   Tags tags;
 };
 
@@ -72,6 +73,62 @@ struct LoggedModelRecord {
   std::string created_by;
   Tags params;
   Tags tags;
+};
+
+/// Which of what may be deleted a search is about.
+enum class TrackingView : std::uint8_t { kActive, kDeleted, kAll };
+
+/// What is compared, and what is ordered by.
+enum class TrackingField : std::uint8_t {
+  kMetric,  ///< That of the last step, under a key. These of runs alone.
+  kParam,   ///< Under a key.
+  kRunId,
+  kStatus,
+  kUser,
+  kStarted,  ///< In milliseconds since the Unix epoch, as each time here.
+  kEnded,
+  kTag,  ///< Under a key; of runs and of experiments.
+  kName,
+  kExperimentId,  ///< These of experiments alone. A text of digits.
+  kCreated,
+  kUpdated,
+};
+
+/// One condition of a search. All of a query's must hold. What has no such key, or no end yet, meets none but
+/// kAbsent; a measurement that is no number only kDiffers.
+struct TrackingCondition {
+  TrackingField field = TrackingField::kName;
+  std::string key;  ///< Of kMetric, kParam and kTag.
+  SearchComparison comparison = SearchComparison::kEquals;
+  std::vector<std::string> values;  ///< Of texts: one, but for kIn and kNotIn; none for kAbsent and kPresent.
+  double real = 0;                  ///< Of kMetric; finite.
+  std::int64_t number = 0;          ///< Of times.
+
+  friend bool operator==(const TrackingCondition&, const TrackingCondition&) = default;
+};
+
+/// What has no such key comes last either way, before it what is no number.
+struct TrackingOrder {
+  TrackingField field = TrackingField::kName;
+  std::string key;
+  bool down = false;
+
+  friend bool operator==(const TrackingOrder&, const TrackingOrder&) = default;
+};
+
+struct RunQuery {
+  std::vector<std::int64_t> experiments;
+  std::vector<TrackingCondition> conditions;
+  std::vector<TrackingOrder> order;  ///< Then by start, the last first, then by id.
+  TrackingView view = TrackingView::kActive;
+};
+
+struct ExperimentQuery {
+  std::vector<TrackingCondition> conditions;
+  /// Of kName, kExperimentId, kCreated, kUpdated; then by number, the last first. Empty: by creation, the
+  /// last first.
+  std::vector<TrackingOrder> order;
+  TrackingView view = TrackingView::kActive;
 };
 
 /// Where a file of a run or of a logged model is.

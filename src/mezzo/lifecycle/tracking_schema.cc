@@ -107,8 +107,51 @@ CREATE INDEX tracking_uploads_of_tenant ON tracking_uploads (tenant);
 CREATE INDEX tracking_uploads_by_time ON tracking_uploads (created_us);
 )sql";
 
-constexpr std::array<storage::Migration, 1> kMigrations = {
-    {{.version = 1, .name = "tracking", .sql = kTables, .sqlite = "", .postgres = ""}}};
+// Of each metric of a run that of the last step, so that runs are found and ordered by it without a walk over
+// all measurements; its number is NULL when it is none. `experiment` and `tenant` of a run never change.
+constexpr std::string_view kSearches = R"sql(
+ALTER TABLE tracking_experiments ADD COLUMN deleted_us BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX tracking_experiments_by_deletion ON tracking_experiments (deleted_us);
+
+CREATE TABLE tracking_latest (
+  run_id TEXT NOT NULL,
+  metric TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  experiment BIGINT NOT NULL,
+  metric_number DOUBLE PRECISION,
+  at_ms BIGINT NOT NULL,
+  step BIGINT NOT NULL,
+  model_id TEXT NOT NULL,
+  PRIMARY KEY (run_id, metric)
+);
+CREATE INDEX tracking_latest_by_number ON tracking_latest (tenant, experiment, metric, metric_number, run_id);
+CREATE INDEX tracking_runs_by_start ON tracking_runs (tenant, experiment, started_ms DESC, id);
+)sql";
+
+// What was measured before the table was.
+constexpr std::string_view kLatestSqlite = R"sql(
+INSERT INTO tracking_latest (run_id, metric, tenant, experiment, metric_number, at_ms, step, model_id)
+SELECT l.run_id, l.metric, r.tenant, r.experiment, CASE l.metric_value WHEN 'nan' THEN NULL
+  WHEN '-nan' THEN NULL WHEN 'inf' THEN 9e999 WHEN '-inf' THEN -9e999 ELSE CAST(l.metric_value AS REAL) END,
+  l.at_ms, l.step, l.model_id
+FROM (SELECT p.*, ROW_NUMBER() OVER (PARTITION BY run_id, metric ORDER BY step DESC, at_ms DESC, seq DESC)
+  AS place FROM tracking_points p) l JOIN tracking_runs r ON r.id = l.run_id WHERE l.place = 1;
+)sql";
+constexpr std::string_view kLatestPostgres = R"sql(
+INSERT INTO tracking_latest (run_id, metric, tenant, experiment, metric_number, at_ms, step, model_id)
+SELECT l.run_id, l.metric, r.tenant, r.experiment, CASE WHEN l.metric_value IN ('nan', '-nan') THEN NULL
+  ELSE CAST(l.metric_value AS DOUBLE PRECISION) END, l.at_ms, l.step, l.model_id
+FROM (SELECT p.*, ROW_NUMBER() OVER (PARTITION BY run_id, metric ORDER BY step DESC, at_ms DESC, seq DESC)
+  AS place FROM tracking_points p) l JOIN tracking_runs r ON r.id = l.run_id WHERE l.place = 1;
+)sql";
+
+constexpr std::array<storage::Migration, 2> kMigrations = {
+    {{.version = 1, .name = "tracking", .sql = kTables, .sqlite = "", .postgres = ""},
+     {.version = 2,
+      .name = "searches",
+      .sql = kSearches,
+      .sqlite = kLatestSqlite,
+      .postgres = kLatestPostgres}}};
 
 }  // namespace
 

@@ -13,22 +13,29 @@
 #include "mezzo/lifecycle/internal/registry_rows.h"
 #include "mezzo/lifecycle/internal/tracking_rows.h"
 
-// Experiments, runs and logged models; tracking_artifacts.cc has the files.
+// Runs and logged models; tracking_experiments.cc has the experiments, tracking_search.cc what is searched,
+// tracking_artifacts.cc the files.
 
 namespace mezzo::lifecycle {
 namespace {
 
+using internal::Fact;
+using internal::FactsOf;
 using internal::FromMicros;
+using internal::kParam;
+using internal::kRunColumns;
+using internal::kTag;
+using internal::NoRun;
+using internal::NoTag;
+using internal::RunAt;
 using storage::SqlDialect;
 using storage::SqlRows;
 using storage::SqlSession;
+using storage::SqlStatement;
 using storage::SqlValue;
 
-constexpr const char* kParam = "param";
-constexpr const char* kTag = "tag";
 constexpr const char* kInput = "input";
 constexpr const char* kOutput = "output";
-constexpr std::string_view kDefaultName = "Default";
 
 std::string NewId(WallTime now) {
   std::string id = NewUuidV7(now);
@@ -36,21 +43,9 @@ std::string NewId(WallTime now) {
   return id;
 }
 
-std::string OwnerOf(std::int64_t experiment) { return "e" + std::to_string(experiment); }
-
-Error NoExperiment(const std::string& which) {
-  return NotFound("tracking_experiment_unknown", "there is no experiment " + which);
-}
-Error NoRun(const std::string& id) {
-  return NotFound("tracking_run_unknown", "there is no run '" + Printable(id, 64) + "'");
-}
 Error NoLoggedModel(const std::string& id) {
   return NotFound("tracking_model_unknown", "there is no logged model '" + Printable(id, 64) + "'");
 }
-Error NoTag(const std::string& key) {
-  return NotFound("tracking_tag_unknown", "there is no tag '" + Printable(key) + "'");
-}
-
 /// Numbers that are none are texts too: a database's column would refuse them.
 std::string NumberText(double value) {
   if (std::isnan(value)) return "nan";
@@ -62,21 +57,6 @@ std::string Among(SqlDialect dialect, const char* column, const char* parameter,
   return dialect == SqlDialect::kPostgres
              ? std::string(column) + " = ANY(" + parameter + "::" + type + "[])"
              : std::string(column) + " IN (SELECT value FROM json_each(" + parameter + "))";
-}
-
-constexpr std::string_view kRunColumns =
-    "id, experiment, name, user_name, status, started_ms, ended_ms, deleted_us";
-RunRecord RunAt(const SqlRows& rows, std::size_t row) {
-  RunRecord run;
-  run.id = rows.Text(row, 0);
-  run.experiment = rows.Int(row, 1);
-  run.name = rows.Text(row, 2);
-  run.user = rows.Text(row, 3);
-  run.status = rows.Text(row, 4);
-  run.started_ms = rows.Int(row, 5);
-  if (!rows.IsNull(row, 6)) run.ended_ms = rows.Int(row, 6);
-  run.deleted = rows.Int(row, 7) != 0;
-  return run;
 }
 
 constexpr std::string_view kModelRowColumns =
@@ -93,33 +73,6 @@ LoggedModelRecord LoggedModelAt(const SqlRows& rows, std::size_t row) {
   model.updated = FromMicros(rows.Int(row, 7));
   model.created_by = rows.Text(row, 8);
   return model;
-}
-
-ExperimentRecord ExperimentAt(const SqlRows& rows, std::size_t row) {
-  ExperimentRecord experiment;
-  experiment.id = rows.Int(row, 0);
-  experiment.name = rows.Text(row, 1);
-  experiment.created = FromMicros(rows.Int(row, 2));
-  experiment.updated = FromMicros(rows.Int(row, 3));
-  return experiment;
-}
-
-struct Fact {
-  std::string owner;
-  std::string kind;
-  std::string key;
-  std::string value;
-};
-Result<std::vector<Fact>> FactsOf(SqlSession& session, SqlDialect dialect, std::vector<std::string> owners) {
-  const std::string sql = "SELECT owner, kind, fact_key, fact_value FROM tracking_facts WHERE " +
-                          Among(dialect, "owner", "$1", "text") + " ORDER BY owner, kind, fact_key";
-  MEZZO_TRY(const SqlRows rows, session.Run(sql, {std::move(owners)}));
-  std::vector<Fact> facts;
-  facts.reserve(rows.size());
-  for (std::size_t row = 0; row < rows.size(); ++row) {
-    facts.push_back({rows.Text(row, 0), rows.Text(row, 1), rows.Text(row, 2), rows.Text(row, 3)});
-  }
-  return facts;
 }
 
 }  // namespace
@@ -199,127 +152,6 @@ Result<std::size_t> TrackingStore::PutFacts(SqlSession& session, const std::stri
   return fresh;
 }
 
-// --- Experiments
-
-Result<void> TrackingStore::CheckExperiment(SqlSession& session, const TenantId& tenant,
-                                            std::int64_t id) const {
-  if (id == kDefaultExperiment) return {};
-  MEZZO_TRY(
-      const SqlRows rows,
-      session.Run("SELECT 1 FROM tracking_experiments WHERE id = $1 AND tenant = $2", {id, tenant.str()}));
-  if (rows.empty()) return NoExperiment(std::to_string(id));
-  return {};
-}
-
-Result<ExperimentRecord> TrackingStore::CreateExperiment(const TenantId& tenant, const std::string& name,
-                                                         const Tags& tags, TimePoint deadline) {
-  MEZZO_TRY_VOID(CheckFacts({{name, ""}}));
-  MEZZO_TRY_VOID(CheckFacts(tags));
-  const Error exists =
-      AlreadyExists("tracking_experiment_exists", "there is an experiment '" + Printable(name) + "' already");
-  if (name == kDefaultName) return exists;
-  ExperimentRecord made;
-  const auto work = [&](SqlSession& session) -> Result<void> {
-    MEZZO_TRY_VOID(Grow(session, tenant, {.experiments = 1}));
-    MEZZO_TRY(const SqlRows rows,
-              session.Run("INSERT INTO tracking_experiments (tenant, name, created_us, updated_us) "
-                          "VALUES ($1, $2, $3, $3) ON CONFLICT (tenant, name) DO NOTHING "
-                          "RETURNING id, name, created_us, updated_us",
-                          {tenant.str(), name, NowMicros()}));
-    if (rows.empty()) return exists;
-    made = ExperimentAt(rows, 0);
-    made.tags = tags;
-    MEZZO_TRY_VOID(PutFacts(session, OwnerOf(made.id), kTag, tags));
-    return {};
-  };
-  MEZZO_TRY_VOID(db_.Transact(work, deadline));
-  return made;
-}
-
-Result<ExperimentRecord> TrackingStore::GetExperiment(const TenantId& tenant, std::int64_t id,
-                                                      TimePoint deadline) {
-  if (id == kDefaultExperiment) {
-    return ExperimentRecord{.id = id, .name = std::string(kDefaultName), .tags = {}};
-  }
-  ExperimentRecord found;
-  const auto work = [&](SqlSession& session) -> Result<void> {
-    MEZZO_TRY(const SqlRows rows, session.Run("SELECT id, name, created_us, updated_us FROM "
-                                              "tracking_experiments WHERE id = $1 AND tenant = $2",
-                                              {id, tenant.str()}));
-    if (rows.empty()) return NoExperiment(std::to_string(id));
-    found = ExperimentAt(rows, 0);
-    MEZZO_TRY(const auto facts, FactsOf(session, db_.dialect(), {OwnerOf(id)}));
-    for (const Fact& fact : facts) found.tags.emplace(fact.key, fact.value);
-    return {};
-  };
-  MEZZO_TRY_VOID(db_.Read(work, deadline));
-  return found;
-}
-
-Result<ExperimentRecord> TrackingStore::FindExperiment(const TenantId& tenant, const std::string& name,
-                                                       TimePoint deadline) {
-  if (name == kDefaultName) return GetExperiment(tenant, kDefaultExperiment, deadline);
-  std::int64_t id = 0;
-  const auto work = [&](SqlSession& session) -> Result<void> {
-    MEZZO_TRY(const SqlRows rows,
-              session.Run("SELECT id FROM tracking_experiments WHERE tenant = $1 AND name = $2",
-                          {tenant.str(), name}));
-    if (rows.empty()) return NoExperiment("'" + Printable(name) + "'");
-    id = rows.Int(0, 0);
-    return {};
-  };
-  MEZZO_TRY_VOID(db_.Read(work, deadline));
-  return GetExperiment(tenant, id, deadline);
-}
-
-Result<std::vector<ExperimentRecord>> TrackingStore::ListExperiments(const TenantId& tenant,
-                                                                     std::int64_t after, std::size_t limit,
-                                                                     TimePoint deadline) {
-  std::vector<ExperimentRecord> all;
-  const auto work = [&](SqlSession& session) -> Result<void> {
-    all.clear();
-    MEZZO_TRY(const SqlRows rows, session.Run("SELECT id, name, created_us, updated_us FROM "
-                                              "tracking_experiments WHERE tenant = $1 AND id > $2 "
-                                              "ORDER BY id LIMIT $3",
-                                              {tenant.str(), after, static_cast<std::int64_t>(limit)}));
-    std::map<std::string, std::size_t> places;
-    std::vector<std::string> owners;
-    for (std::size_t row = 0; row < rows.size(); ++row) {
-      all.push_back(ExperimentAt(rows, row));
-      owners.push_back(OwnerOf(all.back().id));
-      places.emplace(owners.back(), row);
-    }
-    MEZZO_TRY(const auto facts, FactsOf(session, db_.dialect(), std::move(owners)));
-    for (const Fact& fact : facts) all[places.at(fact.owner)].tags.emplace(fact.key, fact.value);
-    return {};
-  };
-  MEZZO_TRY_VOID(db_.Read(work, deadline));
-  return all;
-}
-
-Result<void> TrackingStore::SetExperimentTag(const TenantId& tenant, std::int64_t id, const std::string& key,
-                                             const std::string& value, TimePoint deadline) {
-  MEZZO_TRY_VOID(CheckFacts({{key, value}}));
-  // The default one is not a row: every tenant would have to have its own.
-  if (id == kDefaultExperiment) return NoExperiment("0 whose tags can be set: it is the default one");
-  const auto work = [&](SqlSession& session) -> Result<void> {
-    MEZZO_TRY(const SqlRows rows,
-              session.Run("UPDATE tracking_experiments SET updated_us = $3 WHERE id = $1 AND tenant = $2 "
-                          "RETURNING id",
-                          {id, tenant.str(), NowMicros()}));
-    if (rows.empty()) return NoExperiment(std::to_string(id));
-    MEZZO_TRY_VOID(PutFacts(session, OwnerOf(id), kTag, {{key, value}}));
-    MEZZO_TRY(const SqlRows count,
-              session.Run("SELECT COUNT(*) FROM tracking_facts WHERE owner = $1", {OwnerOf(id)}));
-    if (static_cast<std::size_t>(count.Int(0, 0)) > options_.max_facts) {
-      return ResourceExhausted("tracking_full", "the experiment has all the tags that it may have: " +
-                                                    std::to_string(options_.max_facts));
-    }
-    return {};
-  };
-  return db_.Transact(work, deadline);
-}
-
 // --- Runs
 
 Result<void> TrackingStore::Complete(SqlSession& session, std::vector<RunRecord>& runs) const {
@@ -340,16 +172,17 @@ Result<void> TrackingStore::Complete(SqlSession& session, std::vector<RunRecord>
       run.outputs.push_back({.model_id = fact.key, .step = std::strtoll(fact.value.c_str(), nullptr, 10)});
     }
   }
-  const std::string sql =
-      "SELECT run_id, metric, metric_value, at_ms, step, model_id FROM (SELECT p.*, ROW_NUMBER() OVER "
-      "(PARTITION BY run_id, metric ORDER BY step DESC, at_ms DESC, seq DESC) AS place FROM tracking_points "
-      "p WHERE " +
-      Among(db_.dialect(), "run_id", "$1", "text") + ") l WHERE place = 1";
-  MEZZO_TRY(const SqlRows rows, session.Run(sql, {ids}));
+  static const std::string_view sql[] = {
+      "SELECT l.run_id, l.metric, l.metric_number, l.at_ms, l.step, l.model_id FROM json_each($1) i "
+      "JOIN tracking_latest l ON l.run_id = i.value",
+      "SELECT l.* FROM unnest($1::text[]) AS i(id) CROSS JOIN LATERAL (SELECT run_id, metric, metric_number, "
+      "at_ms, step, model_id FROM tracking_latest t WHERE t.run_id = i.id OFFSET 0) l"};
+  MEZZO_TRY(const SqlRows rows, session.Run(sql[static_cast<std::size_t>(db_.dialect())], {ids}));
   for (std::size_t row = 0; row < rows.size(); ++row) {
+    const double value = rows.IsNull(row, 2) ? std::nan("") : rows.Real(row, 2);
     by_id.at(rows.Text(row, 0))
         ->metrics.emplace(rows.Text(row, 1), MetricPoint{.key = rows.Text(row, 1),
-                                                         .value = NumberAt(rows.Text(row, 2)),
+                                                         .value = value,
                                                          .at_ms = rows.Int(row, 3),
                                                          .step = rows.Int(row, 4),
                                                          .model_id = rows.Text(row, 5)});
@@ -360,7 +193,7 @@ Result<void> TrackingStore::Complete(SqlSession& session, std::vector<RunRecord>
 Result<RunRecord> TrackingStore::ReadRun(SqlSession& session, const TenantId& tenant,
                                          const std::string& id) const {
   static const std::string sql =
-      "SELECT " + std::string(kRunColumns) + " FROM tracking_runs WHERE id = $1 AND tenant = $2";
+      "SELECT " + std::string(kRunColumns) + " FROM tracking_runs r WHERE r.id = $1 AND r.tenant = $2";
   MEZZO_TRY(const SqlRows rows, session.Run(sql, {id, tenant.str()}));
   if (rows.empty()) return NoRun(id);
   std::vector<RunRecord> runs = {RunAt(rows, 0)};
@@ -406,6 +239,9 @@ Result<RunRecord> TrackingStore::ChangeRun(const TenantId& tenant, const std::st
   RunRecord changed;
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(RunRecord run, ReadRun(session, tenant, id));
+    if (run.deleted && change.deleted == false) {
+      MEZZO_TRY_VOID(CheckExperiment(session, tenant, run.experiment));
+    }
     const std::optional<std::int64_t> ended = change.ended_ms ? change.ended_ms : run.ended_ms;
     MEZZO_TRY_VOID(session.Run(
         "UPDATE tracking_runs SET name = $3, status = $4, ended_ms = $5, deleted_us = $6 WHERE id = $1 AND "
@@ -420,27 +256,6 @@ Result<RunRecord> TrackingStore::ChangeRun(const TenantId& tenant, const std::st
   return changed;
 }
 
-Result<std::vector<RunRecord>> TrackingStore::ListRuns(const TenantId& tenant,
-                                                       const std::vector<std::int64_t>& experiments,
-                                                       bool deleted, const std::string& after,
-                                                       std::size_t limit, TimePoint deadline) {
-  const std::string sql = "SELECT " + std::string(kRunColumns) +
-                          " FROM tracking_runs WHERE tenant = $1 AND " +
-                          (deleted ? "deleted_us > 0" : "deleted_us = 0") + " AND " +
-                          Among(db_.dialect(), "experiment", "$2", "bigint") +
-                          " AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4";
-  std::vector<RunRecord> runs;
-  const auto work = [&](SqlSession& session) -> Result<void> {
-    runs.clear();
-    MEZZO_TRY(const SqlRows rows,
-              session.Run(sql, {tenant.str(), experiments, after, static_cast<std::int64_t>(limit)}));
-    for (std::size_t row = 0; row < rows.size(); ++row) runs.push_back(RunAt(rows, row));
-    return Complete(session, runs);
-  };
-  MEZZO_TRY_VOID(db_.Read(work, deadline));
-  return runs;
-}
-
 Result<void> TrackingStore::Note(const TenantId& tenant, const std::string& run, const RunNotes& notes,
                                  TimePoint deadline) {
   Tags outputs;
@@ -452,7 +267,7 @@ Result<void> TrackingStore::Note(const TenantId& tenant, const std::string& run,
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(const SqlRows locked,
               session.Run("UPDATE tracking_runs SET points = points + $3 WHERE id = $1 AND tenant = $2 "
-                          "RETURNING points, facts, deleted_us",
+                          "RETURNING points, facts, deleted_us, experiment",
                           {run, tenant.str(), static_cast<std::int64_t>(notes.metrics.size())}));
     if (locked.empty()) return NoRun(run);
     if (locked.Int(0, 2) != 0) {
@@ -477,15 +292,41 @@ Result<void> TrackingStore::Note(const TenantId& tenant, const std::string& run,
       MEZZO_TRY_VOID(session.Run("UPDATE tracking_runs SET facts = facts + $2 WHERE id = $1",
                                  {run, static_cast<std::int64_t>(fresh)}));
     }
-    for (const MetricPoint& point : notes.metrics) {
-      MEZZO_TRY_VOID(
-          session.Run("INSERT INTO tracking_points (run_id, metric, metric_value, at_ms, step, model_id) "
-                      "VALUES ($1, $2, $3, $4, $5, $6)",
-                      {run, point.key, NumberText(point.value), point.at_ms, point.step, point.model_id}));
+    if (const auto name = notes.tags.find("mlflow.runName"); name != notes.tags.end()) {
+      MEZZO_TRY_VOID(session.Run("UPDATE tracking_runs SET name = $2 WHERE id = $1", {run, name->second}));
     }
-    return {};
+    return Measure(session, tenant, run, locked.Int(0, 3), notes.metrics);
   };
   return db_.Transact(work, deadline);
+}
+
+Result<void> TrackingStore::Measure(SqlSession& session, const TenantId& tenant, const std::string& run,
+                                    std::int64_t experiment, const std::vector<MetricPoint>& points) const {
+  std::vector<SqlStatement> statements;
+  std::map<std::string, const MetricPoint*> latest;
+  for (const MetricPoint& point : points) {
+    statements.push_back(
+        {"INSERT INTO tracking_points (run_id, metric, metric_value, at_ms, step, model_id) "
+         "VALUES ($1, $2, $3, $4, $5, $6)",
+         {run, point.key, NumberText(point.value), point.at_ms, point.step, point.model_id}});
+    const MetricPoint*& last = latest[point.key];
+    const bool later =
+        last == nullptr || std::pair(point.step, point.at_ms) >= std::pair(last->step, last->at_ms);
+    if (later) last = &point;
+  }
+  for (const auto& [key, point] : latest) {
+    const SqlValue number = std::isnan(point->value) ? SqlValue() : SqlValue(point->value);
+    statements.push_back(
+        {"INSERT INTO tracking_latest (run_id, metric, tenant, experiment, metric_number, at_ms, step, "
+         "model_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (run_id, metric) DO UPDATE SET "
+         "metric_number = excluded.metric_number, at_ms = excluded.at_ms, step = excluded.step, "
+         "model_id = excluded.model_id WHERE (excluded.step, excluded.at_ms) >= "
+         "(tracking_latest.step, tracking_latest.at_ms)",
+         {run, key, tenant.str(), experiment, number, point->at_ms, point->step, point->model_id}});
+  }
+  if (statements.empty()) return {};
+  MEZZO_TRY_VOID(session.RunAll(statements));
+  return {};
 }
 
 Result<void> TrackingStore::DeleteRunTag(const TenantId& tenant, const std::string& run,
@@ -562,6 +403,7 @@ Result<std::size_t> TrackingStore::ExpireRuns(WallTime before, std::size_t limit
       gone = true;
       MEZZO_TRY_VOID(session.Run("DELETE FROM tracking_facts WHERE owner = $1", {id}));
       MEZZO_TRY_VOID(session.Run("DELETE FROM tracking_points WHERE run_id = $1", {id}));
+      MEZZO_TRY_VOID(session.Run("DELETE FROM tracking_latest WHERE run_id = $1", {id}));
       MEZZO_TRY(const SqlRows files,
                 session.Run("SELECT path FROM tracking_artifacts WHERE owner = $1", {id}));
       for (std::size_t row = 0; row < files.size(); ++row) {

@@ -43,14 +43,32 @@ class TrackingStore {
   /// kAlreadyExists "tracking_experiment_exists".
   Result<ExperimentRecord> CreateExperiment(const TenantId& tenant, const std::string& name, const Tags& tags,
                                             TimePoint deadline);
+  /// Deleted ones too.
   Result<ExperimentRecord> GetExperiment(const TenantId& tenant, std::int64_t id, TimePoint deadline);
   Result<ExperimentRecord> FindExperiment(const TenantId& tenant, const std::string& name,
                                           TimePoint deadline);
-  /// By number, beginning behind `after`; the default one is not among them.
-  Result<std::vector<ExperimentRecord>> ListExperiments(const TenantId& tenant, std::int64_t after,
-                                                        std::size_t limit, TimePoint deadline);
+  /// kInvalidArgument "tracking_page_token": `token` (empty: from the beginning) is not where a page of this
+  /// search ends; "registry_pattern".
+  Result<RegistryPage<ExperimentRecord>> SearchExperiments(const TenantId& tenant,
+                                                           const ExperimentQuery& query,
+                                                           const std::string& token, std::size_t limit,
+                                                           TimePoint deadline);
+  /// kAlreadyExists "tracking_experiment_exists". These five, but for restoring: kFailedPrecondition
+  /// "tracking_experiment_deleted"; the first three: "tracking_experiment_default" of the default one.
+  Result<void> RenameExperiment(const TenantId& tenant, std::int64_t id, const std::string& name,
+                                TimePoint deadline);
+  /// With its runs, which no longer change.
+  Result<void> DeleteExperiment(const TenantId& tenant, std::int64_t id, TimePoint deadline);
+  /// With the runs that were deleted with it. kFailedPrecondition "tracking_experiment_active".
+  Result<void> RestoreExperiment(const TenantId& tenant, std::int64_t id, TimePoint deadline);
   Result<void> SetExperimentTag(const TenantId& tenant, std::int64_t id, const std::string& key,
                                 const std::string& value, TimePoint deadline);
+  /// kNotFound "tracking_tag_unknown".
+  Result<void> DeleteExperimentTag(const TenantId& tenant, std::int64_t id, const std::string& key,
+                                   TimePoint deadline);
+  /// Removes experiments that were deleted before `before` and have no runs any more, with their logged
+  /// models, `limit` at most. How many.
+  Result<std::size_t> ExpireExperiments(WallTime before, std::size_t limit, TimePoint deadline);
 
   // --- Runs
 
@@ -61,6 +79,7 @@ class TrackingStore {
     std::int64_t started_ms = 0;
     Tags tags;
   };
+  /// kFailedPrecondition "tracking_experiment_deleted".
   Result<RunRecord> CreateRun(const TenantId& tenant, const NewRun& run, TimePoint deadline);
   Result<RunRecord> GetRun(const TenantId& tenant, const std::string& id, TimePoint deadline);
   struct RunChange {
@@ -69,13 +88,12 @@ class TrackingStore {
     std::optional<std::int64_t> ended_ms;
     std::optional<bool> deleted;
   };
+  /// kFailedPrecondition "tracking_experiment_deleted": a run that is restored before its experiment.
   Result<RunRecord> ChangeRun(const TenantId& tenant, const std::string& id, const RunChange& change,
                               TimePoint deadline);
-  /// The newest first, with facts and metrics; of the experiments named. `after` is a run's id; empty: from
-  /// the newest.
-  Result<std::vector<RunRecord>> ListRuns(const TenantId& tenant,
-                                          const std::vector<std::int64_t>& experiments, bool deleted,
-                                          const std::string& after, std::size_t limit, TimePoint deadline);
+  /// With facts and metrics. Fails as SearchExperiments().
+  Result<RegistryPage<RunRecord>> SearchRuns(const TenantId& tenant, const RunQuery& query,
+                                             const std::string& token, std::size_t limit, TimePoint deadline);
 
   /// Removes runs that were deleted before `before`, with all that was noted of them and their files, `limit`
   /// at most. How many.
@@ -123,7 +141,7 @@ class TrackingStore {
                                               const LoggedModelChange& change, TimePoint deadline);
   /// With its files.
   Result<void> DeleteLoggedModel(const TenantId& tenant, const std::string& id, TimePoint deadline);
-  /// The newest first. Empty `name` and `run_id`: any. `after` as of ListRuns().
+  /// The newest first. Empty `name` and `run_id`: any. `after` is a model's id; empty: from the newest.
   Result<std::vector<LoggedModelRecord>> ListLoggedModels(const TenantId& tenant,
                                                           const std::vector<std::int64_t>& experiments,
                                                           const std::string& name, const std::string& run_id,
@@ -163,12 +181,18 @@ class TrackingStore {
  private:
   struct Growth;
   Result<void> Grow(storage::SqlSession& session, const TenantId& tenant, const Growth& by) const;
+  /// It is there and not deleted.
   Result<void> CheckExperiment(storage::SqlSession& session, const TenantId& tenant, std::int64_t id) const;
+  Result<void> LockExperiment(storage::SqlSession& session, const TenantId& tenant, std::int64_t id) const;
+  Result<void> Complete(storage::SqlSession& session, const TenantId& tenant,
+                        std::vector<ExperimentRecord>& experiments) const;
   Result<void> CheckOwner(storage::SqlSession& session, const TenantId& tenant,
                           const std::string& owner) const;
   [[nodiscard]] Result<void> CheckFacts(const Tags& facts) const;
   Result<std::size_t> PutFacts(storage::SqlSession& session, const std::string& owner, const char* kind,
                                const Tags& facts) const;
+  Result<void> Measure(storage::SqlSession& session, const TenantId& tenant, const std::string& run,
+                       std::int64_t experiment, const std::vector<MetricPoint>& points) const;
   Result<void> Complete(storage::SqlSession& session, std::vector<RunRecord>& runs) const;
   Result<void> Complete(storage::SqlSession& session, std::vector<LoggedModelRecord>& models) const;
   Result<RunRecord> ReadRun(storage::SqlSession& session, const TenantId& tenant,

@@ -1,11 +1,16 @@
 #include "mezzo/api/mlflow/filter.h"
 
 #include <cctype>
+#include <charconv>
+#include <cmath>
+#include <initializer_list>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "mezzo/base/check.h"
 #include "mezzo/base/strings.h"
 
 namespace mezzo::api::mlflow {
@@ -13,14 +18,19 @@ namespace {
 
 using lifecycle::RegistryCondition;
 using lifecycle::RegistryOrder;
-using Comparison = RegistryCondition::Comparison;
+using lifecycle::SearchComparison;
+using lifecycle::TrackingCondition;
+using lifecycle::TrackingField;
+using lifecycle::TrackingOrder;
 using Field = RegistryCondition::Field;
 
 constexpr std::size_t kLongest = 4096;
 constexpr std::size_t kMostConditions = 10;
 constexpr std::size_t kMostValues = 200;
+constexpr std::size_t kMostOrders = 8;
 constexpr std::string_view kPromptTag = "mlflow.prompt.is_prompt";
 
+bool IsDigit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
 bool IsWordStart(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 bool IsWordPart(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
@@ -31,28 +41,178 @@ struct Token {
   std::size_t at = 0;  ///< Where it begins.
 };
 
+/// What can be compared with what.
+enum class Compares : std::uint8_t {
+  kText,         ///< =, !=, LIKE, ILIKE
+  kOptional,     ///< The same, IS NULL, IS NOT NULL
+  kListed,       ///< =, !=, LIKE, ILIKE, IN
+  kListedOrNot,  ///< The same, NOT IN
+  kId,           ///< =, !=, IN, NOT IN: digits
+  kEqual,        ///< =
+  kWhole,        ///< =, !=, <, <=, >, >=: a number of at least 0, or its digits as a text
+  kTime,         ///< The same signs: a whole number
+  kReal,         ///< The same signs: a number
+};
+
+/// `field` is one of RegistryCondition or a TrackingField, by what is searched.
+struct Column {
+  std::string_view word;
+  int field = 0;
+  Compares compares = Compares::kText;
+};
+template <typename Any>
+constexpr int At(Any field) {
+  return static_cast<int>(field);
+}
+
+constexpr Column kOfModels[] = {{"name", At(Field::kName), Compares::kText}};
+constexpr Column kOfVersions[] = {{"name", At(Field::kName), Compares::kText},
+                                  {"run_id", At(Field::kRunId), Compares::kListed},
+                                  {"source_path", At(Field::kSource), Compares::kText},
+                                  {"version_number", At(Field::kVersion), Compares::kWhole}};
+constexpr Column kOfLoggedModels[] = {{"name", At(Field::kName), Compares::kEqual},
+                                      {"source_run_id", At(Field::kRunId), Compares::kEqual}};
+constexpr Column kOfRuns[] = {{"run_id", At(TrackingField::kRunId), Compares::kListedOrNot},
+                              {"run_name", At(TrackingField::kName), Compares::kListedOrNot},
+                              {"run name", At(TrackingField::kName), Compares::kListedOrNot},
+                              {"status", At(TrackingField::kStatus), Compares::kListedOrNot},
+                              {"user_id", At(TrackingField::kUser), Compares::kListedOrNot},
+                              {"start_time", At(TrackingField::kStarted), Compares::kTime},
+                              {"created", At(TrackingField::kStarted), Compares::kTime},
+                              {"end_time", At(TrackingField::kEnded), Compares::kTime}};
+constexpr Column kOfExperiments[] = {{"name", At(TrackingField::kName), Compares::kText},
+                                     {"experiment_id", At(TrackingField::kExperimentId), Compares::kId},
+                                     {"creation_time", At(TrackingField::kCreated), Compares::kTime},
+                                     {"last_update_time", At(TrackingField::kUpdated), Compares::kTime}};
+
+std::span<const Column> ColumnsOf(Searched searched) {
+  switch (searched) {
+    case Searched::kModels:
+      return kOfModels;
+    case Searched::kVersions:
+      return kOfVersions;
+    case Searched::kLoggedModels:
+      return kOfLoggedModels;
+    case Searched::kRuns:
+      return kOfRuns;
+    case Searched::kExperiments:
+      break;
+  }
+  return kOfExperiments;
+}
+
+std::string_view Known(Searched searched) {
+  switch (searched) {
+    case Searched::kModels:
+      return "name or tags.<key>";
+    case Searched::kVersions:
+      return "name, run_id, source_path, version_number or tags.<key>";
+    case Searched::kLoggedModels:
+      return "name or source_run_id";
+    case Searched::kRuns:
+      return "metrics.<key>, params.<key>, tags.<key>, run_id, run_name, status, user_id, start_time or "
+             "end_time";
+    case Searched::kExperiments:
+      break;
+  }
+  return "name, experiment_id, creation_time, last_update_time or tags.<key>";
+}
+
+std::string_view SignsOf(Compares compares) {
+  switch (compares) {
+    case Compares::kText:
+      return "=, !=, LIKE or ILIKE";
+    case Compares::kOptional:
+      return "=, !=, LIKE, ILIKE, IS NULL or IS NOT NULL";
+    case Compares::kListed:
+      return "=, !=, LIKE, ILIKE or IN";
+    case Compares::kListedOrNot:
+      return "=, !=, LIKE, ILIKE, IN or NOT IN";
+    case Compares::kId:
+      return "=, !=, IN or NOT IN";
+    case Compares::kEqual:
+      return "'='";
+    case Compares::kWhole:
+    case Compares::kTime:
+    case Compares::kReal:
+      break;
+  }
+  return "=, !=, <, <=, > or >=";
+}
+
+bool Takes(Compares compares, SearchComparison comparison) {
+  using C = SearchComparison;
+  const bool number =
+      compares == Compares::kWhole || compares == Compares::kTime || compares == Compares::kReal;
+  switch (comparison) {
+    case C::kEquals:
+      return true;
+    case C::kDiffers:
+      return compares != Compares::kEqual;
+    case C::kLike:
+    case C::kILike:
+      return !number && compares != Compares::kEqual && compares != Compares::kId;
+    case C::kLess:
+    case C::kLessOrEqual:
+    case C::kGreater:
+    case C::kGreaterOrEqual:
+      return number;
+    case C::kIn:
+      return compares == Compares::kListed || compares == Compares::kListedOrNot || compares == Compares::kId;
+    case C::kNotIn:
+      return compares == Compares::kListedOrNot || compares == Compares::kId;
+    case C::kAbsent:
+    case C::kPresent:
+      return compares == Compares::kOptional;
+    case C::kLacks:
+      break;
+  }
+  return false;
+}
+
+/// One comparison, whatever is searched.
+struct Piece {
+  Column column;
+  std::string key;
+  SearchComparison comparison = SearchComparison::kEquals;
+  std::vector<std::string> values;
+  std::int64_t number = 0;
+  double real = 0;
+};
+
 class Parser {
  public:
-  Parser(std::string_view text, Searched searched) : text_(text), searched_(searched) {}
+  Parser(std::string_view text, Searched searched, bool order = false)
+      : text_(text), searched_(searched), order_(order) {}
 
-  Result<std::vector<RegistryCondition>> Parse() {
-    std::vector<RegistryCondition> conditions;
-    if (text_.size() > kLongest) {
-      return InvalidArgument("mlflow_filter",
-                             fmt::format("the filter has {} bytes; the limit is {}", text_.size(), kLongest));
-    }
-    MEZZO_TRY_VOID(Advance());
-    if (token_.kind == Token::Kind::kEnd) return conditions;
+  Result<std::vector<Piece>> Parse() {
+    std::vector<Piece> pieces;
+    MEZZO_TRY_VOID(Begin());
+    if (token_.kind == Token::Kind::kEnd) return pieces;
     while (true) {
-      if (conditions.size() == kMostConditions) {
+      if (pieces.size() == kMostConditions) {
         return Bad(fmt::format("an end: a filter has at most {} comparisons", kMostConditions));
       }
-      MEZZO_TRY(auto condition, ParseCondition());
-      conditions.push_back(std::move(condition));
-      if (token_.kind == Token::Kind::kEnd) return conditions;
+      Piece piece;
+      MEZZO_TRY_VOID(ParseColumn(piece));
+      MEZZO_TRY_VOID(ParseComparison(piece));
+      pieces.push_back(std::move(piece));
+      if (token_.kind == Token::Kind::kEnd) return pieces;
       if (!IsWord("and")) return Bad("AND or an end");
       MEZZO_TRY_VOID(Advance());
     }
+  }
+
+  /// A column with ASC, DESC or neither.
+  Result<TrackingOrder> ParseOrder() {
+    MEZZO_TRY_VOID(Begin());
+    Piece piece;
+    MEZZO_TRY_VOID(ParseColumn(piece));
+    TrackingOrder order{.field = static_cast<TrackingField>(piece.column.field), .key = piece.key};
+    order.down = IsWord("desc");
+    if (order.down || IsWord("asc")) MEZZO_TRY_VOID(Advance());
+    if (token_.kind != Token::Kind::kEnd) return Bad("ASC, DESC or an end");
+    return order;
   }
 
  private:
@@ -64,10 +224,20 @@ class Parser {
   [[nodiscard]] bool IsSign(std::string_view sign) const {
     return token_.kind == Kind::kSign && token_.text == sign;
   }
-  [[nodiscard]] Error Bad(const std::string& wanted) const {
+  [[nodiscard]] Error Fail(std::string message) const {
+    if (order_) return InvalidArgument("mlflow_order", "order_by" + std::move(message));
+    return InvalidArgument("mlflow_filter", "the filter" + std::move(message));
+  }
+  [[nodiscard]] Error Bad(std::string_view wanted) const {
     const std::string got = token_.kind == Kind::kEnd ? "the end" : "'" + Printable(token_.text, 64) + "'";
-    return InvalidArgument("mlflow_filter", fmt::format("the filter, character {}: expected {}, got {}",
-                                                        token_.at + 1, wanted, got));
+    return Fail(fmt::format(", character {}: expected {}, got {}", token_.at + 1, wanted, got));
+  }
+
+  Result<void> Begin() {
+    if (text_.size() > kLongest) {
+      return Fail(fmt::format(" has {} bytes; the limit is {}", text_.size(), kLongest));
+    }
+    return Advance();
   }
 
   /// The next token. A text ends with the quote it begins with; twice the quote is one of the text.
@@ -82,9 +252,8 @@ class Parser {
       token_.kind = Kind::kWord;
       return {};
     }
-    if (std::isdigit(static_cast<unsigned char>(first)) != 0) {
-      while (at_ < text_.size() && IsWordPart(text_[at_])) token_.text += text_[at_++];
-      token_.kind = Kind::kNumber;
+    if (IsDigit(first)) {
+      Number();
       return {};
     }
     token_.kind = Kind::kSign;
@@ -99,13 +268,24 @@ class Parser {
     return {};
   }
 
+  /// Digits, then whatever could belong to a number: what it is, its reader says.
+  void Number() {
+    token_.kind = Kind::kNumber;
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      const char last = token_.text.empty() ? '\0' : token_.text.back();
+      const bool exponent = (c == '+' || c == '-') && (last == 'e' || last == 'E');
+      if (!IsWordPart(c) && c != '.' && !exponent) break;
+      token_.text += c;
+      ++at_;
+    }
+  }
+
   Result<void> Quoted(char quote) {
     ++at_;
     while (true) {
       if (at_ == text_.size()) {
-        return InvalidArgument(
-            "mlflow_filter",
-            fmt::format("the filter, character {}: the quote {} is not closed", token_.at + 1, quote));
+        return Fail(fmt::format(", character {}: the quote {} is not closed", token_.at + 1, quote));
       }
       const char c = text_[at_++];
       if (c == quote) {
@@ -118,80 +298,62 @@ class Parser {
     double_quoted_ = quote == '"';
     return {};
   }
-
-  Result<RegistryCondition> ParseCondition() {
-    RegistryCondition condition;
-    MEZZO_TRY_VOID(ParseField(condition));
-    MEZZO_TRY_VOID(ParseComparison(condition));
-    if (condition.field == Field::kTag && condition.key == kPromptTag) {
-      // Without the tag, a model is no prompt.
-      const bool is_true = condition.values.front() == "true";
-      const bool is_false = condition.values.front() == "false";
-      if ((condition.comparison == Comparison::kDiffers && is_true) ||
-          (condition.comparison == Comparison::kEquals && is_false)) {
-        condition.comparison = Comparison::kLacks;
-        condition.values = {"true"};
-      }
-    }
-    return condition;
+  [[nodiscard]] bool IsQuotedKey() const {
+    return token_.kind == Kind::kQuotedKey || (token_.kind == Kind::kText && double_quoted_);
   }
 
-  [[nodiscard]] std::string Known() const {
-    switch (searched_) {
-      case Searched::kModels:
-        return "name or tags.<key>";
-      case Searched::kVersions:
-        return "name, run_id, source_path, version_number or tags.<key>";
-      case Searched::kLoggedModels:
-        break;
+  [[nodiscard]] bool IsOneOf(std::initializer_list<std::string_view> words) const {
+    for (const std::string_view word : words) {
+      if (IsWord(word)) return true;
     }
-    return "name or source_run_id";
+    return false;
   }
 
-  Result<void> ParseField(RegistryCondition& condition) {
-    if (token_.kind != Kind::kWord) return Bad(Known());
-    if (IsWord("attributes") || IsWord("attribute") || IsWord("attr")) {
+  Result<void> ParseColumn(Piece& piece) {
+    const bool runs = searched_ == Searched::kRuns;
+    const bool prefixed = IsOneOf({"attributes", "attribute", "attr"}) || (runs && IsWord("run"));
+    if (prefixed) {
       MEZZO_TRY_VOID(Advance());
       if (!IsSign(".")) return Bad("'.'");
       MEZZO_TRY_VOID(Advance());
-      if (IsWord("tags") || IsWord("tag")) return Bad(Known());
     }
-    if ((IsWord("tags") || IsWord("tag")) && searched_ != Searched::kLoggedModels) {
-      MEZZO_TRY_VOID(Advance());
-      if (!IsSign(".")) return Bad("'.'");
-      condition.field = Field::kTag;
-      return ParseKey(condition.key);
+    if (!prefixed && searched_ != Searched::kLoggedModels && IsOneOf({"tags", "tag"})) {
+      const bool tracked = runs || searched_ == Searched::kExperiments;
+      piece.column = {.word = "tags",
+                      .field = tracked ? At(TrackingField::kTag) : At(Field::kTag),
+                      .compares = tracked ? Compares::kOptional : Compares::kText};
+      // Of experiments only what is one column is ordered by.
+      if (!order_ || runs) return ParseKey(piece.key, "the key of a tag");
     }
-    const std::pair<std::string_view, Field> of_versions[] = {
-        {"run_id", Field::kRunId}, {"source_path", Field::kSource}, {"version_number", Field::kVersion}};
-    if (IsWord("name")) {
-      condition.field = Field::kName;
+    if (!prefixed && runs && IsOneOf({"metrics", "metric"})) {
+      piece.column = {"metrics", At(TrackingField::kMetric), Compares::kReal};
+      return ParseKey(piece.key, "the key of a metric");
+    }
+    if (!prefixed && runs && IsOneOf({"params", "param", "parameters", "parameter"})) {
+      piece.column = {"params", At(TrackingField::kParam), Compares::kOptional};
+      return ParseKey(piece.key, "the key of a parameter");
+    }
+    const bool named = token_.kind == Kind::kWord || (runs && IsQuotedKey());
+    for (const Column& column : ColumnsOf(searched_)) {
+      if (!named || !EqualsIgnoreCase(token_.text, column.word)) continue;
+      piece.column = column;
       return Advance();
     }
-    if (searched_ == Searched::kVersions) {
-      for (const auto& [word, field] : of_versions) {
-        if (!IsWord(word)) continue;
-        condition.field = field;
-        return Advance();
-      }
-    }
-    if (searched_ == Searched::kLoggedModels && IsWord("source_run_id")) {
-      condition.field = Field::kRunId;
-      return Advance();
-    }
-    return Bad(Known());
+    return Bad(order_ && !runs ? "name, experiment_id, creation_time or last_update_time" : Known(searched_));
   }
 
-  /// Behind "tags.": a quoted key, or words with dots between them.
-  Result<void> ParseKey(std::string& key) {
+  /// A dot, then a quoted key, or words with dots between them.
+  Result<void> ParseKey(std::string& key, std::string_view wanted) {
     MEZZO_TRY_VOID(Advance());
-    if (token_.kind == Kind::kQuotedKey || (token_.kind == Kind::kText && double_quoted_)) {
-      if (token_.text.empty()) return Bad("the key of a tag");
+    if (!IsSign(".")) return Bad("'.'");
+    MEZZO_TRY_VOID(Advance());
+    if (IsQuotedKey()) {
+      if (token_.text.empty()) return Bad(wanted);
       key = token_.text;
       return Advance();
     }
     while (true) {
-      if (token_.kind != Kind::kWord) return Bad("the key of a tag");
+      if (token_.kind != Kind::kWord) return Bad(wanted);
       key += token_.text;
       MEZZO_TRY_VOID(Advance());
       if (!IsSign(".")) return {};
@@ -200,57 +362,108 @@ class Parser {
     }
   }
 
-  Result<void> ParseComparison(RegistryCondition& condition) {
-    const bool number = condition.field == Field::kVersion;
-    const bool equals_only = searched_ == Searched::kLoggedModels;
-    const std::pair<std::string_view, Comparison> signs[] = {
-        {"=", Comparison::kEquals},         {"!=", Comparison::kDiffers},     {"<>", Comparison::kDiffers},
-        {"<", Comparison::kLess},           {"<=", Comparison::kLessOrEqual}, {">", Comparison::kGreater},
-        {">=", Comparison::kGreaterOrEqual}};
-    std::optional<Comparison> found;
+  /// Behind its sign, which may be two or three words.
+  Result<void> ParseComparison(Piece& piece) {
+    const std::pair<std::string_view, SearchComparison> signs[] = {
+        {"=", SearchComparison::kEquals},         {"!=", SearchComparison::kDiffers},
+        {"<>", SearchComparison::kDiffers},       {"<", SearchComparison::kLess},
+        {"<=", SearchComparison::kLessOrEqual},   {">", SearchComparison::kGreater},
+        {">=", SearchComparison::kGreaterOrEqual}};
+    const Compares compares = piece.column.compares;
+    std::optional<SearchComparison> found;
     for (const auto& [sign, comparison] : signs) {
       if (IsSign(sign)) found = comparison;
     }
-    if (IsWord("like")) found = Comparison::kLike;
-    if (IsWord("ilike")) found = Comparison::kILike;
-    if (IsWord("in") && condition.field == Field::kRunId) found = Comparison::kIn;
-    const bool is_order = found && (*found >= Comparison::kLess);
-    const bool is_text =
-        found && (*found == Comparison::kLike || *found == Comparison::kILike || *found == Comparison::kIn);
-    if (equals_only && found != Comparison::kEquals) return Bad("'='");
-    if (!found || (number ? is_text : is_order)) {
-      return Bad(number                             ? "=, !=, <, <=, > or >="
-                 : condition.field == Field::kRunId ? "=, !=, LIKE, ILIKE or IN"
-                                                    : "=, !=, LIKE or ILIKE");
+    if (IsWord("like")) found = SearchComparison::kLike;
+    if (IsWord("ilike")) found = SearchComparison::kILike;
+    if (IsWord("in")) found = SearchComparison::kIn;
+    if (IsWord("not") && Takes(compares, SearchComparison::kNotIn)) {
+      MEZZO_TRY_VOID(Advance());
+      if (!IsWord("in")) return Bad("IN");
+      found = SearchComparison::kNotIn;
+    } else if (IsWord("is") && Takes(compares, SearchComparison::kAbsent)) {
+      MEZZO_TRY_VOID(Advance());
+      found = IsWord("not") ? SearchComparison::kPresent : SearchComparison::kAbsent;
+      if (IsWord("not")) MEZZO_TRY_VOID(Advance());
+      if (!IsWord("null")) return Bad("NULL");
+      piece.comparison = *found;
+      return Advance();
     }
-    condition.comparison = *found;
+    if (!found || !Takes(compares, *found)) return Bad(SignsOf(compares));
+    piece.comparison = *found;
     MEZZO_TRY_VOID(Advance());
-    if (*found == Comparison::kIn) return ParseList(condition);
-    if (number) return ParseNumber(condition);
+    if (*found == SearchComparison::kIn || *found == SearchComparison::kNotIn) return ParseList(piece);
+    switch (compares) {
+      case Compares::kWhole:
+        return ParseWhole(piece.number);
+      case Compares::kTime:
+        return ParseTime(piece.number);
+      case Compares::kReal:
+        return ParseReal(piece.real);
+      default:
+        return ParseText(piece);
+    }
+  }
+
+  Result<void> ParseText(Piece& piece) {
     if (token_.kind != Kind::kText) return Bad("a text in quotes");
-    condition.values.push_back(token_.text);
+    std::string text = token_.text;
+    if (piece.column.compares == Compares::kId) {
+      // Without zeros before it, as it is compared.
+      const auto id = ParseUint(text);
+      if (!id) return Bad("the number of an experiment in quotes");
+      text = std::to_string(*id);
+    }
+    piece.values.push_back(std::move(text));
     return Advance();
   }
 
-  Result<void> ParseNumber(RegistryCondition& condition) {
+  Result<void> ParseWhole(std::int64_t& to) {
     // Clients bring it as a text too.
     const auto number =
         token_.kind == Kind::kNumber || token_.kind == Kind::kText ? ParseUint(token_.text) : std::nullopt;
     if (!number || *number > static_cast<std::uint64_t>(INT64_MAX)) return Bad("a whole number");
-    condition.number = static_cast<std::int64_t>(*number);
+    to = static_cast<std::int64_t>(*number);
     return Advance();
   }
 
-  Result<void> ParseList(RegistryCondition& condition) {
+  /// "-" or "+", or nothing.
+  Result<bool> ParseMinus() {
+    const bool minus = IsSign("-");
+    if (minus || IsSign("+")) MEZZO_TRY_VOID(Advance());
+    return minus;
+  }
+
+  Result<void> ParseTime(std::int64_t& to) {
+    MEZZO_TRY(const bool minus, ParseMinus());
+    const auto number = token_.kind == Kind::kNumber ? ParseUint(token_.text) : std::nullopt;
+    if (!number || *number > static_cast<std::uint64_t>(INT64_MAX)) return Bad("a whole number");
+    to = minus ? -static_cast<std::int64_t>(*number) : static_cast<std::int64_t>(*number);
+    return Advance();
+  }
+
+  Result<void> ParseReal(double& to) {
+    MEZZO_TRY(const bool minus, ParseMinus());
+    if (IsSign(".") && at_ < text_.size() && IsDigit(text_[at_])) {
+      token_.text = "0.";
+      Number();
+    }
+    if (token_.kind != Kind::kNumber) return Bad("a number");
+    const char* const end = token_.text.data() + token_.text.size();
+    const auto read = std::from_chars(token_.text.data(), end, to);
+    if (read.ec != std::errc() || read.ptr != end || !std::isfinite(to)) return Bad("a number");
+    if (minus) to = -to;
+    return Advance();
+  }
+
+  Result<void> ParseList(Piece& piece) {
     if (!IsSign("(")) return Bad("'('");
     do {
       MEZZO_TRY_VOID(Advance());
-      if (token_.kind != Kind::kText) return Bad("a text in quotes");
-      if (condition.values.size() == kMostValues) {
+      if (piece.values.size() == kMostValues && token_.kind == Kind::kText) {
         return Bad(fmt::format("')': a list has at most {} texts", kMostValues));
       }
-      condition.values.push_back(token_.text);
-      MEZZO_TRY_VOID(Advance());
+      MEZZO_TRY_VOID(ParseText(piece));
     } while (IsSign(","));
     if (!IsSign(")")) return Bad("',' or ')'");
     return Advance();
@@ -258,6 +471,7 @@ class Parser {
 
   const std::string_view text_;
   const Searched searched_;
+  const bool order_;
   std::size_t at_ = 0;
   Token token_;
   bool double_quoted_ = false;
@@ -293,7 +507,61 @@ Result<OrderKey> ParseOrderKey(std::string_view text) {
 }  // namespace
 
 Result<std::vector<RegistryCondition>> ParseFilter(std::string_view text, Searched searched) {
-  return Parser(text, searched).Parse();
+  MEZZO_CHECK(searched != Searched::kRuns && searched != Searched::kExperiments);
+  MEZZO_TRY(auto pieces, Parser(text, searched).Parse());
+  std::vector<RegistryCondition> conditions;
+  for (Piece& piece : pieces) {
+    RegistryCondition condition{.field = static_cast<Field>(piece.column.field),
+                                .key = std::move(piece.key),
+                                .comparison = piece.comparison,
+                                .values = std::move(piece.values),
+                                .number = piece.number};
+    if (condition.field == Field::kTag && condition.key == kPromptTag) {
+      // Without the tag, a model is no prompt.
+      const bool is_true = condition.values.front() == "true";
+      const bool is_false = condition.values.front() == "false";
+      if ((condition.comparison == SearchComparison::kDiffers && is_true) ||
+          (condition.comparison == SearchComparison::kEquals && is_false)) {
+        condition.comparison = SearchComparison::kLacks;
+        condition.values = {"true"};
+      }
+    }
+    conditions.push_back(std::move(condition));
+  }
+  return conditions;
+}
+
+Result<std::vector<TrackingCondition>> ParseTrackingFilter(std::string_view text, Searched searched) {
+  MEZZO_CHECK(searched == Searched::kRuns || searched == Searched::kExperiments);
+  MEZZO_TRY(auto pieces, Parser(text, searched).Parse());
+  std::vector<TrackingCondition> conditions;
+  for (Piece& piece : pieces) {
+    conditions.push_back({.field = static_cast<TrackingField>(piece.column.field),
+                          .key = std::move(piece.key),
+                          .comparison = piece.comparison,
+                          .values = std::move(piece.values),
+                          .real = piece.real,
+                          .number = piece.number});
+  }
+  return conditions;
+}
+
+Result<std::vector<TrackingOrder>> ParseTrackingOrder(const std::vector<std::string>& by, Searched searched) {
+  MEZZO_CHECK(searched == Searched::kRuns || searched == Searched::kExperiments);
+  if (by.size() > kMostOrders) {
+    return InvalidArgument("mlflow_order",
+                           fmt::format("order_by has {} columns; the limit is {}", by.size(), kMostOrders));
+  }
+  std::vector<TrackingOrder> orders;
+  for (const std::string& text : by) {
+    MEZZO_TRY(TrackingOrder order, Parser(text, searched, /*order=*/true).ParseOrder());
+    for (const TrackingOrder& other : orders) {
+      if (other.field != order.field || other.key != order.key) continue;
+      return InvalidArgument("mlflow_order", "order_by has '" + Printable(text, 64) + "' twice");
+    }
+    orders.push_back(std::move(order));
+  }
+  return orders;
 }
 
 Result<RegistryOrder> ParseOrder(const std::vector<std::string>& by, Searched searched, RegistryOrder usual) {

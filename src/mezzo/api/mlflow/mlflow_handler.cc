@@ -54,7 +54,11 @@ std::vector<Route> Routes(ByteCount max_artifact, ByteCount max_part) {
   read(Method::kGet, "/api/2.0/mlflow/experiments/get-by-name", kExperimentByName);
   read(Method::kGet, "/api/2.0/mlflow/experiments/search", kSearchExperiments);
   read(Method::kPost, "/api/2.0/mlflow/experiments/search", kSearchExperiments);
+  change(Method::kPost, "/api/2.0/mlflow/experiments/update", kUpdateExperiment);
+  change(Method::kPost, "/api/2.0/mlflow/experiments/delete", kDeleteExperiment);
+  change(Method::kPost, "/api/2.0/mlflow/experiments/restore", kRestoreExperiment);
   change(Method::kPost, "/api/2.0/mlflow/experiments/set-experiment-tag", kSetExperimentTag);
+  change(Method::kPost, "/api/2.0/mlflow/experiments/delete-experiment-tag", kDeleteExperimentTag);
   change(Method::kPost, "/api/2.0/mlflow/runs/create", kCreateRun);
   read(Method::kGet, "/api/2.0/mlflow/runs/get", kGetRun);
   change(Method::kPost, "/api/2.0/mlflow/runs/update", kUpdateRun);

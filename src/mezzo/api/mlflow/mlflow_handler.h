@@ -86,6 +86,7 @@ class MlflowHandler final : public Protocol {
   [[nodiscard]] Answer RunCall(const RoutedCall& call, const Params& params) const;
   [[nodiscard]] Answer NoteCall(const RoutedCall& call, const Params& params) const;
   [[nodiscard]] Answer LoggedModelCall(const RoutedCall& call, const Params& params) const;
+  [[nodiscard]] Answer SearchExperiments(const RoutedCall& call, const Params& params) const;
   [[nodiscard]] Answer SearchRuns(const RoutedCall& call, const Params& params) const;
   [[nodiscard]] Answer SearchLoggedModels(const RoutedCall& call, const Params& params) const;
 

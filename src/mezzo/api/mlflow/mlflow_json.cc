@@ -97,7 +97,7 @@ Json ToJson(const lifecycle::ExperimentRecord& experiment) {
   return {{"experiment_id", std::to_string(experiment.id)},
           {"name", experiment.name},
           {"artifact_location", "mlflow-artifacts:/experiments/" + std::to_string(experiment.id)},
-          {"lifecycle_stage", "active"},
+          {"lifecycle_stage", experiment.deleted ? "deleted" : "active"},
           {"last_update_time", Millis(experiment.updated)},
           {"creation_time", Millis(experiment.created)},
           {"tags", Pairs(experiment.tags)}};

@@ -100,14 +100,13 @@ Result<bool> Params::Flag(const std::string& name) const {
   return Bad("'" + name + "' must be true or false");
 }
 
-Result<std::vector<std::string>> Params::Texts(const std::string& name) const {
+Result<std::vector<std::string>> Params::Texts(const std::string& name, std::size_t most) const {
   const Json* found = Find(name);
   std::vector<std::string> texts;
   if (found == nullptr) return texts;
   if (found->is_string()) return std::vector<std::string>{found->get<std::string>()};
-  constexpr std::size_t kMost = 200;
-  if (!found->is_array() || found->size() > kMost) {
-    return Bad(fmt::format("'{}' must be a list of at most {} strings", name, kMost));
+  if (!found->is_array() || found->size() > most) {
+    return Bad(fmt::format("'{}' must be a list of at most {} strings", name, most));
   }
   for (const Json& entry : *found) {
     if (!entry.is_string()) return Bad("'" + name + "' must be a list of strings");

@@ -30,8 +30,8 @@ class Params {
   /// A whole number, or its digits as a text; not below zero.
   [[nodiscard]] Result<std::optional<std::int64_t>> Number(const std::string& name) const;
   [[nodiscard]] Result<bool> Flag(const std::string& name) const;
-  /// A list, or one text.
-  [[nodiscard]] Result<std::vector<std::string>> Texts(const std::string& name) const;
+  /// A list of at most `most`, or one text.
+  [[nodiscard]] Result<std::vector<std::string>> Texts(const std::string& name, std::size_t most = 200) const;
   /// [{"key", "value"}]; a key twice is an error.
   [[nodiscard]] Result<lifecycle::Tags> Tags(const std::string& name) const;
   /// A list of objects, `most` at most.

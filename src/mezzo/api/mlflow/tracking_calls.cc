@@ -16,6 +16,7 @@ using namespace internal;  // NOLINT(google-build-using-namespace): the routes' 
 using lifecycle::TrackingStore;
 using platform::NameOf;
 
+constexpr std::size_t kMostExperiments = 1001;  // As many as a tenant has, and the default one.
 constexpr std::size_t kUsualPage = 100;
 constexpr std::size_t kMostRuns = 100;  // Of a page: each with all that was noted of it.
 constexpr std::int64_t kMostAsked = 50'000;
@@ -33,7 +34,7 @@ Result<std::int64_t> ExperimentOf(const Params& params) {
 }
 
 Result<std::vector<std::int64_t>> ExperimentsOf(const Params& params) {
-  MEZZO_TRY(const auto texts, params.Texts("experiment_ids"));
+  MEZZO_TRY(const auto texts, params.Texts("experiment_ids", kMostExperiments));
   std::vector<std::int64_t> ids;
   for (const std::string& text : texts) {
     MEZZO_TRY(const std::int64_t id, ParseExperimentId(text));
@@ -84,6 +85,15 @@ std::string InputText(nlohmann::json input) {
   return text();
 }
 
+/// Which of what may be deleted.
+Result<lifecycle::TrackingView> ViewOf(const Params& params, const std::string& name) {
+  MEZZO_TRY(const std::string view, params.TextOr(name, "ACTIVE_ONLY"));
+  if (view == "ACTIVE_ONLY") return lifecycle::TrackingView::kActive;
+  if (view == "DELETED_ONLY") return lifecycle::TrackingView::kDeleted;
+  if (view == "ALL") return lifecycle::TrackingView::kAll;
+  return Bad("'" + name + "' must be ACTIVE_ONLY, DELETED_ONLY or ALL, got '" + Printable(view, 64) + "'");
+}
+
 template <typename Record>
 std::string NextOf(std::vector<Record>& records, std::size_t limit) {
   if (records.size() <= limit) return "";
@@ -116,35 +126,51 @@ MlflowHandler::Answer MlflowHandler::ExperimentCall(const RoutedCall& call, cons
       MEZZO_TRY(const auto found, ports_.tracking.FindExperiment(tenant, name, Limit()));
       return Ok({{"experiment", ToJson(found)}});
     }
-    case kSetExperimentTag: {
-      MEZZO_TRY(const std::int64_t id, ExperimentOf(params));
+    case kSearchExperiments:
+      return SearchExperiments(call, params);
+    default:
+      break;
+  }
+  MEZZO_TRY(const std::int64_t id, ExperimentOf(params));
+  switch (call.route) {
+    case kUpdateExperiment: {
+      MEZZO_TRY(const std::string name, params.Text("new_name"));
+      MEZZO_TRY_VOID(ports_.tracking.RenameExperiment(tenant, id, name, Limit()));
+      return Nothing();
+    }
+    case kDeleteExperiment:
+      MEZZO_TRY_VOID(ports_.tracking.DeleteExperiment(tenant, id, Limit()));
+      return Nothing();
+    case kRestoreExperiment:
+      MEZZO_TRY_VOID(ports_.tracking.RestoreExperiment(tenant, id, Limit()));
+      return Nothing();
+    case kDeleteExperimentTag: {
+      MEZZO_TRY(const std::string key, params.Text("key"));
+      MEZZO_TRY_VOID(ports_.tracking.DeleteExperimentTag(tenant, id, key, Limit()));
+      return Nothing();
+    }
+    default: {
       MEZZO_TRY(const std::string key, params.Text("key"));
       MEZZO_TRY(const std::string value, params.TextOr("value", ""));
       MEZZO_TRY_VOID(ports_.tracking.SetExperimentTag(tenant, id, key, value, Limit()));
       return Nothing();
     }
-    default:
-      break;
   }
+}
+
+MlflowHandler::Answer MlflowHandler::SearchExperiments(const RoutedCall& call, const Params& params) const {
   MEZZO_TRY(const std::string filter, params.TextOr("filter", ""));
   MEZZO_TRY(const auto order, params.Texts("order_by"));
-  if (!filter.empty() || !order.empty()) {
-    return Bad("experiments are listed by number: there is no 'filter' and no 'order_by'");
-  }
+  MEZZO_TRY(const std::string token, params.TextOr("page_token", ""));
   MEZZO_TRY(const std::size_t limit, PageOf(params, options_.max_page, options_.max_page, kMostAsked));
-  MEZZO_TRY(const auto after, params.Number("page_token"));
-  MEZZO_TRY(auto found, ports_.tracking.ListExperiments(tenant, after.value_or(0), limit + 1, Limit()));
+  lifecycle::ExperimentQuery query;
+  MEZZO_TRY(query.conditions, ParseTrackingFilter(filter, Searched::kExperiments));
+  MEZZO_TRY(query.order, ParseTrackingOrder(order, Searched::kExperiments));
+  MEZZO_TRY(query.view, ViewOf(params, "view_type"));
+  MEZZO_TRY(const auto page, ports_.tracking.SearchExperiments(TenantOf(call), query, token, limit, Limit()));
   Json json = {{"experiments", Json::array()}};
-  if (!after) {
-    MEZZO_TRY(const auto usual,
-              ports_.tracking.GetExperiment(tenant, lifecycle::kDefaultExperiment, Limit()));
-    json["experiments"].push_back(ToJson(usual));
-  }
-  if (found.size() > limit) {
-    found.resize(limit);
-    json["next_page_token"] = std::to_string(found.back().id);
-  }
-  for (const auto& experiment : found) json["experiments"].push_back(ToJson(experiment));
+  for (const auto& experiment : page.records) json["experiments"].push_back(ToJson(experiment));
+  if (!page.next.empty()) json["next_page_token"] = page.next;
   return Ok(json);
 }
 
@@ -207,24 +233,19 @@ MlflowHandler::Answer MlflowHandler::RunCall(const RoutedCall& call, const Param
 }
 
 MlflowHandler::Answer MlflowHandler::SearchRuns(const RoutedCall& call, const Params& params) const {
-  MEZZO_TRY(const auto experiments, ExperimentsOf(params));
+  lifecycle::RunQuery query;
+  MEZZO_TRY(query.experiments, ExperimentsOf(params));
   MEZZO_TRY(const std::string filter, params.TextOr("filter", ""));
+  MEZZO_TRY(query.conditions, ParseTrackingFilter(filter, Searched::kRuns));
   MEZZO_TRY(const auto order, params.Texts("order_by"));
-  if (!filter.empty() || !order.empty()) {
-    return Bad("runs are listed with the newest first: there is no 'filter' and no 'order_by'");
-  }
-  MEZZO_TRY(const std::string view, params.TextOr("run_view_type", "ACTIVE_ONLY"));
-  if (view != "ACTIVE_ONLY" && view != "DELETED_ONLY") {
-    return Bad("'run_view_type' must be ACTIVE_ONLY or DELETED_ONLY, got '" + Printable(view, 64) + "'");
-  }
+  MEZZO_TRY(query.order, ParseTrackingOrder(order, Searched::kRuns));
+  MEZZO_TRY(query.view, ViewOf(params, "run_view_type"));
   MEZZO_TRY(const std::size_t limit, PageOf(params, kMostRuns, kMostRuns, kMostAsked));
-  MEZZO_TRY(const std::string after, params.TextOr("page_token", ""));
-  MEZZO_TRY(auto runs, ports_.tracking.ListRuns(TenantOf(call), experiments, view == "DELETED_ONLY", after,
-                                                limit + 1, Limit()));
-  const std::string next = NextOf(runs, limit);
+  MEZZO_TRY(const std::string token, params.TextOr("page_token", ""));
+  MEZZO_TRY(const auto page, ports_.tracking.SearchRuns(TenantOf(call), query, token, limit, Limit()));
   Json json = {{"runs", Json::array()}};
-  for (const auto& run : runs) json["runs"].push_back(ToJson(run));
-  if (!next.empty()) json["next_page_token"] = next;
+  for (const auto& run : page.records) json["runs"].push_back(ToJson(run));
+  if (!page.next.empty()) json["next_page_token"] = page.next;
   return Ok(json);
 }
 
