@@ -15,7 +15,6 @@
 #include "mezzo/drivers/localfs/local_blob_store.h"
 #include "mezzo/drivers/s3/s3_blob_store.h"
 #include "mezzo/net/http_client.h"
-#include "mezzo/runtime/loop.h"
 
 namespace mezzo::app {
 namespace {
@@ -125,9 +124,8 @@ drivers::S3Options OptionsOf(const S3Config& config) {
 ArtifactStore::ArtifactStore(Ports ports, Duration url_lifetime)
     : ports_(ports),
       url_lifetime_(url_lifetime),
-      pool_({.name = "artifacts", .threads = kStoreThreads, .max_queued = kMaxWaitingCalls}) {}
-
-ArtifactStore::~ArtifactStore() { Stop(); }
+      pool_({.name = "artifacts", .threads = kStoreThreads, .max_queued = kMaxWaitingCalls}),
+      thread_({.name = "artifact-care"}, ports.clock, [this] { return Upkeep(); }) {}
 
 Result<void> ArtifactStore::OpenLocal(const ArtifactsConfig& config, const std::string& folder) {
   drivers::LocalBlobStore::Options options{.root = folder, .min_free_bytes = config.min_free};
@@ -193,38 +191,20 @@ Result<std::unique_ptr<ArtifactStore>> ArtifactStore::Open(const ArtifactsConfig
   return made;
 }
 
-void ArtifactStore::Start() {
-  thread_ = std::thread([this] { Upkeep(); });
-}
-
-void ArtifactStore::Stop() {
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-    end_.NotifyAll();
+runtime::PeriodicThread::Pause ArtifactStore::Upkeep() {
+  const storage::BlobUpkeep::Round round = upkeep_->Run(ports_.clock.Now() + kUpkeepRound);
+  if (round.moved > 0) urls_->Clear();  // They name the place where the objects were.
+  if (round.error) {
+    ports_.log.Limited("artifact_upkeep")
+        .Warn("the upkeep of artifacts failed in part",
+              {{"reason", round.error->reason()}, {"message", round.error->message()}});
   }
-  if (thread_.joinable()) thread_.join();
-}
-
-void ArtifactStore::Upkeep() {
-  runtime::SetThreadName("artifact-care");
-  while (true) {
-    const storage::BlobUpkeep::Round round = upkeep_->Run(ports_.clock.Now() + kUpkeepRound);
-    if (round.moved > 0) urls_->Clear();  // They name the place where the objects were.
-    if (round.error) {
-      ports_.log.Limited("artifact_upkeep")
-          .Warn("the upkeep of artifacts failed in part",
-                {{"reason", round.error->reason()}, {"message", round.error->message()}});
-    }
-    if (round.moved + round.removed + round.archived > 0) {
-      ports_.log.Info("artifacts were looked after",
-                      {{"moved", round.moved}, {"removed", round.removed}, {"archived", round.archived}});
-    }
-    const TimePoint wake = ports_.clock.Now() + (round.more ? Duration::zero() : Duration(kUpkeepPause));
-    MutexLock lock(mu_);
-    while (!stopping_ && ports_.clock.Now() < wake) end_.WaitUntil(mu_, wake);
-    if (stopping_) return;
+  if (round.moved + round.removed + round.archived > 0) {
+    ports_.log.Info("artifacts were looked after",
+                    {{"moved", round.moved}, {"removed", round.removed}, {"archived", round.archived}});
   }
+  if (round.more) return {};
+  return {.longest = kUpkeepPause};
 }
 
 }  // namespace mezzo::app

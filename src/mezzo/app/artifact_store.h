@@ -3,18 +3,17 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "mezzo/api/blob_server.h"
 #include "mezzo/api/platform/artifacts_handler.h"
 #include "mezzo/api/platform/job_artifacts.h"
 #include "mezzo/app/artifacts_config.h"
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
 #include "mezzo/cache/signed_urls.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
+#include "mezzo/runtime/periodic_thread.h"
 #include "mezzo/runtime/pool.h"
 #include "mezzo/storage/blob_store.h"
 #include "mezzo/storage/blob_upkeep.h"
@@ -40,10 +39,6 @@ class ArtifactStore {
   /// "blob_store_options_invalid", kUnavailable "data_dir", or as the folder's store does. Asks no bucket.
   static Result<std::unique_ptr<ArtifactStore>> Open(const ArtifactsConfig& config,
                                                      const std::string& data_dir, Ports ports);
-  ~ArtifactStore();
-  ArtifactStore(const ArtifactStore&) = delete;
-  ArtifactStore& operator=(const ArtifactStore&) = delete;
-
   /// For jobs' handlers: blocks.
   [[nodiscard]] storage::BlobStore& store() { return *front_; }
   /// The same, where objects stay unless they are written with a time to expire at.
@@ -59,15 +54,15 @@ class ArtifactStore {
   [[nodiscard]] const api::platform::JobArtifacts& list() const { return *list_; }
 
   /// Begins the upkeep: moving, removing, archiving.
-  void Start();
+  void Start() { thread_.Start(); }
   /// Ends it; waits for the round that runs, 10 s at most.
-  void Stop() EXCLUDES(mu_);
+  void Stop() { thread_.Stop(); }
 
  private:
   ArtifactStore(Ports ports, Duration url_lifetime);
   Result<void> OpenLocal(const ArtifactsConfig& config, const std::string& folder);
   Result<void> OpenS3(const ArtifactsConfig& config, const std::string& folder);
-  void Upkeep() EXCLUDES(mu_);
+  runtime::PeriodicThread::Pause Upkeep();
 
   const Ports ports_;
   const Duration url_lifetime_;
@@ -88,11 +83,7 @@ class ArtifactStore {
   std::unique_ptr<cache::SignedUrls> urls_;
   std::unique_ptr<api::platform::JobArtifacts> list_;
   std::unique_ptr<storage::BlobUpkeep> upkeep_;  // The thread's alone, once it runs.
-
-  Mutex mu_;
-  CondVar end_;
-  bool stopping_ GUARDED_BY(mu_) = false;
-  std::thread thread_;  // Last: uses everything above.
+  runtime::PeriodicThread thread_;               // Last: uses everything above.
 };
 
 }  // namespace mezzo::app

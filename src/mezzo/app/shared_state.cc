@@ -5,7 +5,6 @@
 #include "mezzo/drivers/memory/memory_kv_store.h"
 #include "mezzo/drivers/memory/memory_token_store.h"
 #include "mezzo/drivers/redis/redis_store.h"
-#include "mezzo/runtime/loop.h"
 
 namespace mezzo::app {
 namespace {
@@ -29,16 +28,12 @@ Result<void> CheckRedis(const RedisConfig& config) {
   return {};
 }
 
-SharedState::SharedState(Ports ports) : ports_(ports), metrics_(ports.registry, ports.clock) {}
+SharedState::SharedState(Ports ports)
+    : ports_(ports),
+      metrics_(ports.registry, ports.clock),
+      watch_({.name = "redis-watch"}, ports.clock, [this] { return Watch(); }) {}
 
-SharedState::~SharedState() {
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-    end_.NotifyAll();
-  }
-  if (watch_.joinable()) watch_.join();
-}
+SharedState::~SharedState() = default;
 
 void SharedState::Wire(storage::KvStore& kv, storage::TokenStore& tokens) {
   kv_ = std::make_unique<storage::MeteredKvStore>(kv, metrics_);
@@ -61,30 +56,23 @@ Result<std::unique_ptr<SharedState>> SharedState::Open(const RedisConfig& config
                                                                    *made->redis_, made->pool_);
   made->Wire(*made->compressed_, *made->redis_);
   made->check_.emplace(ports.health.NewCheck("redis", observe::HealthKind::kDegraded));
-  made->watch_ = std::thread([state = made.get()] { state->Watch(); });
+  made->watch_.Start();
   return made;
 }
 
-void SharedState::Watch() {
-  runtime::SetThreadName("redis-watch");
-  bool was_healthy = true;
-  while (true) {
-    const bool healthy = redis_->healthy();
-    if (healthy) {
-      check_->Ok();
-    } else {
-      check_->Fail("Redis can't be reached, or fails too often");
-    }
-    if (healthy != was_healthy && healthy) ports_.log.Info("Redis is back");
-    if (healthy != was_healthy && !healthy) {
-      ports_.log.Warn("Redis is away: this host goes on alone with what it knows");
-    }
-    was_healthy = healthy;
-    const TimePoint wake = ports_.clock.Now() + kWatchPause;
-    MutexLock lock(mu_);
-    while (!stopping_ && ports_.clock.Now() < wake) end_.WaitUntil(mu_, wake);
-    if (stopping_) return;
+runtime::PeriodicThread::Pause SharedState::Watch() {
+  const bool healthy = redis_->healthy();
+  if (healthy) {
+    check_->Ok();
+  } else {
+    check_->Fail("Redis can't be reached, or fails too often");
   }
+  if (healthy != was_healthy_ && healthy) ports_.log.Info("Redis is back");
+  if (healthy != was_healthy_ && !healthy) {
+    ports_.log.Warn("Redis is away: this host goes on alone with what it knows");
+  }
+  was_healthy_ = healthy;
+  return {.longest = kWatchPause};
 }
 
 }  // namespace mezzo::app

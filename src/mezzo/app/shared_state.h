@@ -2,15 +2,14 @@
 
 #include <memory>
 #include <optional>
-#include <thread>
 
 #include "mezzo/app/redis_config.h"
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
 #include "mezzo/observe/health.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
+#include "mezzo/runtime/periodic_thread.h"
 #include "mezzo/runtime/pool.h"
 #include "mezzo/storage/compressed_kv_store.h"
 #include "mezzo/storage/kv_store.h"
@@ -54,7 +53,7 @@ class SharedState {
  private:
   explicit SharedState(Ports ports);
   void Wire(storage::KvStore& kv, storage::TokenStore& tokens);
-  void Watch() EXCLUDES(mu_);
+  runtime::PeriodicThread::Pause Watch();
 
   const Ports ports_;
   storage::KvMetrics metrics_;
@@ -67,10 +66,8 @@ class SharedState {
   std::unique_ptr<storage::MeteredKvStore> kv_;
   std::unique_ptr<storage::MeteredTokenStore> tokens_;
   std::optional<observe::HealthCheck> check_;  // With Redis.
-  Mutex mu_;
-  CondVar end_;
-  bool stopping_ GUARDED_BY(mu_) = false;
-  std::thread watch_;  // Last: uses everything above.
+  bool was_healthy_ = true;                    // The thread's.
+  runtime::PeriodicThread watch_;              // Last: uses everything above.
 };
 
 }  // namespace mezzo::app

@@ -3,8 +3,6 @@
 #include <string>
 #include <utility>
 
-#include "mezzo/runtime/loop.h"
-
 namespace mezzo::jobs {
 namespace {
 
@@ -14,37 +12,19 @@ constexpr Duration kStepTime = std::chrono::seconds(20);
 
 }  // namespace
 
-void Housekeeper::Start() {
-  thread_ = std::thread([this] { Loop(); });
-}
+Housekeeper::Housekeeper(Options options, Ports ports)
+    : options_(options),
+      ports_(ports),
+      thread_({.name = "job-house"}, ports.clock, [this] { return Round(); }) {}
 
-void Housekeeper::Stop() {
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-    end_.NotifyAll();
-  }
-  if (thread_.joinable()) thread_.join();
-}
-
-void Housekeeper::Loop() {
-  runtime::SetThreadName("job-house");
-  TimePoint next_prune{};
-  while (true) {
-    Synchronise();
-    if (ports_.clock.Now() >= next_prune) {
-      for (int i = 0; i < kTransactionsPerPass && Prune(); ++i) {
-        MutexLock lock(mu_);
-        if (stopping_) return;
-      }
-      next_prune = ports_.clock.Now() + options_.prune_period;
+runtime::PeriodicThread::Pause Housekeeper::Round() {
+  Synchronise();
+  if (ports_.clock.Now() >= next_prune_) {
+    for (int i = 0; i < kTransactionsPerPass && Prune() && !thread_.stopping(); ++i) {
     }
-    const TimePoint wake = ports_.clock.Now() + options_.clock_period;
-    MutexLock lock(mu_);
-    while (!stopping_ && end_.WaitUntil(mu_, wake)) {
-    }
-    if (stopping_) return;
+    next_prune_ = ports_.clock.Now() + options_.prune_period;
   }
+  return {.longest = options_.clock_period};
 }
 
 void Housekeeper::Synchronise() {

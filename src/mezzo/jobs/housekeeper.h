@@ -1,12 +1,11 @@
 #pragma once
 
 #include <chrono>
-#include <thread>
 
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
 #include "mezzo/jobs/queue_pruner.h"
 #include "mezzo/observe/log.h"
+#include "mezzo/runtime/periodic_thread.h"
 #include "mezzo/storage/shared_clock.h"
 #include "mezzo/storage/sql_db.h"
 
@@ -27,27 +26,22 @@ class Housekeeper {
     storage::SqlDb& db;
     observe::Logger& log;
   };
-  Housekeeper(Options options, Ports ports) : options_(options), ports_(ports) {}
-  ~Housekeeper() { Stop(); }
-  Housekeeper(const Housekeeper&) = delete;
-  Housekeeper& operator=(const Housekeeper&) = delete;
+  Housekeeper(Options options, Ports ports);
 
-  void Start();
+  void Start() { thread_.Start(); }
   /// Waits for the transaction that runs.
-  void Stop() EXCLUDES(mu_);
+  void Stop() { thread_.Stop(); }
 
  private:
-  void Loop() EXCLUDES(mu_);
+  runtime::PeriodicThread::Pause Round();
   void Synchronise();
   /// True when there may be more to do.
   bool Prune();
 
   const Options options_;
   const Ports ports_;
-  Mutex mu_;
-  CondVar end_;
-  bool stopping_ GUARDED_BY(mu_) = false;
-  std::thread thread_;
+  TimePoint next_prune_{};          // The thread's.
+  runtime::PeriodicThread thread_;  // Last: uses everything above.
 };
 
 }  // namespace mezzo::jobs

@@ -5,8 +5,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "mezzo/runtime/loop.h"
-
 namespace mezzo::lifecycle {
 namespace {
 
@@ -64,7 +62,11 @@ DriftMonitor::DriftMonitor(Options options, Ports ports)
           "mezzo_drift_breached", "1 while a tensor of the version is at its model's threshold or above.",
           {"model", "version"}, 2 * options_.max_tensors)),
       fired_(ports.metrics.NewCounter("mezzo_drift_fired_total",
-                                      "Breaches that lasted, and that this host has told of.")) {}
+                                      "Breaches that lasted, and that this host has told of.")),
+      thread_({.name = "drift", .first = options_.flush}, ports.clock, [this] {
+        FlushAndLog();
+        return runtime::PeriodicThread::Pause{.longest = options_.flush};
+      }) {}
 
 std::shared_ptr<DriftRecorder> DriftMonitor::RecorderOf(const std::string& model, std::int64_t version) {
   const MutexLock lock(mu_);
@@ -290,35 +292,11 @@ Result<void> DriftMonitor::Flush() {
   return {};
 }
 
-void DriftMonitor::Start() {
-  thread_ = std::thread([this] { Loop(); });
-}
-
-void DriftMonitor::Stop() {
-  {
-    const MutexLock lock(mu_);
-    stopping_ = true;
-    end_.NotifyAll();
-  }
-  if (thread_.joinable()) thread_.join();
-}
-
-void DriftMonitor::Loop() {
-  runtime::SetThreadName("drift");
-  while (true) {
-    const TimePoint wake = ports_.clock.Now() + options_.flush;
-    {
-      const MutexLock lock(mu_);
-      while (!stopping_ && ports_.clock.Now() < wake) end_.WaitUntil(mu_, wake);
-      if (stopping_) return;
-    }
-    const auto done = Flush();
-    if (!done.ok()) {
-      ports_.log.Limited("drift").Warn(
-          "what versions drift can't be judged",
-          {{"reason", done.error().reason()}, {"message", done.error().message()}});
-    }
-  }
+void DriftMonitor::FlushAndLog() {
+  const auto done = Flush();
+  if (done.ok()) return;
+  ports_.log.Limited("drift").Warn("what versions drift can't be judged",
+                                   {{"reason", done.error().reason()}, {"message", done.error().message()}});
 }
 
 }  // namespace mezzo::lifecycle

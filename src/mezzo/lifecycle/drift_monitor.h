@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,6 +19,7 @@
 #include "mezzo/lifecycle/trigger_sink.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
+#include "mezzo/runtime/periodic_thread.h"
 #include "mezzo/tensor/tensor.h"
 
 namespace mezzo::lifecycle {
@@ -85,9 +85,6 @@ class DriftMonitor {
     observe::Registry& metrics;
   };
   DriftMonitor(Options options, Ports ports);
-  ~DriftMonitor() { Stop(); }
-  DriftMonitor(const DriftMonitor&) = delete;
-  DriftMonitor& operator=(const DriftMonitor&) = delete;
 
   /// Whom a breach is told. Before Start(); outlives the monitor.
   void set_triggers(TriggerSink* triggers) { triggers_ = triggers; }
@@ -97,8 +94,9 @@ class DriftMonitor {
   /// Writes what was seen, reads what others saw, judges. Not thread-safe: the own thread, or a test without
   /// it.
   Result<void> Flush();
-  void Start();
-  void Stop() EXCLUDES(mu_);
+  void Start() { thread_.Start(); }
+  /// Waits for the Flush() that runs.
+  void Stop() { thread_.Stop(); }
 
   [[nodiscard]] const Options& options() const { return options_; }
   /// The first slot of the window that ends now.
@@ -117,7 +115,7 @@ class DriftMonitor {
     bool shown = false;
   };
 
-  void Loop() EXCLUDES(mu_);
+  void FlushAndLog();
   [[nodiscard]] std::int64_t Slots() const { return static_cast<std::int64_t>(options_.slots); }
   [[nodiscard]] std::int64_t SlotOf(WallTime at) const;
   void Collect();
@@ -137,9 +135,7 @@ class DriftMonitor {
   observe::Counter& fired_;
   TriggerSink* triggers_ = nullptr;
   Mutex mu_;
-  CondVar end_;
   std::map<WatchedVersion, std::shared_ptr<DriftRecorder>> recorders_ GUARDED_BY(mu_);
-  bool stopping_ GUARDED_BY(mu_) = false;
   // Flush() only:
   std::map<WatchedTensor, Track> tracks_;
   std::map<WatchedTensor, DriftReference> references_;  // Of all versions, as of known_.
@@ -147,7 +143,7 @@ class DriftMonitor {
   std::map<WatchedVersion, observe::Series<observe::Gauge>> breach_gauges_;
   std::int64_t known_ = 0;
   std::int64_t pruned_ = 0;
-  std::thread thread_;  // Last: uses everything above.
+  runtime::PeriodicThread thread_;  // Last: uses everything above.
 };
 
 }  // namespace mezzo::lifecycle

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "mezzo/runtime/loop.h"
-
 namespace mezzo::lifecycle {
 
 PipelineController::PipelineController(const Options& options, const Ports& ports, std::string host)
@@ -16,45 +14,21 @@ PipelineController::PipelineController(const Options& options, const Ports& port
           ports.registry.NewGauge("mezzo_pipelines_waiting", "Of them, those that wait for an approval.")),
       leads_(ports.registry.NewGauge("mezzo_pipelines_leads", "1 on the host that drives pipelines.")),
       failures_(ports.registry.NewCounter("mezzo_pipelines_failures_total",
-                                          "Rounds, or runs in a round, that could not be driven.")) {}
+                                          "Rounds, or runs in a round, that could not be driven.")),
+      failing_(ports.log, "pipelines could not be driven", "pipelines are driven again"),
+      thread_({.name = "pipelines"}, ports.driver.clock, [this] { return Round(); }) {}
 
 void PipelineController::Start() {
-  subscription_ = ports_.db.Listen(kPipelinesChannel, [this](std::string_view) {
-    MutexLock lock(mu_);
-    told_ = true;
-    changed_.NotifyAll();
-  });
-  thread_ = std::thread([this] { Loop(); });
+  subscription_ = ports_.db.Listen(kPipelinesChannel, [this](std::string_view) { thread_.Wake(); });
+  thread_.Start();
 }
 
 void PipelineController::Stop() {
   subscription_.reset();
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-    changed_.NotifyAll();
-  }
-  if (thread_.joinable()) thread_.join();
+  thread_.Stop();
 }
 
-void PipelineController::Loop() {
-  runtime::SetThreadName("pipelines");
-  while (true) {
-    {
-      MutexLock lock(mu_);
-      if (stopping_) return;
-      told_ = false;
-    }
-    Round();
-    const TimePoint now = ports_.driver.clock.Now();
-    MutexLock lock(mu_);
-    while (!stopping_ && !told_ && changed_.WaitUntil(mu_, now + options_.period)) {
-    }
-    if (stopping_) return;
-  }
-}
-
-void PipelineController::Round() {
+runtime::PeriodicThread::Pause PipelineController::Round() {
   const Clock& clock = ports_.driver.clock;
   const auto round = driver_.Run(clock.Now() + options_.limit);
   std::optional<Error> error;
@@ -73,12 +47,12 @@ void PipelineController::Round() {
       if (!pruned.ok()) error = pruned.error();
     }
   }
-  if (error && !failing_) {
-    ports_.log.Warn("pipelines could not be driven",
-                    {{"reason", error->reason()}, {"error", error->message()}});
+  if (error) {
+    failing_.Failed({{"reason", error->reason()}, {"error", error->message()}});
+  } else {
+    failing_.Worked();
   }
-  if (!error && failing_) ports_.log.Info("pipelines are driven again", {});
-  failing_ = error.has_value();
+  return {.longest = options_.period};
 }
 
 }  // namespace mezzo::lifecycle

@@ -3,13 +3,13 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
 #include "mezzo/lifecycle/pipeline_driver.h"
+#include "mezzo/observe/failure_log.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
+#include "mezzo/runtime/periodic_thread.h"
 #include "mezzo/storage/sql_db.h"
 
 namespace mezzo::lifecycle {
@@ -38,11 +38,10 @@ class PipelineController {
 
   void Start();
   /// Waits for the round that runs. Idempotent.
-  void Stop() EXCLUDES(mu_);
+  void Stop();
 
  private:
-  void Loop() EXCLUDES(mu_);
-  void Round();
+  runtime::PeriodicThread::Pause Round();
 
   const Options options_;
   const Ports ports_;
@@ -51,14 +50,10 @@ class PipelineController {
   observe::Gauge& waiting_;
   observe::Gauge& leads_;
   observe::Counter& failures_;
-  bool failing_ = false;    // The thread's.
-  TimePoint next_prune_{};  // Likewise.
-  Mutex mu_;
-  CondVar changed_;
-  bool told_ GUARDED_BY(mu_) = false;
-  bool stopping_ GUARDED_BY(mu_) = false;
+  observe::FailureLog failing_;  // The thread's, as the next.
+  TimePoint next_prune_{};
   std::shared_ptr<void> subscription_;
-  std::thread thread_;  // Last: it uses everything above.
+  runtime::PeriodicThread thread_;  // Last: it uses everything above.
 };
 
 }  // namespace mezzo::lifecycle

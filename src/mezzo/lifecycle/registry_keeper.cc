@@ -1,8 +1,14 @@
 #include "mezzo/lifecycle/registry_keeper.h"
 
-#include "mezzo/runtime/loop.h"
-
 namespace mezzo::lifecycle {
+
+RegistryKeeper::RegistryKeeper(Options options, Ports ports)
+    : options_(options),
+      ports_(ports),
+      thread_({.name = "registry-care", .first = options.period}, ports.clock, [this] {
+        RunAndLog();
+        return runtime::PeriodicThread::Pause{.longest = options_.period};
+      }) {}
 
 Result<RegistryKeeper::Round> RegistryKeeper::RunOnce() {
   const TimePoint deadline = AddSaturating(ports_.clock.Now(), options_.round_time);
@@ -19,38 +25,16 @@ Result<RegistryKeeper::Round> RegistryKeeper::RunOnce() {
   return round;
 }
 
-void RegistryKeeper::Start() {
-  thread_ = std::thread([this] { Loop(); });
-}
-
-void RegistryKeeper::Stop() {
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-    end_.NotifyAll();
-  }
-  if (thread_.joinable()) thread_.join();
-}
-
-void RegistryKeeper::Loop() {
-  runtime::SetThreadName("registry-care");
-  while (true) {
-    const TimePoint wake = ports_.clock.Now() + options_.period;
-    {
-      MutexLock lock(mu_);
-      while (!stopping_ && ports_.clock.Now() < wake) end_.WaitUntil(mu_, wake);
-      if (stopping_) return;
-    }
-    const auto round = RunOnce();
-    if (!round.ok()) {
-      ports_.log.Limited("registry_upkeep")
-          .Warn("the upkeep of the registry failed",
-                {{"reason", round.error().reason()}, {"message", round.error().message()}});
-    } else if (round->uploads + round->contents + round->artifacts > 0) {
-      ports_.log.Info(
-          "the registry was looked after",
-          {{"uploads", round->uploads}, {"contents", round->contents}, {"artifacts", round->artifacts}});
-    }
+void RegistryKeeper::RunAndLog() {
+  const auto round = RunOnce();
+  if (!round.ok()) {
+    ports_.log.Limited("registry_upkeep")
+        .Warn("the upkeep of the registry failed",
+              {{"reason", round.error().reason()}, {"message", round.error().message()}});
+  } else if (round->uploads + round->contents + round->artifacts > 0) {
+    ports_.log.Info(
+        "the registry was looked after",
+        {{"uploads", round->uploads}, {"contents", round->contents}, {"artifacts", round->artifacts}});
   }
 }
 

@@ -1,13 +1,13 @@
 #pragma once
 
-#include <thread>
+#include <chrono>
 
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
 #include "mezzo/lifecycle/registry_store.h"
 #include "mezzo/lifecycle/tracked_artifacts.h"
 #include "mezzo/lifecycle/version_uploads.h"
 #include "mezzo/observe/log.h"
+#include "mezzo/runtime/periodic_thread.h"
 
 namespace mezzo::lifecycle {
 
@@ -31,10 +31,7 @@ class RegistryKeeper {
     observe::Logger& log;
     TrackedArtifacts* artifacts = nullptr;  ///< Null: nothing is tracked.
   };
-  RegistryKeeper(Options options, Ports ports) : options_(options), ports_(ports) {}
-  ~RegistryKeeper() { Stop(); }
-  RegistryKeeper(const RegistryKeeper&) = delete;
-  RegistryKeeper& operator=(const RegistryKeeper&) = delete;
+  RegistryKeeper(Options options, Ports ports);
 
   struct Round {
     std::size_t uploads = 0;
@@ -44,19 +41,16 @@ class RegistryKeeper {
   /// What is due now, on the caller's thread.
   Result<Round> RunOnce();
 
-  void Start();
+  void Start() { thread_.Start(); }
   /// Waits for the round that runs.
-  void Stop() EXCLUDES(mu_);
+  void Stop() { thread_.Stop(); }
 
  private:
-  void Loop() EXCLUDES(mu_);
+  void RunAndLog();
 
   const Options options_;
   const Ports ports_;
-  Mutex mu_;
-  CondVar end_;
-  bool stopping_ GUARDED_BY(mu_) = false;
-  std::thread thread_;  // Last: uses everything above.
+  runtime::PeriodicThread thread_;  // Last: uses everything above.
 };
 
 }  // namespace mezzo::lifecycle

@@ -7,7 +7,6 @@
 #include "mezzo/base/strings.h"
 #include "mezzo/config/value.h"
 #include "mezzo/lifecycle/version_uploads.h"
-#include "mezzo/runtime/loop.h"
 
 namespace mezzo::lifecycle {
 namespace {
@@ -35,7 +34,11 @@ Retirement::Retirement(Options options, Ports ports)
       ports_(std::move(ports)),
       steps_(ports_.metrics.NewCounterFamily("mezzo_registry_retirements_total",
                                              "Steps of versions' retirements that this host has made.",
-                                             {"to"})) {}
+                                             {"to"})),
+      thread_({.name = "retirement", .first = options.period}, ports_.clock, [this] {
+        RunAndLog();
+        return runtime::PeriodicThread::Pause{.longest = options_.period};
+      }) {}
 
 Result<void> Retirement::Begin(const std::string& model, std::int64_t version, const std::string& who,
                                TimePoint deadline) {
@@ -76,7 +79,7 @@ Result<void> Retirement::Verify(const std::string& model, std::int64_t version, 
     Sha256 hash;
     ByteCount bytes = 0;
     while (true) {
-      if (interrupted_.load()) return Unavailable("shutting_down", "the host is ending");
+      if (thread_.stopping()) return Unavailable("shutting_down", "the host is ending");
       if (ports_.clock.Now() >= deadline) {
         return DeadlineExceeded("version_timeout", "the version's files could not be read in time");
       }
@@ -167,7 +170,7 @@ Result<void> Retirement::ArchiveFiles(const RetireCandidate& candidate) {
   MEZZO_TRY(const auto contents,
             ports_.registry.ContentsOfArchived(candidate.model, candidate.version, deadline));
   for (const std::string& sha256 : contents) {
-    if (interrupted_.load()) return Unavailable("shutting_down", "the host is ending");
+    if (thread_.stopping()) return Unavailable("shutting_down", "the host is ending");
     auto moved = ports_.contents.Archive(VersionUploads::KeyOf(sha256), deadline);
     if (!moved.ok() && moved.error().code() == Code::kNotFound) continue;  // Restore() says so.
     MEZZO_TRY_VOID(moved);
@@ -222,36 +225,12 @@ Result<Retirement::Round> Retirement::RunOnce() {
   return round;
 }
 
-void Retirement::Start() {
-  thread_ = std::thread([this] { Loop(); });
-}
-
-void Retirement::Stop() {
-  interrupted_.store(true);
-  {
-    const MutexLock lock(mu_);
-    stopping_ = true;
-    end_.NotifyAll();
-  }
-  if (thread_.joinable()) thread_.join();
-}
-
-void Retirement::Loop() {
-  runtime::SetThreadName("retirement");
-  while (true) {
-    const TimePoint wake = ports_.clock.Now() + options_.period;
-    {
-      const MutexLock lock(mu_);
-      while (!stopping_ && ports_.clock.Now() < wake) end_.WaitUntil(mu_, wake);
-      if (stopping_) return;
-    }
-    const auto round = RunOnce();
-    if (!round.ok()) {
-      ports_.log.Limited("retirement")
-          .Warn("versions can't be retired",
-                {{"reason", round.error().reason()}, {"message", round.error().message()}});
-    }
-  }
+void Retirement::RunAndLog() {
+  const auto round = RunOnce();
+  if (round.ok()) return;
+  ports_.log.Limited("retirement")
+      .Warn("versions can't be retired",
+            {{"reason", round.error().reason()}, {"message", round.error().message()}});
 }
 
 }  // namespace mezzo::lifecycle

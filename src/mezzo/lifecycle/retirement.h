@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -8,18 +7,17 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/registry_store.h"
 #include "mezzo/lifecycle/retire_plan.h"
 #include "mezzo/lifecycle/retirer.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
+#include "mezzo/runtime/periodic_thread.h"
 #include "mezzo/storage/blob_store.h"
 
 namespace mezzo::lifecycle {
@@ -55,9 +53,6 @@ class Retirement final : public Retirer {
     std::function<std::vector<Served>()> traffic;
   };
   Retirement(Options options, Ports ports);
-  ~Retirement() override { Stop(); }
-  Retirement(const Retirement&) = delete;
-  Retirement& operator=(const Retirement&) = delete;
 
   /// As Retirer::Begin(); besides kFailedPrecondition "registry_version_state" of a version that is neither
   /// ready nor archived. Without a warning, as somebody has decided.
@@ -79,12 +74,12 @@ class Retirement final : public Retirer {
   };
   /// What is due now, on the caller's thread; not thread-safe.
   Result<Round> RunOnce();
-  void Start();
-  /// Waits for the round that runs.
-  void Stop() EXCLUDES(mu_);
+  void Start() { thread_.Start(); }
+  /// Waits for the round that runs, which archives no further file.
+  void Stop() { thread_.Stop(); }
 
  private:
-  void Loop() EXCLUDES(mu_);
+  void RunAndLog();
   Result<void> NoteTraffic(TimePoint deadline);
   /// False: something needs it by now, or another host was faster.
   Result<bool> Move(const RetireCandidate& candidate, RetireStage to, const std::string& reason,
@@ -96,11 +91,7 @@ class Retirement final : public Retirer {
   const Ports ports_;
   observe::Family<observe::Counter>& steps_;
   std::map<std::pair<std::string, std::int64_t>, std::uint64_t> calls_;  // RunOnce() only.
-  std::atomic<bool> interrupted_{false};                                 // Alone.
-  Mutex mu_;
-  CondVar end_;
-  bool stopping_ GUARDED_BY(mu_) = false;
-  std::thread thread_;  // Last: uses everything above.
+  runtime::PeriodicThread thread_;                                       // Last: uses everything above.
 };
 
 }  // namespace mezzo::lifecycle

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "mezzo/releases/release_store.h"
-#include "mezzo/runtime/loop.h"
 
 namespace mezzo::releases {
 
@@ -15,53 +14,23 @@ ReleaseController::ReleaseController(const Options& options, const Ports& ports,
       open_(ports.registry.NewGauge("mezzo_releases_open", "Releases that have not ended.")),
       leads_(ports.registry.NewGauge("mezzo_releases_leads", "1 on the host that judges releases.")),
       failures_(ports.registry.NewCounter("mezzo_releases_failures_total",
-                                          "Rounds, or releases in a round, that could not be driven.")) {}
+                                          "Rounds, or releases in a round, that could not be driven.")),
+      failing_(ports.log, "releases could not be driven", "releases are driven again"),
+      thread_({.name = "releases"}, ports.driver.clock, [this] { return Round(); }) {}
 
 void ReleaseController::Start() {
   if (ports_.db != nullptr) {
-    subscription_ = ports_.db->Listen(kReleasesChannel, [this](std::string_view) {
-      MutexLock lock(mu_);
-      told_ = true;
-      changed_.NotifyAll();
-    });
+    subscription_ = ports_.db->Listen(kReleasesChannel, [this](std::string_view) { thread_.Wake(); });
   }
-  thread_ = std::thread([this] { Loop(); });
+  thread_.Start();
 }
 
 void ReleaseController::Stop() {
   subscription_.reset();
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-    changed_.NotifyAll();
-  }
-  if (thread_.joinable()) thread_.join();
+  thread_.Stop();
 }
 
-void ReleaseController::Loop() {
-  runtime::SetThreadName("releases");
-  while (true) {
-    {
-      MutexLock lock(mu_);
-      if (stopping_) return;
-      told_ = false;
-    }
-    const bool left = Round();
-    // A turn that was too short for all goes on at once.
-    const TimePoint ended = ports_.driver.clock.Now();
-    const TimePoint soon = ended + std::min(options_.least_pause, options_.period);
-    const TimePoint wake = left ? ended : ended + options_.period;
-    MutexLock lock(mu_);
-    while (!stopping_) {
-      const TimePoint until = told_ ? std::min(soon, wake) : wake;
-      if (ports_.driver.clock.Now() >= until) break;
-      (void)changed_.WaitUntil(mu_, until);
-    }
-    if (stopping_) return;
-  }
-}
-
-bool ReleaseController::Round() {
+runtime::PeriodicThread::Pause ReleaseController::Round() {
   const auto round = driver_.Run(ports_.driver.clock.Now() + options_.limit);
   const Error* error = nullptr;
   if (!round.ok()) {
@@ -81,13 +50,15 @@ bool ReleaseController::Round() {
       error = &pruned.error();
     }
   }
-  if (error != nullptr && !failing_) {
-    ports_.log.Warn("releases could not be driven",
-                    {{"reason", error->reason()}, {"error", error->message()}});
+  if (error == nullptr) {
+    failing_.Worked();
+  } else {
+    failing_.Failed({{"reason", error->reason()}, {"error", error->message()}});
   }
-  if (error == nullptr && failing_) ports_.log.Info("releases are driven again", {});
-  failing_ = error != nullptr;
-  return round.ok() && round->left != 0;
+  // A turn that was too short for all goes on at once.
+  const bool left = round.ok() && round->left != 0;
+  return {.longest = left ? Duration::zero() : options_.period,
+          .least = std::min(options_.least_pause, options_.period)};
 }
 
 Result<void> ReleaseController::Prune() {

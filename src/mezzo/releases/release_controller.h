@@ -3,13 +3,14 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
+#include "mezzo/base/result.h"
+#include "mezzo/observe/failure_log.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
 #include "mezzo/releases/release_driver.h"
+#include "mezzo/runtime/periodic_thread.h"
 #include "mezzo/storage/sql_db.h"
 
 namespace mezzo::releases {
@@ -40,12 +41,10 @@ class ReleaseController {
 
   void Start();
   /// Waits for the round that runs. Idempotent.
-  void Stop() EXCLUDES(mu_);
+  void Stop();
 
  private:
-  void Loop() EXCLUDES(mu_);
-  /// Whether releases are left for another turn.
-  bool Round();
+  runtime::PeriodicThread::Pause Round();
   /// Now and then, by whoever leads.
   Result<void> Prune();
 
@@ -55,14 +54,10 @@ class ReleaseController {
   observe::Gauge& open_;
   observe::Gauge& leads_;
   observe::Counter& failures_;
-  bool failing_ = false;  // The thread's, as the next.
+  observe::FailureLog failing_;  // The thread's, as the next.
   TimePoint pruned_{};
-  Mutex mu_;
-  CondVar changed_;
-  bool told_ GUARDED_BY(mu_) = false;
-  bool stopping_ GUARDED_BY(mu_) = false;
   std::shared_ptr<void> subscription_;
-  std::thread thread_;  // Last: it uses everything above.
+  runtime::PeriodicThread thread_;  // Last: it uses everything above.
 };
 
 }  // namespace mezzo::releases

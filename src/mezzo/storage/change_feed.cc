@@ -1,18 +1,18 @@
 #include "mezzo/storage/change_feed.h"
 
-#include "mezzo/runtime/loop.h"
-
 namespace mezzo::storage {
+
+ChangeFeed::ChangeFeed(Options options, Ports ports)
+    : options_(std::move(options)),
+      ports_(std::move(ports)),
+      failures_(ports_.log, options_.failed, options_.recovered),
+      thread_({.name = options_.thread}, poll_clock_, [this] { return Read(); }) {}
 
 void ChangeFeed::Start() {
   if (ports_.db != nullptr) {
-    subscription_ = ports_.db->Listen(options_.channel, [this](std::string_view) {
-      const MutexLock lock(mu_);
-      told_ = true;
-      changed_.NotifyAll();
-    });
+    subscription_ = ports_.db->Listen(options_.channel, [this](std::string_view) { thread_.Wake(); });
   }
-  thread_ = std::thread([this] { Follow(); });
+  thread_.Start();
 }
 
 void ChangeFeed::Stop() {
@@ -22,60 +22,45 @@ void ChangeFeed::Stop() {
     changed_.NotifyAll();
   }
   subscription_.reset();
-  if (thread_.joinable()) thread_.join();
+  thread_.Stop();
 }
 
 bool ChangeFeed::CatchUp(Duration limit) {
-  const auto until = std::chrono::steady_clock::now() + limit;
+  const TimePoint until = AddSaturating(poll_clock_.Now(), limit);
+  std::uint64_t ticket = 0;
+  {
+    const MutexLock lock(mu_);
+    ticket = ++asked_;
+  }
+  thread_.Wake();
   const MutexLock lock(mu_);
-  const std::uint64_t ticket = ++asked_;
-  told_ = true;
-  changed_.NotifyAll();
   while (caught_up_ < ticket && !stopping_) {
     if (!changed_.WaitUntil(mu_, until)) break;
   }
   return caught_up_ >= ticket;
 }
 
-void ChangeFeed::WaitForPoll() {
-  const auto until = std::chrono::steady_clock::now() + options_.poll;
-  const MutexLock lock(mu_);
-  while (!stopping_ && changed_.WaitUntil(mu_, until)) {
-  }
-  told_ = true;
-}
-
-void ChangeFeed::Follow() {
-  runtime::SetThreadName(options_.thread.c_str());
-  while (true) {
-    std::uint64_t asked = 0;
-    {
-      const auto until = std::chrono::steady_clock::now() + options_.poll;
-      const MutexLock lock(mu_);
-      while (!told_ && !stopping_ && changed_.WaitUntil(mu_, until)) {
-      }
-      if (stopping_) return;
-      told_ = false;
-      asked = asked_;
-    }
-    const TimePoint begun = ports_.clock.Now();
-    const Result<void> read = ports_.read(begun);
-    if (!read.ok()) {
-      if (!std::exchange(failing_, true)) {
-        ports_.log.Warn(options_.failed, {{"error", read.error().ToString()}});
-      }
-      WaitForPoll();
-      continue;
-    }
-    if (std::exchange(failing_, false)) ports_.log.Info(options_.recovered);
-    if (options_.trusted > Duration::zero()) {
-      fresh_until_.store(AddSaturating(begun, options_.trusted).time_since_epoch().count(),
-                         std::memory_order_release);
-    }
+runtime::PeriodicThread::Pause ChangeFeed::Read() {
+  std::uint64_t asked = 0;
+  {
     const MutexLock lock(mu_);
-    caught_up_ = asked;
-    changed_.NotifyAll();
+    asked = asked_;
   }
+  const TimePoint begun = ports_.clock.Now();
+  const Result<void> read = ports_.read(begun);
+  if (!read.ok()) {
+    failures_.Failed({{"error", read.error().ToString()}});
+    return {.longest = options_.poll, .least = options_.poll};
+  }
+  failures_.Worked();
+  if (options_.trusted > Duration::zero()) {
+    fresh_until_.store(AddSaturating(begun, options_.trusted).time_since_epoch().count(),
+                       std::memory_order_release);
+  }
+  const MutexLock lock(mu_);
+  caught_up_ = asked;
+  changed_.NotifyAll();
+  return {.longest = options_.poll};
 }
 
 }  // namespace mezzo::storage

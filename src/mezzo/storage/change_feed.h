@@ -5,13 +5,14 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
+#include "mezzo/observe/failure_log.h"
 #include "mezzo/observe/log.h"
+#include "mezzo/runtime/periodic_thread.h"
 #include "mezzo/storage/sql_db.h"
 
 namespace mezzo::storage {
@@ -41,7 +42,7 @@ class ChangeFeed {
     /// Takes over what the database has. Blocks. `begun`: when the reading began, by `clock`.
     std::function<Result<void>(TimePoint begun)> read;
   };
-  ChangeFeed(Options options, Ports ports) : options_(std::move(options)), ports_(std::move(ports)) {}
+  ChangeFeed(Options options, Ports ports);
   ~ChangeFeed() { Stop(); }
   ChangeFeed(const ChangeFeed&) = delete;
   ChangeFeed& operator=(const ChangeFeed&) = delete;
@@ -60,8 +61,7 @@ class ChangeFeed {
   }
 
  private:
-  void Follow() EXCLUDES(mu_);
-  void WaitForPoll() EXCLUDES(mu_);
+  runtime::PeriodicThread::Pause Read() EXCLUDES(mu_);
 
   const Options options_;
   const Ports ports_;
@@ -70,13 +70,13 @@ class ChangeFeed {
 
   Mutex mu_;
   CondVar changed_;
-  bool told_ GUARDED_BY(mu_) = true;
   std::uint64_t asked_ GUARDED_BY(mu_) = 0;      // Calls of CatchUp(),
   std::uint64_t caught_up_ GUARDED_BY(mu_) = 0;  // and those that a reading has come after.
   bool stopping_ GUARDED_BY(mu_) = false;
-  bool failing_ = false;  // The feed's thread only.
+  observe::FailureLog failures_;  // The feed's thread only.
+  const RealClock poll_clock_;
   std::shared_ptr<void> subscription_;
-  std::thread thread_;  // Last: it uses everything above.
+  runtime::PeriodicThread thread_;  // Last: it uses everything above.
 };
 
 }  // namespace mezzo::storage

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "mezzo/api/json_body.h"
 #include "mezzo/base/strings.h"
 
 namespace mezzo::api::mlflow {
@@ -38,17 +39,7 @@ Result<Params> Params::Of(const net::HttpRequest& request) {
 
 Result<Params> Params::OfJson(std::string_view text) {
   if (Trim(text).empty()) return Params(Json::object());
-  bool too_deep = false;
-  const auto watch = [&too_deep](int depth, Json::parse_event_t event, Json&) {
-    const bool opens =
-        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && depth >= kMaxDepth) too_deep = true;
-    return !too_deep;
-  };
-  Json json = Json::parse(text, watch, /*allow_exceptions=*/false);
-  if (too_deep) return Bad(fmt::format("the body nests deeper than {} levels", kMaxDepth));
-  if (json.is_discarded()) return Bad("the body is not valid JSON");
-  if (!json.is_object()) return Bad("the body must be a JSON object");
+  MEZZO_TRY(Json json, ParseJsonObject<Json>(text, kMaxDepth, Bad));
   return Params(std::move(json));
 }
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/api/json_body.h"
 #include "mezzo/api/json_text.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/jobs/webhook_target.h"
@@ -22,22 +23,6 @@ constexpr std::size_t kMaxFieldBytes = std::size_t{1} << 20;
 constexpr std::uint64_t kMaxSide = 16'384;
 
 Error BadBody(std::string message) { return InvalidArgument("media_request", std::move(message)); }
-
-/// Parses with a bound on the depth, so that nothing deep is ever built.
-Result<Json> Parse(std::string_view text) {
-  bool too_deep = false;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json&) {
-    const bool opens =
-        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && depth >= kMaxDepth) too_deep = true;
-    return !too_deep;
-  };
-  Json json = Json::parse(text, watch, /*allow_exceptions=*/false);
-  if (too_deep) return BadBody("the body nests deeper than " + std::to_string(kMaxDepth) + " levels");
-  if (json.is_discarded()) return BadBody("the body is not valid JSON");
-  if (!json.is_object()) return BadBody("the body must be a JSON object");
-  return json;
-}
 
 std::string Shown(const Json& value) {
   return Printable(value.is_string() ? value.get_ref<const std::string&>()
@@ -59,7 +44,7 @@ MediaMembers::MediaMembers(MediaMembers&&) noexcept = default;
 MediaMembers& MediaMembers::operator=(MediaMembers&&) noexcept = default;
 
 Result<MediaMembers> MediaMembers::FromJson(std::string_view body) {
-  MEZZO_TRY(Json json, Parse(body));
+  MEZZO_TRY(Json json, ParseJsonObject<Json>(body, kMaxDepth, BadBody));
   return MediaMembers(std::move(json), /*form=*/false);
 }
 

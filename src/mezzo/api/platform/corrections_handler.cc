@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "mezzo/api/json_body.h"
 #include "mezzo/api/page_limit.h"
 #include "mezzo/api/platform/identity_json.h"
 #include "mezzo/api/platform/members.h"
@@ -27,7 +28,7 @@ enum RouteId : int { kList, kAdd, kRemove };
 
 constexpr ByteCount kIgnoredBody = 1024;
 constexpr std::size_t kMaxName = 256;
-constexpr int kMaxDepth = 64;
+constexpr int kMaxDepth = 65;  // The body, and 64 levels in it.
 
 net::HttpResponse Ok(int status, const Json& json) {
   return net::HttpResponse::Json(status, json.dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -135,16 +136,7 @@ CorrectionsHandler::Answer CorrectionsHandler::Remove(const RoutedCall& call) co
 }
 
 Result<CorrectionsHandler::Wish> CorrectionsHandler::Parse(std::string_view body) {
-  bool too_deep = false;
-  const auto watch = [&too_deep](int depth, Json::parse_event_t event, Json&) {
-    const bool opens =
-        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && depth > kMaxDepth) too_deep = true;
-    return !too_deep;
-  };
-  const Json json = Json::parse(body, watch, /*allow_exceptions=*/false);
-  if (too_deep) return Members::Bad("the body nests too deep");
-  if (!json.is_object()) return Members::Bad("the body must be a JSON object");
+  MEZZO_TRY(const Json json, ParseJsonObject<Json>(body, kMaxDepth, Members::Bad));
   constexpr std::array<std::string_view, 5> kMembers = {"model", "version", "request", "response", "tenant"};
   Wish wish;
   for (const auto& [name, value] : json.items()) {

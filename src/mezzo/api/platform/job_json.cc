@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/api/json_body.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/jobs/webhook_store.h"
 #include "mezzo/jobs/webhook_target.h"
@@ -26,22 +27,6 @@ constexpr std::array<std::string_view, 2> kWebhookMembers = {"url", "secret"};
 constexpr std::size_t kMaxName = 256;
 
 Error Bad(std::string message) { return InvalidArgument("job_request", std::move(message)); }
-
-/// Parses with a bound on the depth, so that nothing deep is ever built.
-Result<Json> Parse(std::string_view text, std::size_t max_depth) {
-  bool too_deep = false;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json&) {
-    const bool opens =
-        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && depth >= static_cast<int>(max_depth)) too_deep = true;
-    return !too_deep;
-  };
-  Json json = Json::parse(text, watch, /*allow_exceptions=*/false);
-  if (too_deep) return Bad("the body nests deeper than " + std::to_string(max_depth) + " levels");
-  if (json.is_discarded()) return Bad("the body is not valid JSON");
-  if (!json.is_object()) return Bad("the body must be a JSON object");
-  return json;
-}
 
 template <std::size_t N>
 Result<void> CheckMembers(const Json& object, const std::array<std::string_view, N>& known,
@@ -131,7 +116,7 @@ std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 
 Result<jobs::NewJob> ParseJob(std::string_view body, const tenancy::Tenant& tenant, WallTime now,
                               const JobLimits& limits) {
-  MEZZO_TRY(const Json json, Parse(body, limits.max_depth));
+  MEZZO_TRY(const Json json, ParseJsonObject<Json>(body, static_cast<int>(limits.max_depth), Bad));
   MEZZO_TRY_VOID(CheckMembers(json, kMembers, ""));
   jobs::NewJob job{.tenant = tenant.id, .weight = tenant.weight};
   MEZZO_TRY(job.kind, Text(json, "kind", kMaxName, ""));
@@ -160,7 +145,8 @@ Result<std::string> RedoBody(const jobs::Job& job, std::uint64_t shot, std::stri
                                                    std::string(jobs::StateName(job.state)) +
                                                    ": only shots of a finished storyboard can be made again");
   }
-  MEZZO_TRY(const Json json, Parse(body.empty() ? "{}" : body, limits.max_depth));
+  MEZZO_TRY(const Json json,
+            ParseJsonObject<Json>(body.empty() ? "{}" : body, static_cast<int>(limits.max_depth), Bad));
   MEZZO_TRY_VOID(CheckMembers(json, kRedoMembers, ""));
   Json change = json.value("shot", Json::object());
   if (!change.is_object()) return Bad("'shot' must be an object: the members of the shot that change");

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "mezzo/api/json_body.h"
 #include "mezzo/base/strings.h"
 
 namespace mezzo::api::platform {
@@ -17,18 +18,8 @@ constexpr int kMaxDepth = 2;
 
 Result<Members> Members::Parse(std::string_view text, std::span<const std::string_view> known) {
   if (Trim(text).empty()) return Members(Json::object());
-  bool too_deep = false;
-  const auto watch = [&too_deep](int depth, Json::parse_event_t event, Json&) {
-    const bool opens =
-        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && depth >= kMaxDepth) too_deep = true;
-    return !too_deep;
-  };
-  Json json = Json::parse(text, watch, /*allow_exceptions=*/false);
+  MEZZO_TRY(Json json, ParseJsonObject<Json>(text, kMaxDepth, Bad));
   Members members(std::move(json));
-  if (too_deep) return Bad("the body nests deeper than " + std::to_string(kMaxDepth) + " levels");
-  if (members.object_.is_discarded()) return Bad("the body is not valid JSON");
-  if (!members.object_.is_object()) return Bad("the body must be a JSON object");
   for (const auto& [name, value] : members.object_.items()) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     std::string names;

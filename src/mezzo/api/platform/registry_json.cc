@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "mezzo/api/json_body.h"
 #include "mezzo/api/platform/job_json.h"
 #include "mezzo/api/platform/members.h"
 #include "mezzo/base/strings.h"
@@ -49,16 +50,7 @@ Result<void> CheckMembers(const Json& object, std::span<const std::string_view> 
 }
 
 Result<Json> ParseBody(std::string_view text, std::span<const std::string_view> known) {
-  bool too_deep = false;
-  const auto watch = [&too_deep](int depth, Json::parse_event_t event, Json&) {
-    const bool opens =
-        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
-    if (opens && depth >= kMaxDepth) too_deep = true;
-    return !too_deep;
-  };
-  Json json = Json::parse(Trim(text).empty() ? "{}" : text, watch, /*allow_exceptions=*/false);
-  if (too_deep) return Members::Bad("the body nests deeper than " + std::to_string(kMaxDepth) + " levels");
-  if (json.is_discarded()) return Members::Bad("the body is not valid JSON");
+  MEZZO_TRY(Json json, ParseJsonObject<Json>(Trim(text).empty() ? "{}" : text, kMaxDepth, Members::Bad));
   MEZZO_TRY_VOID(CheckMembers(json, known, "the body"));
   return json;
 }
