@@ -38,8 +38,9 @@ constexpr std::uint32_t kLeastRuns = 3;
 
 [[noreturn]] void EndForMemory() { ::_exit(kVersionChildOutOfMemory); }
 
-/// Engines say so in words only.
+/// Libraries of providers say so in words only.
 bool IsAboutMemory(const Error& error) {
+  if (error.reason() == "engine_memory") return true;
   const std::string message = ToLower(error.message());
   return message.find("bad_alloc") != std::string::npos ||
          message.find("out of memory") != std::string::npos ||
