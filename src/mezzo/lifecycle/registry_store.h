@@ -134,10 +134,9 @@ class RegistryStore {
                            TimePoint deadline);
   /// What is kept of versions and models that have been deleted.
   Result<void> ForgetRetirementsOfDeleted(TimePoint deadline);
-  /// Ready versions without a call or a change since before `idle_before`, and all whose retirement has
-  /// begun, archiving ones too; `limit` at most, those that have waited longest first.
-  Result<std::vector<RetireCandidate>> RetireCandidates(WallTime idle_before, std::size_t limit,
-                                                        TimePoint deadline);
+  /// Versions whose retirement has begun, archiving ones too; or ready ones without a call or a change since
+  /// before `idle_before`. Those that have waited longest come first, behind `after`, `limit` at most.
+  Result<std::vector<RetireCandidate>> RetireCandidates(const RetireQuery& query, TimePoint deadline);
   struct RetireStep {
     RetireStage from = RetireStage::kServing;
     RetireStage to = RetireStage::kWarned;
