@@ -63,8 +63,10 @@ class RegisteredVersions final : public releases::AliasSource,
 
   /// Whether this host can answer by the route now; what it lacks is on its way from here on.
   bool IsReady(const std::string& model, const releases::Route& route) EXCLUDES(mu_);
-  /// Asks for a version that the catalog does not have. Nothing: there is no registry yet.
-  std::optional<lifecycle::VersionSupply::Status> Want(const std::string& model, std::string_view version);
+  /// Asks for a version that the catalog does not have; `user`: VersionSupply::Want(). Nothing: there is no
+  /// registry yet.
+  std::optional<lifecycle::VersionSupply::Status> Want(const std::string& model, std::string_view version,
+                                                       std::string_view user);
   /// Of a release: kFailedPrecondition "registry_version_not_ready" when the registry has the version, and
   /// not ready.
   Result<void> CheckRelease(const std::string& model, const std::string& version, TimePoint deadline);

@@ -98,6 +98,8 @@ class RegistryStore {
   /// a route or a release needs it.
   Result<VersionRecord> SetState(const std::string& model, std::int64_t version, const StateChange& change,
                                  const std::string& by, TimePoint deadline);
+  /// Which route or release names the version, of those that the database has; empty: none does.
+  Result<std::string> UserOf(const std::string& model, std::int64_t version, TimePoint deadline);
   /// With its aliases. kFailedPrecondition "version_in_use" while a route or a release needs it.
   Result<void> DeleteVersion(const std::string& model, std::int64_t version, const std::string& by,
                              TimePoint deadline);
