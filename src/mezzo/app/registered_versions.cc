@@ -37,7 +37,7 @@ Result<void> RegisteredVersions::Refresh(TimePoint deadline) {
   SqlRows rows;
   const auto limit = static_cast<std::int64_t>(options_.max_aliases);
   const auto work = [&](SqlSession& session) -> Result<void> {
-    MEZZO_TRY(rows, session.Run("SELECT m.name, a.alias, a.version FROM model_routes r "
+    MEZZO_TRY(rows, session.Run("SELECT m.name, a.alias, a.version, a.updated_us FROM model_routes r "
                                 "JOIN registry_models m ON m.name = r.model "
                                 "JOIN registry_aliases a ON a.model_id = m.id "
                                 "WHERE r.route LIKE '%\"@%' LIMIT $1",
@@ -53,6 +53,7 @@ Result<void> RegisteredVersions::Refresh(TimePoint deadline) {
   const TimePoint now = ports_.store.clock().Now();
   std::map<Alias, std::int64_t> next;
   std::set<Alias> waiting;
+  std::map<Alias, std::int64_t> moved;  // When those were changed that have another version now.
   for (std::size_t row = 0; row < rows.size(); ++row) {
     Alias alias(rows.Text(row, 0), rows.Text(row, 1));
     const std::int64_t version = rows.Int(row, 2);
@@ -61,10 +62,18 @@ Result<void> RegisteredVersions::Refresh(TimePoint deadline) {
       waiting.insert(alias);
       next.emplace(std::move(alias), old->second);
     } else {
+      if (old != before.end() && old->second != version) moved.emplace(alias, rows.Int(row, 3));
       next.emplace(std::move(alias), version);
     }
   }
   const MutexLock lock(mu_);
+  if (ports_.delays != nullptr) {
+    for (const auto& [alias, at_us] : moved) {
+      if (held_.contains(alias)) continue;
+      const WallTime changed{std::chrono::microseconds(at_us)};
+      ports_.delays->Observe(std::max<Duration>(ports_.store.clock().WallNow() - changed, Duration::zero()));
+    }
+  }
   std::erase_if(held_, [&](const auto& each) { return !waiting.contains(each.first); });
   for (const Alias& alias : waiting) {
     const auto since = held_.emplace(alias, now);

@@ -15,6 +15,7 @@
 #include "mezzo/lifecycle/version_supply.h"
 #include "mezzo/lifecycle/version_uses.h"
 #include "mezzo/models/catalog.h"
+#include "mezzo/observe/instruments.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/releases/route.h"
 #include "mezzo/releases/route_ports.h"
@@ -40,6 +41,7 @@ class RegisteredVersions final : public releases::AliasSource,
     DataStore& store;
     models::Catalog& catalog;
     observe::Logger& log;
+    observe::Histogram* delays = nullptr;  ///< releases::RouteDelays() of aliases; null: nobody asks.
   };
   RegisteredVersions(Options options, Ports ports) : options_(options), ports_(ports) {}
 
