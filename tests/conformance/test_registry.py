@@ -1,7 +1,9 @@
 """The registry of models over HTTP: models, versions, aliases, tags, history, uploads in pieces, and versions that are served."""
 
 import hashlib
+import io
 import json
+import tarfile
 import time
 
 import mezzo_server
@@ -185,6 +187,71 @@ def test_a_content_comes_in_pieces_and_is_verified(platform):
     status, _, got = platform.server.request("GET", url, headers={**headers, "Range": "bytes=10-19"})
     assert status == 206 and got == content[10:20]
     refused(platform("GET", f"{MODELS}/pieces/versions/1/contents/{sha(b'?')}"), "registry_blob_unknown", 404)
+
+
+def test_half_an_upload_is_nothing_that_can_be_used(platform):
+    content = bytes(reversed(range(256))) * 1024
+    platform.ok("POST", MODELS, {"name": "halves"})
+    made = platform.ok("POST", f"{MODELS}/halves/versions", {"files": manifest({"a.bin": content, "b.bin": b"never sent"})})
+    status, answer = put(platform, content, content[:1 << 17], 0, len(content))
+    assert (status, answer["received"]) == (200, 1 << 17)
+
+    def everything():
+        return [platform.ok("GET", f"{MODELS}/halves{of}") for of in ("", "/versions", "/versions/1", "/versions/1/missing", "/history")] + [
+            platform.ok("GET", f"/v1/registry/blobs/{sha(content)}"), platform.ok("GET", "/v1/releases?model=halves"),
+            platform("GET", "/v1/routes/halves")]
+
+    before = everything()
+    one = f"{MODELS}/halves/versions/1"
+    lacks = refused(platform("POST", f"{one}/complete"), "registry_blobs_missing")["error"]["message"]
+    assert lacks.startswith("version 1 of model 'halves' lacks 2 contents, such as ") and sorted(made["missing"])[0] in lacks
+    wrong = bytes(len(content) - (1 << 17))
+    for method, path, body, status, reason in (
+            ("POST", f"{one}/load", None, 400, "registry_version_not_ready"),
+            ("POST", f"{one}/retire", None, 400, "registry_version_state"),
+            ("POST", f"{one}/restore", None, 400, "registry_version_state"),
+            ("PATCH", one, {"state": "ready"}, 400, "registry_version_state"),
+            ("PUT", f"{MODELS}/halves/aliases/prod", {"version": 1}, 400, "registry_version_not_ready"),
+            ("PUT", "/v1/routes/halves", {"stable": "1"}, 400, "route_version_not_ready"),
+            ("POST", "/v1/releases", {"model": "halves", "stable": "1", "candidate": "1"}, 400, "release_spec"),
+            ("POST", "/v1/releases", {"model": "halves", "stable": "2", "candidate": "1"}, 409, "registry_version_not_ready"),
+            ("GET", f"{MODELS}/halves/versions/latest", None, 404, "registry_alias_unknown")):
+        refused(platform(method, path, body), reason, status)
+        assert everything() == before, (method, path)
+    assert platform("GET", f"{one}/contents/{sha(content)}")[0] == 404
+    # What is sent must be what was named; what is wrong takes its pieces with it, and nothing else.
+    said = refused(put(platform, content, wrong, 1 << 17, len(content)), "registry_blob_digest")["error"]["message"]
+    assert said == f"the content that was sent as {sha(content)} has the SHA-256 {sha(content[:1 << 17] + wrong)}"
+    assert platform.ok("GET", f"/v1/registry/blobs/{sha(content)}")["received"] == 0
+    assert platform.ok("GET", one) == before[2]
+    assert put(platform, content, content)[1]["complete"], "and can be sent again"
+
+
+def test_an_archive_is_a_file_like_any_other_and_never_unpacked(platform, tmp_path):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, kind, link in (("../escaped.txt", tarfile.REGTYPE, ""), ("/tmp/escaped.txt", tarfile.REGTYPE, ""),
+                                 ("link", tarfile.SYMTYPE, "/etc/passwd"), ("hard", tarfile.LNKTYPE, "/etc/passwd")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, link
+            tar.addfile(member)
+        zeros = tarfile.TarInfo("model.onnx")
+        zeros.size = 256 << 20
+        tar.addfile(zeros, open("/dev/zero", "rb"))
+    bomb = packed.getvalue()
+    assert len(bomb) < 1 << 20
+    before = platform.server.metrics()["mezzo_process_resident_memory_bytes"]
+    number = push(platform, "archive", {"model.tar.gz": bomb})
+    (file,) = platform.ok("GET", f"{MODELS}/archive/versions/{number}")["files"]
+    assert (file["path"], file["bytes"]) == ("model.tar.gz", len(bomb))
+    status, answer = platform("POST", f"{MODELS}/archive/versions/{number}/load")
+    assert status >= 400, answer
+    assert platform.server.metrics()["mezzo_process_resident_memory_bytes"] < before + (64 << 20)
+    # As a body that the server is asked to unpack it is none, either.
+    headers = {"Authorization": f"Bearer {platform.key}", "Content-Encoding": "gzip", "Content-Type": "application/octet-stream"}
+    status, _, text = platform.server.request("PUT", f"/v1/registry/blobs/{sha(b'?')}", bomb, headers, 60)
+    assert status in (400, 413), text
+    assert platform.server.metrics()["mezzo_process_resident_memory_bytes"] < before + (64 << 20)
 
 
 @pytest.mark.covers("PUT /v1/registry/models/{m}/aliases/{a}", "DELETE /v1/registry/models/{m}/aliases/{a}",

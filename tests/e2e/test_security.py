@@ -19,6 +19,7 @@ import zlib
 
 import grpc
 import mezzo_server
+import onnx_bytes
 import pytest
 from mezzo_server import SLOWNESS, Server
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -40,6 +41,28 @@ def target(models):
     """A server with everything that can be attacked switched on."""
     config = 'models: {control: explicit, startup: ["*"]}\nshared_memory: {enabled: true}\nhttp: {max_body: 8MiB}\n'
     with Server(models=models, config=config) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def greedy(tmp_path_factory):
+    """`asks` makes as many zeros as its input says and adds them up; `folds` has a constant of 16 TiB."""
+    folder = tmp_path_factory.mktemp("greedy")
+    shutil.copytree(mezzo_server.MODELS / "simple", folder / "simple")
+    x, y = onnx_bytes.value("s", onnx_bytes.INT64, ["rank"]), onnx_bytes.value("y", onnx_bytes.FLOAT, [])
+    zeros = onnx_bytes.node("ConstantOfShape", ["s"], ["z"])
+    keep = onnx_bytes.text(1, "keepdims") + onnx_bytes.number(3, 0) + onnx_bytes.number(20, 2)
+    models = {"asks": onnx_bytes.model([zeros, onnx_bytes.node("ReduceSum", ["z"], ["y"], [keep])], [x], [y]),
+              "folds": onnx_bytes.model([onnx_bytes.node("ConstantOfShape", ["n"], ["z"]),
+                                         onnx_bytes.node("ReduceSum", ["z"], ["w"], [keep]), onnx_bytes.node("Add", ["w", "x"], ["y"])],
+                                        [onnx_bytes.value("x", onnx_bytes.FLOAT, [])], [y],
+                                        [onnx_bytes.tensor("n", onnx_bytes.INT64, [1], [1 << 42])])}
+    for name, content in models.items():
+        (folder / name / "1").mkdir(parents=True)
+        (folder / name / "1" / "model.onnx").write_bytes(content)
+        (folder / name / "model.yaml").write_text("batching: {max_batch_size: 0}\n")
+    config = "models: {control: explicit, startup: [simple, asks]}\nengine: {run_memory: 64MiB}\n"
+    with Server(models=folder, config=config) as running:
         yield running
 
 
@@ -140,6 +163,24 @@ def test_traversal_in_model_names(target, models, name, route):
     assert str(models.parent).encode() not in answer
     names = {entry["name"] for entry in json.loads(target.request("POST", "/v2/repository/index")[2])}
     assert names <= set(SMALL)
+
+
+@pytest.mark.parametrize("name", ["..", "%2e%2e", "..%2f..%2fetc", "%2e%2e%2fpasswd", "%252e%252e%252fx", "..%5cx", "%00", "a%00", "%2fetc%2fpasswd",
+                                  ".hidden", "a" * 300, "%c0%ae", "a%0d%0aX-Evil:%201", "a%2fb"])
+@pytest.mark.parametrize("route", ["/v1/registry/models/{}", "/v1/registry/models/kept/versions/{}", "/v1/registry/models/kept/aliases/{}",
+                                   "/v1/registry/models/kept/versions/1/contents/{}", "/v1/registry/blobs/{}", "/v1/routes/{}",
+                                   "/v1/pipelines/{}", "/v1/drift/{}"])
+def test_traversal_in_names_of_the_registry(target, name, route):
+    """Also of digests, which are parts of the store's keys (CVE-2026-7020), and decoded once (CVE-2024-1560)."""
+    target.request("POST", "/v1/registry/models", b'{"name": "kept"}')
+    before = target.get("/v1/registry/models")[2], target.get("/v1/registry/models/kept/history")[2]
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        body = "" if method in ("GET", "DELETE") else '{"version": 1, "stable": "1"}'
+        head = f"{method} {route.format(name)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        answer = exchange(target, head.encode())
+        assert status_of(answer) in (400, 404, 405), answer[:300]
+        assert b"X-Evil" not in answer.partition(b"\r\n\r\n")[0]
+    assert (target.get("/v1/registry/models")[2], target.get("/v1/registry/models/kept/history")[2]) == before
 
 
 @pytest.mark.parametrize("path", ["/v2/../v2", "/v2/./health/live", "/v2//health/live", "//v2/health/live", "/v2/health/live/",
@@ -299,6 +340,32 @@ def test_shapes_that_overflow(target, shape, form):
     # 500 only where Triton answers it to a negative dimension.
     assert status_of(exchange(target, post("/v2/models/identity_fp32/infer", body, headers))) in (400, 500)
     alive(target)
+
+
+# 32 GiB, beyond the configured limit; 16 TiB, which no host gives; more than 64 bits count; no size at all.
+@pytest.mark.parametrize("elements", [[1 << 33], [1 << 42], [1 << 62, 1 << 62], [1 << 62], [-5]])
+def test_a_model_that_asks_for_absurd_memory_fails_alone(greedy, elements):
+    before = resident(greedy)
+    request = {"inputs": [{"name": "s", "shape": [len(elements)], "datatype": "INT64", "data": elements}]}
+    answer = exchange(greedy, post("/v2/models/asks/infer", json.dumps(request).encode()), timeout=60)
+    message = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    if elements == [1 << 33]:
+        assert status_of(answer) == 429 and "a tensor takes 32 GiB; runs hold 0 B and may hold 64 MiB" in message, answer
+    elif elements == [1 << 42]:
+        assert status_of(answer) == 429 and "a tensor takes 16 TiB" in message, answer
+    else:
+        assert status_of(answer) in (400, 500), answer
+    alive(greedy)
+    assert resident(greedy) < before + (64 << 20)
+    request["inputs"][0].update({"shape": [1], "data": [1 << 20]})
+    small = exchange(greedy, post("/v2/models/asks/infer", json.dumps(request).encode()))
+    assert status_of(small) == 200 and json.loads(small.partition(b"\r\n\r\n")[2])["outputs"][0]["data"] == [0]
+
+
+def test_a_model_that_needs_absurd_memory_to_load_is_not_loaded_and_nothing_else_suffers(greedy):
+    status, _, text = greedy.request("POST", "/v2/repository/models/folds/load", b"{}")
+    assert status >= 400, text
+    alive(greedy)
 
 
 @pytest.mark.parametrize("raw", [b"\xff\xff\xff\xff", b"\xff\xff\xff\x7fabc", b"\x05\0\0\0abc", b"\0\0\0", b"\x01\0\0\0a\x01"])
@@ -564,6 +631,21 @@ def test_pages_of_other_origins_cannot_use_control_routes(target, headers):
         assert status_of(answer) == 403
     finally:
         target.request("POST", "/v2/repository/models/versioned/load", b"{}")
+
+
+def _changes():
+    """(method, path) of all routes but those that only read, and inference, which changes nothing."""
+    return [(method, path) for method, path, scope in _routes() if method != "GET" and scope not in (None, "infer")]
+
+
+@pytest.mark.parametrize(("method", "path"), _changes(), ids=lambda value: str(value))
+def test_no_method_of_any_control_route_is_open_to_other_origins(target, method, path):
+    """A guard that forgets a method or a route is none."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\nOrigin: http://evil.example\r\n\r\n{{}}"
+    answer = exchange(target, head.encode())
+    assert status_of(answer) == 403, answer[:300]
+    rebound = exchange(target, head.replace("Host: localhost", "Host: evil.example").replace("Origin: http://evil.example\r\n", "").encode())
+    assert status_of(rebound) == 403, rebound[:300]
 
 
 def test_names_that_were_rebound_to_this_host_cannot_use_control_routes(target):

@@ -53,9 +53,9 @@ class RetirementTest : public RegistryFixture {
     MakeModel("m");
     Open({.after = 30 * kDay, .warning = 7 * kDay, .drain = minutes(2)});
   }
-  void Open(RetirePolicy policy) {
+  void Open(RetirePolicy policy, std::size_t batch = 1000) {
     retirement_ = std::make_unique<Retirement>(
-        Retirement::Options{.policy = policy},
+        Retirement::Options{.policy = policy, .batch = batch},
         Retirement::Ports{.registry = store_,
                           .contents = contents_,
                           .clock = clock_,
@@ -232,6 +232,39 @@ TEST_P(RetirementTest, NeverWhatIsNeededAndNeverTheLastOne) {
   ASSERT_TRUE(store_.CreateVersion("m", {.manifest = ManifestOf({{"f", "x"}})}, "ann", Soon()).ok());
   EXPECT_EQ(Reason(retirement_->Begin("m", 3, "ann", Soon())), "registry_version_state");
   EXPECT_EQ(Reason(retirement_->Restore("m", 3, "ann", Soon())), "registry_version_state");
+}
+
+// Versions of models that nobody may retire stand in front, more of them than a round looks at.
+TEST_P(RetirementTest, WhatCannotGoDoesNotKeepOthersFromGoing) {
+  PutShared();
+  MakeModel("kept");
+  std::int64_t last = 0;
+  for (int i = 0; i < 7; ++i) last = MakeReady("kept");
+  for (std::int64_t version = 1; version <= last; ++version) uses_.used.insert({"kept", version});
+  clock_.Advance(kDay);
+  Push("old");
+  Push("new");
+  uses_.used.insert({"m", 2});
+  clock_.Advance(31 * kDay);
+  Open({.after = 30 * kDay, .warning = 7 * kDay, .drain = minutes(2)}, /*batch=*/3);
+  std::size_t warned = 0;
+  for (int round = 0; round < 3; ++round) warned += Run().warned;
+  EXPECT_EQ(warned, 1U);
+  EXPECT_EQ(StageOf(1), RetireStage::kWarned);
+
+  // Those that wait out their warning do not hold up what is further, either.
+  ASSERT_TRUE(store_.SetTag("kept", {}, "retire.after", "1h", "ann", Soon()).ok());
+  uses_.used = {{"m", 2}, {"kept", last}};
+  clock_.Advance(minutes(1));
+  for (int round = 0; round < 4; ++round) Run();
+  for (std::int64_t version = 1; version < last; ++version) {
+    EXPECT_EQ(store_.RetirementOf("kept", version, Soon()).value(), RetireStage::kWarned) << version;
+  }
+  ASSERT_TRUE(retirement_->Begin("kept", last - 1, "ann", Soon()).ok());
+  clock_.Advance(minutes(3));
+  for (int round = 0; round < 6; ++round) Run();
+  EXPECT_EQ(store_.RetirementOf("kept", last - 1, Soon()).value(), RetireStage::kArchived);
+  EXPECT_EQ(StageOf(1), RetireStage::kWarned);
 }
 
 TEST_P(RetirementTest, WhatSomebodyNamesIsDrainedAtOnceAndBeginningTwiceIsOnce) {

@@ -12,6 +12,7 @@
 #include "mezzo/lifecycle/version_uploads.h"
 #include "mezzo/runtime/task.h"
 #include "mezzo/storage/blob_io.h"
+#include "mezzo/storage/testing/cuttable_db.h"
 #include "mezzo/storage/testing/memory_blob_store.h"
 #include "mezzo/storage/testing/temp_dir.h"
 
@@ -75,9 +76,66 @@ class FakeCatalog final : public models::Catalog {
   std::set<Key> loaded_ GUARDED_BY(mu_);
 };
 
+/// Fails some calls in a row, from the n-th on. Thread-safe.
+class FailingDb final : public storage::SqlDb {
+ public:
+  explicit FailingDb(storage::SqlDb& db) : db_(db) {}
+  /// 1: the next one.
+  void FailFrom(int nth, int calls) {
+    begin_ = count_ + nth;
+    end_ = begin_ + calls;
+  }
+  [[nodiscard]] bool past() const { return count_ >= end_; }
+  [[nodiscard]] storage::SqlDialect dialect() const override { return db_.dialect(); }
+  Result<void> Transact(const Work& work, TimePoint deadline) override {
+    if (Fails()) return Unavailable("sql_connection", "made to fail");
+    return db_.Transact(work, deadline);
+  }
+  Result<void> Read(const Work& work, TimePoint deadline) override {
+    if (Fails()) return Unavailable("sql_connection", "made to fail");
+    return db_.Read(work, deadline);
+  }
+  std::shared_ptr<void> Listen(std::string channel, Listener listener) override {
+    return db_.Listen(std::move(channel), std::move(listener));
+  }
+
+ private:
+  bool Fails() {
+    const int at = ++count_;
+    return at >= begin_ && at < end_;
+  }
+  storage::SqlDb& db_;
+  std::atomic<int> count_{0}, begin_{0}, end_{0};  // No partners.
+};
+
+/// Names what the test says.
+class SetUses final : public VersionUses {
+ public:
+  Result<std::string> UserOf(storage::SqlSession&, const std::string&,
+                             std::optional<std::int64_t> version) override {
+    const MutexLock lock(mu_);
+    return std::string(version && used_.contains(*version) ? "release 'r' (settling)" : "");
+  }
+  Result<std::string> AliasUserOf(storage::SqlSession&, const std::string&, const std::string&) override {
+    return std::string();
+  }
+  Result<void> AliasMoved(storage::SqlSession&, const std::string&, const std::string&) override {
+    return {};
+  }
+  void Set(std::set<std::int64_t> used) {
+    const MutexLock lock(mu_);
+    used_ = std::move(used);
+  }
+
+ private:
+  Mutex mu_;
+  std::set<std::int64_t> used_ GUARDED_BY(mu_);
+};
+
 class VersionSupplyTest : public RegistryFixture {
  protected:
   VersionSupplyTest() {
+    cut_store_.set_uses(&uses_);
     MakeModel("m");
     Open({});
   }
@@ -92,7 +150,7 @@ class VersionSupplyTest : public RegistryFixture {
                                     {.contents = contents_, .clock = real_})
                    .value();
     hosting_ = VersionHosting::Open({.root = folder_.path() + "/registry", .host = "here"},
-                                    {.registry = store_,
+                                    {.registry = cut_store_,
                                      .fetcher = *fetcher_,
                                      .clock = real_,
                                      .look = [this](const std::string& model) -> Result<bool> {
@@ -101,7 +159,8 @@ class VersionSupplyTest : public RegistryFixture {
                                      },
                                      .needed =
                                          [this](const std::string& model, std::int64_t version) {
-                                           return supply_ != nullptr && supply_->IsWanted(model, version);
+                                           return supply_ == nullptr ? std::nullopt
+                                                                     : supply_->UserOf(model, version);
                                          }})
                    .value();
     ASSERT_TRUE(hosting_->Restore(Soon()).ok());
@@ -110,7 +169,7 @@ class VersionSupplyTest : public RegistryFixture {
     options.retry_max = milliseconds(20);
     options.state_check = milliseconds(20);
     supply_ = std::make_unique<VersionSupply>(
-        options, VersionSupply::Ports{.registry = store_,
+        options, VersionSupply::Ports{.registry = cut_store_,
                                       .hosting = *hosting_,
                                       .catalog = catalog_,
                                       .clock = real_,
@@ -153,10 +212,14 @@ class VersionSupplyTest : public RegistryFixture {
     return condition();
   }
   VersionSupply::Status After(const std::string& model, std::int64_t version) {
-    (void)Eventually([&] { return supply_->Want(model, version).state != State::kComing; });
-    return supply_->Want(model, version);
+    (void)Eventually([&] { return supply_->Want(model, version, "the test").state != State::kComing; });
+    return supply_->Want(model, version, "the test");
   }
 
+  storage::testing::CuttableDb cuttable_{*database_->db};
+  FailingDb failing_{cuttable_};
+  SetUses uses_;
+  RegistryStore cut_store_{{}, failing_, clock_};
   storage::testing::TempDir folder_;
   storage::testing::MemoryBlobStore contents_{real_};
   observe::Logger log_{{}, real_};
@@ -179,7 +242,11 @@ TEST_P(VersionSupplyTest, WhatRoutesNameComesAndGoesWhenNothingNeedsIt) {
   ASSERT_TRUE(Eventually([&] { return hosting_->Has("m", 1); }));
   EXPECT_EQ(After("m", 1).state, State::kHere);
   EXPECT_FALSE(hosting_->Has("m", 2));
-  EXPECT_EQ(Reason(hosting_->Withdraw("m", 1, Soon())), "version_in_use");
+  EXPECT_TRUE(Eventually([&] { return supply_->UserOf("m", 1) != "the test"; })) << "the route asks on";
+  const auto held = hosting_->Withdraw("m", 1, Soon());
+  EXPECT_EQ(Reason(held), "version_in_use");
+  EXPECT_EQ(held.error().message(),
+            "the route of model 'm' that is in force there needs version 1 of model 'm' on host 'here'");
   EXPECT_TRUE(Eventually([&] { return !store_.At("m", clock_.WallNow(), Soon())->served.empty(); }))
       << "the history says so";
 
@@ -210,17 +277,19 @@ TEST_P(VersionSupplyTest, WhatCannotBeServedSaysWhyAndComesWhenItCan) {
   EXPECT_EQ(broken.state, State::kFailed);
   EXPECT_EQ(broken.reason, "it is broken");
   broken_ = false;
-  EXPECT_TRUE(Eventually([&] { return supply_->Want("m", 1).state == State::kHere; })) << "it is tried again";
+  EXPECT_TRUE(Eventually([&] { return supply_->Want("m", 1, "the test").state == State::kHere; }))
+      << "it is tried again";
 }
 
 TEST_P(VersionSupplyTest, AStoreThatIsAwayIsWaitedFor) {
   const std::int64_t version = MakeReady("m", {{"model.onnx", "late"}});
-  ASSERT_TRUE(Eventually([&] { return !supply_->Want("m", version).reason.empty(); })) << "it is not there";
+  ASSERT_TRUE(Eventually([&] { return !supply_->Want("m", version, "the test").reason.empty(); }))
+      << "it is not there";
   EXPECT_FALSE(hosting_->Has("m", version));
   ASSERT_TRUE(storage::WriteBlob(contents_, VersionUploads::KeyOf(Sha256Hex("late")),
                                  AsBytes(std::string_view("late")), {}, Soon())
                   .ok());
-  EXPECT_TRUE(Eventually([&] { return supply_->Want("m", version).state == State::kHere; }));
+  EXPECT_TRUE(Eventually([&] { return supply_->Want("m", version, "the test").state == State::kHere; }));
 }
 
 TEST_P(VersionSupplyTest, AFoldersModelIsNotTheRegistrys) {
@@ -265,6 +334,54 @@ TEST_P(VersionSupplyTest, ARestartHasWhatItNeedsAndLetsGoOfTheRest) {
   EXPECT_TRUE(Eventually([&] { return !hosting_->Has("m", 1); }));
   std::this_thread::sleep_for(milliseconds(400));
   EXPECT_TRUE(hosting_->Has("m", 2));
+}
+
+// Ignorance is no reason: what is not asked for because the database is away stays.
+TEST_P(VersionSupplyTest, ADatabaseThatIsAwayTakesNothingAway) {
+  Push("one");
+  Push("two");
+  Open({.linger = milliseconds(100)});
+  Need({{"m", 0}});  // Which of them is newest only the database knows.
+  ASSERT_EQ(After("m", 1).state, State::kHere);
+  ASSERT_EQ(After("m", 2).state, State::kHere);
+  cuttable_.Cut(true);
+  std::this_thread::sleep_for(milliseconds(400));
+  EXPECT_TRUE(hosting_->Has("m", 2)) << "the newest that was known";
+  EXPECT_TRUE(hosting_->Has("m", 1)) << "a release may need it, and can't be read";
+  EXPECT_EQ(supply_->Want("m", 2, "the test").state, State::kHere);
+
+  uses_.Set({1});
+  cuttable_.Cut(false);
+  std::this_thread::sleep_for(milliseconds(400));
+  EXPECT_TRUE(hosting_->Has("m", 1)) << "one does";
+  const auto held = hosting_->Withdraw("m", 1, Soon());
+  EXPECT_EQ(Reason(held), "version_in_use");
+  EXPECT_EQ(held.error().message(), "release 'r' (settling) needs version 1 of model 'm' on host 'here'");
+  uses_.Set({});
+  EXPECT_TRUE(Eventually([&] { return !hosting_->Has("m", 1); })) << "and no longer";
+  EXPECT_TRUE(hosting_->Has("m", 2));
+  Push("three");
+  EXPECT_TRUE(Eventually([&] { return hosting_->Has("m", 3); })) << "it looks again";
+}
+
+TEST_P(VersionSupplyTest, WhicheverCallsFailItCatchesUpAndTheHistoryIsWhole) {
+  Push("one");
+  Push("two");
+  for (int nth = 1; nth <= 14; ++nth) {
+    Open({.linger = milliseconds(150)});
+    failing_.FailFrom(nth, 3);
+    Need({{"m", 1}, {"m", 0}});
+    ASSERT_TRUE(Eventually([&] { return hosting_->Has("m", 1) && hosting_->Has("m", 2); })) << nth;
+    ASSERT_TRUE(Eventually([&] { return supply_->Want("m", 1, "the test").state == State::kHere; })) << nth;
+    const auto served = [&] { return store_.At("m", clock_.WallNow(), Soon())->served.size(); };
+    ASSERT_TRUE(Eventually([&] { return failing_.past(); })) << nth;
+    ASSERT_TRUE(Eventually([&] { return served() == 2; })) << nth;
+    // And on the way out.
+    failing_.FailFrom(nth, 3);
+    Need({});
+    ASSERT_TRUE(Eventually([&] { return !hosting_->Has("m", 1) && !hosting_->Has("m", 2); })) << nth;
+    ASSERT_TRUE(Eventually([&] { return served() == 0; })) << nth;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Databases, VersionSupplyTest, tenancy::BothDatabases(), tenancy::DatabaseName);

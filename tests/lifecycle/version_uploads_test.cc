@@ -78,6 +78,57 @@ TEST_P(VersionUploadsTest, AVersionIsReadyWhenAllIsThere) {
   EXPECT_EQ(Objects(), 2U);
 }
 
+/// Answers Stat() only when `together` callers wait in it, or when that takes too long; fails for one key.
+class SlowStore final : public storage::testing::MemoryBlobStore {
+ public:
+  SlowStore(const Clock& clock, std::size_t together) : MemoryBlobStore(clock), together_(together) {}
+  Result<storage::BlobFacts> Stat(const storage::BlobKey& key, TimePoint deadline) override {
+    {
+      const MutexLock lock(mu_);
+      ++asked[key.text()];
+      most = std::max(most, ++in_);
+      come_.NotifyAll();
+      const TimePoint limit = clock_.Now() + std::chrono::seconds(10);
+      while (!met_ && in_ < together_ && clock_.Now() < limit) come_.WaitUntil(mu_, limit);
+      met_ = true;
+      --in_;
+    }
+    if (key.text() == broken) return Unavailable("blob_store_unavailable", "it is away");
+    return MemoryBlobStore::Stat(key, deadline);
+  }
+  std::map<std::string, int> asked;
+  std::size_t most = 0;
+  std::string broken;
+
+ private:
+  const std::size_t together_;
+  RealClock clock_;
+  Mutex mu_;
+  CondVar come_;
+  std::size_t in_ = 0;
+  bool met_ = false;
+};
+
+TEST_P(VersionUploadsTest, AStoreThatIsFarAwayIsAskedForManyContentsAtOnce) {
+  SlowStore store(clock_, 4);
+  VersionUploads uploads({.min_piece = 1}, {.registry = store_, .contents = store, .clock = clock_});
+  Files files;
+  for (int i = 0; i < 300; ++i)
+    files.emplace_back("f" + std::to_string(i), "content " + std::to_string(i % 200));
+  const auto begun = uploads.Begin("m", {.manifest = ManifestOf(files)}, "ann", Soon());
+  ASSERT_TRUE(begun.ok()) << begun.error().ToString();
+  EXPECT_THAT(begun->missing, SizeIs(200));
+  EXPECT_TRUE(std::is_sorted(begun->missing.begin(), begun->missing.end()));
+  EXPECT_THAT(store.asked, SizeIs(200));
+  for (const auto& [key, times] : store.asked) EXPECT_EQ(times, 1) << key;
+  EXPECT_GE(store.most, 4U);
+  EXPECT_LE(store.most, 16U) << "and no more";
+
+  store.broken = VersionUploads::KeyOf(Sha256Hex("content 7")).text();
+  EXPECT_EQ(Reason(uploads.Complete("m", 1, "ann", Soon())), "blob_store_unavailable");
+  EXPECT_EQ(store_.GetVersion("m", 1, Soon())->state, VersionState::kUploading);
+}
+
 TEST_P(VersionUploadsTest, WithATesterItIsTestedFirst) {
   Tester tester;
   VersionUploads tested({.min_piece = 1},

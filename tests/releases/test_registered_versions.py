@@ -8,10 +8,11 @@ import time
 
 import mezzo_server
 import pytest
+from fault_proxy import FaultProxy
 from mezzo_server import SLOWNESS, Server
 from postgres_server import PostgresServer
 from test_release import LOOSE, Traffic
-from test_routes import MODEL, PYTHON, call, eventually, infer
+from test_routes import MODEL, PYTHON, call, delays, eventually, infer
 
 MODELS = "/v1/registry/models"
 QUICK = {"steps": [{"weight": 2000, "min_duration_s": 1, "min_calls": 20}, {"weight": 10000, "min_duration_s": 1, "min_calls": 20}],
@@ -37,21 +38,26 @@ class Model:
 class Fleet:
     """Hosts over one PostgreSQL and one folder of contents; their folders of models are empty."""
 
-    def __init__(self, folder, size=2, extra="", config=""):
-        """`extra`: members of `registry`; `config`: further lines."""
+    def __init__(self, folder, size=2, extra="", config="", cuttable=False):
+        """`extra`: members of `registry`; `config`: further lines; `cuttable`: hosts reach the database through `way`."""
         self.folder, self.size, self.extra, self.config, self.hosts = folder, size, extra, config, []
+        self.cuttable, self.way = cuttable, None
         (folder / "none").mkdir()
 
     def __enter__(self):
         self._stack = contextlib.ExitStack()
         self.postgres = self._stack.enter_context(PostgresServer())
+        self.url = self.postgres.url
+        if self.cuttable:
+            self.way = self._stack.enter_context(FaultProxy(self.postgres.port))
+            self.url = f"postgresql://mezzo@127.0.0.1:{self.way.port}/postgres?connect_timeout=5"
         self.hosts = [self.start(index) for index in range(self.size)]
         return self
 
     def start(self, index):
         config = (f"artifacts: {{min_free: 0, dir: '{self.folder}/contents'}}\n"
                   f"registry: {{host: host-{index}, tests: {{enabled: false}}{self.extra}}}\ndatabase: {{url: 'env:TEST_DB'}}\n{self.config}")
-        return Server(models=self.folder / "none", config=config, env={**PYTHON, "TEST_DB": self.postgres.url},
+        return Server(models=self.folder / "none", config=config, env={**PYTHON, "TEST_DB": self.url},
                       data_dir=str(self.folder / f"host-{index}"))
 
     def __exit__(self, *exception):
@@ -175,15 +181,22 @@ def test_an_alias_that_moves_moves_its_route_on_all_hosts_and_no_call_fails(flee
         mezzo(a, "alias", MODEL, "champion", 2)  # It has to be fetched first.
         for host in (a, b):
             eventually(lambda host=host: answers(host, "2"), 60)
+        moved = [delays(one, "alias") for one in fleet.hosts]
         for version, host in ((1, b), (2, a)):  # Both are here now.
             time.sleep(1)
             status, _, answer = call(host, "PUT", f"{MODELS}/{MODEL}/aliases/champion", {"version": version})
             assert status == 200, answer
-            moved = time.monotonic()
-            time.sleep(2 * SLOWNESS)
-            late = [one for one in traffic.versions if one[0] > moved + SLOWNESS + 0.5 and one[2] != str(version)]
+            for one in fleet.hosts:
+                eventually(lambda one=one, version=version: answers(one, str(version)), 30)
+            begun = len(traffic.versions)
+            eventually(lambda begun=begun: len(traffic.versions) > begun + 40, 60)
+            late = [one for one in traffic.versions[begun + 8:] if one[2] != str(version)]  # But those on their way.
             assert not late, late[:3]
     assert not traffic.failures, traffic.failures[:3]
+    # By the servers' own record: from the row to each host, whatever callers' own time was.
+    for (count, soon), host in zip(moved, fleet.hosts):
+        now, in_time = delays(host, "alias")
+        assert now == count + 2 and (in_time == soon + 2 or SLOWNESS > 1), (count, soon, now, in_time)
 
 
 def test_what_a_route_needs_cannot_be_taken_away_and_a_route_cannot_need_what_is_not_there(fleet, tmp_path):
@@ -229,3 +242,87 @@ def test_what_nothing_needs_any_more_is_let_go(tmp_path):
         eventually(lambda: served(a) == {(MODEL, 2)}, 60)
         assert answers(a, "2")
         assert call(a, "PATCH", f"{MODELS}/{MODEL}/versions/1", {"state": "archived"})[0] == 200
+
+
+def test_a_database_that_is_cut_off_takes_no_version_away_and_what_is_wanted_comes_behind_it(tmp_path):
+    with Fleet(tmp_path, size=2, extra=", linger: 2s", cuttable=True) as fleet:
+        a, b = fleet.hosts
+        for version in (1, 2, 3):
+            push(a, tmp_path, version)
+        call(a, "PATCH", f"{MODELS}/{MODEL}/versions/3", {"state": "archived"})
+        # Version 2 is here only because it is the newest; version 1 by its number.
+        route(a, {"stable": "latest", "rules": [{"header": "x-old", "equals": "1", "version": "1"}]})
+        for host in (a, b):
+            eventually(lambda host=host: answers(host, "2"), 60)
+            eventually(lambda host=host: infer(host, headers={"X-Old": "1"})[1] == "1", 60)
+        with Traffic([a, b]) as traffic:
+            for seconds in (1, 6):  # Shorter and longer than versions linger.
+                fleet.way.set("cut")
+                time.sleep(seconds)
+                for host in (a, b):
+                    assert answers(host, "2") and infer(host, headers={"X-Old": "1"})[1] == "1"
+                fleet.way.set("pass")
+                for host in (a, b):
+                    eventually(lambda host=host: served(host) >= {(MODEL, 1), (MODEL, 2)}, 60)
+            # While a version is on its way to the hosts, too.
+            status, _, answer = call(a, "PATCH", f"{MODELS}/{MODEL}/versions/3", {"state": "ready"})
+            assert status == 200, answer
+            eventually(lambda: call(a, "GET", f"{MODELS}/{MODEL}")[2]["latest"] == 3, 60)
+            for _ in range(5):
+                fleet.way.set("cut")
+                time.sleep(0.3)
+                fleet.way.set("pass")
+                time.sleep(0.2)
+            for host in (a, b):
+                eventually(lambda host=host: answers(host, "3"), 120)
+        assert not traffic.failures, traffic.failures[:3]
+        for host in (a, b):
+            assert host.metrics()["mezzo_registry_versions_let_go_total"] <= 1, "version 2 alone may have gone by now"
+            assert infer(host, headers={"X-Old": "1"})[1] == "1"
+
+        def at_last():
+            of = call(a, "GET", f"{MODELS}/{MODEL}/at")[2]["served"]
+            return {(one["version"], one["host"]) for one in of} == {(v, h) for v in (1, 3) for h in ("host-0", "host-1")}
+        eventually(at_last, 60)
+
+
+def test_whatever_holds_a_version_is_named(tmp_path):
+    with Fleet(tmp_path, size=1, extra=", linger: 2s") as fleet:
+        a = fleet.hosts[0]
+        for version in (1, 2):
+            push(a, tmp_path, version)
+
+        def refused(method, path, body=None):
+            before = call(a, "GET", f"{MODELS}/{MODEL}/versions/1")[2], served(a)
+            status, _, answer = call(a, method, path, body)
+            assert (status, answer["error"]["code"]) == (400, "version_in_use"), answer
+            assert (call(a, "GET", f"{MODELS}/{MODEL}/versions/1")[2], served(a)) == before, "nothing has changed"
+            return answer["error"]["message"]
+
+        def ways():
+            return {refused("POST", f"{MODELS}/{MODEL}/versions/1/unload").removesuffix(" on host 'host-0'"),
+                    refused("DELETE", f"{MODELS}/{MODEL}/versions/1")}
+
+        route(a, {"stable": "1"})
+        eventually(lambda: answers(a, "1"), 60)
+        assert ways() == {"the route of model 'm' needs version 1 of model 'm'"}
+        mezzo(a, "alias", MODEL, "champion", 1)
+        route(a, {"stable": "@champion"})
+        assert ways() == {"the route of model 'm' (by alias 'champion') needs version 1 of model 'm'"}
+        assert "alias 'champion' points at version 1" in refused("POST", f"{MODELS}/{MODEL}/versions/1/retire")
+        route(a, {"stable": "1"})
+        mezzo(a, "alias", MODEL, "champion", "--remove")
+        # A release that is settled only later keeps what it replaced warm.
+        status, _, answer = call(a, "POST", "/v1/releases", {"model": MODEL, "candidate": "2", **QUICK, "settle_s": 600, "automatic": False})
+        assert status == 201, answer
+        release = answer["id"]
+        eventually(lambda: call(a, "GET", f"/v1/releases/{release}")[2]["state"] == "running", 120)
+        assert call(a, "POST", f"/v1/releases/{release}/promote", {})[2]["state"] == "settling"
+        eventually(lambda: answers(a, "2"), 60)
+        assert ways() == {f"release '{release}' (settling) needs version 1 of model 'm'"}
+        assert call(a, "POST", f"/v1/releases/{release}/roll_back", {})[0] == 200
+        eventually(lambda: answers(a, "1"), 60)
+        route(a, {"stable": "2"})
+        eventually(lambda: answers(a, "2"), 60)
+        eventually(lambda: served(a) == {(MODEL, 2)}, 60)
+        assert call(a, "DELETE", f"{MODELS}/{MODEL}/versions/1")[0] == 200

@@ -10,6 +10,7 @@ drivers::OnnxEngine::Options OnnxOptions(const EngineConfig& config, std::string
   options.library = config.library;
   options.intra_op_threads = config.intra_op_threads;
   options.spinning = config.spinning;
+  options.max_run_bytes = config.run_memory;
   options.linked_root = std::move(linked_root);
   for (const auto& provider : config.provider_libraries) {
     options.provider_libraries.emplace_back(provider.name, provider.library);

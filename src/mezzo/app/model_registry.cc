@@ -135,7 +135,7 @@ Result<void> ModelRegistry::OpenFolders(const ServerConfig& config) {
                            .look = [this](const std::string& model) { return ports_.catalog.LookNow(model); },
                            .needed =
                                [this](const std::string& model, std::int64_t version) {
-                                 return supply_ != nullptr && supply_->IsWanted(model, version);
+                                 return supply_ == nullptr ? std::nullopt : supply_->UserOf(model, version);
                                }}));
   supply_ = std::make_unique<lifecycle::VersionSupply>(
       lifecycle::VersionSupply::Options{.linger = config.registry.linger,

@@ -15,6 +15,8 @@ using storage::SqlRows;
 using storage::SqlSession;
 using State = lifecycle::VersionSupply::State;
 
+constexpr std::string_view kWaiting = "a route or an alias that is about to be in force there";
+
 std::optional<std::int64_t> NumberOf(std::string_view version) {
   const auto number = ParseUint(version);
   if (!number || *number == 0 || *number > static_cast<std::uint64_t>(INT64_MAX)) return std::nullopt;
@@ -35,7 +37,7 @@ Result<void> RegisteredVersions::Refresh(TimePoint deadline) {
   SqlRows rows;
   const auto limit = static_cast<std::int64_t>(options_.max_aliases);
   const auto work = [&](SqlSession& session) -> Result<void> {
-    MEZZO_TRY(rows, session.Run("SELECT m.name, a.alias, a.version FROM model_routes r "
+    MEZZO_TRY(rows, session.Run("SELECT m.name, a.alias, a.version, a.updated_us FROM model_routes r "
                                 "JOIN registry_models m ON m.name = r.model "
                                 "JOIN registry_aliases a ON a.model_id = m.id "
                                 "WHERE r.route LIKE '%\"@%' LIMIT $1",
@@ -51,6 +53,7 @@ Result<void> RegisteredVersions::Refresh(TimePoint deadline) {
   const TimePoint now = ports_.store.clock().Now();
   std::map<Alias, std::int64_t> next;
   std::set<Alias> waiting;
+  std::map<Alias, std::int64_t> moved;  // When those were changed that have another version now.
   for (std::size_t row = 0; row < rows.size(); ++row) {
     Alias alias(rows.Text(row, 0), rows.Text(row, 1));
     const std::int64_t version = rows.Int(row, 2);
@@ -59,10 +62,18 @@ Result<void> RegisteredVersions::Refresh(TimePoint deadline) {
       waiting.insert(alias);
       next.emplace(std::move(alias), old->second);
     } else {
+      if (old != before.end() && old->second != version) moved.emplace(alias, rows.Int(row, 3));
       next.emplace(std::move(alias), version);
     }
   }
   const MutexLock lock(mu_);
+  if (ports_.delays != nullptr) {
+    for (const auto& [alias, at_us] : moved) {
+      if (held_.contains(alias)) continue;
+      const WallTime changed{std::chrono::microseconds(at_us)};
+      ports_.delays->Observe(std::max<Duration>(ports_.store.clock().WallNow() - changed, Duration::zero()));
+    }
+  }
   std::erase_if(held_, [&](const auto& each) { return !waiting.contains(each.first); });
   for (const Alias& alias : waiting) {
     const auto since = held_.emplace(alias, now);
@@ -92,12 +103,12 @@ bool RegisteredVersions::HasVersion(const std::string& model, std::int64_t versi
   const std::string text = std::to_string(version);
   const auto found = ports_.catalog.Acquire(model, text);
   if (found.ok()) {
-    (void)Want(model, text);  // It stays for as long as somebody asks.
+    (void)Want(model, text, kWaiting);  // It stays for as long as somebody asks.
     return true;
   }
   const auto& reason = found.error().reason();
   if (reason != "model_unknown" && reason != "version_unknown" && reason != "model_on_disk") return true;
-  const auto wanted = Want(model, text);
+  const auto wanted = Want(model, text, kWaiting);
   if (!wanted) return true;
   // A pipeline is served by its parts, which load when they are called.
   const auto parts = ports_.catalog.VersionsOf(model + "/unet");
@@ -122,11 +133,12 @@ bool RegisteredVersions::IsReady(const std::string& model, const releases::Route
 }
 
 std::optional<lifecycle::VersionSupply::Status> RegisteredVersions::Want(const std::string& model,
-                                                                         std::string_view version) {
+                                                                         std::string_view version,
+                                                                         std::string_view user) {
   lifecycle::VersionSupply* supply = supply_.load();
   const auto number = NumberOf(version);
   if (supply == nullptr || !number) return std::nullopt;
-  return supply->Want(model, *number);
+  return supply->Want(model, *number, user);
 }
 
 Result<void> RegisteredVersions::CheckCatalog(const std::string& model, std::int64_t version) {
@@ -186,6 +198,11 @@ Result<void> RegisteredVersions::Check(SqlSession& session, const std::string& m
 Result<std::string> RegisteredVersions::UserOf(SqlSession& session, const std::string& model,
                                                std::optional<std::int64_t> version) {
   const std::string by_route = "the route of model '" + Printable(model, 64) + "'";
+  // First, for as long as it has not ended it says what its route names.
+  MEZZO_TRY(const auto release, releases::ReadOpenRelease(session, model));
+  if (release && (!version || Names(*release, *version))) {
+    return "release '" + release->id + "' (" + std::string(releases::StateName(release->state)) + ")";
+  }
   MEZZO_TRY(const auto route, releases::ReadRoute(session, model));
   if (route && !version) return by_route;
   if (route) {
@@ -197,7 +214,9 @@ Result<std::string> RegisteredVersions::UserOf(SqlSession& session, const std::s
                     "WHERE m.name = $1 AND a.version = $2",
                     {model, *version}));
     for (std::size_t row = 0; row < aliases.size(); ++row) {
-      if (names.aliases.contains(aliases.Text(row, 0))) return by_route;
+      if (names.aliases.contains(aliases.Text(row, 0))) {
+        return by_route + " (by alias '" + Printable(aliases.Text(row, 0), 64) + "')";
+      }
     }
     if (names.versions.contains(0)) {
       MEZZO_TRY(
@@ -205,11 +224,11 @@ Result<std::string> RegisteredVersions::UserOf(SqlSession& session, const std::s
           session.Run("SELECT MAX(v.version) FROM registry_versions v "
                       "JOIN registry_models m ON m.id = v.model_id WHERE m.name = $1 AND v.state = 'ready'",
                       {model}));
-      if (!newest.empty() && !newest.IsNull(0, 0) && newest.Int(0, 0) == *version) return by_route;
+      if (!newest.empty() && !newest.IsNull(0, 0) && newest.Int(0, 0) == *version) {
+        return by_route + " (by latest)";
+      }
     }
   }
-  MEZZO_TRY(const auto release, releases::ReadOpenRelease(session, model));
-  if (release && (!version || Names(*release, *version))) return "release '" + release->id + "'";
   return std::string();
 }
 

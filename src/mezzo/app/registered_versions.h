@@ -15,6 +15,7 @@
 #include "mezzo/lifecycle/version_supply.h"
 #include "mezzo/lifecycle/version_uses.h"
 #include "mezzo/models/catalog.h"
+#include "mezzo/observe/instruments.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/releases/route.h"
 #include "mezzo/releases/route_ports.h"
@@ -40,6 +41,7 @@ class RegisteredVersions final : public releases::AliasSource,
     DataStore& store;
     models::Catalog& catalog;
     observe::Logger& log;
+    observe::Histogram* delays = nullptr;  ///< releases::RouteDelays() of aliases; null: nobody asks.
   };
   RegisteredVersions(Options options, Ports ports) : options_(options), ports_(ports) {}
 
@@ -63,8 +65,10 @@ class RegisteredVersions final : public releases::AliasSource,
 
   /// Whether this host can answer by the route now; what it lacks is on its way from here on.
   bool IsReady(const std::string& model, const releases::Route& route) EXCLUDES(mu_);
-  /// Asks for a version that the catalog does not have. Nothing: there is no registry yet.
-  std::optional<lifecycle::VersionSupply::Status> Want(const std::string& model, std::string_view version);
+  /// Asks for a version that the catalog does not have; `user`: VersionSupply::Want(). Nothing: there is no
+  /// registry yet.
+  std::optional<lifecycle::VersionSupply::Status> Want(const std::string& model, std::string_view version,
+                                                       std::string_view user);
   /// Of a release: kFailedPrecondition "registry_version_not_ready" when the registry has the version, and
   /// not ready.
   Result<void> CheckRelease(const std::string& model, const std::string& version, TimePoint deadline);

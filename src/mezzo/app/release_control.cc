@@ -79,7 +79,8 @@ CatalogHost::Readiness CatalogHost::KeepPart(const std::string& part, const std:
 CatalogHost::Readiness CatalogHost::Keep(const std::string& model, const std::string& version) {
   Readiness all{.state = State::kReady};
   std::vector<models::VersionRef> held;
-  const auto brought = ports_.registered == nullptr ? std::nullopt : ports_.registered->Want(model, version);
+  const auto brought =
+      ports_.registered == nullptr ? std::nullopt : ports_.registered->Want(model, version, "a release");
   for (const std::string& part : PartsOf(model, version)) {
     Readiness one = KeepPart(part, version, brought, held);
     if (one.state == State::kFailed) return one;

@@ -616,7 +616,10 @@ class Server::Parts {
     if (store == nullptr) return nullptr;
     return std::make_unique<RegisteredVersions>(
         RegisteredVersions::Options(),
-        RegisteredVersions::Ports{.store = *store, .catalog = catalog, .log = log});
+        RegisteredVersions::Ports{.store = *store,
+                                  .catalog = catalog,
+                                  .log = log,
+                                  .delays = &releases::RouteDelays(registry, "alias")});
   }
 
   Result<std::unique_ptr<Pipelines>> OpenPipelines() {

@@ -74,6 +74,7 @@ struct EngineConfig {
   std::string library;
   int intra_op_threads = 1;
   bool spinning = false;
+  config::ByteSize run_memory;
   std::vector<ProviderLibrary> provider_libraries;
 };
 

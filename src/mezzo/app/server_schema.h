@@ -139,6 +139,10 @@ struct Schema<app::EngineConfig> {
                             Range(0, 1024)),
                       Field("spinning", &C::spinning,
                             "Pool threads spin for work: a little faster alone, worse beside others."),
+                      Field("run_memory", &C::run_memory,
+                            "Memory that runs of all models may hold together in tensors of 64 KiB and more, "
+                            "answers that are still sent among it; a run that needs more fails with "
+                            "`engine_memory`. 0: half of the host's."),
                       Field("provider_libraries", &C::provider_libraries,
                             "Execution providers that come as plug-in libraries.")};
   }

@@ -63,7 +63,7 @@ class Session {
   /// of the element type is). `wanted` are indices into facts().outputs; the answer has one tensor for each,
   /// in that order, whose bytes the engine's memory owns until the last reference goes. `control` may be
   /// null. Errors: kInvalidArgument "engine_rejected_input" for what the model refuses (shapes), kInternal
-  /// "engine_failed", kCancelled "run_terminated".
+  /// "engine_failed", kResourceExhausted "engine_memory", kCancelled "run_terminated".
   virtual Result<std::vector<tensor::Tensor>> Run(std::span<const tensor::Tensor* const> inputs,
                                                   std::span<const std::size_t> wanted,
                                                   RunControl* control) = 0;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "mezzo/lifecycle/internal/registry_rows.h"
@@ -65,9 +66,11 @@ Result<void> RegistryStore::ForgetRetirementsOfDeleted(TimePoint deadline) {
   return {};
 }
 
-Result<std::vector<RetireCandidate>> RegistryStore::RetireCandidates(WallTime idle_before, std::size_t limit,
+Result<std::vector<RetireCandidate>> RegistryStore::RetireCandidates(const RetireQuery& query,
                                                                      TimePoint deadline) {
   std::vector<RetireCandidate> candidates;
+  const RetireCursor after = query.after.value_or(
+      RetireCursor{.since_us = std::numeric_limits<std::int64_t>::min(), .model_id = "", .version = 0});
   const auto work = [&](SqlSession& session) -> Result<void> {
     candidates.clear();
     MEZZO_TRY(
@@ -77,21 +80,29 @@ Result<std::vector<RetireCandidate>> RegistryStore::RetireCandidates(WallTime id
             "r.by_hand, "
             "(SELECT COUNT(*) FROM registry_versions o WHERE o.model_id = v.model_id AND o.state = 'ready'), "
             "(SELECT COUNT(*) FROM registry_aliases a WHERE a.model_id = v.model_id AND a.version = "
-            "v.version) "
+            "v.version), "
+            "COALESCE(r.stage_us, v.updated_us), v.model_id "
             "FROM registry_versions v JOIN registry_models m ON m.id = v.model_id "
             "LEFT JOIN version_traffic t ON t.model = m.name AND t.version = v.version "
             "LEFT JOIN version_retirements r ON r.model_id = v.model_id AND r.version = v.version "
-            "WHERE r.stage IS NOT NULL OR (v.state = 'ready' AND v.updated_us <= $1 AND "
+            "WHERE ((r.stage IS NOT NULL AND $3 = 1) OR (r.stage IS NULL AND $3 = 0 AND v.state = 'ready' "
+            "AND v.updated_us <= $1 AND "
             "COALESCE(t.served_us, 0) <= $1 AND "
             "NOT EXISTS (SELECT 1 FROM registry_aliases b WHERE b.model_id = v.model_id AND b.version = "
             "v.version) "
             "AND EXISTS (SELECT 1 FROM registry_versions p WHERE p.model_id = v.model_id AND p.state = "
             "'ready' "
-            "AND p.version <> v.version)) "
+            "AND p.version <> v.version))) "
+            "AND (COALESCE(r.stage_us, v.updated_us), v.model_id, v.version) > ($4, $5, $6) "
             "ORDER BY COALESCE(r.stage_us, v.updated_us), v.model_id, v.version LIMIT $2",
-            {ToMicros(idle_before), static_cast<std::int64_t>(limit)}));
+            {ToMicros(query.idle_before), static_cast<std::int64_t>(query.limit),
+             std::int64_t{query.begun ? 1 : 0}, after.since_us, after.model_id, after.version}));
     for (std::size_t row = 0; row < rows.size(); ++row) {
-      RetireCandidate one{.model = rows.Text(row, 0), .version = rows.Int(row, 1), .facts = {}};
+      RetireCandidate one{
+          .model = rows.Text(row, 0),
+          .version = rows.Int(row, 1),
+          .facts = {},
+          .at = {.since_us = rows.Int(row, 9), .model_id = rows.Text(row, 10), .version = rows.Int(row, 1)}};
       RetireFacts& facts = one.facts;
       if (!rows.IsNull(row, 4)) {
         facts.stage = ParseRetireStage(rows.Text(row, 4)).value_or(RetireStage::kServing);

@@ -116,6 +116,19 @@ Result<ModelRecord> RegistryStore::ReadModel(SqlSession& session, const std::str
   return std::move(models.front());
 }
 
+Result<std::string> RegistryStore::UserOf(const std::string& model, std::int64_t version,
+                                          TimePoint deadline) {
+  std::string user;
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    user.clear();
+    if (uses_ == nullptr) return {};
+    MEZZO_TRY(user, uses_->UserOf(session, model, version));
+    return {};
+  };
+  MEZZO_TRY_VOID(db_.Read(work, deadline));
+  return user;
+}
+
 Result<void> RegistryStore::CheckUnused(SqlSession& session, const std::string& model,
                                         std::optional<std::int64_t> version) const {
   if (uses_ == nullptr) return {};

@@ -98,6 +98,8 @@ class RegistryStore {
   /// a route or a release needs it.
   Result<VersionRecord> SetState(const std::string& model, std::int64_t version, const StateChange& change,
                                  const std::string& by, TimePoint deadline);
+  /// Which route or release names the version, of those that the database has; empty: none does.
+  Result<std::string> UserOf(const std::string& model, std::int64_t version, TimePoint deadline);
   /// With its aliases. kFailedPrecondition "version_in_use" while a route or a release needs it.
   Result<void> DeleteVersion(const std::string& model, std::int64_t version, const std::string& by,
                              TimePoint deadline);
@@ -134,10 +136,9 @@ class RegistryStore {
                            TimePoint deadline);
   /// What is kept of versions and models that have been deleted.
   Result<void> ForgetRetirementsOfDeleted(TimePoint deadline);
-  /// Ready versions without a call or a change since before `idle_before`, and all whose retirement has
-  /// begun, archiving ones too; `limit` at most, those that have waited longest first.
-  Result<std::vector<RetireCandidate>> RetireCandidates(WallTime idle_before, std::size_t limit,
-                                                        TimePoint deadline);
+  /// Versions whose retirement has begun, archiving ones too; or ready ones without a call or a change since
+  /// before `idle_before`. Those that have waited longest come first, behind `after`, `limit` at most.
+  Result<std::vector<RetireCandidate>> RetireCandidates(const RetireQuery& query, TimePoint deadline);
   struct RetireStep {
     RetireStage from = RetireStage::kServing;
     RetireStage to = RetireStage::kWarned;

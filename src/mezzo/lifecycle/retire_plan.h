@@ -32,11 +32,27 @@ struct RetireFacts {
   WallTime stage_since;
 };
 
+/// Where a list of candidates was left: the last one's time, model and version.
+struct RetireCursor {
+  std::int64_t since_us = 0;
+  std::string model_id;
+  std::int64_t version = 0;
+};
+
 /// A version whose retirement may go on.
 struct RetireCandidate {
   std::string model;
   std::int64_t version = 0;
   RetireFacts facts;
+  RetireCursor at;
+};
+
+/// Which candidates are asked for.
+struct RetireQuery {
+  bool begun = false;    ///< Those whose retirement has begun; else those that serve, and may be idle.
+  WallTime idle_before;  ///< Of those that serve.
+  std::optional<RetireCursor> after;
+  std::size_t limit = 1000;
 };
 
 struct RetireDecision {

@@ -199,7 +199,34 @@ Result<Retirement::Round> Retirement::RunOnce() {
   }
   const WallTime now = ports_.clock.WallNow();
   const WallTime idle_before = least == Duration::max() ? WallTime() : now - least;
-  MEZZO_TRY(const auto candidates, ports_.registry.RetireCandidates(idle_before, options_.batch, deadline));
+  std::optional<Error> failed;
+  for (const bool begun : {true, false}) {
+    MEZZO_TRY(const auto candidates, NextPage(begun, idle_before, begun ? begun_at_ : idle_at_, deadline));
+    auto stepped = StepAll(candidates, after, round, deadline);
+    if (!stepped.ok() && !failed) failed = std::move(stepped).error();
+  }
+  if (failed) return *std::move(failed);
+  return round;
+}
+
+Result<std::vector<RetireCandidate>> Retirement::NextPage(bool begun, WallTime idle_before,
+                                                          std::optional<RetireCursor>& cursor,
+                                                          TimePoint deadline) {
+  RetireQuery query{.begun = begun, .idle_before = idle_before, .after = cursor, .limit = options_.batch};
+  MEZZO_TRY(auto page, ports_.registry.RetireCandidates(query, deadline));
+  if (page.empty() && query.after) {
+    query.after.reset();
+    MEZZO_TRY(page, ports_.registry.RetireCandidates(query, deadline));
+  }
+  cursor.reset();
+  if (page.size() == options_.batch) cursor = page.back().at;
+  return page;
+}
+
+Result<void> Retirement::StepAll(const std::vector<RetireCandidate>& candidates,
+                                 const std::map<std::string, Duration>& after, Round& round,
+                                 TimePoint deadline) {
+  const WallTime now = ports_.clock.WallNow();
   std::optional<Error> failed;
   for (const RetireCandidate& candidate : candidates) {
     if (candidate.facts.stage == RetireStage::kArchiving) {
@@ -222,7 +249,7 @@ Result<Retirement::Round> Retirement::RunOnce() {
     if (next.to == RetireStage::kServing) ++round.undone;
   }
   if (failed) return *std::move(failed);
-  return round;
+  return {};
 }
 
 void Retirement::RunAndLog() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -35,7 +36,9 @@ class Retirement final : public Retirer {
     Duration period = std::chrono::minutes(1);
     Duration database_timeout = std::chrono::seconds(10);
     Duration store_timeout = std::chrono::minutes(10);
-    std::size_t batch = 1000;  ///< Versions looked at in a round.
+    /// Versions looked at in a round: so many whose retirement has begun, and so many that are idle. The next
+    /// round goes on behind them, from the beginning when there are no more.
+    std::size_t batch = 1000;
   };
   /// How often this host has answered by a version since it began.
   struct Served {
@@ -81,6 +84,11 @@ class Retirement final : public Retirer {
  private:
   void RunAndLog();
   Result<void> NoteTraffic(TimePoint deadline);
+  /// The next page, and where it ends in `cursor`.
+  Result<std::vector<RetireCandidate>> NextPage(bool begun, WallTime idle_before,
+                                                std::optional<RetireCursor>& cursor, TimePoint deadline);
+  Result<void> StepAll(const std::vector<RetireCandidate>& candidates,
+                       const std::map<std::string, Duration>& after, Round& round, TimePoint deadline);
   /// False: something needs it by now, or another host was faster.
   Result<bool> Move(const RetireCandidate& candidate, RetireStage to, const std::string& reason,
                     TimePoint deadline);
@@ -91,6 +99,7 @@ class Retirement final : public Retirer {
   const Ports ports_;
   observe::Family<observe::Counter>& steps_;
   std::map<std::pair<std::string, std::int64_t>, std::uint64_t> calls_;  // RunOnce() only.
+  std::optional<RetireCursor> begun_at_, idle_at_;                       // RunOnce() only.
   runtime::PeriodicThread thread_;                                       // Last: uses everything above.
 };
 

@@ -38,8 +38,10 @@ constexpr std::uint32_t kLeastRuns = 3;
 
 [[noreturn]] void EndForMemory() { ::_exit(kVersionChildOutOfMemory); }
 
-/// Engines say so in words only.
+/// Libraries of providers say so in words only.
 bool IsAboutMemory(const Error& error) {
+  // "engine_memory", which a warm-up's own reason replaces.
+  if (error.code() == Code::kResourceExhausted) return true;
   const std::string message = ToLower(error.message());
   return message.find("bad_alloc") != std::string::npos ||
          message.find("out of memory") != std::string::npos ||
@@ -366,7 +368,9 @@ class Child {
       }
       // The automatic ones leave out what has open dimensions or texts.
       if (!part.config.warmup.empty() || timing->has_value()) continue;
-      if (models::RunsOnSample(*part.session, part.config, kMaxSampleBytes, nullptr)) continue;
+      std::optional<Error> why;
+      if (models::RunsOnSample(*part.session, part.config, kMaxSampleBytes, nullptr, &why)) continue;
+      if (why && IsAboutMemory(*why)) EndForMemory();
       check.outcome = CheckOutcome::kSkipped;
       check.reason = PartText(part.tested.name) +
                      "it declares no warm-up and does not run on zeros: declare one in model.yaml";

@@ -154,7 +154,31 @@ Result<bool> VersionHosting::Serve(const std::string& model, std::int64_t versio
 }
 
 Result<void> VersionHosting::NoteServed(const std::string& model, std::int64_t version, TimePoint deadline) {
-  return ports_.registry.NoteServing(model, version, options_.host, /*begun=*/true, deadline);
+  return Note(Key(model, version), /*begun=*/true, deadline);
+}
+
+Result<void> VersionHosting::Note(const Key& key, bool begun, TimePoint deadline) {
+  auto noted = ports_.registry.NoteServing(key.first, key.second, options_.host, begun, deadline);
+  MutexLock lock(mu_);
+  if (noted.ok() || noted.error().code() == Code::kNotFound) {
+    untold_.erase(key);
+  } else {
+    untold_.insert_or_assign(key, begun);
+  }
+  return noted;
+}
+
+Result<void> VersionHosting::CatchUpHistory(TimePoint deadline) {
+  std::map<Key, bool> untold;
+  {
+    MutexLock lock(mu_);
+    untold = untold_;
+  }
+  for (const auto& [key, began] : untold) {
+    const auto noted = Note(key, began, deadline);
+    if (!noted.ok() && noted.error().code() != Code::kNotFound) return noted.error();
+  }
+  return {};
 }
 
 Result<void> VersionHosting::Materialise(const std::string& model, std::int64_t version,
@@ -206,10 +230,13 @@ Result<void> VersionHosting::TellCatalog(const std::string& model, TimePoint dea
 }
 
 Result<void> VersionHosting::Withdraw(const std::string& model, std::int64_t version, TimePoint deadline) {
-  if (ports_.needed != nullptr && ports_.needed(model, version)) {
-    return FailedPrecondition("version_in_use", "a route or a release needs version " +
-                                                    std::to_string(version) + " of model '" +
-                                                    Printable(model) + "' on this host");
+  const auto here = ports_.needed == nullptr ? std::nullopt : ports_.needed(model, version);
+  const auto named = ports_.registry.UserOf(model, version, deadline);
+  const std::string user = named.ok() && !named->empty() ? *named : here.value_or("");
+  if (!user.empty() && Has(model, version)) {
+    return FailedPrecondition("version_in_use", user + " needs version " + std::to_string(version) +
+                                                    " of model '" + Printable(model) + "' on host '" +
+                                                    Printable(options_.host) + "'");
   }
   {
     MutexLock one(one_mu_);
@@ -261,7 +288,7 @@ Result<void> VersionHosting::End(const std::string& model, std::int64_t version)
 
 Result<void> VersionHosting::Ended(const std::string& model, std::int64_t version, TimePoint deadline) {
   MEZZO_TRY_VOID(TellCatalog(model, deadline));
-  auto noted = ports_.registry.NoteServing(model, version, options_.host, /*begun=*/false, deadline);
+  auto noted = Note(Key(model, version), /*begun=*/false, deadline);
   if (!noted.ok() && noted.error().code() == Code::kNotFound) return {};  // The registry has forgotten it.
   return noted;
 }

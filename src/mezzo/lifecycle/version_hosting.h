@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,8 +37,9 @@ class VersionHosting {
     const Clock& clock;
     /// Takes up what the root now has of a model; false when the catalog is busy with it.
     std::function<Result<bool>(const std::string& model)> look;
-    /// Whether a route or a release of this host needs the version; null: none does.
-    std::function<bool(const std::string& model, std::int64_t version)> needed = nullptr;
+    /// Which route or release of this host needs the version; nothing, or a null function: none does.
+    std::function<std::optional<std::string>(const std::string& model, std::int64_t version)> needed =
+        nullptr;
   };
   /// Why a version is here: what nobody has asked for by hand goes when nothing needs it any more.
   enum class Why : std::uint8_t { kByHand, kNeeded };
@@ -56,9 +58,11 @@ class VersionHosting {
     return Serve(model, version, Why::kByHand, deadline);
   }
   /// It has been loaded: a line of the history, unless it is there.
-  Result<void> NoteServed(const std::string& model, std::int64_t version, TimePoint deadline);
+  Result<void> NoteServed(const std::string& model, std::int64_t version, TimePoint deadline) EXCLUDES(mu_);
+  /// Tells the history what it could not be told when it happened.
+  Result<void> CatchUpHistory(TimePoint deadline) EXCLUDES(mu_);
   /// The end of it. kNotFound "version_not_served"; kFailedPrecondition "version_in_use" while a route or a
-  /// release of this host needs it.
+  /// release of this host needs it, which the message names as the database does, if it does.
   Result<void> Withdraw(const std::string& model, std::int64_t version, TimePoint deadline) EXCLUDES(mu_);
 
   /// The end of what nothing needs; whether it was here and has gone. What is here by hand stays unless
@@ -91,7 +95,8 @@ class VersionHosting {
                            const Manifest& manifest, const std::string& from, Why why);
   Result<void> PutMark(const std::string& model, std::int64_t version, const Hosted& hosted) const;
   Result<void> End(const std::string& model, std::int64_t version) REQUIRES(one_mu_);
-  Result<void> Ended(const std::string& model, std::int64_t version, TimePoint deadline);
+  Result<void> Ended(const std::string& model, std::int64_t version, TimePoint deadline) EXCLUDES(mu_);
+  Result<void> Note(const Key& key, bool begun, TimePoint deadline) EXCLUDES(mu_);
   Result<void> TellCatalog(const std::string& model, TimePoint deadline);
   [[nodiscard]] std::string FolderOf(const std::string& model, std::int64_t version) const;
   [[nodiscard]] std::string MarkOf(const std::string& model, std::int64_t version) const;
@@ -102,6 +107,7 @@ class VersionHosting {
   Mutex one_mu_;                          // One change of the root at a time; taken before mu_.
   mutable Mutex mu_;
   std::map<Key, Hosted> hosted_ GUARDED_BY(mu_);
+  std::map<Key, bool> untold_ GUARDED_BY(mu_);  // Begun or ended, and the history does not know it.
 };
 
 }  // namespace mezzo::lifecycle

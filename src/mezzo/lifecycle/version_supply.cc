@@ -57,7 +57,8 @@ VersionSupply::VersionSupply(Options options, Ports ports)
   }
 }
 
-VersionSupply::Status VersionSupply::Want(const std::string& model, std::int64_t version) {
+VersionSupply::Status VersionSupply::Want(const std::string& model, std::int64_t version,
+                                          std::string_view user) {
   const Key key(model, version);
   const MutexLock lock(mu_);
   auto at = entries_.find(key);
@@ -67,14 +68,16 @@ VersionSupply::Status VersionSupply::Want(const std::string& model, std::int64_t
     changed_.NotifyAll();
   }
   at->second.wanted = ports_.clock.Now();
+  at->second.user = user;
   return at->second.status;
 }
 
-bool VersionSupply::IsWanted(const std::string& model, std::int64_t version) const {
+std::optional<std::string> VersionSupply::UserOf(const std::string& model, std::int64_t version) const {
   const MutexLock lock(mu_);
   const auto at = entries_.find(Key(model, version));
-  if (at == entries_.end() || at->second.status.state == State::kAbsent) return false;
-  return ports_.clock.Now() - at->second.wanted <= kFreshPeriods * options_.period;
+  if (at == entries_.end() || at->second.status.state == State::kAbsent) return std::nullopt;
+  if (ports_.clock.Now() - at->second.wanted > kFreshPeriods * options_.period) return std::nullopt;
+  return at->second.user;
 }
 
 bool VersionSupply::FirstRoundDone() const {
@@ -85,7 +88,7 @@ bool VersionSupply::FirstRoundDone() const {
 void VersionSupply::Start() {
   // What is here because of something that needed it before the restart has its time, too.
   for (const auto& one : ports_.hosting.served()) {
-    if (!one.by_hand) (void)Want(one.model, one.version);
+    if (!one.by_hand) (void)Want(one.model, one.version, "whatever needed it before the restart");
   }
   threads_.emplace_back([this] { Loop(); });
   for (std::size_t i = 0; i < std::max<std::size_t>(1, options_.threads); ++i) {
@@ -121,7 +124,11 @@ void VersionSupply::Loop() {
 void VersionSupply::Resolve(const std::string& model, std::map<std::string, std::int64_t>& latest) {
   const auto record =
       ports_.registry.GetModel(model, AddSaturating(ports_.clock.Now(), options_.database_timeout));
-  if (record.ok() && record->latest) latest.emplace(model, *record->latest);
+  if (record.ok() || record.error().code() == Code::kNotFound) {
+    if (record.ok() && record->latest) latest.emplace(model, *record->latest);
+  } else if (const auto known = latest_.find(model); known != latest_.end()) {
+    latest.insert(*known);
+  }
 }
 
 void VersionSupply::Round() {
@@ -135,7 +142,10 @@ void VersionSupply::Round() {
     }
   }
   named.insert(latest.begin(), latest.end());
-  for (const Key& key : named) (void)Want(key.first, key.second);
+  latest_ = std::move(latest);
+  for (const Key& key : named) {
+    (void)Want(key.first, key.second, "the route of model '" + key.first + "' that is in force there");
+  }
   std::vector<Key> gone;
   {
     const MutexLock lock(mu_);
@@ -161,11 +171,28 @@ void VersionSupply::Round() {
   for (const Key& key : gone) LetGo(key);
   if (states_checked_ == TimePoint() || ports_.clock.Now() - states_checked_ >= options_.state_check) {
     states_checked_ = ports_.clock.Now();
+    (void)ports_.hosting.CatchUpHistory(AddSaturating(ports_.clock.Now(), options_.database_timeout));
     CheckStates();
   }
 }
 
+bool VersionSupply::MayGo(const Key& key) {
+  if (!ports_.hosting.Has(key.first, key.second)) return true;
+  const TimePoint deadline = AddSaturating(ports_.clock.Now(), options_.database_timeout);
+  const auto user = ports_.registry.UserOf(key.first, key.second, deadline);
+  if (user.ok() && user->empty()) return true;
+  const MutexLock lock(mu_);
+  Entry& entry = entries_.at(key);
+  entry.working = false;
+  if (user.ok()) {
+    entry.wanted = ports_.clock.Now();
+    entry.user = *user;
+  }
+  return false;
+}
+
 void VersionSupply::LetGo(const Key& key) {
+  if (!MayGo(key)) return;
   const TimePoint deadline = AddSaturating(ports_.clock.Now(), options_.database_timeout);
   const auto done = ports_.hosting.LetGo(key.first, key.second, /*by_hand_too=*/false, deadline);
   if (done.ok() && *done) {
@@ -182,7 +209,7 @@ void VersionSupply::LetGo(const Key& key) {
   at->second.working = false;
   const bool wanted_again = ports_.clock.Now() - at->second.wanted <= options_.linger;
   if (wanted_again) {
-    at->second = Entry{.status = {}, .wanted = at->second.wanted};
+    at->second = Entry{.status = {}, .wanted = at->second.wanted, .user = std::move(at->second.user)};
   } else {
     entries_.erase(at);
   }

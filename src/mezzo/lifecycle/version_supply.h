@@ -5,8 +5,10 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -23,7 +25,8 @@
 namespace mezzo::lifecycle {
 
 /// Brings to this host the versions of the registry that its routes and releases need, and lets go of those
-/// that nothing has needed for `linger`. What somebody has loaded by hand stays until it is archived.
+/// that nothing has needed for `linger`, by the database's word: while it is away nothing goes. What somebody
+/// has loaded by hand stays until it is archived.
 ///
 /// A version is wanted from Want() on, for `linger` after the last one; asking costs a lookup under a mutex.
 /// What fails is tried again, later each time, as long as it is wanted.
@@ -75,10 +78,15 @@ class VersionSupply {
     State state = State::kComing;
     std::string reason;
   };
-  /// Asks for the version. Never blocks for long.
-  Status Want(const std::string& model, std::int64_t version) EXCLUDES(mu_);
+  /// Asks for the version; `user` says who does, in an error's words. Never blocks for long.
+  Status Want(const std::string& model, std::int64_t version, std::string_view user) EXCLUDES(mu_);
   /// Whether somebody has asked within the last few periods.
-  [[nodiscard]] bool IsWanted(const std::string& model, std::int64_t version) const EXCLUDES(mu_);
+  [[nodiscard]] bool IsWanted(const std::string& model, std::int64_t version) const EXCLUDES(mu_) {
+    return UserOf(model, version).has_value();
+  }
+  /// Who has asked last, within the last few periods; nothing: nobody.
+  [[nodiscard]] std::optional<std::string> UserOf(const std::string& model, std::int64_t version) const
+      EXCLUDES(mu_);
   /// Whether this host has it from the registry, loaded or not.
   [[nodiscard]] bool Hosts(const std::string& model, std::int64_t version) const {
     return ports_.hosting.Has(model, version);
@@ -94,6 +102,7 @@ class VersionSupply {
   struct Entry {
     Status status;
     TimePoint wanted{};
+    std::string user;  ///< Who wanted it then.
     TimePoint next_try{};
     Duration backoff{};
     bool working = false;  ///< In the queue, or in a thread's hands.
@@ -102,16 +111,21 @@ class VersionSupply {
   void Loop() EXCLUDES(mu_);
   void Work() EXCLUDES(mu_);
   void Round() EXCLUDES(mu_);
-  void LetGo(const Key& key);
+  /// Whether nothing needs the version by the database's word: routes and releases that this host has not
+  /// heard of for long, because the database was away, are none that have ended.
+  bool MayGo(const Key& key) EXCLUDES(mu_);
+  void LetGo(const Key& key) EXCLUDES(mu_);
   void CheckStates();
   Status Bring(const Key& key, bool was_here);
   Status AwaitLoaded(const Key& key);
   /// Whether a folder of this host, and not the registry, has the model.
   bool IsFolders(const std::string& model);
+  /// The newest ready version; while the database is away, the last that was known.
   void Resolve(const std::string& model, std::map<std::string, std::int64_t>& latest);
 
   const Options options_;
   const Ports ports_;
+  std::map<std::string, std::int64_t> latest_;  // As of the last round; of the thread that looks.
   observe::Counter& brought_;
   observe::Counter& failed_;
   observe::Counter& let_go_;

@@ -1,12 +1,17 @@
 #include "mezzo/lifecycle/version_uploads.h"
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <optional>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "mezzo/base/check.h"
+#include "mezzo/base/mutex.h"
 #include "mezzo/base/sha256.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/storage/blob_io.h"
@@ -20,6 +25,8 @@ using storage::BlobKey;
 constexpr const char* kPlace = "_registry";
 constexpr std::uint32_t kWhole = 0;
 constexpr std::uint32_t kPieces = 1;
+/// Questions to the store that one upload has open.
+constexpr std::size_t kStatsAtOnce = 16;
 constexpr std::size_t kBuffer = std::size_t{1} << 20;
 
 BlobKey Key(const std::string& sha256, std::uint32_t part, const std::string& name) {
@@ -53,10 +60,32 @@ Result<std::vector<std::string>> VersionUploads::MissingOf(const std::vector<Man
                                                            TimePoint deadline) {
   std::set<std::string> contents;
   for (const ManifestFile& file : files) contents.insert(file.sha256);
+  const std::vector<std::string> all(contents.begin(), contents.end());
+  std::vector<char> there(all.size());  // Each by the thread that has taken its index.
+  std::atomic<std::size_t> next{0};
+  Mutex mu;
+  std::optional<Error> failed;
+  // A store far away takes its time for each: they are asked for side by side.
+  const auto ask = [&] {
+    for (std::size_t i = next.fetch_add(1); i < all.size(); i = next.fetch_add(1)) {
+      auto found = IsThere(all[i], deadline);
+      if (found.ok()) {
+        there[i] = *found ? 1 : 0;
+        continue;
+      }
+      const MutexLock lock(mu);
+      if (!failed) failed = std::move(found).error();
+      next.store(all.size());
+    }
+  };
+  std::vector<std::thread> others;
+  for (std::size_t i = 1; i < std::min(kStatsAtOnce, all.size()); ++i) others.emplace_back(ask);
+  ask();
+  for (std::thread& other : others) other.join();
+  if (failed) return *std::move(failed);
   std::vector<std::string> missing;
-  for (const std::string& sha256 : contents) {
-    MEZZO_TRY(const bool there, IsThere(sha256, deadline));
-    if (!there) missing.push_back(sha256);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (there[i] == 0) missing.push_back(all[i]);
   }
   return missing;
 }

@@ -168,11 +168,12 @@ Result<std::optional<RunTiming>> WarmUp(engine::Session& session, const ModelCon
 }
 
 bool RunsOnSample(engine::Session& session, const ModelConfig& config, ByteCount max_bytes,
-                  engine::RunControl* control) {
+                  engine::RunControl* control, std::optional<Error>* why) {
   WarmupConfig sample = config.warmup.empty() ? WarmupConfig{} : config.warmup.front();
   sample.count = 1;
   const auto ran = RunWarmup(session, config, sample,
                              {.max_bytes = max_bytes, .open_dim = 1, .text = "0", .control = control});
+  if (!ran.ok() && why != nullptr) *why = ran.error();
   return ran.ok() && ran->has_value();
 }
 

@@ -18,8 +18,9 @@ Result<std::optional<RunTiming>> WarmUp(engine::Session& session, const ModelCon
 
 /// Runs the model once on inputs of our own making, to tell a broken model from a caller's unsuitable values:
 /// one row of zeros ("0" for strings; dimensions left open are 1), or the first configured warm-up. Inputs
-/// take at most `max_bytes`. True when it ran. Blocks.
+/// take at most `max_bytes`. True when it ran; `why`, which may be null, gets the error of a run that failed.
+/// Blocks.
 bool RunsOnSample(engine::Session& session, const ModelConfig& config, ByteCount max_bytes,
-                  engine::RunControl* control);
+                  engine::RunControl* control, std::optional<Error>* why = nullptr);
 
 }  // namespace mezzo::models

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "mezzo/base/clock.h"
@@ -18,6 +19,10 @@
 #include "mezzo/storage/sql_db.h"
 
 namespace mezzo::releases {
+
+/// How long a change takes from its row to this host, "route" or "alias": what waited here for a version, and
+/// what was there when the host began, does not count.
+observe::Histogram& RouteDelays(observe::Registry& registry, std::string_view of);
 
 /// Keeps a host's routes as the database has them: a notification tells of a change within milliseconds, a
 /// poll finds it in any case within half a second, and with it aliases that have moved. While the database
@@ -73,11 +78,13 @@ class RouteFeed {
   struct Held {
     RouteRecord record;
     TimePoint since{};
+    std::optional<WallTime> written;  ///< When it counts for RouteDelays().
   };
 
   const Options options_;
   const Ports ports_;
   observe::HealthCheck check_;
+  observe::Histogram& delays_;
   // The feed's thread only, and Load() before it:
   std::int64_t known_ = 0;
   std::map<std::string, Held> held_;        // By model: routes that wait for their versions.

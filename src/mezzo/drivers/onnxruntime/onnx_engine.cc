@@ -111,9 +111,9 @@ bool operator==(const OnnxEngine::Options& a, const OnnxEngine::Options& b) {
     return x.name == y.name && x.options == y.options;
   };
   return std::tie(a.library, a.intra_op_threads, a.spinning, a.denormal_as_zero, a.max_cached_bytes,
-                  a.malloc_map_threshold, a.provider_libraries) ==
+                  a.max_run_bytes, a.malloc_map_threshold, a.provider_libraries) ==
              std::tie(b.library, b.intra_op_threads, b.spinning, b.denormal_as_zero, b.max_cached_bytes,
-                      b.malloc_map_threshold, b.provider_libraries) &&
+                      b.max_run_bytes, b.malloc_map_threshold, b.provider_libraries) &&
          std::equal(a.provider_defaults.begin(), a.provider_defaults.end(), b.provider_defaults.begin(),
                     b.provider_defaults.end(), same_choice);
 }
@@ -196,7 +196,8 @@ OnnxEngine::Counts OnnxEngine::counts() const {
           .misaligned_inputs = runtime_->misaligned_inputs.load(),
           .sessions = runtime_->sessions.load(),
           .session_bytes = runtime_->session_bytes.load(),
-          .cached_bytes = runtime_->allocator().cached_bytes()};
+          .cached_bytes = runtime_->allocator().cached_bytes(),
+          .run_bytes = runtime_->allocator().run_bytes()};
 }
 
 }  // namespace mezzo::drivers

@@ -37,6 +37,9 @@ class OnnxEngine final : public engine::Engine {
     bool denormal_as_zero = false;
     /// Memory of finished runs that is kept for the next ones instead of going back to the system.
     ByteCount max_cached_bytes = ByteCount{64} << 20U;
+    /// Memory that runs may hold together in blocks of 64 KiB and more, outputs that are still read among it;
+    /// a run that needs more fails with kResourceExhausted "engine_memory". 0: half of the host's.
+    ByteCount max_run_bytes = 0;
     /// Blocks from this size on that the library takes from malloc are mapped one by one, so that they go
     /// back to the system when a model is unloaded. Applies to the whole process (mallopt). 0 leaves malloc
     /// as it is.
@@ -62,6 +65,7 @@ class OnnxEngine final : public engine::Engine {
     std::uint64_t sessions = 0;   ///< Alive now.
     ByteCount session_bytes = 0;  ///< Held by them, as in facts().memory_bytes.
     ByteCount cached_bytes = 0;   ///< Kept for the next runs.
+    ByteCount run_bytes = 0;      ///< Held by runs and their outputs, as `max_run_bytes` counts it.
   };
 
   /// `log`, which may be null, gets what the library reports, and what was loaded on which provider; it must

@@ -1,5 +1,6 @@
 #include "mezzo/drivers/onnxruntime/onnx_engine.h"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -371,6 +372,65 @@ TEST_F(OnnxEngineTest, FourThreadsRunOneSessionWhileAnotherLoadsAndUnloads) {
   for (auto& thread : threads) thread.join();
 
   EXPECT_EQ(failures.load(), 0);
+}
+
+/// z = zeros of [x's rows · rows, 4], which the run alone knows; y = their sum.
+std::string GreedyModel(std::int64_t rows) {
+  const std::array<std::int64_t, 2> factors = {rows, 1};
+  const std::string raw(reinterpret_cast<const char*>(factors.data()), sizeof(factors));
+  return Model({.nodes = {Node("Shape", {"x"}, {"s"}), Node("Mul", {"s", "large"}, {"t"}),
+                          Node("ConstantOfShape", {"t"}, {"z"}), Node("ReduceSum", {"z"}, {"y"})},
+                .inputs = {ValueInfo("x", testing::kOnnxFloat, {"batch", std::int64_t{4}})},
+                .outputs = {ValueInfo("y", testing::kOnnxFloat, {std::int64_t{1}, std::int64_t{1}})},
+                .initializers = {testing::Initializer("large", testing::kOnnxInt64, {2}, raw)}});
+}
+
+// The library writes to what the allocator gives it, null or not.
+TEST_F(OnnxEngineTest, ATensorBeyondTheLimitFailsItsRunAloneAndKeepsNothing) {
+  OnnxEngine engine({.max_run_bytes = ByteCount{64} << 20U});
+  const auto session = engine.Load({.model_path = folder_.Write("model.onnx", GreedyModel(1 << 20))}).value();
+
+  EXPECT_TRUE(RunAll(*session, {Floats(Shape({2, 4}), std::vector<float>(8, 1))}).ok()) << "32 MiB";
+  const auto failed = RunAll(*session, {Floats(Shape({8, 4}), std::vector<float>(32, 1))});
+  ASSERT_FALSE(failed.ok()) << "128 MiB";
+  EXPECT_EQ(failed.error().code(), Code::kResourceExhausted);
+  EXPECT_EQ(failed.error().reason(), "engine_memory");
+  EXPECT_THAT(failed.error().message(),
+              ::testing::AllOf(HasSubstr("ConstantOfShape"), HasSubstr("a tensor takes 128 MiB"),
+                               HasSubstr("may hold 64 MiB")));
+  EXPECT_EQ(engine.counts().run_bytes, 0U);
+  EXPECT_TRUE(RunAll(*session, {Floats(Shape({2, 4}), std::vector<float>(8, 1))}).ok()) << "and goes on";
+}
+
+TEST_F(OnnxEngineTest, WhatNoSystemGivesFailsTheRun) {
+  OnnxEngine engine({.max_run_bytes = ByteCount{1} << 60U});
+  // The first is refused as a block, the second by the library's own arithmetic.
+  for (const std::int64_t rows : {std::int64_t{1} << 40, std::int64_t{1} << 61}) {
+    const auto session = engine.Load({.model_path = folder_.Write("model.onnx", GreedyModel(rows))}).value();
+    const auto failed = RunAll(*session, {Floats(Shape({1, 4}), {1, 1, 1, 1})});
+    ASSERT_FALSE(failed.ok()) << rows;
+    EXPECT_THAT(failed.error().reason(), ::testing::AnyOf("engine_memory", "engine_failed")) << rows;
+    EXPECT_EQ(engine.counts().run_bytes, 0U);
+  }
+}
+
+TEST_F(OnnxEngineTest, OutputsCountUntilTheyAreRead) {
+  OnnxEngine engine({.max_run_bytes = ByteCount{5} << 20U});
+  const std::string model = Model({.nodes = {Node("Neg", {"x"}, {"y"})},
+                                   .inputs = {ValueInfo("x", testing::kOnnxFloat, {"n"})},
+                                   .outputs = {ValueInfo("y", testing::kOnnxFloat, {"n"})}});
+  const auto session = engine.Load({.model_path = folder_.Write("model.onnx", model)}).value();
+  const Tensor input = Floats(Shape({1'000'000}), std::vector<float>(1'000'000, 1));
+  {
+    const auto held = RunAll(*session, {input});
+    ASSERT_TRUE(held.ok());
+    EXPECT_GE(engine.counts().run_bytes, 4'000'000U);
+    const auto second = RunAll(*session, {input});
+    ASSERT_FALSE(second.ok());
+    EXPECT_EQ(second.error().reason(), "engine_memory");
+  }
+  EXPECT_EQ(engine.counts().run_bytes, 0U);
+  EXPECT_TRUE(RunAll(*session, {input}).ok());
 }
 
 TEST_F(OnnxEngineTest, EnginesOfOneProcessShareAnEnvironmentAndMustAgree) {

@@ -5,6 +5,9 @@
 #include <bit>
 #include <cstdlib>
 #include <new>
+#include <utility>
+
+#include "mezzo/base/strings.h"
 
 namespace mezzo::drivers {
 namespace {
@@ -21,6 +24,16 @@ void* Map(std::size_t size) {
   void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return at == MAP_FAILED ? nullptr : at;
 }
+
+/// Passes through the library's frames, which end the run with its text.
+class NoMemory final : public std::bad_alloc {
+ public:
+  explicit NoMemory(std::string text) : text_(std::move(text)) {}
+  [[nodiscard]] const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
 
 }  // namespace
 
@@ -40,13 +53,13 @@ struct SessionAllocator::Header {
 SessionAllocator::LoadScope::LoadScope(MemoryAccount& account) { loading_account = &account; }
 SessionAllocator::LoadScope::~LoadScope() { loading_account = nullptr; }
 
-SessionAllocator::SessionAllocator(const OrtMemoryInfo* memory, ByteCount max_cached)
-    : max_cached_(max_cached) {
+SessionAllocator::SessionAllocator(const OrtMemoryInfo* memory, ByteCount max_cached, ByteCount max_run)
+    : max_cached_(max_cached), max_run_(max_run) {
   callbacks_.version = ORT_API_VERSION;
   callbacks_.self = this;
   callbacks_.memory = memory;
   callbacks_.Alloc = [](OrtAllocator* a, std::size_t size) {
-    return static_cast<Callbacks*>(a)->self->Allocate(size);
+    return static_cast<Callbacks*>(a)->self->AllocateOrThrow(size);
   };
   callbacks_.Reserve = callbacks_.Alloc;
   callbacks_.Free = [](OrtAllocator* a, void* payload) { static_cast<Callbacks*>(a)->self->Free(payload); };
@@ -83,6 +96,25 @@ void SessionAllocator::Charge(const Header& block, std::int64_t sign) {
   }
 }
 
+bool SessionAllocator::TakeRunBytes(ByteCount bytes) {
+  ByteCount held = run_bytes_.load(std::memory_order_relaxed);
+  do {
+    if (bytes > max_run_ || held > max_run_ - bytes) return false;
+  } while (!run_bytes_.compare_exchange_weak(held, held + bytes, std::memory_order_relaxed));
+  return true;
+}
+
+void* SessionAllocator::AllocateOrThrow(std::size_t size) {
+  void* const at = Allocate(size);
+  if (at != nullptr || size == 0) [[likely]]
+    return at;
+  const std::string what = std::string(kNoMemory) + "a tensor takes " + FormatBytes(size);
+  const ByteCount held = run_bytes();
+  const bool ours = loading_account == nullptr && (size > max_run_ || held > max_run_ - size);
+  if (!ours) throw NoMemory(what + ", which the system does not give");
+  throw NoMemory(what + "; runs hold " + FormatBytes(held) + " and may hold " + FormatBytes(max_run_));
+}
+
 void* SessionAllocator::Allocate(std::size_t size) {
   static_assert(sizeof(Header) <= kAlignment);
   // Beyond any machine, and rounding must not overflow.
@@ -105,8 +137,10 @@ void* SessionAllocator::Allocate(std::size_t size) {
     header.kind = Header::Kind::kCached;
     header.size_class = static_cast<std::uint16_t>(ClassOf(size + kAlignment));
     header.size = ClassSize(header.size_class);
+    if (!TakeRunBytes(header.size)) return nullptr;
     at = TakeCached(header.size_class);
     if (at == nullptr) at = static_cast<Header*>(Map(header.size));
+    if (at == nullptr) run_bytes_.fetch_sub(header.size, std::memory_order_relaxed);
     header.base = at;
   }
   if (at == nullptr) return nullptr;
@@ -120,6 +154,7 @@ void SessionAllocator::Free(void* payload) {
   Charge(*at, -1);
   if (at->kind == Header::Kind::kMalloc) return std::free(at->base);
   if (at->kind == Header::Kind::kCached) {
+    run_bytes_.fetch_sub(at->size, std::memory_order_relaxed);
     const MutexLock lock(mu_);
     if (cached_bytes_ + at->size <= max_cached_) {
       at->epoch = epoch_;

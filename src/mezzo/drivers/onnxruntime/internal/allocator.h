@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "mezzo/base/bytes.h"
 #include "mezzo/base/mutex.h"
@@ -36,10 +38,12 @@ class MemoryAccount {
 /// next run, up to a limit: mapping anew would cost a page fault for every 4 KiB. Small blocks come from
 /// malloc. All are aligned to 64 bytes.
 ///
+/// What runs hold in such blocks, outputs that are still read among it, is bounded: `max_run`.
+///
 /// Thread-safe. Outlives every session and output (OnnxRuntime sees to that).
 class SessionAllocator {
  public:
-  SessionAllocator(const OrtMemoryInfo* memory, ByteCount max_cached);
+  SessionAllocator(const OrtMemoryInfo* memory, ByteCount max_cached, ByteCount max_run);
   ~SessionAllocator();
   SessionAllocator(const SessionAllocator&) = delete;
   SessionAllocator& operator=(const SessionAllocator&) = delete;
@@ -53,15 +57,21 @@ class SessionAllocator {
     LoadScope& operator=(const LoadScope&) = delete;
   };
 
-  /// For the C interface.
+  /// For the C interface. Its Alloc throws a std::bad_alloc where there is no memory, as the library's own
+  /// allocator does: the library writes to what it is given, null or not. what() begins with kNoMemory.
   [[nodiscard]] OrtAllocator* ort() { return &callbacks_; }
 
-  /// Null when `size` is 0 or there is no memory.
+  /// What such a failure's text begins with, wherever the library passes it on.
+  static constexpr std::string_view kNoMemory = "mezzo has no memory for this: ";
+
+  /// Null when `size` is 0, when the system has no memory, or when runs would hold more than they may.
   void* Allocate(std::size_t size);
   void Free(void* payload);
   /// Gives cached blocks that were not used since the last call back to the system.
   void Trim() EXCLUDES(mu_);
   [[nodiscard]] ByteCount cached_bytes() const EXCLUDES(mu_);
+  /// In the large blocks that runs hold now.
+  [[nodiscard]] ByteCount run_bytes() const { return run_bytes_.load(std::memory_order_relaxed); }
 
   /// Smaller blocks come from malloc.
   static constexpr std::size_t kMinMapped = std::size_t{64} << 10U;
@@ -76,6 +86,9 @@ class SessionAllocator {
   /// One up to kMinMapped, then four for each doubling up to 2^40.
   static constexpr std::size_t kClasses = 97;
 
+  void* AllocateOrThrow(std::size_t size);
+  /// False, and nothing is taken: it would be more than runs may hold.
+  bool TakeRunBytes(ByteCount bytes);
   static void Charge(const Header& block, std::int64_t sign);
   static std::size_t ClassOf(std::size_t size);
   static std::size_t ClassSize(std::size_t index);
@@ -83,6 +96,8 @@ class SessionAllocator {
 
   Callbacks callbacks_{};
   const ByteCount max_cached_;
+  const ByteCount max_run_;
+  std::atomic<ByteCount> run_bytes_{0};  // Alone: a sum.
   mutable Mutex mu_;
   std::array<Header*, kClasses> cached_ GUARDED_BY(mu_){};
   ByteCount cached_bytes_ GUARDED_BY(mu_) = 0;

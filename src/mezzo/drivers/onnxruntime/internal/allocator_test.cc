@@ -1,6 +1,8 @@
 #include "mezzo/drivers/onnxruntime/internal/allocator.h"
 
 #include <cstring>
+#include <new>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -10,9 +12,10 @@ namespace mezzo::drivers {
 namespace {
 
 constexpr ByteCount kMiB = ByteCount{1} << 20U;
+constexpr ByteCount kNoLimit = ByteCount{1} << 60U;
 
 TEST(SessionAllocator, AlignsAndGivesAtLeastWhatWasAsked) {
-  SessionAllocator allocator(nullptr, 64 * kMiB);
+  SessionAllocator allocator(nullptr, 64 * kMiB, kNoLimit);
 
   for (std::size_t size = 1; size < (std::size_t{3} << 20U); size = size * 5 / 4 + 1) {
     void* const at = allocator.Allocate(size);
@@ -24,7 +27,7 @@ TEST(SessionAllocator, AlignsAndGivesAtLeastWhatWasAsked) {
 }
 
 TEST(SessionAllocator, RefusesZeroAndImpossibleSizes) {
-  SessionAllocator allocator(nullptr, kMiB);
+  SessionAllocator allocator(nullptr, kMiB, kNoLimit);
 
   EXPECT_EQ(allocator.Allocate(0), nullptr);
   EXPECT_EQ(allocator.Allocate(SIZE_MAX), nullptr);
@@ -32,8 +35,48 @@ TEST(SessionAllocator, RefusesZeroAndImpossibleSizes) {
   allocator.Free(nullptr);
 }
 
+TEST(SessionAllocator, RunsHoldNoMoreThanTheyMayAndLoadsAreNotAmongThem) {
+  SessionAllocator allocator(nullptr, 64 * kMiB, 4 * kMiB);
+  void* const three = allocator.Allocate(3 * kMiB - 64);
+  ASSERT_NE(three, nullptr);
+  EXPECT_EQ(allocator.run_bytes(), 3 * kMiB);
+  EXPECT_EQ(allocator.Allocate(2 * kMiB), nullptr);
+  void* const one = allocator.Allocate(kMiB - 64);
+  ASSERT_NE(one, nullptr);
+  EXPECT_EQ(allocator.run_bytes(), 4 * kMiB);
+  {
+    MemoryAccount account;
+    const SessionAllocator::LoadScope scope(account);
+    void* const load = allocator.Allocate(8 * kMiB);
+    ASSERT_NE(load, nullptr);
+    allocator.Free(load);
+  }
+  allocator.Free(three);
+  allocator.Free(one);
+  EXPECT_EQ(allocator.run_bytes(), 0U) << "what is kept for the next run is nobody's";
+}
+
+TEST(SessionAllocator, TheLibraryIsNeverGivenNull) {
+  SessionAllocator allocator(nullptr, kMiB, kMiB);
+  OrtAllocator* const ort = allocator.ort();
+  EXPECT_EQ(ort->Alloc(ort, 0), nullptr);
+  const auto words = [&](std::size_t size) -> std::string {
+    try {
+      (void)ort->Alloc(ort, size);
+    } catch (const std::bad_alloc& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_EQ(words(2 * kMiB), "mezzo has no memory for this: a tensor takes 2 MiB; runs hold 0 B and may hold 1 MiB");
+  MemoryAccount account;
+  const SessionAllocator::LoadScope scope(account);
+  EXPECT_EQ(words(SIZE_MAX / 4),
+            "mezzo has no memory for this: a tensor takes 4194304 TiB, which the system does not give");
+}
+
 TEST(SessionAllocator, EveryBoundaryOfASizeClassFits) {
-  SessionAllocator allocator(nullptr, 0);
+  SessionAllocator allocator(nullptr, 0, kNoLimit);
 
   for (std::size_t power = std::size_t{64} << 10U; power <= (std::size_t{8} << 20U); power *= 2) {
     for (const std::size_t quarter : {4, 5, 6, 7}) {
@@ -49,7 +92,7 @@ TEST(SessionAllocator, EveryBoundaryOfASizeClassFits) {
 }
 
 TEST(SessionAllocator, ReusesLargeBlocksOfRuns) {
-  SessionAllocator allocator(nullptr, 64 * kMiB);
+  SessionAllocator allocator(nullptr, 64 * kMiB, kNoLimit);
   void* const first = allocator.Allocate(kMiB);
   allocator.Free(first);
   EXPECT_GE(allocator.cached_bytes(), kMiB);
@@ -62,7 +105,7 @@ TEST(SessionAllocator, ReusesLargeBlocksOfRuns) {
 }
 
 TEST(SessionAllocator, KeepsNoMoreThanItsLimit) {
-  SessionAllocator allocator(nullptr, 4 * kMiB);
+  SessionAllocator allocator(nullptr, 4 * kMiB, kNoLimit);
   std::vector<void*> blocks;
   for (int i = 0; i < 16; ++i) blocks.push_back(allocator.Allocate(kMiB));
 
@@ -73,7 +116,7 @@ TEST(SessionAllocator, KeepsNoMoreThanItsLimit) {
 }
 
 TEST(SessionAllocator, TrimReleasesWhatWasNotUsedSinceTheLastOne) {
-  SessionAllocator allocator(nullptr, 64 * kMiB);
+  SessionAllocator allocator(nullptr, 64 * kMiB, kNoLimit);
   void* const used = allocator.Allocate(kMiB);
   void* const idle = allocator.Allocate(2 * kMiB);
   allocator.Free(used);
@@ -89,7 +132,7 @@ TEST(SessionAllocator, TrimReleasesWhatWasNotUsedSinceTheLastOne) {
 }
 
 TEST(SessionAllocator, ChargesALoadAndReturnsTheChargeWithTheMemory) {
-  SessionAllocator allocator(nullptr, 64 * kMiB);
+  SessionAllocator allocator(nullptr, 64 * kMiB, kNoLimit);
   MemoryAccount account;
   void* large = nullptr;
   void* small = nullptr;
@@ -114,7 +157,7 @@ TEST(SessionAllocator, ChargesALoadAndReturnsTheChargeWithTheMemory) {
 }
 
 TEST(SessionAllocator, ServesThreadsAtTheSameTime) {
-  SessionAllocator allocator(nullptr, 8 * kMiB);
+  SessionAllocator allocator(nullptr, 8 * kMiB, kNoLimit);
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&allocator, t] {

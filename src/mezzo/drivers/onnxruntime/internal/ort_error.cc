@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+
+#include "mezzo/drivers/onnxruntime/internal/allocator.h"
 
 namespace mezzo::drivers {
 namespace {
@@ -66,6 +69,19 @@ Failure Take(const OrtApi& api, OrtStatus* status) {
   return failure;
 }
 
+/// The allocator's words, without the library's around them; the node's name stays.
+std::optional<Error> MemoryError(const std::string& message) {
+  const std::size_t at = message.find(SessionAllocator::kNoMemory);
+  if (at == std::string::npos) return std::nullopt;
+  std::string text = message.substr(at + SessionAllocator::kNoMemory.size());
+  constexpr std::string_view kRunning = "while running ";
+  if (const std::size_t node = message.find(kRunning); node < at) {
+    const std::string_view rest = std::string_view(message).substr(node + kRunning.size());
+    text = "in " + std::string(rest.substr(0, rest.find(". "))) + " " + text;
+  }
+  return ResourceExhausted("engine_memory", CleanOrtMessage(text));
+}
+
 }  // namespace
 
 std::string CleanOrtMessage(std::string_view message, std::span<const std::string> hidden) {
@@ -101,12 +117,14 @@ Error RunError(const OrtApi& api, OrtStatus* status) {
   if (text.find("terminate flag") != std::string::npos) {
     return Cancelled("run_terminated", "the run was ended before the model was finished");
   }
+  if (auto memory = MemoryError(failure.message)) return *std::move(memory);
   if (failure.code == ORT_INVALID_ARGUMENT) return InvalidArgument("engine_rejected_input", std::move(text));
   return Internal("engine_failed", std::move(text));
 }
 
 Error LoadError(const OrtApi& api, OrtStatus* status, std::span<const std::string> hidden) {
   const Failure failure = Take(api, status);
+  if (auto memory = MemoryError(failure.message)) return *std::move(memory);
   std::string text = "ONNX Runtime: " + CleanOrtMessage(failure.message, hidden);
   return InvalidArgument("model_invalid", std::move(text));
 }

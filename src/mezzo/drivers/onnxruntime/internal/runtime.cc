@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <malloc.h>
 #include <stdlib.h>  // setenv() is POSIX's.
+#include <unistd.h>
 
 #include <algorithm>
 #include <thread>
@@ -32,6 +33,11 @@ observe::LogLevel LevelOf(OrtLoggingLevel severity) {
     default:
       return observe::LogLevel::kError;
   }
+}
+
+ByteCount HalfOfHost() {
+  return static_cast<ByteCount>(::sysconf(_SC_PHYS_PAGES)) * static_cast<ByteCount>(::sysconf(_SC_PAGESIZE)) /
+         2;
 }
 
 }  // namespace
@@ -110,7 +116,8 @@ Result<void> OnnxRuntime::MakeEnvironment() {
   MEZZO_ORT_TRY(ort, ort.CreateEnvWithCustomLoggerAndGlobalThreadPools(
                          &OnnxRuntime::Log, this, ORT_LOGGING_LEVEL_WARNING, "mezzo", threads, &env_));
   MEZZO_ORT_TRY(ort, ort.CreateMemoryInfo("Cpu", OrtDeviceAllocator, 0, OrtMemTypeDefault, &cpu_memory_));
-  auto allocator = std::make_unique<SessionAllocator>(cpu_memory_, options_.max_cached_bytes);
+  auto allocator = std::make_unique<SessionAllocator>(cpu_memory_, options_.max_cached_bytes,
+                                                      options_.max_run_bytes == 0 ? HalfOfHost() : options_.max_run_bytes);
   MEZZO_ORT_TRY(ort, ort.RegisterAllocator(env_, allocator->ort()));
   allocator_ = std::move(allocator);
 
