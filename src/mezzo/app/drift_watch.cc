@@ -43,7 +43,9 @@ DriftWatch::DriftWatch(const DriftConfig& config, Ports ports)
       monitor_(MonitorOptions(config, ports.store.clock().WallNow()),
                {.store = store_, .clock = ports.store.clock(), .log = ports.log, .metrics = ports.registry}),
       pool_({.name = "drift", .threads = 1, .max_queued = 64}),
-      handler_({}, {.store = store_, .monitor = monitor_, .pool = pool_, .clock = ports.store.clock()}) {}
+      handler_({}, {.store = store_, .monitor = monitor_, .pool = pool_, .clock = ports.store.clock()}) {
+  store_.set_outbox(std::move(ports.outbox));
+}
 
 std::unique_ptr<inference::CallSampler> DriftWatch::SamplerOf(const models::ModelVersion& version) {
   if (config_.one_in == 0) return nullptr;

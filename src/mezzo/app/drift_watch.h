@@ -23,6 +23,7 @@ class DriftWatch final : public inference::CallSamplers {
     DataStore& store;
     observe::Logger& log;
     observe::Registry& registry;
+    lifecycle::VersionOutbox outbox = nullptr;  ///< Null: nobody is told.
   };
   DriftWatch(const DriftConfig& config, Ports ports);
 

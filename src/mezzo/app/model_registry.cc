@@ -157,6 +157,7 @@ Result<void> ModelRegistry::OpenFolders(const ServerConfig& config) {
 Result<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(const ServerConfig& config, Ports ports) {
   std::unique_ptr<ModelRegistry> registry(new ModelRegistry(config, ports));
   registry->store_.set_uses(&ports.registered);
+  registry->store_.set_outbox(ports.outbox);
   MEZZO_TRY_VOID(registry->OpenFolders(config));
   api::platform::RegistryHandler::Options options;
   options.max_piece = config.http.max_body;

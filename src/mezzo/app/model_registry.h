@@ -45,6 +45,7 @@ class ModelRegistry {
     std::function<Result<void>(const std::string&, const std::string&, TimePoint)> load;
     /// How often this host has answered by versions.
     std::function<std::vector<lifecycle::Retirement::Served>()> traffic;
+    lifecycle::VersionOutbox outbox = nullptr;  ///< Told of retirements; null: nobody is.
   };
   /// Where in `data_dir` served versions lie: the last of the catalog's roots, and its `chosen_root`.
   static std::string RootIn(const std::string& data_dir);

@@ -22,6 +22,7 @@
 #include "mezzo/app/console.h"
 #include "mezzo/app/data_store.h"
 #include "mezzo/app/drift_watch.h"
+#include "mezzo/app/event_webhooks.h"
 #include "mezzo/app/identities.h"
 #include "mezzo/app/job_queue.h"
 #include "mezzo/app/limit_sharing.h"
@@ -243,8 +244,9 @@ class Server::Parts {
  public:
   /// `kept` is null when nothing is to be kept on disk.
   Parts(ServerConfig server_config, tenancy::Directory::Contents callers, std::vector<tenancy::Limit> limits,
-        WebhookSecrets secrets, std::unique_ptr<DataStore> kept)
+        WebhookSecrets secrets, lifecycle::VersionOutbox events, std::unique_ptr<DataStore> kept)
       : config(std::move(server_config)),
+        outbox(std::move(events)),
         declared(std::move(callers)),
         declared_limits(std::move(limits)),
         directory(kept == nullptr ? declared : tenancy::Directory::Contents(), clock),
@@ -439,6 +441,7 @@ class Server::Parts {
 
   RealClock clock;
   ServerConfig config;
+  lifecycle::VersionOutbox outbox;              // Null: nobody is told of what happens to versions.
   const tenancy::Directory::Contents declared;  // By the configuration.
   const std::vector<tenancy::Limit> declared_limits;
   tenancy::Directory directory;  // With a database: what that has, too.
@@ -603,13 +606,14 @@ class Server::Parts {
                      },
                  .load = [this](const std::string& model, const std::string& version,
                                 TimePoint deadline) { return loads.LoadAndWait(model, version, deadline); },
-                 .traffic = [this] { return TrafficOf(service); }});
+                 .traffic = [this] { return TrafficOf(service); },
+                 .outbox = outbox});
   }
 
   std::unique_ptr<DriftWatch> MakeDrift() {
     if (store == nullptr) return nullptr;
-    return std::make_unique<DriftWatch>(config.drift,
-                                        DriftWatch::Ports{.store = *store, .log = log, .registry = registry});
+    return std::make_unique<DriftWatch>(
+        config.drift, DriftWatch::Ports{.store = *store, .log = log, .registry = registry, .outbox = outbox});
   }
 
   std::unique_ptr<RegisteredVersions> MakeRegistered() {
@@ -751,13 +755,14 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
   MEZZO_TRY(tenancy::Directory::Contents callers, CallersOf(config));
   MEZZO_TRY(std::vector<tenancy::Limit> limits, LimitsOf(config));
   MEZZO_TRY(WebhookSecrets secrets, MakeWebhookSecrets(config));
+  MEZZO_TRY(lifecycle::VersionOutbox outbox, MakeVersionOutbox(config, secrets));
   std::unique_ptr<DataStore> store;
   if (config.jobs.enabled) {
     MEZZO_TRY(store, DataStore::Open(config.data_dir, config.database));
     MEZZO_TRY_VOID(ModelRegistry::MakeRoot(config.data_dir));
   }
   auto parts = std::make_unique<Parts>(config, std::move(callers), std::move(limits), std::move(secrets),
-                                       std::move(store));
+                                       std::move(outbox), std::move(store));
   MEZZO_TRY_VOID(parts->Start());
   return std::unique_ptr<Server>(new Server(std::move(parts)));
 }

@@ -10,6 +10,7 @@
 #include "mezzo/app/artifacts_config.h"
 #include "mezzo/app/cache_config.h"
 #include "mezzo/app/drift_config.h"
+#include "mezzo/app/events_config.h"
 #include "mezzo/app/oidc_config.h"
 #include "mezzo/app/pipelines_config.h"
 #include "mezzo/app/redis_config.h"
@@ -180,6 +181,7 @@ struct ServerConfig {
   ArtifactsConfig artifacts;
   RegistryConfig registry;
   DriftConfig drift;
+  EventsConfig events;
   PipelinesConfig pipelines;
   ShutdownConfig shutdown;
 };

@@ -6,6 +6,7 @@
 #include "mezzo/app/artifacts_schema.h"
 #include "mezzo/app/cache_schema.h"
 #include "mezzo/app/drift_schema.h"
+#include "mezzo/app/events_schema.h"
 #include "mezzo/app/oidc_schema.h"
 #include "mezzo/app/pipelines_schema.h"
 #include "mezzo/app/redis_schema.h"
@@ -288,6 +289,7 @@ struct Schema<app::ServerConfig> {
         Field("artifacts", &C::artifacts, "Where jobs put what they make, and the registry its contents."),
         Field("registry", &C::registry, "Registered models and their versions."),
         Field("drift", &C::drift, "Whether what versions are asked and answer is what it was."),
+        Field("events", &C::events, "Who is told of what happens to versions."),
         Field("pipelines", &C::pipelines, "What pipelines may do."),
         Field("shutdown", &C::shutdown, "How the server ends.")};
   }

@@ -269,7 +269,12 @@ Result<void> DriftMonitor::JudgeVersion(const WatchedVersion& version,
         .at = now};
     MEZZO_TRY_VOID(triggers_->Fire(event, deadline));
   }
-  MEZZO_TRY(const bool first, ports_.store.MarkFired(version, noted.since_us, deadline));
+  const nlohmann::ordered_json told = {
+      {"since", EventTime(since)}, {"threshold", threshold}, {"tensors", tensors}};
+  MEZZO_TRY(const bool first,
+            ports_.store.MarkFired(
+                version, noted.since_us,
+                told.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), deadline));
   if (!first) return {};
   fired_.Add();
   ports_.log.Warn("a version drifts: what its calls have in them is not what it was",

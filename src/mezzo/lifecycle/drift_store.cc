@@ -180,8 +180,7 @@ Result<void> DriftStore::Reset(const WatchedVersion& version, std::optional<std:
     if (gone.affected() == 0 && !from) return Unknown(version);
     MEZZO_TRY_VOID(session.Run("DELETE FROM drift_windows WHERE model = $1 AND version = $2",
                                {version.model, version.version}));
-    MEZZO_TRY_VOID(session.Run("DELETE FROM drift_breaches WHERE model = $1 AND version = $2",
-                               {version.model, version.version}));
+    MEZZO_TRY_VOID(End(session, version, "it has another reference"));
     const std::int64_t now = NowMicros();
     for (std::size_t row = 0; row < donor.size(); ++row) {
       MEZZO_TRY_VOID(session.Run(
@@ -283,16 +282,38 @@ Result<DriftBreach> DriftStore::NoteBreach(const WatchedVersion& version, TimePo
 Result<bool> DriftStore::EndBreach(const WatchedVersion& version, TimePoint deadline) {
   bool ended = false;
   const auto work = [&](SqlSession& session) -> Result<void> {
-    MEZZO_TRY(const SqlRows gone, session.Run("DELETE FROM drift_breaches WHERE model = $1 AND version = $2",
-                                              {version.model, version.version}));
-    ended = gone.affected() > 0;
+    MEZZO_TRY(ended, End(session, version, "all tensors are below the threshold"));
     return {};
   };
   MEZZO_TRY_VOID(db_.Transact(work, deadline));
   return ended;
 }
 
-Result<bool> DriftStore::MarkFired(const WatchedVersion& version, std::int64_t since_us, TimePoint deadline) {
+Result<void> DriftStore::Tell(SqlSession& session, const WatchedVersion& version, const std::string& what,
+                              const std::string& data) const {
+  if (!outbox_) return {};
+  return outbox_(session, {.type = "version.drift." + what,
+                           .model = version.model,
+                           .version = version.version,
+                           .data = data,
+                           .at = clock_.WallNow()});
+}
+
+Result<bool> DriftStore::End(SqlSession& session, const WatchedVersion& version,
+                             const std::string& reason) const {
+  MEZZO_TRY(const SqlRows gone, session.Run("DELETE FROM drift_breaches WHERE model = $1 AND version = $2 "
+                                            "RETURNING since_us, fired_us",
+                                            {version.model, version.version}));
+  if (gone.empty()) return false;
+  if (gone.Int(0, 1) == 0) return true;  // Nobody has heard of it.
+  const WallTime since{std::chrono::microseconds(gone.Int(0, 0))};
+  const Json data = {{"since", EventTime(since)}, {"reason", reason}};
+  MEZZO_TRY_VOID(Tell(session, version, "ended", data.dump()));
+  return true;
+}
+
+Result<bool> DriftStore::MarkFired(const WatchedVersion& version, std::int64_t since_us,
+                                   const std::string& data, TimePoint deadline) {
   bool first = false;
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(const SqlRows marked,
@@ -300,7 +321,7 @@ Result<bool> DriftStore::MarkFired(const WatchedVersion& version, std::int64_t s
                           "since_us = $3 AND fired_us = 0",
                           {version.model, version.version, since_us, NowMicros()}));
     first = marked.affected() > 0;
-    return {};
+    return first ? Tell(session, version, "began", data) : Result<void>();
   };
   MEZZO_TRY_VOID(db_.Transact(work, deadline));
   return first;

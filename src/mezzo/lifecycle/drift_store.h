@@ -11,6 +11,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/drift.h"
+#include "mezzo/lifecycle/version_events.h"
 #include "mezzo/storage/migrations.h"
 #include "mezzo/storage/sql_db.h"
 
@@ -69,6 +70,9 @@ class DriftStore {
   /// Both outlive the store; `clock` is that of all hosts.
   DriftStore(Options options, storage::SqlDb& db, const Clock& clock)
       : options_(options), db_(db), clock_(clock) {}
+  /// Who is told when a drift begins and when it ends, in the transactions that say so. Before the first
+  /// call.
+  void set_outbox(VersionOutbox outbox) { outbox_ = std::move(outbox); }
 
   struct References {
     std::int64_t counter = 0;  ///< Of all changes.
@@ -91,10 +95,12 @@ class DriftStore {
 
   /// It has drifted at this moment: since when.
   Result<DriftBreach> NoteBreach(const WatchedVersion& version, TimePoint deadline);
-  /// It has not; whether it had.
+  /// It has not; whether it had. One that somebody has been told of ends with "version.drift.ended".
   Result<bool> EndBreach(const WatchedVersion& version, TimePoint deadline);
-  /// Somebody has been told of the breach that began then; false: by another host, before.
-  Result<bool> MarkFired(const WatchedVersion& version, std::int64_t since_us, TimePoint deadline);
+  /// Somebody is told of the breach that began then, with "version.drift.began" and `data` (a JSON object);
+  /// false: by another host, before.
+  Result<bool> MarkFired(const WatchedVersion& version, std::int64_t since_us, const std::string& data,
+                         TimePoint deadline);
   Result<std::map<WatchedVersion, DriftBreach>> Breaches(TimePoint deadline);
 
   /// Thresholds that models' tags name ("drift.psi").
@@ -102,10 +108,16 @@ class DriftStore {
 
  private:
   [[nodiscard]] std::int64_t NowMicros() const;
+  /// Deletes the breach; whether there was one.
+  Result<bool> End(storage::SqlSession& session, const WatchedVersion& version,
+                   const std::string& reason) const;
+  Result<void> Tell(storage::SqlSession& session, const WatchedVersion& version, const std::string& what,
+                    const std::string& data) const;
 
   const Options options_;
   storage::SqlDb& db_;
   const Clock& clock_;
+  VersionOutbox outbox_;
 };
 
 /// A tensor's reference and what all hosts have seen of it lately.

@@ -2,6 +2,8 @@
 #include <limits>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "mezzo/lifecycle/internal/registry_rows.h"
 #include "mezzo/lifecycle/registry_store.h"
 
@@ -31,7 +33,25 @@ Result<Standing> StandingOf(SqlSession& session, const std::string& id, std::int
                   .by_hand = rows.Int(0, 1) != 0};
 }
 
+Error InUse(const std::string& alias, const std::string& model, std::int64_t version) {
+  return FailedPrecondition("version_in_use", "alias '" + alias + "' points at version " +
+                                                  std::to_string(version) + " of model '" + model + "'");
+}
+
 }  // namespace
+
+Result<void> RegistryStore::TellRetirement(SqlSession& session, const Locked& model, std::int64_t version,
+                                           const std::string& what, RetireStage from,
+                                           const std::string& reason, const std::string& by) const {
+  if (!outbox_) return {};
+  const nlohmann::ordered_json data = {{"from", RetireStageName(from)}, {"reason", reason}, {"who", by}};
+  return outbox_(session,
+                 {.type = "version.retirement." + what,
+                  .model = model.name,
+                  .version = version,
+                  .data = data.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace),
+                  .at = clock_.WallNow()});
+}
 
 Result<void> RegistryStore::NoteTraffic(const std::vector<std::pair<std::string, std::int64_t>>& versions,
                                         TimePoint deadline) {
@@ -130,8 +150,10 @@ Result<bool> RegistryStore::StepRetirement(const std::string& model, std::int64_
                                            const RetireStep& step, const std::string& by,
                                            TimePoint deadline) {
   bool done = false;
+  std::optional<Error> refused;
   const auto work = [&](SqlSession& session) -> Result<void> {
     done = false;
+    refused.reset();
     MEZZO_TRY(const Locked locked, Lock(session, model));
     MEZZO_TRY(const VersionRecord now, ReadVersion(session, model, version));
     MEZZO_TRY(const Standing standing, StandingOf(session, locked.id, version));
@@ -143,11 +165,16 @@ Result<bool> RegistryStore::StepRetirement(const std::string& model, std::int64_
                                                               std::string(VersionStateName(now.state)) +
                                                               ": only a ready one is retired");
     }
-    if (before_archive && !now.aliases.empty()) {
-      return FailedPrecondition("version_in_use", "alias '" + now.aliases.front() + "' points at version " +
-                                                      std::to_string(version) + " of model '" + model + "'");
+    if (before_archive) {
+      const auto unused = now.aliases.empty() ? CheckUnused(session, model, version)
+                                              : Result<void>(InUse(now.aliases.front(), model, version));
+      if (!unused.ok()) {
+        // What the housekeeper may not do it tries again; what somebody wanted and did not get is told.
+        if (unused.error().reason() != "version_in_use" || !step.by_hand || !outbox_) return unused.error();
+        refused = unused.error();
+        return TellRetirement(session, locked, version, "refused", step.from, refused->message(), by);
+      }
     }
-    if (before_archive) MEZZO_TRY_VOID(CheckUnused(session, model, version));
     if (step.to == RetireStage::kServing || step.to == RetireStage::kArchived) {
       MEZZO_TRY_VOID(session.Run("DELETE FROM version_retirements WHERE model_id = $1 AND version = $2",
                                  {locked.id, version}));
@@ -175,11 +202,48 @@ Result<bool> RegistryStore::StepRetirement(const std::string& model, std::int64_
     }
     MEZZO_TRY_VOID(Note(session, locked, version, "version_retirement", step.reason,
                         std::string(RetireStageName(step.from)), std::string(RetireStageName(step.to)), by));
+    const bool undone = step.to == RetireStage::kServing;
+    MEZZO_TRY_VOID(TellRetirement(session, locked, version,
+                                  undone ? "undone" : std::string(RetireStageName(step.to)), step.from,
+                                  step.reason, by));
     done = true;
     return {};
   };
   MEZZO_TRY_VOID(db_.Transact(work, deadline));
+  if (refused) return *std::move(refused);
   return done;
+}
+
+Result<void> RegistryStore::RestoreArchived(const std::string& model, std::int64_t version,
+                                            const std::string& by, TimePoint deadline) {
+  constexpr const char* kReason = "restored";
+  const auto work = [&](SqlSession& session) -> Result<void> {
+    MEZZO_TRY(const Locked locked, Lock(session, model));
+    MEZZO_TRY(const VersionRecord now, ReadVersion(session, model, version));
+    if (now.state != VersionState::kArchived) {
+      return FailedPrecondition("registry_version_state", "version " + std::to_string(version) +
+                                                              " of model '" + model + "' is " +
+                                                              std::string(VersionStateName(now.state)) +
+                                                              ": only a retired one is restored");
+    }
+    MEZZO_TRY_VOID(
+        session.Run("UPDATE registry_versions SET state = 'ready', reason = $3, revision = revision + 1, "
+                    "updated_us = $4 WHERE model_id = $1 AND version = $2",
+                    {locked.id, version, std::string(kReason), NowMicros()}));
+    MEZZO_TRY_VOID(Note(session, locked, version, "version_state", kReason, "archived", "ready", by));
+    // Of one whose files were on their way: in the same step, so that nobody goes on with what is ready.
+    MEZZO_TRY(const SqlRows gone,
+              session.Run("DELETE FROM version_retirements WHERE model_id = $1 AND version = $2",
+                          {locked.id, version}));
+    RetireStage from = RetireStage::kArchived;
+    if (gone.affected() > 0) {
+      from = RetireStage::kArchiving;
+      MEZZO_TRY_VOID(
+          Note(session, locked, version, "version_retirement", kReason, "archiving", "serving", by));
+    }
+    return TellRetirement(session, locked, version, "undone", from, kReason, by);
+  };
+  return db_.Transact(work, deadline);
 }
 
 Result<RetireStage> RegistryStore::RetirementOf(const std::string& model, std::int64_t version,

@@ -14,6 +14,7 @@
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/registry.h"
 #include "mezzo/lifecycle/retire_plan.h"
+#include "mezzo/lifecycle/version_events.h"
 #include "mezzo/lifecycle/version_uses.h"
 #include "mezzo/storage/sql_db.h"
 
@@ -46,6 +47,8 @@ class RegistryStore {
 
   /// Who else depends on what is here; outlives the store. Before the first call of the others.
   void set_uses(VersionUses* uses) { uses_ = uses; }
+  /// Who is told of retirements, in their transactions. Before the first call of the others.
+  void set_outbox(VersionOutbox outbox) { outbox_ = std::move(outbox); }
 
   // --- Models
 
@@ -146,11 +149,17 @@ class RegistryStore {
     std::string reason;
   };
   /// One step, with its line of the history ("version_retirement"; at kArchiving the state turns archived, at
-  /// kArchived the files are away). False, and nothing is changed, when the version is not at `from` any
-  /// more. kFailedPrecondition "version_in_use" when a step forward meets a route, an alias or a release that
-  /// names it, "registry_version_state" when the version is not ready.
+  /// kArchived the files are away) and its event: "version.retirement." and "warned", "draining",
+  /// "archiving", "archived" or "undone". False, and nothing is changed, when the version is not at `from`
+  /// any more. kFailedPrecondition "version_in_use" when a step forward meets a route, an alias or a release
+  /// that names it (one by hand is told of: "version.retirement.refused"), "registry_version_state" when the
+  /// version is not ready.
   Result<bool> StepRetirement(const std::string& model, std::int64_t version, const RetireStep& step,
                               const std::string& by, TimePoint deadline);
+  /// Makes an archived version ready and ends its retirement, with the lines of the history and the event
+  /// "version.retirement.undone". kFailedPrecondition "registry_version_state" when it is not archived.
+  Result<void> RestoreArchived(const std::string& model, std::int64_t version, const std::string& by,
+                               TimePoint deadline);
   /// At which stage it is; kServing when nothing has begun, kArchived of an archived one.
   Result<RetireStage> RetirementOf(const std::string& model, std::int64_t version, TimePoint deadline);
   /// A version on its way out of service, or out of it.
@@ -210,11 +219,15 @@ class RegistryStore {
   [[nodiscard]] std::int64_t NowMicros() const;
   Result<void> CheckUnused(storage::SqlSession& session, const std::string& model,
                            std::optional<std::int64_t> version) const;
+  Result<void> TellRetirement(storage::SqlSession& session, const Locked& model, std::int64_t version,
+                              const std::string& what, RetireStage from, const std::string& reason,
+                              const std::string& by) const;
 
   const Options options_;
   storage::SqlDb& db_;
   const Clock& clock_;
   VersionUses* uses_ = nullptr;
+  VersionOutbox outbox_;
 };
 
 }  // namespace mezzo::lifecycle

@@ -104,11 +104,8 @@ Result<VersionRecord> Retirement::Restore(const std::string& model, std::int64_t
   MEZZO_TRY(const RetireStage stage, ports_.registry.RetirementOf(model, version, deadline));
   if (stage >= RetireStage::kArchiving) {
     MEZZO_TRY_VOID(Verify(model, version, deadline));
-    const StateChange change{
-        .from = VersionState::kArchived, .to = VersionState::kReady, .reason = "restored"};
-    MEZZO_TRY_VOID(ports_.registry.SetState(model, version, change, who, deadline));
-  }
-  if (stage != RetireStage::kServing && stage != RetireStage::kArchived) {
+    MEZZO_TRY_VOID(ports_.registry.RestoreArchived(model, version, who, deadline));
+  } else if (stage != RetireStage::kServing) {
     const RegistryStore::RetireStep undo{
         .from = stage, .to = RetireStage::kServing, .by_hand = false, .reason = "restored"};
     MEZZO_TRY_VOID(ports_.registry.StepRetirement(model, version, undo, who, deadline));
