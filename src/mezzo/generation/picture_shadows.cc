@@ -60,12 +60,8 @@ struct PictureShadows::Copy {
 
 void PictureShadows::Start(const releases::LiveRouteRef& route, std::uint64_t random, const Made& made) {
   if (route == nullptr) return;
-  const auto& shadows = route->table().shadows();
-  for (std::size_t i = 0; i < shadows.size(); ++i) {
-    const releases::RouteTarget& target = route->table().shadow_targets()[i];
-    if (!target.resolved || !route->table().Shadowed(i, random)) continue;
+  for (const std::size_t i : route->EnterShadows(random)) {
     releases::LiveShadow& live = route->shadow(i);
-    if (!live.Enter(shadows[i].max_in_flight)) continue;
     if (in_flight_.fetch_add(1, std::memory_order_relaxed) >= options_.max_in_flight) {
       in_flight_.fetch_sub(1, std::memory_order_relaxed);
       live.Leave();
@@ -75,7 +71,7 @@ void PictureShadows::Start(const releases::LiveRouteRef& route, std::uint64_t ra
     auto copy = std::make_shared<Copy>();
     copy->route = route;
     copy->shadow = i;
-    copy->version = target.version;
+    copy->version = route->table().shadow_targets()[i].version;
     copy->made = made;
     copy->made.caller.cls = sched::Class::kBulk;
     copy->made.caller.charged = false;

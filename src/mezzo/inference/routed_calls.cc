@@ -322,12 +322,8 @@ void LocalService::WarmUp(const ModelName& model, const std::string& version) {
 void LocalService::StartShadows(const LiveRouteRef& route, std::uint64_t random,
                                 const tenancy::CallerRef& caller, const InferenceCall& call,
                                 const InferenceAnswer& answer) {
-  const auto& shadows = route->table().shadows();
-  for (std::size_t i = 0; i < shadows.size(); ++i) {
-    const releases::RouteTarget& target = route->table().shadow_targets()[i];
-    if (!target.resolved || !route->table().Shadowed(i, random)) continue;
+  for (const std::size_t i : route->EnterShadows(random)) {
     releases::LiveShadow& live = route->shadow(i);
-    if (!live.Enter(shadows[i].max_in_flight)) continue;
     const ByteCount bytes = BytesOf(call.inputs) + BytesOf(answer.outputs);
     if (shadow_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes > extras_.shadow_bytes) {
       shadow_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
@@ -340,7 +336,7 @@ void LocalService::StartShadows(const LiveRouteRef& route, std::uint64_t random,
     run->shadow = i;
     run->caller = caller;
     run->call = call;
-    run->call.version = target.version;
+    run->call.version = route->table().shadow_targets()[i].version;
     run->call.admission = Admission::kNone;
     run->outputs = answer.outputs;
     run->served_by = answer.served_by;

@@ -2,43 +2,25 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 #include "mezzo/base/clock.h"
+#include "mezzo/releases/latency_buckets.h"
 
 namespace mezzo::releases {
 
-/// Counts of latencies in buckets of which each is at most 1.6 % wide: 64 linear steps in every octave from
-/// 8.2 µs to 137 s (as in G. Tene's HdrHistogram), one bucket below and one above. Fixed size; not
-/// thread-safe.
+/// Counts of latencies in buckets of which each is at most 1.6 % wide, from 8.2 µs to 137 s, one bucket below
+/// and one above. Fixed size; not thread-safe.
 class LatencyHistogram {
  public:
-  static constexpr int kSubBits = 6;
-  static constexpr int kFirstOctave = 13;  ///< 2^13 ns.
-  static constexpr int kEndOctave = 37;    ///< 2^37 ns.
-  static constexpr std::size_t kBuckets =
-      (static_cast<std::size_t>(kEndOctave - kFirstOctave) << kSubBits) + 2;
+  using Buckets = LatencyBuckets</*sub_bits=*/6, /*first_octave=*/13, /*end_octave=*/37>;
+  static constexpr std::size_t kBuckets = Buckets::kCount;
 
-  static constexpr std::size_t IndexOf(Duration latency) {
-    const std::int64_t ns = latency.count();
-    if (ns < (std::int64_t{1} << kFirstOctave)) return 0;
-    if (ns >= (std::int64_t{1} << kEndOctave)) return kBuckets - 1;
-    const auto value = static_cast<std::uint64_t>(ns);
-    const int octave = std::bit_width(value) - 1;
-    const std::uint64_t sub = (value >> (octave - kSubBits)) - (std::uint64_t{1} << kSubBits);
-    return 1 + (static_cast<std::size_t>(octave - kFirstOctave) << kSubBits) + static_cast<std::size_t>(sub);
-  }
+  static constexpr std::size_t IndexOf(Duration latency) { return Buckets::IndexOf(latency); }
   /// The least latency that falls into the bucket.
-  static constexpr Duration LowerEdge(std::size_t bucket) {
-    if (bucket == 0) return Duration::zero();
-    const std::size_t step = bucket - 1;
-    const int octave = kFirstOctave + static_cast<int>(step >> kSubBits);
-    const std::uint64_t sub = step & ((std::size_t{1} << kSubBits) - 1);
-    return Duration(static_cast<std::int64_t>(((std::uint64_t{1} << kSubBits) + sub) << (octave - kSubBits)));
-  }
+  static constexpr Duration LowerEdge(std::size_t bucket) { return Buckets::LowerEdge(bucket); }
 
   void Add(Duration latency, std::uint64_t count = 1) { counts_[IndexOf(latency)] += count; }
 

@@ -151,6 +151,15 @@ bool LiveShadow::Enter(std::uint32_t limit) {
   return false;
 }
 
+std::vector<std::size_t> LiveRoute::EnterShadows(std::uint64_t random) const {
+  std::vector<std::size_t> entered;
+  for (std::size_t i = 0; i < shadows_.size(); ++i) {
+    if (!table_.shadow_targets()[i].resolved || !table_.Shadowed(i, random)) continue;
+    if (shadows_[i]->Enter(table_.shadows()[i].max_in_flight)) entered.push_back(i);
+  }
+  return entered;
+}
+
 void LiveShadow::CountAnswer(const AnswerDifference& difference) {
   (difference.exact ? counts_->equal : counts_->different)->Add();
   if (!difference.comparable) return;

@@ -158,6 +158,9 @@ class LiveRoute {
   [[nodiscard]] const std::string& stamp(std::size_t target) const { return stamps_[target]; }
   [[nodiscard]] const LiveArm& arm(std::size_t target) const { return *arms_[target]; }
   [[nodiscard]] LiveShadow& shadow(std::size_t index) const { return *shadows_[index]; }
+  /// The shadows that a call with this number is copied to, each with a place among its own in flight, which
+  /// the caller gives back. Those without a version, or without a place, are left out.
+  [[nodiscard]] std::vector<std::size_t> EnterShadows(std::uint64_t random) const;
 
  private:
   friend class Router;

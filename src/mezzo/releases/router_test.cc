@@ -16,6 +16,8 @@ namespace {
 using runtime::Breaker;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -196,6 +198,43 @@ TEST_F(RouterTest, SeriesGoWithTheirArms) {
   router_.Replace({});
   (void)router_.Find("m");  // Lets go of what this thread had kept.
   EXPECT_THAT(Metrics(), Not(HasSubstr("arm=\"canary\"")));
+}
+
+TEST_F(RouterTest, ACallEntersTheShadowsThatItsNumberChoosesWhileTheyHavePlaces) {
+  router_.Update(
+      {{.model = "m",
+        .revision = 1,
+        .route = {
+            .shadows = {{.version = VersionName::Number(5), .share = kWholeWeight, .max_in_flight = 2},
+                        {.version = VersionName::Number(6), .share = 0, .max_in_flight = 9},
+                        {.version = {.kind = VersionName::Kind::kAlias, .number = 0, .alias = "nobody"},
+                         .share = kWholeWeight},
+                        {.version = VersionName::Number(7), .share = kWholeWeight / 2, .max_in_flight = 9}},
+            .stable = VersionName::Number(1)}}});
+  const auto route = router_.Find("m");
+  std::size_t both = 0;
+  constexpr std::uint64_t kCalls = 64;
+  for (std::uint64_t n = 0; n < kCalls; ++n) {
+    const std::uint64_t random = (UINT64_MAX / kCalls * n) & ~std::uint64_t{1};
+    const auto entered = route->EnterShadows(random);
+    const bool chosen = route->table().Shadowed(3, random);
+    if (chosen) {
+      EXPECT_THAT(entered, ElementsAre(0, 3));
+      route->shadow(3).Leave();
+      ++both;
+    } else {
+      EXPECT_THAT(entered, ElementsAre(0));
+    }
+    route->shadow(0).Leave();
+  }
+  EXPECT_GT(both, 0U);
+  EXPECT_LT(both, kCalls);
+  // What has no place any more is passed over and counted; the others are not.
+  ASSERT_TRUE(route->shadow(0).Enter(2));
+  ASSERT_TRUE(route->shadow(0).Enter(2));
+  EXPECT_THAT(route->EnterShadows(0), Not(Contains(0U)));
+  EXPECT_THAT(Metrics(),
+              HasSubstr(R"(mezzo_route_shadow_calls_total{model="m",version="5",outcome="dropped"} 1)"));
 }
 
 TEST_F(RouterTest, ShadowsHaveALimitAndCountWhatTheyAnswer) {

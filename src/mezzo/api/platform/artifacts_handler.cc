@@ -38,7 +38,7 @@ net::BodyPlan ArtifactsHandler::Plan(const net::HttpRequest& head, const RouteMa
 
 runtime::Task<net::HttpResponse> ArtifactsHandler::Handle(runtime::Context ctx, RoutedCall call) {
   Result<net::HttpResponse> answer = co_await Serve(std::move(ctx), call.request);
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return ResponseOf(std::move(answer));
 }
 
 runtime::Task<Result<net::HttpResponse>> ArtifactsHandler::Serve(runtime::Context ctx,

@@ -98,11 +98,11 @@ CorrectionsHandler::CorrectionsHandler(Options options, Ports ports)
 runtime::Task<net::HttpResponse> CorrectionsHandler::Handle(runtime::Context ctx, RoutedCall call) {
   if (call.route == kAdd) {
     Answer answer = co_await Add(std::move(ctx), std::move(call));
-    co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+    co_return ResponseOf(std::move(answer));
   }
   auto work = [this, &call] { return call.route == kList ? List(call) : Remove(call); };
   Answer answer = co_await runtime::Offload(ports_.pool, std::move(work));
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return ResponseOf(std::move(answer));
 }
 
 CorrectionsHandler::Answer CorrectionsHandler::List(const RoutedCall& call) const {

@@ -72,7 +72,7 @@ std::span<const Route> DriftHandler::routes() const { return kRoutes; }
 runtime::Task<net::HttpResponse> DriftHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {
   const auto work = [this, &call]() -> Answer { return Dispatch(call); };
   Answer answer = co_await runtime::Offload(ports_.pool, work);
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return ResponseOf(std::move(answer));
 }
 
 DriftHandler::Answer DriftHandler::Dispatch(const RoutedCall& call) const {

@@ -31,7 +31,7 @@ std::span<const Route> FeedbackHandler::routes() const { return kRoutes; }
 runtime::Task<net::HttpResponse> FeedbackHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {
   const auto work = [this, &call] { return Take(call); };
   auto answer = co_await runtime::Offload(ports_.pool, work);
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return ResponseOf(std::move(answer));
 }
 
 Result<net::HttpResponse> FeedbackHandler::Take(const RoutedCall& call) const {

@@ -41,7 +41,7 @@ runtime::Task<net::HttpResponse> LimitsHandler::Handle(runtime::Context /*ctx*/,
     return answer;
   };
   Answer answer = co_await runtime::Offload(ports_.pool, work);
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return ResponseOf(std::move(answer));
 }
 
 const tenancy::Limit* LimitsHandler::Declared(const std::string& name) const {

@@ -36,7 +36,7 @@ runtime::Task<net::HttpResponse> OverviewHandler::Handle(runtime::Context /*ctx*
     co_return response;
   }
   auto answer = Events(call);
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return ResponseOf(std::move(answer));
 }
 
 Result<net::HttpResponse> OverviewHandler::Events(const RoutedCall& call) const {

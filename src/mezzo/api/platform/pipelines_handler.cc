@@ -9,6 +9,7 @@
 
 #include "mezzo/api/page_limit.h"
 #include "mezzo/api/platform/identity_json.h"
+#include "mezzo/api/platform/if_match.h"
 #include "mezzo/api/platform/members.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/tenancy/ledger/usage_report.h"
@@ -119,7 +120,7 @@ Json ToJson(const PipelineRecord& record) {
 
 net::HttpResponse Tagged(const PipelineRecord& record) {
   net::HttpResponse response = Answered(200, ToJson(record));
-  response.headers.emplace_back("ETag", "\"" + std::to_string(record.revision) + "\"");
+  TagRevision(record.revision, &response);
   return response;
 }
 
@@ -204,21 +205,6 @@ Json ToJson(const PipelineRun& run) {
           {"stages", std::move(stages)}};
 }
 
-/// Nothing: whatever the revision is.
-Result<std::optional<std::int64_t>> Expected(const net::HttpRequest& request) {
-  const auto header = request.Header("If-Match");
-  if (!header) return std::optional<std::int64_t>();
-  std::string_view text = Trim(*header);
-  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
-    text = text.substr(1, text.size() - 2);
-    const auto number = ParseUint(text);
-    if (number && *number <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-      return std::optional<std::int64_t>(static_cast<std::int64_t>(*number));
-  }
-  return InvalidArgument("route_if_match", "If-Match is '" + Printable(*header, 64) +
-                                               "'; it must be a revision in quotes, as ETag says it");
-}
-
 lifecycle::ApprovalRole RoleOf(const tenancy::Caller& caller) {
   if (caller.Has(Scope::kAdmin)) return lifecycle::ApprovalRole::kAdmin;
   if (caller.Has(Scope::kOperate)) return lifecycle::ApprovalRole::kOperator;
@@ -299,14 +285,8 @@ std::span<const Route> PipelinesHandler::routes() const { return kRoutes; }
 runtime::Task<net::HttpResponse> PipelinesHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {
   const auto work = [this, &call]() -> Answer { return Dispatch(call); };
   Answer answer = co_await runtime::Offload(ports_.pool, work);
-  if (answer.ok()) co_return std::move(answer).value();
-  constexpr int kConflict = 409;
-  constexpr int kPreconditionFailed = 412;
-  const Error& error = answer.error();
-  if (error.reason() == "pipeline_revision") co_return ProblemResponse(kPreconditionFailed, error);
-  const bool conflict = error.code() == Code::kAlreadyExists || error.code() == Code::kFailedPrecondition ||
-                        error.code() == Code::kAborted;
-  co_return conflict ? ProblemResponse(kConflict, error) : ProblemResponse(error);
+  const ProblemStatuses statuses{.conflicts = true, .stale = "pipeline_revision"};
+  co_return ResponseOf(std::move(answer), statuses);
 }
 
 PipelinesHandler::Answer PipelinesHandler::Dispatch(const RoutedCall& call) const {
@@ -367,7 +347,7 @@ PipelinesHandler::Answer PipelinesHandler::Put(const RoutedCall& call, const std
                                      .why = std::string(call.request->QueryValue("why").value_or("")),
                                      .tenant = call.caller->tenant->id};
   if (by.why.size() > kMaxNote) return Members::Bad("'why' has more than 512 bytes");
-  MEZZO_TRY(by.expected, Expected(*call.request));
+  MEZZO_TRY(by.expected, MatchedRevision(*call.request));
   MEZZO_TRY(const PipelineRecord record,
             ports_.store.Put(name, std::string(call.request->body().text()), ports_.rules, by,
                              AddSaturating(ports_.clock.Now(), options_.put_timeout)));

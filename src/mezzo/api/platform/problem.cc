@@ -58,6 +58,19 @@ net::HttpResponse ProblemResponse(const Error& error, const tenancy::LimitState*
 
 net::HttpResponse ProblemResponse(int status, const Error& error) { return Respond(status, error, nullptr); }
 
+net::HttpResponse ResponseOf(Result<net::HttpResponse> answer, const ProblemStatuses& statuses) {
+  if (answer.ok()) return std::move(answer).value();
+  constexpr int kConflict = 409;
+  constexpr int kPreconditionFailed = 412;
+  const Error& error = answer.error();
+  if (!statuses.stale.empty() && error.reason() == statuses.stale) {
+    return ProblemResponse(kPreconditionFailed, error);
+  }
+  const bool conflict = error.code() == Code::kAlreadyExists || error.code() == Code::kFailedPrecondition ||
+                        error.code() == Code::kAborted;
+  return statuses.conflicts && conflict ? ProblemResponse(kConflict, error) : ProblemResponse(error);
+}
+
 net::HttpResponse ProblemProtocol::RefuseRoute(const net::HttpRequest& head, const RouteMatch& match) const {
   const std::string what = std::string(head.method_text()) + " " + Printable(head.path());
   if (!match.path_known) return ProblemResponse(NotFound("unknown_url", "there is no " + what));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 #include "mezzo/api/protocol.h"
 #include "mezzo/base/result.h"
 #include "mezzo/net/http_types.h"
@@ -18,6 +20,16 @@ net::HttpResponse ProblemResponse(const Error& error, const tenancy::LimitState*
 
 /// The same with a status that the table does not give (405, 413).
 net::HttpResponse ProblemResponse(int status, const Error& error);
+
+/// Statuses that failures of one protocol have beside those of the table.
+struct ProblemStatuses {
+  /// kAlreadyExists, kFailedPrecondition and kAborted are 409: what is asked for does not go with what is
+  /// there.
+  bool conflicts = false;
+  std::string_view stale;  ///< This reason is 412: somebody was faster. Empty: none.
+};
+/// The answer, or its failure as a problem.
+net::HttpResponse ResponseOf(Result<net::HttpResponse> answer, const ProblemStatuses& statuses = {});
 
 /// A protocol that refuses by problem details.
 class ProblemProtocol : public Protocol {

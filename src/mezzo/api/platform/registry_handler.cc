@@ -248,7 +248,7 @@ RegistryHandler::RegistryHandler(Options options, Ports ports)
 
 runtime::Task<net::HttpResponse> RegistryHandler::Handle(runtime::Context ctx, RoutedCall call) {
   Answer answer = co_await Act(std::move(ctx), std::move(call));
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return ResponseOf(std::move(answer));
 }
 
 runtime::Task<RegistryHandler::Answer> RegistryHandler::Act(runtime::Context ctx, RoutedCall call) const {

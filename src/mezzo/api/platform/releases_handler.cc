@@ -122,12 +122,8 @@ runtime::Task<net::HttpResponse> ReleasesHandler::Handle(runtime::Context /*ctx*
     const auto work = [this, &call]() -> Answer { return Dispatch(call); };
     answer = co_await runtime::Offload(ports_.pool, work);
   }
-  if (answer.ok()) co_return std::move(answer).value();
-  constexpr int kConflict = 409;
-  const Error& error = answer.error();
-  const bool conflict = error.code() == Code::kAlreadyExists || error.code() == Code::kFailedPrecondition ||
-                        error.code() == Code::kAborted;
-  co_return conflict ? ProblemResponse(kConflict, error) : ProblemResponse(error);
+  const ProblemStatuses statuses{.conflicts = true};
+  co_return ResponseOf(std::move(answer), statuses);
 }
 
 ReleasesHandler::Answer ReleasesHandler::Dispatch(const RoutedCall& call) const {

@@ -7,6 +7,7 @@
 
 #include "mezzo/api/page_limit.h"
 #include "mezzo/api/platform/identity_json.h"
+#include "mezzo/api/platform/if_match.h"
 #include "mezzo/api/platform/members.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/tenancy/ledger/usage_report.h"
@@ -74,29 +75,13 @@ net::HttpResponse Ok(const Json& json) {
 
 net::HttpResponse Tagged(Json json, std::int64_t revision) {
   net::HttpResponse response = Ok(json);
-  response.headers.emplace_back("ETag", "\"" + std::to_string(revision) + "\"");
+  TagRevision(revision, &response);
   return response;
-}
-
-/// Nothing: whatever the revision is.
-Result<std::optional<std::int64_t>> Expected(const net::HttpRequest& request) {
-  const auto header = request.Header("If-Match");
-  if (!header) return std::optional<std::int64_t>();
-  std::string_view text = Trim(*header);
-  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
-    text = text.substr(1, text.size() - 2);
-    const auto number = ParseUint(text);
-    if (number && *number <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-      return std::optional<std::int64_t>(static_cast<std::int64_t>(*number));
-    }
-  }
-  return InvalidArgument("route_if_match", "If-Match is '" + Printable(*header, 64) +
-                                               "'; it must be a revision in quotes, as ETag says it");
 }
 
 Result<releases::RouteChange> ChangeOf(const RoutedCall& call, std::string why) {
   releases::RouteChange change{.who = NameOf(*call.caller), .why = std::move(why)};
-  MEZZO_TRY(change.expected, Expected(*call.request));
+  MEZZO_TRY(change.expected, MatchedRevision(*call.request));
   return change;
 }
 
@@ -107,11 +92,8 @@ std::span<const Route> RoutesHandler::routes() const { return kRoutes; }
 runtime::Task<net::HttpResponse> RoutesHandler::Handle(runtime::Context /*ctx*/, RoutedCall call) {
   const auto work = [this, &call]() -> Answer { return Dispatch(call); };
   Answer answer = co_await runtime::Offload(ports_.pool, work);
-  if (answer.ok()) co_return std::move(answer).value();
-  constexpr int kPreconditionFailed = 412;
-  const Error& error = answer.error();
-  co_return error.reason() == "route_revision" ? ProblemResponse(kPreconditionFailed, error)
-                                               : ProblemResponse(error);
+  const ProblemStatuses statuses{.stale = "route_revision"};
+  co_return ResponseOf(std::move(answer), statuses);
 }
 
 RoutesHandler::Answer RoutesHandler::Dispatch(const RoutedCall& call) const {

@@ -94,7 +94,7 @@ runtime::Task<net::HttpResponse> TenantsHandler::Handle(runtime::Context /*ctx*/
     return answer;
   };
   Answer answer = co_await runtime::Offload(ports_.pool, work);
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return ResponseOf(std::move(answer));
 }
 
 TenantsHandler::Answer TenantsHandler::Dispatch(const RoutedCall& call) const {

@@ -58,7 +58,7 @@ net::BodyPlan UploadsHandler::Plan(const net::HttpRequest& head, const RouteMatc
 
 runtime::Task<net::HttpResponse> UploadsHandler::Handle(runtime::Context ctx, RoutedCall call) {
   Result<net::HttpResponse> answer = co_await Keep(std::move(ctx), std::move(call));
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return ResponseOf(std::move(answer));
 }
 
 runtime::Task<Result<net::HttpResponse>> UploadsHandler::Keep(runtime::Context ctx, RoutedCall call) const {

@@ -128,7 +128,7 @@ runtime::Task<net::HttpResponse> UsageHandler::Handle(runtime::Context /*ctx*/, 
     }
   };
   Answer answer = co_await runtime::Offload(ports_.pool, work);
-  co_return answer.ok() ? std::move(answer).value() : ProblemResponse(answer.error());
+  co_return ResponseOf(std::move(answer));
 }
 
 Result<tenancy::UsageQuery> UsageHandler::QueryOf(const RoutedCall& call) const {

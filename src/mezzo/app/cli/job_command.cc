@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/actions.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
 #include "mezzo/base/strings.h"
@@ -159,11 +160,7 @@ CLI::App* AddJobCommand(CLI::App& app, JobOptions& options) {
   command->add_flag("--json", options.json, "Print the server's answer as it is");
   command->require_subcommand(0, 1);
   command->fallthrough();
-  const auto add = [&](const char* name, const char* about, Action action) {
-    CLI::App* sub = command->add_subcommand(name, about);
-    sub->callback([&options, action] { options.action = action; });
-    return sub;
-  };
+  const internal::Actions add(*command, options.action);
   CLI::App* list = add("list", "The newest jobs (what `mezzo job` alone does)", Action::kList);
   list->add_option("--limit", options.limit, "How many")->check(CLI::Range(1, 100));
   list->add_option("--status", options.status, "Only jobs of this status");

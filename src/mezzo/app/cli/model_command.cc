@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/actions.h"
 #include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/model_transfer.h"
 #include "mezzo/app/cli/internal/text_table.h"
@@ -302,11 +303,7 @@ CLI::App* AddModelCommand(CLI::App& app, ModelOptions& options) {
   command->add_flag("--json", options.json, "Print the server's answer as it is");
   command->require_subcommand(0, 1);
   command->fallthrough();
-  const auto add = [&](const char* name, const char* about, Action action) {
-    CLI::App* sub = command->add_subcommand(name, about);
-    sub->callback([&options, action] { options.action = action; });
-    return sub;
-  };
+  const internal::Actions add(*command, options.action);
   const auto named = [&](CLI::App* sub) {
     sub->add_option("NAME", options.name, "The model")->required();
     return sub;

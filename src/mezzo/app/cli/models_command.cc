@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "mezzo/app/cli/bench_report.h"
+#include "mezzo/app/cli/internal/actions.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/top_view.h"
 #include "mezzo/app/cli/v2_client.h"
@@ -148,11 +149,7 @@ CLI::App* AddModelsCommand(CLI::App& app, ModelsOptions& options) {
   command->add_flag("--json", options.json, "Print the server's answer as it is");
   command->require_subcommand(0, 1);
   command->fallthrough();  // --url may stand after the action as well.
-  const auto add = [&](const char* name, const char* about, Action action) {
-    CLI::App* sub = command->add_subcommand(name, about);
-    sub->callback([&options, action] { options.action = action; });
-    return sub;
-  };
+  const internal::Actions add(*command, options.action);
   add("list", "Every model and version with its state (what `mezzo models` alone does)", Action::kList);
   add("show", "Inputs, outputs and configuration", Action::kShow)
       ->add_option("MODEL", options.model, "Name of the model")

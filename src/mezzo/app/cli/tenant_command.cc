@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "mezzo/app/cli/internal/actions.h"
 #include "mezzo/app/cli/internal/json_answers.h"
 #include "mezzo/app/cli/internal/text_table.h"
 #include "mezzo/app/cli/v2_client.h"
@@ -157,9 +158,7 @@ Result<void> Act(TenantOptions options) {
 
 CLI::App* AddAction(CLI::App& command, TenantOptions& options, const char* name, const char* about,
                     Action action) {
-  CLI::App* sub = command.add_subcommand(name, about);
-  sub->callback([&options, action] { options.action = action; });
-  return sub;
+  return internal::Actions(command, options.action)(name, about, action);
 }
 
 CLI::App* AddCommand(CLI::App& app, TenantOptions& options, const char* name, const char* about) {
