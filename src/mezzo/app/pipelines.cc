@@ -36,6 +36,20 @@ std::map<std::string, lifecycle::CommandRule> CommandsOf(const PipelinesConfig& 
   return rules;
 }
 
+std::map<std::string, lifecycle::DatasetRule> DatasetsOf(const PipelinesConfig& config) {
+  std::map<std::string, lifecycle::DatasetRule> rules;
+  for (const auto& [name, one] : config.datasets)
+    rules[name] = {.folder = one.folder, .max_files = one.max_files};
+  return rules;
+}
+
+lifecycle::PipelineRules RulesOf(const PipelinesConfig& config,
+                                 const std::map<std::string, lifecycle::CommandRule>& commands) {
+  lifecycle::PipelineRules rules = lifecycle::RulesOf(commands);
+  for (const auto& [name, one] : config.datasets) rules.datasets.insert(name);
+  return rules;
+}
+
 lifecycle::ManifestLimits FileLimits(const RegistryConfig& config) {
   lifecycle::ManifestLimits limits;
   limits.max_files = config.max_files;
@@ -320,9 +334,10 @@ Pipelines::Pipelines(const ServerConfig& config, Ports ports)
                                                        .clock = ports.store.clock()}),
       pool_({.name = "pipelines", .threads = 2, .max_queued = 256}),
       handler_({}, {.store = store_,
-                    .rules = lifecycle::RulesOf(commands_),
+                    .rules = RulesOf(config.pipelines, commands_),
                     .pool = pool_,
                     .clock = ports.store.clock()}),
+      datasets_(DatasetsOf(config.pipelines), ports.store.clock()),
       controller_({.driver = {.max_commands = config.pipelines.max_commands}},
                   {.driver = {.store = store_, .jobs = jobs_, .world = world_, .clock = ports.store.clock()},
                    .db = ports.store.db(),
@@ -330,6 +345,26 @@ Pipelines::Pipelines(const ServerConfig& config, Ports ports)
                    .log = ports.log},
                   NewUuidV7(ports.store.clock().WallNow())) {
   ports.handler.Connect(worker_);
+  if (config.pipelines.datasets.empty()) return;
+  lifecycle::DataWatcher::Options options;
+  options.host = NewUuidV7(ports.store.clock().WallNow());
+  options.period = config.pipelines.data_period;
+  watcher_ = std::make_unique<lifecycle::DataWatcher>(
+      std::move(options), lifecycle::DataWatcher::Ports{.store = store_,
+                                                        .datasets = datasets_,
+                                                        .clock = ports.store.clock(),
+                                                        .log = ports.log,
+                                                        .metrics = ports.metrics});
+}
+
+void Pipelines::Start() {
+  controller_.Start();
+  if (watcher_ != nullptr) watcher_->Start();
+}
+
+void Pipelines::Stop() {
+  if (watcher_ != nullptr) watcher_->Stop();
+  controller_.Stop();
 }
 
 Result<std::unique_ptr<Pipelines>> Pipelines::Open(const ServerConfig& config, Ports ports) {

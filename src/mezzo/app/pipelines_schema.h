@@ -42,6 +42,22 @@ struct Schema<app::PipelineCommandConfig> {
 };
 
 template <>
+struct Schema<app::PipelineDatasetConfig> {
+  static auto Fields() {
+    using C = app::PipelineDatasetConfig;
+    return std::tuple{
+        Field("folder", &C::folder, "Absolute path, the same data on all hosts.", Required{}),
+        Field("max_files", &C::max_files,
+              "Files and folders below a watched prefix; with more it is not watched, and says so.",
+              Range(1, 1'000'000))};
+  }
+  static std::optional<std::string> Validate(const app::PipelineDatasetConfig& c) {
+    if (!c.folder.starts_with('/')) return "needs an absolute path as its folder, not '" + c.folder + "'";
+    return std::nullopt;
+  }
+};
+
+template <>
 struct Schema<app::PipelinesConfig> {
   static auto Fields() {
     using C = app::PipelinesConfig;
@@ -51,7 +67,11 @@ struct Schema<app::PipelinesConfig> {
               "`jobs.slots` on its host.",
               Range(1, 1000)),
         Field("commands", &C::commands,
-              "What the stages train and evaluate may run, by name. Nothing else is run.", Length(0, 256))};
+              "What the stages train and evaluate may run, by name. Nothing else is run.", Length(0, 256)),
+        Field("datasets", &C::datasets,
+              "Folders of data that triggers may watch, by name. Nothing else is watched.", Length(0, 256)),
+        Field("data_period", &C::data_period, "How often the watched folders are looked at, by one host.",
+              Range(std::chrono::milliseconds(100), std::chrono::hours(1)))};
   }
 };
 
