@@ -31,7 +31,8 @@ std::map<std::string, lifecycle::CommandRule> CommandsOf(const PipelinesConfig& 
                    .read = one.read,
                    .memory = one.memory,
                    .max_time = one.max_time,
-                   .confine = one.confine};
+                   .confine = one.confine,
+                   .network = one.network};
   }
   return rules;
 }

@@ -19,6 +19,7 @@ struct PipelineCommandConfig {
   config::ByteSize memory = config::GiB(4);
   Duration max_time = std::chrono::hours(24);
   bool confine = true;
+  bool network = false;
 };
 
 struct PipelineDatasetConfig {

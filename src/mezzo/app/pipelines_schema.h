@@ -32,7 +32,9 @@ struct Schema<app::PipelineCommandConfig> {
               Range(seconds(1), hours(24 * 30))),
         Field("confine", &C::confine,
               "Run it where it can write only its own folder and read only what is named here, which needs "
-              "Landlock (Linux 5.13). Otherwise it may do what the server may.")};
+              "Landlock (Linux 5.13). Otherwise it may read and write what the server may."),
+        Field("network", &C::network,
+              "Let it use the network. Otherwise it gets no socket, loopback's and Unix ones neither.")};
   }
   static std::optional<std::string> Validate(const app::PipelineCommandConfig& c) {
     if (!c.argv.empty() && !c.argv.front().starts_with('/'))
