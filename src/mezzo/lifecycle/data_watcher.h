@@ -26,7 +26,7 @@ class DataWatcher {
   struct Options {
     std::string host;  ///< Names this process, and no other at any time.
     Duration period = std::chrono::seconds(10);
-    Duration lease = std::chrono::seconds(60);
+    Duration lease = std::chrono::seconds(30);
     Duration look_limit = std::chrono::seconds(20);  ///< Of one folder.
     Duration database_timeout = std::chrono::seconds(10);
     std::size_t page = 500;
