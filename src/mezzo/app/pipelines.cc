@@ -339,6 +339,13 @@ Pipelines::Pipelines(const ServerConfig& config, Ports ports)
                     .pool = pool_,
                     .clock = ports.store.clock()}),
       datasets_(DatasetsOf(config.pipelines), ports.store.clock()),
+      watches_(!config.pipelines.datasets.empty()),
+      watcher_({.host = NewUuidV7(ports.store.clock().WallNow()), .period = config.pipelines.data_period},
+               {.store = store_,
+                .datasets = datasets_,
+                .clock = ports.store.clock(),
+                .log = ports.log,
+                .metrics = ports.metrics}),
       controller_({.driver = {.max_commands = config.pipelines.max_commands}},
                   {.driver = {.store = store_, .jobs = jobs_, .world = world_, .clock = ports.store.clock()},
                    .db = ports.store.db(),
@@ -346,25 +353,15 @@ Pipelines::Pipelines(const ServerConfig& config, Ports ports)
                    .log = ports.log},
                   NewUuidV7(ports.store.clock().WallNow())) {
   ports.handler.Connect(worker_);
-  if (config.pipelines.datasets.empty()) return;
-  lifecycle::DataWatcher::Options options;
-  options.host = NewUuidV7(ports.store.clock().WallNow());
-  options.period = config.pipelines.data_period;
-  watcher_ = std::make_unique<lifecycle::DataWatcher>(
-      std::move(options), lifecycle::DataWatcher::Ports{.store = store_,
-                                                        .datasets = datasets_,
-                                                        .clock = ports.store.clock(),
-                                                        .log = ports.log,
-                                                        .metrics = ports.metrics});
 }
 
 void Pipelines::Start() {
   controller_.Start();
-  if (watcher_ != nullptr) watcher_->Start();
+  if (watches_) watcher_.Start();
 }
 
 void Pipelines::Stop() {
-  if (watcher_ != nullptr) watcher_->Stop();
+  watcher_.Stop();
   controller_.Stop();
 }
 

@@ -123,8 +123,9 @@ class Pipelines {
   runtime::BlockingPool pool_;
   api::platform::PipelinesHandler handler_;
   lifecycle::FolderDatasets datasets_;
-  std::unique_ptr<lifecycle::DataWatcher> watcher_;  // Null: this host's configuration has no datasets.
-  lifecycle::PipelineController controller_;         // Last: their threads use what is above.
+  const bool watches_;  // This host's configuration has datasets.
+  lifecycle::DataWatcher watcher_;
+  lifecycle::PipelineController controller_;  // Last: their threads use what is above.
 };
 
 }  // namespace mezzo::app
