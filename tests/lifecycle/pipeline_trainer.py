@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ parser.add_argument("--sleep", type=float, default=0)
 parser.add_argument("--until", default="", help="a file: wait for it")
 parser.add_argument("--note", default="", help="a file: a line for each time this has begun")
 parser.add_argument("--secret", default="", help="a file that is not to be read")
+parser.add_argument("--port", type=int, default=0, help="of loopback: somebody listens there")
 args = parser.parse_args()
 
 if args.note:
@@ -45,7 +47,10 @@ if args.what == "escape":
     for name, attempt in (("read_secret", lambda: open(args.secret).read()),
                           ("write_outside", lambda: open("/tmp/mezzo-escaped", "w")),
                           ("list_above", lambda: os.listdir("..")),
-                          ("read_parent", lambda: open(f"/proc/{os.getppid()}/environ").read())):
+                          ("read_parent", lambda: open(f"/proc/{os.getppid()}/environ").read()),
+                          ("connect", lambda: socket.create_connection(("127.0.0.1", args.port), 10)),
+                          ("datagram", lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)),
+                          ("unix_socket", lambda: socket.socket(socket.AF_UNIX))):
         try:
             attempt()
             found[name] = 1

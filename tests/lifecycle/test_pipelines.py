@@ -33,7 +33,8 @@ pipelines:
   max_commands: 4
   commands:
     trainer: {{argv: [/usr/bin/python3, {TRAINER}], max_arguments: 16, read: [{TESTS}], memory: 1GiB}}
-    loose: {{argv: [/usr/bin/python3, {TRAINER}], max_arguments: 16, confine: false, environment: [EPOCHS]}}
+    loose: {{argv: [/usr/bin/python3, {TRAINER}], max_arguments: 16, confine: false, network: true,
+            environment: [EPOCHS]}}
 """
 
 
@@ -194,8 +195,9 @@ def test_a_life_ends_with_the_retirement_of_what_served_before(admin):
 def test_what_a_command_may_not_do_it_can_not(admin, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("s")
-    stage = {"name": "try", "kind": "evaluate", "command": "trainer", "arguments": ["escape", "--secret", str(secret)],
-             "metrics": ["read_secret", "write_outside", "list_above", "read_parent", "variables"]}
+    stage = {"name": "try", "kind": "evaluate", "command": "trainer",
+             "arguments": ["escape", "--secret", str(secret), "--port", str(admin.server.http_port)],
+             "metrics": ["read_secret", "write_outside", "list_above", "read_parent", "variables", "connect", "datagram", "unix_socket"]}
     make(admin, "escape", text("m", [stage]))
     ended = await_run(admin, run(admin, "escape"), "succeeded")
     assert set(stage_of(ended, "try")["metrics"].values()) == {0}
@@ -203,7 +205,8 @@ def test_what_a_command_may_not_do_it_can_not(admin, tmp_path):
     # The same, let loose, can: the test would show it.
     make(admin, "loose", text("m", [{**stage, "command": "loose"}]))
     ended = await_run(admin, run(admin, "loose"), "succeeded")
-    assert stage_of(ended, "try")["metrics"]["read_secret"] == 1 and stage_of(ended, "try")["metrics"]["write_outside"] == 1
+    metrics = stage_of(ended, "try")["metrics"]
+    assert all(metrics[name] == 1 for name in ("read_secret", "write_outside", "connect", "datagram", "unix_socket")), metrics
     os.unlink("/tmp/mezzo-escaped")
 
 

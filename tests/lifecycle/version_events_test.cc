@@ -350,6 +350,33 @@ TEST_P(VersionEventsTest, ABreachThatNobodyHasHeardOfEndsInSilenceAndANewReferen
   EXPECT_EQ(Outbox()[1].body["data"]["reason"], "it has another reference");
 }
 
+TEST_P(VersionEventsTest, ADriftEndsWithItsVersion) {
+  DriftStore store({}, *database_->db, clock_);
+  store.set_outbox(Put);
+  Push("one");
+  Push("two");
+  Push("three");
+  for (const std::int64_t version : {1, 2, 3}) {
+    const WatchedVersion watched{.model = "m", .version = version};
+    const auto breach = store.NoteBreach(watched, Soon());
+    ASSERT_TRUE(store.MarkFired(watched, breach->since_us, "{}", Soon()).value());
+  }
+  // One of a folder, which the registry does not know.
+  ASSERT_TRUE(store.NoteBreach({.model = "folder", .version = 1}, Soon()).ok());
+  Forget();
+  const StateChange archive{.from = VersionState::kReady, .to = VersionState::kArchived, .reason = ""};
+  ASSERT_TRUE(store_.SetState("m", 1, archive, "ann", Soon()).ok());
+  ASSERT_TRUE(store_.DeleteVersion("m", 3, "ann", Soon()).ok());
+  ASSERT_TRUE(store.Prune(0, Soon()).ok());
+  ASSERT_TRUE(store.Prune(0, Soon()).ok());
+  ASSERT_THAT(Types(), ElementsAre("version.drift.ended", "version.drift.ended"));
+  EXPECT_EQ(Outbox()[0].body["data"]["reason"], "the version is out of service");
+  const auto left = store.Breaches(Soon()).value();
+  EXPECT_THAT(left, SizeIs(2));
+  EXPECT_TRUE(left.contains({.model = "m", .version = 2}));
+  EXPECT_TRUE(left.contains({.model = "folder", .version = 1}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Databases, VersionEventsTest, tenancy::BothDatabases(), tenancy::DatabaseName);
 
 }  // namespace

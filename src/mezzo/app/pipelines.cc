@@ -31,8 +31,23 @@ std::map<std::string, lifecycle::CommandRule> CommandsOf(const PipelinesConfig& 
                    .read = one.read,
                    .memory = one.memory,
                    .max_time = one.max_time,
-                   .confine = one.confine};
+                   .confine = one.confine,
+                   .network = one.network};
   }
+  return rules;
+}
+
+std::map<std::string, lifecycle::DatasetRule> DatasetsOf(const PipelinesConfig& config) {
+  std::map<std::string, lifecycle::DatasetRule> rules;
+  for (const auto& [name, one] : config.datasets)
+    rules[name] = {.folder = one.folder, .max_files = one.max_files};
+  return rules;
+}
+
+lifecycle::PipelineRules RulesOf(const PipelinesConfig& config,
+                                 const std::map<std::string, lifecycle::CommandRule>& commands) {
+  lifecycle::PipelineRules rules = lifecycle::RulesOf(commands);
+  for (const auto& [name, one] : config.datasets) rules.datasets.insert(name);
   return rules;
 }
 
@@ -319,9 +334,17 @@ Pipelines::Pipelines(const ServerConfig& config, Ports ports)
                                                        .clock = ports.store.clock()}),
       pool_({.name = "pipelines", .threads = 2, .max_queued = 256}),
       handler_({}, {.store = store_,
-                    .rules = lifecycle::RulesOf(commands_),
+                    .rules = RulesOf(config.pipelines, commands_),
                     .pool = pool_,
                     .clock = ports.store.clock()}),
+      datasets_(DatasetsOf(config.pipelines), ports.store.clock()),
+      watches_(!config.pipelines.datasets.empty()),
+      watcher_({.host = NewUuidV7(ports.store.clock().WallNow()), .period = config.pipelines.data_period},
+               {.store = store_,
+                .datasets = datasets_,
+                .clock = ports.store.clock(),
+                .log = ports.log,
+                .metrics = ports.metrics}),
       controller_({.driver = {.max_commands = config.pipelines.max_commands}},
                   {.driver = {.store = store_, .jobs = jobs_, .world = world_, .clock = ports.store.clock()},
                    .db = ports.store.db(),
@@ -329,6 +352,16 @@ Pipelines::Pipelines(const ServerConfig& config, Ports ports)
                    .log = ports.log},
                   NewUuidV7(ports.store.clock().WallNow())) {
   ports.handler.Connect(worker_);
+}
+
+void Pipelines::Start() {
+  controller_.Start();
+  if (watches_) watcher_.Start();
+}
+
+void Pipelines::Stop() {
+  watcher_.Stop();
+  controller_.Stop();
 }
 
 Result<std::unique_ptr<Pipelines>> Pipelines::Open(const ServerConfig& config, Ports ports) {

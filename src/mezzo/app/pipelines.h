@@ -15,6 +15,8 @@
 #include "mezzo/base/result.h"
 #include "mezzo/jobs/job_handler.h"
 #include "mezzo/lifecycle/command_runner.h"
+#include "mezzo/lifecycle/data_watcher.h"
+#include "mezzo/lifecycle/datasets.h"
 #include "mezzo/lifecycle/pipeline_controller.h"
 #include "mezzo/lifecycle/pipeline_ports.h"
 #include "mezzo/lifecycle/pipeline_store.h"
@@ -104,9 +106,9 @@ class Pipelines {
   [[nodiscard]] api::Protocol& handler() { return handler_; }
   /// Where drift and objectives fire.
   [[nodiscard]] lifecycle::TriggerSink& triggers() { return store_; }
-  void Start() { controller_.Start(); }
+  void Start();
   /// Before the queue and the database stop.
-  void Stop() { controller_.Stop(); }
+  void Stop();
 
  private:
   Pipelines(const ServerConfig& config, Ports ports);
@@ -120,7 +122,10 @@ class Pipelines {
   lifecycle::PipelineWorker worker_;
   runtime::BlockingPool pool_;
   api::platform::PipelinesHandler handler_;
-  lifecycle::PipelineController controller_;  // Last: its thread uses what is above.
+  lifecycle::FolderDatasets datasets_;
+  const bool watches_;  // This host's configuration has datasets.
+  lifecycle::DataWatcher watcher_;
+  lifecycle::PipelineController controller_;  // Last: their threads use what is above.
 };
 
 }  // namespace mezzo::app

@@ -19,12 +19,20 @@ struct PipelineCommandConfig {
   config::ByteSize memory = config::GiB(4);
   Duration max_time = std::chrono::hours(24);
   bool confine = true;
+  bool network = false;
+};
+
+struct PipelineDatasetConfig {
+  std::string folder;
+  std::size_t max_files = 20'000;
 };
 
 /// The section `pipelines` of mezzo.yaml; see pipelines_schema.h.
 struct PipelinesConfig {
   std::size_t max_commands = 2;
   std::map<std::string, PipelineCommandConfig> commands;
+  std::map<std::string, PipelineDatasetConfig> datasets;
+  Duration data_period = std::chrono::seconds(10);
 };
 
 }  // namespace mezzo::app

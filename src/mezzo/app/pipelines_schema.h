@@ -32,11 +32,29 @@ struct Schema<app::PipelineCommandConfig> {
               Range(seconds(1), hours(24 * 30))),
         Field("confine", &C::confine,
               "Run it where it can write only its own folder and read only what is named here, which needs "
-              "Landlock (Linux 5.13). Otherwise it may do what the server may.")};
+              "Landlock (Linux 5.13). Otherwise it may read and write what the server may."),
+        Field("network", &C::network,
+              "Let it use the network. Otherwise it gets no socket, loopback's and Unix ones neither.")};
   }
   static std::optional<std::string> Validate(const app::PipelineCommandConfig& c) {
     if (!c.argv.empty() && !c.argv.front().starts_with('/'))
       return "needs the program's absolute path as the first of argv, not '" + c.argv.front() + "'";
+    return std::nullopt;
+  }
+};
+
+template <>
+struct Schema<app::PipelineDatasetConfig> {
+  static auto Fields() {
+    using C = app::PipelineDatasetConfig;
+    return std::tuple{
+        Field("folder", &C::folder, "Absolute path, the same data on all hosts.", Required{}),
+        Field("max_files", &C::max_files,
+              "Files and folders below a watched prefix; with more it is not watched, and says so.",
+              Range(1, 1'000'000))};
+  }
+  static std::optional<std::string> Validate(const app::PipelineDatasetConfig& c) {
+    if (!c.folder.starts_with('/')) return "needs an absolute path as its folder, not '" + c.folder + "'";
     return std::nullopt;
   }
 };
@@ -51,7 +69,11 @@ struct Schema<app::PipelinesConfig> {
               "`jobs.slots` on its host.",
               Range(1, 1000)),
         Field("commands", &C::commands,
-              "What the stages train and evaluate may run, by name. Nothing else is run.", Length(0, 256))};
+              "What the stages train and evaluate may run, by name. Nothing else is run.", Length(0, 256)),
+        Field("datasets", &C::datasets,
+              "Folders of data that triggers may watch, by name. Nothing else is watched.", Length(0, 256)),
+        Field("data_period", &C::data_period, "How often the watched folders are looked at, by one host.",
+              Range(std::chrono::milliseconds(100), std::chrono::hours(1)))};
   }
 };
 

@@ -333,7 +333,8 @@ Result<StageOutcome> CommandRunner::RunIn(const StageCommand& command, const Com
       .memory = rule.memory,
       .max_file = options_.files.max_file_bytes,
       .time_limit = std::min(command.stage.time_limit, rule.max_time),
-      .confine = rule.confine};
+      .confine = rule.confine,
+      .network = rule.network};
   for (const std::string& word : rule.argv) {
     if (word.starts_with('/')) task.read.push_back(word);  // The program, and a script that it runs.
   }

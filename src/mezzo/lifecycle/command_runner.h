@@ -26,7 +26,8 @@ struct CommandRule {
   std::vector<std::string> read;  ///< Files and folders that it may read, beside the system's programs.
   ByteCount memory = ByteCount{4} << 30;  ///< Of each of its processes.
   Duration max_time = std::chrono::hours(24);
-  bool confine = true;  ///< False: it may read and write what the server may.
+  bool confine = true;   ///< False: it may read and write what the server may.
+  bool network = false;  ///< True: it has the network that the server has.
 };
 
 /// What pipelines may do by these rules.

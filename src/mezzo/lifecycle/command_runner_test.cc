@@ -1,10 +1,20 @@
 #include "mezzo/lifecycle/command_runner.h"
 
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mezzo/base/fd.h"
 #include "mezzo/base/sanitizers.h"
 #include "mezzo/base/strings.h"
 #include "mezzo/storage/blob_io.h"
@@ -41,6 +51,8 @@ class CommandRunnerTest : public ::testing::Test {
                               .fixed = {{"FIXED", "f"}},
                               .environment = {"GIVEN"},
                               .memory = ByteCount{256} << 20};
+    options.commands["net"] = options.commands["sh"];
+    options.commands["net"].network = true;
     options.files.max_files = 5;
     CommandRunner runner(options, {.blobs = blobs_, .clock = clock_});
     const auto opened = runner.Open();
@@ -161,6 +173,101 @@ TEST_F(CommandRunnerTest, ItIsStoppedWhenItIsToldSo) {
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().reason(), "pipeline_stopped");
   EXPECT_LT(clock_.Now() - from, seconds(25));  // Not by force.
+}
+
+TEST_F(CommandRunnerTest, ItHasNoNetworkUnlessTheOperatorSaysSo) {
+  const Fd listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(::bind(listening.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listening.get(), 8), 0);
+  ASSERT_EQ(::getsockname(listening.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::string port = std::to_string(::ntohs(address.sin_port));
+  const std::string connect = "exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/" + port + "'";
+  EXPECT_THAT(Reason(connect), HasSubstr("pipeline_command_failed: the command 'sh' ended with status 1"));
+  EXPECT_THAT(Reason(connect), HasSubstr("Operation not permitted"));
+  EXPECT_THAT(Reason("exec bash -c 'echo > /dev/udp/127.0.0.1/" + port + "'"),
+              HasSubstr("Operation not permitted"));
+  EXPECT_THAT(Reason("bash -c 'bash -c \"exec 3<>/dev/tcp/127.0.0.1/" + port + "\"' || exit 7"),
+              HasSubstr("ended with status 7"))
+      << "nor have its children";
+  stage_.command = "net";
+  EXPECT_EQ(Reason(connect), "ok");
+}
+
+/// Processes with the run's mark in their environment: the command and all that it has begun.
+std::vector<pid_t> Marked(const std::string& run) {
+  std::vector<pid_t> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const auto pid = ParseUint(entry.path().filename().string());
+    if (!pid) continue;
+    std::ifstream file(entry.path() / "environ", std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    if (text.find("MEZZO_RUN=" + run) != std::string::npos) found.push_back(static_cast<pid_t>(*pid));
+  }
+  return found;
+}
+pid_t ParentOf(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("PPid:")) return std::stoi(line.substr(5));
+  }
+  return 0;
+}
+template <typename Check>
+bool Eventually(Check check) {
+  for (int i = 0; i < 600; ++i) {
+    if (check()) return true;
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  return false;
+}
+
+TEST_F(CommandRunnerTest, NothingOfItOutlivesWhoeverIsKilledOverIt) {
+  const std::string run = "01990000-0000-7000-8000-000000000001";
+  for (const bool nearer : {true, false}) {
+    // Two that have left: their parents have ended, sessions and groups are their own.
+    std::atomic<bool> ended = false;
+    Result<StageOutcome> outcome = Unavailable("test", "not run");
+    std::thread runs([&] {
+      outcome =
+          Run("setsid sh -c 'setsid sleep 1000 & setsid sh -c \"sleep 1000 & sleep 1000\" & sleep 0.1' &\n"
+              "sleep 1000\n",
+              seconds(600));
+      ended = true;
+    });
+    std::vector<pid_t> marked;
+    // The command, its sleep, and three that are not below it any more, with a shell.
+    const bool begun = Eventually([&] {
+      marked = Marked(run);
+      return marked.size() >= 6 || ended;
+    });
+    EXPECT_TRUE(begun && !ended);
+    // Over the command's shell stand two; the upper one is this process's child.
+    pid_t over = 0;
+    for (const pid_t one : marked) {
+      const pid_t first = ParentOf(one);
+      if (first > 0 && ParentOf(ParentOf(first)) == ::getpid()) over = first;
+    }
+    EXPECT_GT(over, 0);
+    const pid_t killed = nearer ? over : ParentOf(over);
+    EXPECT_NE(killed, ::getpid());
+    if (killed > 1 && killed != ::getpid()) ::kill(killed, SIGKILL);
+    EXPECT_TRUE(Eventually([&] { return Marked(run).empty(); })) << "nearer: " << nearer;
+    runs.join();
+    ASSERT_FALSE(outcome.ok());
+    EXPECT_EQ(outcome.error().reason(), "pipeline_command_failed");
+    EXPECT_THAT(outcome.error().message(), HasSubstr("the process that stood over it has ended"));
+  }
+}
+
+TEST_F(CommandRunnerTest, ItCanNotEndWhatStandsOverIt) {
+  if (::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1 /* its version */) < 6)
+    GTEST_SKIP() << "this kernel's Landlock lets signals pass";
+  EXPECT_EQ(Reason("kill -9 $PPID && exit 9; exit 0"), "ok");
+  EXPECT_EQ(Reason("sleep 100 & kill -9 $! && exit 0"), "ok") << "its own it can";
 }
 
 }  // namespace

@@ -30,9 +30,10 @@ std::optional<DataSight> SightOf(const Json& json) {
                    .newest = TimeOf(json.at("newest_us").get<std::int64_t>())};
 }
 
-/// Clocks of file systems tick slowly: a file that came within one tick shows by the number.
+/// Clocks of file systems tick slowly: a file that came within one tick shows by the number. Times are
+/// compared as they are kept: what is finer is lost on the way through the database.
 bool HasNews(const DataSight& before, const DataSight& now) {
-  return now.newest > before.newest || now.files > before.files;
+  return MicrosOf(now.newest) > MicrosOf(before.newest) || now.files > before.files;
 }
 
 }  // namespace

@@ -80,13 +80,15 @@ class Walk {
  private:
   Result<void> Entry(int folder, const char* entry, const std::string& path, std::size_t depth) {
     if (++entries_ % kLooksAtTheClock == 0 && clock_.Now() >= deadline_) {
-      return DeadlineExceeded("pipeline_dataset_slow",
-                              fmt::format("{} could not be read in time: {} entries were seen", name_, entries_));
+      return DeadlineExceeded(
+          "pipeline_dataset_slow",
+          fmt::format("{} could not be read in time: {} entries were seen", name_, entries_));
     }
     // Folders count, too: a tree of empty ones is no way around the limit.
     if (entries_ > max_files_) {
-      return ResourceExhausted("pipeline_dataset_limit",
-                               fmt::format("{} has more than {} files and folders (max_files)", name_, max_files_));
+      return ResourceExhausted(
+          "pipeline_dataset_limit",
+          fmt::format("{} has more than {} files and folders (max_files)", name_, max_files_));
     }
     struct ::stat facts{};
     if (::fstatat(folder, entry, &facts, AT_SYMLINK_NOFOLLOW) != 0)
@@ -147,7 +149,8 @@ Result<DataSight> FolderDatasets::Look(const std::string& dataset, const std::st
                                                       "does not name it");
   }
   if (!IsDatasetPrefix(prefix)) {
-    return FailedPrecondition("pipeline_dataset", "'" + Printable(prefix, 200) + "' is no prefix of a dataset");
+    return FailedPrecondition("pipeline_dataset",
+                              "'" + Printable(prefix, 200) + "' is no prefix of a dataset");
   }
   const std::string name = "dataset '" + dataset + "'";
   const auto unreadable = [&](const std::string& what, int number) {

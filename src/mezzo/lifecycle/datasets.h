@@ -15,10 +15,10 @@ namespace mezzo::lifecycle {
 class Datasets {
  public:
   virtual ~Datasets() = default;
-  /// What lies below `prefix` of a dataset; nothing is there before it is made. Fails with kFailedPrecondition
-  /// "pipeline_dataset" (not a dataset of this host's configuration, or no prefix), kResourceExhausted
-  /// "pipeline_dataset_limit" (too many files, too deep), kUnavailable "pipeline_dataset_unreadable",
-  /// kDeadlineExceeded "pipeline_dataset_slow".
+  /// What lies below `prefix` of a dataset; nothing is there before it is made. Fails with
+  /// kFailedPrecondition "pipeline_dataset" (not a dataset of this host's configuration, or no prefix),
+  /// kResourceExhausted "pipeline_dataset_limit" (too many files, too deep), kUnavailable
+  /// "pipeline_dataset_unreadable", kDeadlineExceeded "pipeline_dataset_slow".
   virtual Result<DataSight> Look(const std::string& dataset, const std::string& prefix,
                                  TimePoint deadline) = 0;
 };

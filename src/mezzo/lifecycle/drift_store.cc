@@ -248,6 +248,17 @@ Result<std::vector<DriftWindow>> DriftStore::Windows(const std::string& model, s
 Result<void> DriftStore::Prune(std::int64_t first, TimePoint deadline) {
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY_VOID(session.Run("DELETE FROM drift_windows WHERE slot < $1", {first}));
+    // Nobody calls these any more, so no look would find that they are as they were.
+    MEZZO_TRY(const SqlRows over,
+              session.Run("SELECT b.model, b.version FROM drift_breaches b JOIN registry_models m ON "
+                          "m.name = b.model WHERE m.next_version > b.version AND NOT EXISTS (SELECT 1 FROM "
+                          "registry_versions v WHERE v.model_id = m.id AND v.version = b.version AND "
+                          "v.state <> 'archived') ORDER BY b.model, b.version LIMIT 100",
+                          {}));
+    for (std::size_t row = 0; row < over.size(); ++row) {
+      MEZZO_TRY_VOID(End(session, {.model = over.Text(row, 0), .version = over.Int(row, 1)},
+                         "the version is out of service"));
+    }
     // What the registry has deleted is gone for good: numbers are never given out again.
     MEZZO_TRY(const SqlRows gone,
               session.Run("DELETE FROM drift_references WHERE EXISTS (SELECT 1 FROM registry_models m WHERE "

@@ -90,7 +90,8 @@ class DriftStore {
   Result<void> Write(const std::vector<DriftWindow>& windows, TimePoint deadline);
   /// Of slots from `first` on, of one model or (empty) of all, of all hosts.
   Result<std::vector<DriftWindow>> Windows(const std::string& model, std::int64_t first, TimePoint deadline);
-  /// Removes windows of slots below `first`, and references of versions that the registry has deleted since.
+  /// Removes windows of slots below `first`, and references of versions that the registry has deleted since;
+  /// ends breaches of those, and of archived ones.
   Result<void> Prune(std::int64_t first, TimePoint deadline);
 
   /// It has drifted at this moment: since when.

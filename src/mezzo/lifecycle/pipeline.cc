@@ -11,6 +11,7 @@
 
 #include "mezzo/base/strings.h"
 #include "mezzo/config/load.h"
+#include "mezzo/lifecycle/datasets.h"
 #include "mezzo/lifecycle/internal/pipeline_text.h"
 
 namespace mezzo::lifecycle {
@@ -66,6 +67,7 @@ class Reader {
 
  private:
   Result<TriggerSpec> Trigger(const TriggerText& text, const std::string& path) const;
+  Result<void> CheckDataset(const TriggerText& text, const std::string& path) const;
   Result<StageSpec> Stage(const StageText& text, const std::string& path) const;
   Result<void> CheckMembers(const StageText& text, const std::string& path) const;
   Result<void> CheckCommand(const StageText& text, const std::string& path) const;
@@ -92,6 +94,13 @@ Result<TriggerSpec> Reader::Trigger(const TriggerText& text, const std::string& 
   if (!event && !text.key.empty())
     return BadStage(path + ".key", "does not belong to a trigger '" + kind + "'");
   trigger.text = text.key;
+  MEZZO_TRY_VOID(CheckDataset(text, path));
+  if (!text.dataset.empty()) {
+    trigger.dataset = text.dataset;
+    trigger.prefix = text.prefix.ends_with('/') ? text.prefix.substr(0, text.prefix.size() - 1) : text.prefix;
+    trigger.settle = text.settle.value_or(trigger.settle);
+    trigger.text = trigger.dataset + "/" + trigger.prefix;
+  }
   if (text.kind == TriggerKind::kSchedule) {
     auto cron = Cron::Parse(text.cron);
     if (!cron.ok())
@@ -104,6 +113,31 @@ Result<TriggerSpec> Reader::Trigger(const TriggerText& text, const std::string& 
     trigger.text = config::FormatDuration(*text.period);
   }
   return trigger;
+}
+
+Result<void> Reader::CheckDataset(const TriggerText& text, const std::string& path) const {
+  if (text.dataset.empty()) {
+    if (!text.prefix.empty()) return BadStage(path + ".prefix", "needs 'dataset', which it is a part of");
+    if (text.settle) return BadStage(path + ".settle", "needs 'dataset', which is watched");
+    return {};
+  }
+  if (text.kind != TriggerKind::kData)
+    return BadStage(path + ".dataset",
+                    "does not belong to a trigger '" + std::string(TriggerKindName(text.kind)) + "'");
+  if (!text.key.empty())
+    return BadStage(path + ".key", "does not go with 'dataset': what is watched has no events");
+  const auto bad = [&](const char* member, const std::string& what) {
+    return InvalidArgument("pipeline_dataset", At(path + member, what));
+  };
+  if (!IsDatasetPrefix(text.prefix))
+    return bad(".prefix", "is '" + Printable(text.prefix, 200) +
+                              "': it must be up to 8 names of letters, digits and '._=+-' with '/' between "
+                              "them, none beginning with '.', 200 bytes together");
+  // Of a kept text nobody asks: what the operator allows may have changed, and is asked at each look.
+  if (rules_ != nullptr && !rules_->datasets.contains(text.dataset))
+    return bad(".dataset", "is '" + Printable(text.dataset, 64) +
+                               "', which the operator's pipelines.datasets does not name");
+  return {};
 }
 
 Result<void> Reader::CheckMembers(const StageText& text, const std::string& path) const {
@@ -305,6 +339,12 @@ Result<PipelineSpec> Reader::Spec(const PipelineText& text) const {
   if (text.stages.empty()) return BadStage("stages", "is missing: a pipeline has at least one");
   for (std::size_t i = 0; i < text.triggers.size(); ++i) {
     MEZZO_TRY(TriggerSpec trigger, Trigger(text.triggers[i], "triggers[" + std::to_string(i) + "]"));
+    const auto same = [&](const TriggerSpec& one) {
+      return !one.dataset.empty() && one.dataset == trigger.dataset && one.prefix == trigger.prefix;
+    };
+    if (std::any_of(spec.triggers.begin(), spec.triggers.end(), same))
+      return BadStage("triggers[" + std::to_string(i) + "].dataset",
+                      "watches '" + trigger.text + "' like another trigger");
     spec.triggers.push_back(std::move(trigger));
   }
   for (std::size_t i = 0; i < text.stages.size(); ++i) {

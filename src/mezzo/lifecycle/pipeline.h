@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -85,6 +86,10 @@ struct TriggerSpec {
   TriggerKind kind = TriggerKind::kSchedule;
   std::optional<Cron> cron;
   Duration period{};
+  /// Of data: a folder that is watched, instead of events. Empty: none.
+  std::string dataset;
+  std::string prefix;                          ///< Below the dataset's folder; empty: all of it.
+  Duration settle = std::chrono::seconds(30);  ///< What has changed must stay as it is for so long.
   /// What an event's key must be; with a '*' at its end, how it must begin; empty: any.
   std::string key;
   std::string text;  ///< As it is shown: the schedule, the period or the key.
@@ -113,6 +118,7 @@ struct PipelineRules {
     Duration max_time = std::chrono::hours(24);
   };
   std::map<std::string, Command, std::less<>> commands;
+  std::set<std::string, std::less<>> datasets;  ///< That triggers may watch.
 };
 
 inline constexpr std::size_t kMaxPipelineText = std::size_t{64} << 10;
@@ -145,8 +151,8 @@ struct PipelineDocument {
 
 /// Reads a text. All errors are kInvalidArgument and name the line or the member: "pipeline_yaml" (syntax,
 /// unknown keys, wrong types, what is out of bounds), "pipeline_schedule", "pipeline_gate", "pipeline_stage"
-/// (what does not fit together), "pipeline_template" (parameters), "pipeline_command" (not allowed here, or
-/// not like this).
+/// (what does not fit together), "pipeline_template" (parameters), "pipeline_command" and "pipeline_dataset"
+/// (not allowed here, or not like this).
 Result<PipelineDocument> ParsePipeline(std::string_view text, const PipelineRules& rules);
 
 /// A pipeline's own text: no template in it. `source` names it in messages.

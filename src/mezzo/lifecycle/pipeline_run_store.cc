@@ -311,7 +311,8 @@ Result<PipelineStore::Fired> PipelineStore::FireEvent(const TriggerEvent& event,
     MEZZO_TRY(
         const SqlRows rows,
         session.Run(
-            "SELECT pipeline, text FROM pipeline_triggers WHERE kind = $1 AND model = $2 ORDER BY pipeline",
+            "SELECT pipeline, text FROM pipeline_triggers WHERE kind = $1 AND model = $2 AND dataset = '' "
+            "ORDER BY pipeline",
             {event.kind, event.model}));
     std::set<std::string> begun;
     for (std::size_t row = 0; row < rows.size(); ++row) {

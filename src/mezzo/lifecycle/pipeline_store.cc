@@ -112,8 +112,31 @@ CREATE TABLE pipeline_leader (
 INSERT INTO pipeline_leader (one, holder, until_us) VALUES (1, '', 0);
 )sql";
 
-constexpr std::array<storage::Migration, 1> kMigrations = {
-    {{.version = 1, .name = "pipelines", .sql = kTables, .sqlite = "", .postgres = ""}}};
+// `dataset` is empty of triggers that watch none; `below` is the prefix. What is known of a watched folder
+// (`state`, JSON) stays when a pipeline's text changes and still watches it. Of `pipeline_leader`, 2 looks at
+// data.
+constexpr std::string_view kData = R"sql(
+ALTER TABLE pipeline_triggers ADD COLUMN dataset TEXT NOT NULL DEFAULT '';
+ALTER TABLE pipeline_triggers ADD COLUMN below TEXT NOT NULL DEFAULT '';
+ALTER TABLE pipeline_triggers ADD COLUMN settle_us BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX pipeline_triggers_data ON pipeline_triggers (pipeline, dataset, below) WHERE dataset <> '';
+
+CREATE TABLE pipeline_watches (
+  pipeline TEXT NOT NULL,
+  dataset TEXT NOT NULL,
+  below TEXT NOT NULL,
+  revision BIGINT NOT NULL,
+  state TEXT NOT NULL,
+  error TEXT NOT NULL,
+  updated_us BIGINT NOT NULL,
+  PRIMARY KEY (pipeline, dataset, below)
+);
+INSERT INTO pipeline_leader (one, holder, until_us) VALUES (2, '', 0);
+)sql";
+
+constexpr std::array<storage::Migration, 2> kMigrations = {
+    {{.version = 1, .name = "pipelines", .sql = kTables, .sqlite = "", .postgres = ""},
+     {.version = 2, .name = "data", .sql = kData, .sqlite = "", .postgres = ""}}};
 
 constexpr std::string_view kColumns =
     "name, kind, description, model, tenant, template, revision, text, body, created_us, created_by, "
@@ -201,10 +224,16 @@ Result<void> PipelineStore::WriteTriggers(SqlSession& session, const std::string
       if (before.Text(row, 0) == kind && before.Text(row, 1) == trigger.text) next = before.At(row, 2);
     }
     MEZZO_TRY_VOID(
-        session.Run("INSERT INTO pipeline_triggers (pipeline, number, kind, model, text, next_us) "
-                    "VALUES ($1, $2, $3, $4, $5, $6)",
-                    {name, number++, kind, spec.model, trigger.text, next}));
+        session.Run("INSERT INTO pipeline_triggers (pipeline, number, kind, model, text, next_us, dataset, "
+                    "below, settle_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                    {name, number++, kind, spec.model, trigger.text, next, trigger.dataset, trigger.prefix,
+                     Micros(trigger.settle)}));
   }
+  MEZZO_TRY_VOID(session.Run(
+      "DELETE FROM pipeline_watches WHERE pipeline = $1 AND NOT EXISTS (SELECT 1 FROM pipeline_triggers t "
+      "WHERE t.pipeline = pipeline_watches.pipeline AND t.dataset = pipeline_watches.dataset AND "
+      "t.below = pipeline_watches.below)",
+      {name}));
   return {};
 }
 
@@ -311,13 +340,23 @@ Result<void> PipelineStore::Complete(SqlSession& session, std::vector<PipelineRe
   for (PipelineRecord& record : records) {
     MEZZO_TRY(
         const SqlRows triggers,
-        session.Run("SELECT kind, text, next_us FROM pipeline_triggers WHERE pipeline = $1 ORDER BY number",
+        session.Run("SELECT t.kind, t.text, t.next_us, t.dataset, t.below, w.state, w.error "
+                    "FROM pipeline_triggers t LEFT JOIN pipeline_watches w ON w.pipeline = t.pipeline AND "
+                    "w.dataset = t.dataset AND w.below = t.below AND t.dataset <> '' "
+                    "WHERE t.pipeline = $1 ORDER BY t.number",
                     {record.name}));
     record.triggers.clear();
     for (std::size_t row = 0; row < triggers.size(); ++row) {
       record.triggers.push_back({.kind = triggers.Text(row, 0),
                                  .text = triggers.Text(row, 1),
                                  .next = MaybeMicros(triggers, row, 2)});
+      if (triggers.Text(row, 3).empty()) continue;
+      auto& watched = record.triggers.back().watched.emplace();
+      watched.dataset = triggers.Text(row, 3);
+      watched.prefix = triggers.Text(row, 4);
+      if (triggers.IsNull(row, 5)) continue;
+      MEZZO_TRY(watched.seen, DataWatch::FromJson(triggers.Text(row, 5)));
+      watched.error = triggers.Text(row, 6);
     }
     MEZZO_TRY(
         const SqlRows latest,
@@ -380,6 +419,7 @@ Result<void> PipelineStore::Delete(const std::string& name, const std::string& w
                                 "pipeline '" + of.Text(0, 0) + "' is made of the template '" + name + "'");
     }
     MEZZO_TRY_VOID(session.Run("DELETE FROM pipeline_triggers WHERE pipeline = $1", {name}));
+    MEZZO_TRY_VOID(session.Run("DELETE FROM pipeline_watches WHERE pipeline = $1", {name}));
     MEZZO_TRY(
         const SqlRows last,
         session.Run("SELECT COALESCE(MAX(revision), 0) FROM pipeline_revisions WHERE name = $1", {name}));
@@ -414,14 +454,23 @@ Result<std::vector<PipelineRevision>> PipelineStore::History(const std::string& 
 }
 
 Result<bool> PipelineStore::Lead(const std::string& holder, Duration lifetime, TimePoint deadline) {
+  return TakeLease(1, holder, lifetime, deadline);
+}
+
+Result<bool> PipelineStore::LeadWatching(const std::string& holder, Duration lifetime, TimePoint deadline) {
+  return TakeLease(2, holder, lifetime, deadline);
+}
+
+Result<bool> PipelineStore::TakeLease(std::int64_t which, const std::string& holder, Duration lifetime,
+                                      TimePoint deadline) {
   bool leads = false;
   const auto work = [&](SqlSession& session) -> Result<void> {
     const std::int64_t now = NowMicros();
-    MEZZO_TRY(
-        const SqlRows rows,
-        session.Run("UPDATE pipeline_leader SET holder = $1, until_us = $3 WHERE one = 1 AND (holder = $1 OR "
-                    "until_us <= $2)",
-                    {holder, now, now + Micros(lifetime)}));
+    MEZZO_TRY(const SqlRows rows,
+              session.Run(
+                  "UPDATE pipeline_leader SET holder = $1, until_us = $3 WHERE one = $4 AND (holder = $1 OR "
+                  "until_us <= $2)",
+                  {holder, now, now + Micros(lifetime), which}));
     leads = rows.affected() > 0;
     return {};
   };

@@ -13,6 +13,7 @@
 #include "mezzo/base/clock.h"
 #include "mezzo/base/result.h"
 #include "mezzo/base/strong_id.h"
+#include "mezzo/lifecycle/data_watch.h"
 #include "mezzo/lifecycle/pipeline.h"
 #include "mezzo/lifecycle/pipeline_machine.h"
 #include "mezzo/lifecycle/trigger_sink.h"
@@ -58,6 +59,14 @@ struct PipelineRecord {
     std::string kind;
     std::string text;
     std::optional<WallTime> next;
+    /// Of a folder that is watched.
+    struct Watched {
+      std::string dataset;
+      std::string prefix;
+      std::optional<DataWatch> seen;  ///< Nothing before the first look.
+      std::string error;              ///< Why the last look failed; empty: it did not.
+    };
+    std::optional<Watched> watched;
   };
   std::vector<Trigger> triggers;
   struct Latest {
@@ -174,10 +183,33 @@ class PipelineStore final : public TriggerSink {
   /// Schedules whose time has come, `limit` at most: each begins a run, once however late it is. How many.
   Result<std::size_t> FireDue(std::size_t limit, TimePoint deadline);
 
+  // --- Watched data (pipeline_data_store.cc)
+
+  /// A folder that a pipeline watches, with what is known of it.
+  struct DataTrigger {
+    std::string pipeline;
+    std::string dataset;
+    std::string prefix;
+    Duration settle{};
+    DataWatch watch;
+    std::string error;
+    std::int64_t revision = 0;  ///< Of what is known; 0: nothing yet.
+  };
+  /// By pipeline, dataset and prefix, behind `after`; `limit` at most.
+  Result<std::vector<DataTrigger>> DataTriggers(const DataTrigger& after, std::size_t limit,
+                                                TimePoint deadline);
+  /// Keeps what a look has found, over the revision that was read, and begins or joins a run when `fire`, in
+  /// one transaction. False, and nothing is changed: another host was faster, or the pipeline does not watch
+  /// it any more.
+  Result<bool> KeepWatch(const DataTrigger& known, const DataWatch& next, const std::string& error, bool fire,
+                         TimePoint deadline);
+
   // --- Upkeep
 
   /// Whether `holder` drives the runs for `lifetime`: one host does at a time.
   Result<bool> Lead(const std::string& holder, Duration lifetime, TimePoint deadline);
+  /// Likewise whether it looks at data.
+  Result<bool> LeadWatching(const std::string& holder, Duration lifetime, TimePoint deadline);
   /// Deletes old runs, revisions and events, a bounded number. How many.
   Result<std::int64_t> Prune(TimePoint deadline);
 
@@ -196,6 +228,8 @@ class PipelineStore final : public TriggerSink {
   Result<void> Rebuild(storage::SqlSession& session, const std::string& name, const std::string& text,
                        const PipelineRules& rules, const PutBy& by) const;
   Result<void> Complete(storage::SqlSession& session, std::vector<PipelineRecord>& records) const;
+  Result<bool> TakeLease(std::int64_t which, const std::string& holder, Duration lifetime,
+                         TimePoint deadline);
   Result<Started> StartIn(storage::SqlSession& session, const std::string& name,
                           const RunTrigger& trigger) const;
   Result<void> Insert(storage::SqlSession& session, const RunTransition& begun) const;

@@ -12,14 +12,17 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
+#include <sstream>
 #include <thread>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "mezzo/base/fd.h"
+#include "mezzo/base/strings.h"
 #include "mezzo/runtime/sandbox.h"
 
 namespace mezzo::lifecycle {
@@ -29,6 +32,7 @@ using Json = nlohmann::ordered_json;
 using std::chrono::steady_clock;
 
 constexpr auto kPoll = std::chrono::milliseconds(50);
+constexpr auto kEnding = std::chrono::seconds(10);
 constexpr int kNotRun = 127;
 
 /// What any program needs to start, and nothing that is somebody's.
@@ -58,6 +62,7 @@ constexpr std::array<const char*, 24> kSystem = {"/usr",
                                                  "/sys/devices/system/cpu"};
 
 constexpr std::size_t kLongestErrno = 128;
+constexpr std::size_t kLongestEnd = std::size_t{16} << 10;  // What a refusal of one piece comes to in JSON.
 
 /// Tells the parent through `report` why the program does not run, and ends.
 [[noreturn]] void Refuse(int report, const std::string& why) {
@@ -93,6 +98,12 @@ void Limit(__rlimit_resource resource, std::uint64_t value) {
     if (!confined.ok()) Refuse(report, confined.error().message());
     if (!*confined) Refuse(report, "this kernel has no Landlock, and the command may not run unconfined");
   }
+  if (!task.network) {
+    const auto cut = runtime::ForbidNetwork();
+    if (!cut.ok()) Refuse(report, cut.error().message());
+    if (!*cut)
+      Refuse(report, "this kernel can't keep the network from it, and its rule does not say network: true");
+  }
   std::vector<std::string> texts;
   for (const auto& [name, value] : task.environment) {
     texts.push_back(name);
@@ -115,34 +126,68 @@ void Limit(__rlimit_resource resource, std::uint64_t value) {
   Refuse(report, failure += std::strerror(errno));
 }
 
-/// Ends the group, and whoever has left it: orphans below this process come back to it.
-void EndAll(pid_t group) {
-  ::kill(-group, SIGKILL);
-  for (int round = 0; round < 200; ++round) {
-    std::ifstream file("/proc/self/task/" + std::to_string(::getpid()) + "/children");
-    pid_t child = 0;
-    bool any = false;
-    while (file >> child) {
-      any = true;
-      ::kill(child, SIGKILL);
-    }
+/// Of this process, which has one thread.
+std::vector<pid_t> Children() {
+  std::vector<pid_t> children;
+  const pid_t self = ::getpid();
+  std::ifstream file("/proc/self/task/" + std::to_string(self) + "/children");
+  pid_t child = 0;
+  if (file) {
+    while (file >> child) children.push_back(child);
+    return children;
+  }
+  // A kernel without that list.
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", failed)) {
+    const auto number = ParseUint(entry.path().filename().string());
+    if (!number) continue;
+    std::ifstream stat(entry.path() / "stat");
+    std::string line;
+    std::getline(stat, line);
+    const std::size_t name_end = line.rfind(')');  // A name may hold anything.
+    if (name_end == std::string::npos) continue;
+    std::istringstream rest(line.substr(name_end + 1));
+    std::string state;
+    pid_t parent = 0;
+    if (rest >> state >> parent && parent == self) children.push_back(static_cast<pid_t>(*number));
+  }
+  return children;
+}
+
+/// Ends all below this process: orphans come to it, so that killing its children again and again leaves none.
+void EndAll() {
+  const auto until = steady_clock::now() + kEnding;
+  while (steady_clock::now() < until) {
+    const std::vector<pid_t> children = Children();
+    for (const pid_t child : children) ::kill(child, SIGKILL);
     int status = 0;
+    bool any = !children.empty();
     while (::waitpid(-1, &status, WNOHANG) > 0) any = true;
     if (!any) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 }
 
-void Say(const StageChildEnd& end) {
-  const std::string line = end.ToJson() + "\n";
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fflush(stdout);
+void Write(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return;  // Nobody listens any more.
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+void Say(int fd, const StageChildEnd& end) { Write(fd, end.ToJson() + "\n"); }
+
+int Refused(int fd, const char* what) {
+  Say(fd, {.why = StageChildEnd::Why::kRefused, .message = std::string(what) + ": " + std::strerror(errno)});
+  return 1;
 }
 
-std::string ReadAll(int fd) {
+/// Up to about `limit` bytes.
+std::string ReadAll(int fd, std::size_t limit) {
   std::array<char, 1024> piece{};
   std::string text;
-  while (text.size() < 4096) {
+  while (text.size() < limit) {
     const ssize_t n = ::read(fd, piece.data(), piece.size());
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) break;
@@ -151,32 +196,20 @@ std::string ReadAll(int fd) {
   return text;
 }
 
-}  // namespace
-
-int RunStageChild(const StageChildTask& task) {
-  ::signal(SIGPIPE, SIG_IGN);
-  const pid_t server = ::getppid();
+/// The nearer process over the command: tells its end on `told`. `above` is its parent.
+int StandOver(const StageChildTask& task, pid_t above, int told) {
   const pid_t self = ::getpid();
-  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
-    Say({.why = StageChildEnd::Why::kRefused, .message = std::string("subreaper: ") + std::strerror(errno)});
-    return 1;
-  }
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return Refused(told, "subreaper");
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) {
-    Say({.why = StageChildEnd::Why::kRefused, .message = std::string("no pipe: ") + std::strerror(errno)});
-    return 1;
-  }
+  if (::pipe2(ends, O_CLOEXEC) != 0) return Refused(told, "no pipe");
   const Fd report(ends[0]);
   Fd theirs(ends[1]);
   const pid_t child = ::fork();
-  if (child < 0) {
-    Say({.why = StageChildEnd::Why::kRefused, .message = std::string("no process: ") + std::strerror(errno)});
-    return 1;
-  }
+  if (child < 0) return Refused(told, "no process");
   if (child == 0) Become(task, self, theirs.get());
   ::setpgid(child, child);  // Whoever is first.
   theirs = Fd();
-  const std::string refused = ReadAll(report.get());  // Ends when the program runs.
+  const std::string refused = ReadAll(report.get(), 512);  // Ends when the program runs.
   StageChildEnd end;
   end.confined = task.confine;
   const auto until =
@@ -194,20 +227,46 @@ int RunStageChild(const StageChildTask& task) {
       end.why = StageChildEnd::Why::kTime;
       break;
     }
-    if (::access(task.stop_file.c_str(), F_OK) == 0 || ::getppid() != server) {
+    if (::access(task.stop_file.c_str(), F_OK) == 0 || ::getppid() != above) {
       end.why = StageChildEnd::Why::kStopped;
       break;
     }
     std::this_thread::sleep_for(kPoll);
   }
-  EndAll(child);
+  ::kill(-child, SIGKILL);  // The group at once; EndAll() finds whoever has left it.
+  EndAll();
   if (reaped && WIFSIGNALED(status)) end.signal = WTERMSIG(status);
   if (reaped && WIFEXITED(status)) end.status = WEXITSTATUS(status);
   if (!refused.empty()) {
     end.why = StageChildEnd::Why::kRefused;
     end.message = refused;
   }
-  Say(end);
+  Say(told, end);
+  return 0;
+}
+
+}  // namespace
+
+int RunStageChild(const StageChildTask& task) {
+  ::signal(SIGPIPE, SIG_IGN);
+  const pid_t server = ::getppid();
+  const pid_t self = ::getpid();
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return Refused(STDOUT_FILENO, "subreaper");
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return Refused(STDOUT_FILENO, "no pipe");
+  const Fd told(ends[0]);
+  Fd theirs(ends[1]);
+  const pid_t nearer = ::fork();
+  if (nearer < 0) return Refused(STDOUT_FILENO, "no process");
+  if (nearer == 0) ::_exit(StandOver(task, self, theirs.get()));
+  theirs = Fd();
+  int status = 0;
+  // Orphans that it has left are reaped, too.
+  while (::waitpid(-1, &status, WNOHANG) != nearer && ::getppid() == server)
+    std::this_thread::sleep_for(kPoll);
+  EndAll();  // Nothing, unless it was killed or the server is gone.
+  // The pipe's other end has gone with the nearer one: nobody below has it.
+  Write(STDOUT_FILENO, ReadAll(told.get(), kLongestEnd));
   return 0;
 }
 
@@ -215,7 +274,7 @@ std::string StageChildTask::ToJson() const {
   const Json json = {{"command", command}, {"environment", environment}, {"folder", folder},
                      {"log", log},         {"stop_file", stop_file},     {"read", read},
                      {"memory", memory},   {"max_file", max_file},       {"time_ns", time_limit.count()},
-                     {"confine", confine}};
+                     {"confine", confine}, {"network", network}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -233,6 +292,7 @@ Result<StageChildTask> StageChildTask::FromJson(std::string_view text) {
     task.max_file = json.at("max_file").get<std::uint64_t>();
     task.time_limit = Duration(json.at("time_ns").get<std::int64_t>());
     task.confine = json.at("confine").get<bool>();
+    task.network = json.at("network").get<bool>();
     if (task.command.empty()) return InvalidArgument("child_task_invalid", "a stage's task names no command");
     return task;
   } catch (const Json::exception& error) {

@@ -22,7 +22,9 @@ struct StageChildTask {
   std::uint64_t memory = 0;       ///< Bytes of private memory, of each process.
   std::uint64_t max_file = 0;     ///< Bytes of any file that it writes.
   Duration time_limit{};
-  bool confine = true;  ///< Without Landlock in the kernel it is not run. False: nothing is kept from it.
+  bool confine = true;  ///< Without Landlock in the kernel it is not run. False: all files are its own.
+  bool network =
+      false;  ///< Without, it gets no socket; where the kernel can't keep them from it, it is not run.
 
   [[nodiscard]] std::string ToJson() const;
   /// Fails with kInvalidArgument "child_task_invalid".
@@ -46,6 +48,10 @@ struct StageChildEnd {
 /// The life of a process that stands over one command of a stage: confines and runs it in a process group of
 /// its own, and ends it with everything that it has begun when its time is over, when it is to stop, or when
 /// the server is gone. Tells the end on standard output. Runs no other threads. The process's exit code.
+///
+/// It is two processes, one over the other, and what loses its parent below comes to the nearer one
+/// (subreaper). When either is killed, the other one ends all that is left; so does this one when the server
+/// is gone.
 int RunStageChild(const StageChildTask& task);
 
 }  // namespace mezzo::lifecycle

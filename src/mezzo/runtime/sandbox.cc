@@ -251,17 +251,37 @@ Result<bool> RestrictFiles(const std::vector<std::string>& read, const std::vect
       LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
   const long version = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (version < 1) return false;
-  landlock_ruleset_attr handled{};
+  // As of version 6, which also keeps signals among the processes that are bound.
+  struct {
+    std::uint64_t handled_access_fs;
+    std::uint64_t handled_access_net;
+    std::uint64_t scoped;
+  } handled{};
+  constexpr std::uint64_t kSignals = std::uint64_t{1} << 1;
   handled.handled_access_fs = kAllRights | (version >= 2 ? kRefer : 0) | (version >= 3 ? kTruncate : 0);
+  handled.scoped = version >= 6 ? kSignals : 0;
   constexpr std::uint64_t kOfFiles =
       LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | kTruncate;
-  const Fd rules(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof(handled), 0)));
+  const std::size_t known = version >= 6 ? sizeof(handled) : sizeof(handled.handled_access_fs);
+  const Fd rules(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, known, 0)));
   if (!rules.ok()) return Failed("what may be used of the files");
   for (const std::string& path : read) MEZZO_TRY_VOID(Allow(rules.get(), path, kReading, kOfFiles));
   for (const std::string& path : write)
     MEZZO_TRY_VOID(Allow(rules.get(), path, handled.handled_access_fs, kOfFiles));
   if (::syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0)
     return Failed("what may be used of the files");
+  return true;
+}
+
+Result<bool> ForbidNetwork() {
+  // Asks only: the pointer is null. EFAULT is the answer of a kernel that has filters.
+  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, nullptr, 0, 0) != 0 && errno != EFAULT) return false;
+  std::vector<sock_filter> filter = FilterHead();
+  for (const int call : {SYS_socket, SYS_io_uring_setup, SYS_pidfd_getfd, SYS_ptrace, SYS_process_vm_readv,
+                         SYS_process_vm_writev})
+    AddForbidden(filter, call);
+  filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  MEZZO_TRY_VOID(Install(std::move(filter)));
   return true;
 }
 

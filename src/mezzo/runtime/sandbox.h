@@ -31,9 +31,16 @@ Result<bool> RestrictReading(const std::vector<std::string>& paths);
 
 /// Leaves this thread, and all processes that it starts from now on, nothing of the file system but reading
 /// and running what lies in `read` (files and folders with all below), and everything in `write`. Paths that
-/// do not exist are left out. False where the kernel has no Landlock: nothing is restricted then. After
+/// do not exist are left out. Nor can they trace processes that are not among them, or, from Linux 6.12 on,
+/// send them signals. False where the kernel has no Landlock: nothing is restricted then. After
 /// PR_SET_NO_NEW_PRIVS. Fails with kInternal "sandbox_failed".
 Result<bool> RestrictFiles(const std::vector<std::string>& read, const std::vector<std::string>& write);
+
+/// Takes the network from this thread, and from all processes that it starts from now on: they get no socket
+/// of any kind (EPERM) but pairs among themselves, and can't take one from another process. False where the
+/// kernel has no filters of system calls: nothing is kept from them then. After PR_SET_NO_NEW_PRIVS. Fails
+/// with kInternal "sandbox_failed".
+Result<bool> ForbidNetwork();
 
 /// After EnterSandbox() with `may_read`: from now on no file can be opened at all. Fails with kInternal
 /// "sandbox_failed".

@@ -4,7 +4,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +43,41 @@ TEST(Sandbox, FilesCannotBeOpened) {
 TEST(Sandbox, ThereIsNoNetwork) {
   EXPECT_EQ(InSandbox([] { return ::socket(AF_INET, SOCK_STREAM, 0) < 0 ? errno : 0; }), EPERM);
   EXPECT_EQ(InSandbox([] { return ::socket(AF_UNIX, SOCK_STREAM, 0) < 0 ? errno : 0; }), EPERM);
+}
+
+TEST(Sandbox, TheNetworkAloneCanBeTakenAway) {
+  const auto without = [](int (*attempt)()) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+      const auto cut = ForbidNetwork();
+      ::_exit(cut.ok() && *cut ? attempt() : kCouldNotEnter);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+  };
+  EXPECT_EQ(without([] { return ::socket(AF_INET, SOCK_STREAM, 0) < 0 ? errno : 0; }), EPERM);
+  EXPECT_EQ(without([] { return ::socket(AF_INET6, SOCK_DGRAM, 0) < 0 ? errno : 0; }), EPERM);
+  EXPECT_EQ(without([] { return ::socket(AF_UNIX, SOCK_STREAM, 0) < 0 ? errno : 0; }), EPERM);
+  EXPECT_EQ(without([] { return ::socket(AF_NETLINK, SOCK_RAW, 0) < 0 ? errno : 0; }), EPERM);
+  EXPECT_EQ(without([] { return ::syscall(SYS_io_uring_setup, 1, nullptr) < 0 ? errno : 0; }), EPERM);
+  EXPECT_EQ(without([] {
+              int pair[2];
+              return ::socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0 ? errno : 0;
+            }),
+            0)
+      << "among its own processes it may";
+  EXPECT_EQ(without([] {
+              const pid_t child = ::fork();
+              if (child == 0) ::_exit(::socket(AF_INET, SOCK_STREAM, 0) < 0 ? errno : 0);
+              int status = 0;
+              ::waitpid(child, &status, 0);
+              return WEXITSTATUS(status);
+            }),
+            EPERM)
+      << "nor may they";
+  EXPECT_EQ(without([] { return ::open("/dev/null", O_RDWR) < 0 ? errno : 0; }), 0) << "files are as before";
 }
 
 TEST(Sandbox, NoProgramAndNoProcessCanBeStarted) {

@@ -92,8 +92,21 @@ Json ToJson(const PipelineRecord& record) {
     }
   }
   Json triggers = Json::array();
-  for (const auto& one : record.triggers)
-    triggers.push_back({{"kind", one.kind}, {"text", one.text}, {"next_at", TimeJson(one.next)}});
+  for (const auto& one : record.triggers) {
+    Json trigger = {{"kind", one.kind}, {"text", one.text}, {"next_at", TimeJson(one.next)}};
+    if (one.watched) {
+      const auto& seen = one.watched->seen;
+      const auto* taken = seen && seen->taken ? &*seen->taken : nullptr;
+      trigger["watched"] = {{"dataset", one.watched->dataset},
+                            {"prefix", one.watched->prefix},
+                            {"files", taken == nullptr ? Json(nullptr) : Json(taken->files)},
+                            {"bytes", taken == nullptr ? Json(nullptr) : Json(taken->bytes)},
+                            {"settling", seen && seen->pending},
+                            {"runs", seen ? seen->runs : 0},
+                            {"error", OrNull(one.watched->error)}};
+    }
+    triggers.push_back(std::move(trigger));
+  }
   Json latest = nullptr;
   if (record.latest) {
     latest = {{"id", record.latest->id},

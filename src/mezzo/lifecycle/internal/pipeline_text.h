@@ -43,6 +43,9 @@ struct TriggerText {
   std::string cron;
   std::optional<Duration> period;
   std::string key;
+  std::string dataset;
+  std::string prefix;
+  std::optional<Duration> settle;
 };
 
 struct ParameterText {
@@ -154,7 +157,12 @@ struct Schema<lifecycle::internal::TriggerText> {
         Field("cron", &C::cron, "Of a schedule: five fields, UTC.", Length(0, 200)),
         Field("period", &C::period, "Of every.",
               Range(std::chrono::minutes(1), std::chrono::hours(24 * 366))),
-        Field("key", &C::key, "Of events: what their key must be, or begin with.", Length(0, 256))};
+        Field("key", &C::key, "Of events: what their key must be, or begin with.", Length(0, 256)),
+        Field("dataset", &C::dataset, "Of data: which of the operator's datasets is watched.", Length(0, 64)),
+        Field("prefix", &C::prefix, "The folder of the dataset that is watched; empty: all of it.",
+              Length(0, 200)),
+        Field("settle", &C::settle, "What has changed must stay as it is for so long.",
+              Range(std::chrono::seconds(0), std::chrono::hours(24)))};
   }
 };
 

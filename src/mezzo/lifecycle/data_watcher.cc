@@ -1,0 +1,121 @@
+#include "mezzo/lifecycle/data_watcher.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "mezzo/runtime/loop.h"
+
+namespace mezzo::lifecycle {
+namespace {
+
+constexpr std::size_t kShownError = 500;
+
+}  // namespace
+
+DataWatcher::DataWatcher(Options options, Ports ports)
+    : options_(std::move(options)),
+      ports_(ports),
+      looks_(ports.metrics.NewCounterFamily("mezzo_pipelines_data_looks_total",
+                                            "Looks at folders of data that pipelines watch.", {"outcome"})),
+      runs_(ports.metrics.NewCounter("mezzo_pipelines_data_runs_total",
+                                     "Runs of pipelines that new data has begun or joined.")) {}
+
+Result<void> DataWatcher::Keep(const PipelineStore::DataTrigger& trigger, const Result<DataSight>& sight,
+                               Round& round) {
+  DataStep step{.next = trigger.watch};
+  std::string error;
+  if (sight.ok()) {
+    step = Watch(trigger.watch, *sight, trigger.settle, ports_.clock.WallNow());
+  } else {
+    error = std::string(sight.error().reason()) + ": " + std::string(sight.error().message());
+    error.resize(std::min(error.size(), kShownError));
+  }
+  if (step.next == trigger.watch && error == trigger.error && trigger.revision != 0) return {};
+  MEZZO_TRY(const bool kept, ports_.store.KeepWatch(trigger, step.next, error, step.fire, Soon()));
+  if (!kept) return {};
+  const observe::LogFields where = {
+      {"pipeline", trigger.pipeline}, {"dataset", trigger.dataset}, {"prefix", trigger.prefix}};
+  if (!error.empty() && trigger.error.empty()) {
+    ports_.log.Warn("data can't be looked at", {{"pipeline", trigger.pipeline},
+                                                {"dataset", trigger.dataset},
+                                                {"prefix", trigger.prefix},
+                                                {"error", error}});
+  }
+  if (error.empty() && !trigger.error.empty()) ports_.log.Info("data can be looked at again", where);
+  if (step.fire) {
+    ++round.runs;
+    runs_.Add();
+    ports_.log.Info("new data begins a run", where);
+  }
+  return {};
+}
+
+Result<DataWatcher::Round> DataWatcher::RunOnce() {
+  Round round;
+  std::map<std::pair<std::string, std::string>, Result<DataSight>> seen;
+  PipelineStore::DataTrigger last;
+  while (!stopping()) {
+    MEZZO_TRY(round.leads, ports_.store.LeadWatching(options_.host, options_.lease, Soon()));
+    if (!round.leads) return round;
+    MEZZO_TRY(const auto page, ports_.store.DataTriggers(last, options_.page, Soon()));
+    for (const PipelineStore::DataTrigger& trigger : page) {
+      if (stopping()) return round;
+      const std::pair key(trigger.dataset, trigger.prefix);
+      auto found = seen.find(key);
+      if (found == seen.end()) {
+        // A look may take long: the lease is to outlast it.
+        MEZZO_TRY(round.leads, ports_.store.LeadWatching(options_.host, options_.lease, Soon()));
+        if (!round.leads) return round;
+        found =
+            seen.emplace(key, ports_.datasets.Look(trigger.dataset, trigger.prefix,
+                                                   AddSaturating(ports_.clock.Now(), options_.look_limit)))
+                .first;
+        ++round.looks;
+        if (!found->second.ok()) ++round.failed;
+        looks_.With({found->second.ok() ? "ok" : "failed"}).Add();
+      }
+      MEZZO_TRY_VOID(Keep(trigger, found->second, round));
+    }
+    if (page.size() < options_.page) return round;
+    last = page.back();
+  }
+  return round;
+}
+
+bool DataWatcher::stopping() {
+  const MutexLock lock(mu_);
+  return stopping_;
+}
+
+void DataWatcher::Start() {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void DataWatcher::Stop() {
+  {
+    const MutexLock lock(mu_);
+    stopping_ = true;
+    end_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void DataWatcher::Loop() {
+  runtime::SetThreadName("data");
+  while (true) {
+    const TimePoint wake = ports_.clock.Now() + options_.period;
+    const auto round = RunOnce();
+    if (!round.ok()) {
+      ports_.log.Limited("data_watch")
+          .Warn("pipelines' data can't be watched",
+                {{"reason", round.error().reason()}, {"message", round.error().message()}});
+    }
+    const MutexLock lock(mu_);
+    while (!stopping_ && ports_.clock.Now() < wake) end_.WaitUntil(mu_, wake);
+    if (stopping_) return;
+  }
+}
+
+}  // namespace mezzo::lifecycle
