@@ -3,6 +3,7 @@ the requests, right ones and wrong ones, from the file itself."""
 
 import collections
 import hashlib
+import itertools
 import os
 import re
 import subprocess
@@ -134,6 +135,7 @@ class Served:
         self.made("PUT", "/v1/registry/models/emoji/aliases/production", {"version": 1})
         self.made("PUT", "/v1/registry/models/emoji/tags", {"key": "team", "value": "search"})
         # Of MLflow: a run and a logged model.
+        self.numbers = itertools.count()
         self.made("POST", "/api/2.0/mlflow/experiments/create", {"name": "first"})
         self.run = self.made("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"})["run"]["info"]["run_id"]
         logged = self.made("POST", "/api/2.0/mlflow/logged-models", {"name": "m"})["model"]["info"]["model_id"]
@@ -163,6 +165,9 @@ class Served:
         if case.operation.label == "DELETE /api/2.0/mlflow/logged-models/{logged}" and case.path_parameters.get("logged") == self.real["logged"]:
             made = self.made("POST", "/api/2.0/mlflow/logged-models", {"name": "gone"})  # The other is needed.
             case.path_parameters["logged"] = made["model"]["info"]["model_id"]
+        if isinstance(case.body, dict) and case.body.get("experiment_id") == "1":
+            if path.endswith(("/experiments/delete", "/experiments/restore", "/experiments/delete-experiment-tag")):
+                case.body["experiment_id"] = self.another_experiment(case)  # The other is needed.
         if case.operation.label in ("DELETE /v1/registry/models/{registered}",
                                     "DELETE /v1/registry/models/{registered}/versions/{named}"):
             if case.path_parameters.get("registered") == EXAMPLE["registered"]:
@@ -189,6 +194,13 @@ class Served:
             url = case.body["webhook"].get("url")
             if isinstance(url, str) and url.startswith("http"):
                 case.body["webhook"]["url"] = "https://127.0.0.1:9/hook"  # Which the address guard refuses to call.
+
+    def another_experiment(self, case):
+        tags = [{"key": key, "value": ""} for key in (case.body.get("key"),) if isinstance(key, str) and 0 < len(key) < 60 and key.isalnum()]
+        made = self.made("POST", "/api/2.0/mlflow/experiments/create", {"name": f"gone {next(self.numbers)}", "tags": tags})["experiment_id"]
+        if case.operation.path.endswith("/restore"):
+            self.made("POST", "/api/2.0/mlflow/experiments/delete", {"experiment_id": made})
+        return made
 
     def sign(self, case):
         if case.path_parameters.get("tenant") != EXAMPLE["tenant"]:

@@ -185,8 +185,9 @@ class RunSearch {
 
   [[nodiscard]] const std::vector<SortColumn>& columns() const { return columns_; }
   [[nodiscard]] std::string Text(std::size_t limit) const {
-    return "SELECT " + std::string(internal::kRunColumns) + SelectText(columns_) + " FROM tracking_runs r" +
-           joins_ + where_.text() + OrderText(columns_) + internal::LimitText(limit);
+    return "SELECT " + std::string(internal::kTrackedRunColumns) + SelectText(columns_) +
+           " FROM tracking_runs r" + joins_ + where_.text() + OrderText(columns_) +
+           internal::LimitText(limit);
   }
   [[nodiscard]] std::vector<SqlValue> TakeParams() { return where_.TakeParams(); }
 
@@ -384,7 +385,7 @@ Result<RegistryPage<RunRecord>> TrackingStore::SearchRuns(const TenantId& tenant
     page = {};
     MEZZO_TRY(const SqlRows rows, session.Run(sql, params));
     for (std::size_t row = 0; row < std::min(rows.size(), limit); ++row) {
-      page.records.push_back(internal::RunAt(rows, row));
+      page.records.push_back(internal::TrackedRunAt(rows, row));
     }
     if (rows.size() > limit) {
       page.next = TokenAt(rows, limit - 1, query.order, search.columns());

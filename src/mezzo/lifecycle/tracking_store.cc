@@ -23,11 +23,11 @@ using internal::Fact;
 using internal::FactsOf;
 using internal::FromMicros;
 using internal::kParam;
-using internal::kRunColumns;
 using internal::kTag;
-using internal::NoRun;
+using internal::kTrackedRunColumns;
 using internal::NoTag;
-using internal::RunAt;
+using internal::NoTrackedRun;
+using internal::TrackedRunAt;
 using storage::SqlDialect;
 using storage::SqlRows;
 using storage::SqlSession;
@@ -193,10 +193,10 @@ Result<void> TrackingStore::Complete(SqlSession& session, std::vector<RunRecord>
 Result<RunRecord> TrackingStore::ReadRun(SqlSession& session, const TenantId& tenant,
                                          const std::string& id) const {
   static const std::string sql =
-      "SELECT " + std::string(kRunColumns) + " FROM tracking_runs r WHERE r.id = $1 AND r.tenant = $2";
+      "SELECT " + std::string(kTrackedRunColumns) + " FROM tracking_runs r WHERE r.id = $1 AND r.tenant = $2";
   MEZZO_TRY(const SqlRows rows, session.Run(sql, {id, tenant.str()}));
-  if (rows.empty()) return NoRun(id);
-  std::vector<RunRecord> runs = {RunAt(rows, 0)};
+  if (rows.empty()) return NoTrackedRun(id);
+  std::vector<RunRecord> runs = {TrackedRunAt(rows, 0)};
   MEZZO_TRY_VOID(Complete(session, runs));
   return std::move(runs.front());
 }
@@ -269,7 +269,7 @@ Result<void> TrackingStore::Note(const TenantId& tenant, const std::string& run,
               session.Run("UPDATE tracking_runs SET points = points + $3 WHERE id = $1 AND tenant = $2 "
                           "RETURNING points, facts, deleted_us, experiment",
                           {run, tenant.str(), static_cast<std::int64_t>(notes.metrics.size())}));
-    if (locked.empty()) return NoRun(run);
+    if (locked.empty()) return NoTrackedRun(run);
     if (locked.Int(0, 2) != 0) {
       return FailedPrecondition("tracking_run_deleted", "the run '" + run + "' is deleted");
     }
@@ -336,7 +336,7 @@ Result<void> TrackingStore::DeleteRunTag(const TenantId& tenant, const std::stri
               session.Run("UPDATE tracking_runs SET facts = facts - 1 WHERE id = $1 AND tenant = $2 "
                           "RETURNING id",
                           {run, tenant.str()}));
-    if (locked.empty()) return NoRun(run);
+    if (locked.empty()) return NoTrackedRun(run);
     MEZZO_TRY(const SqlRows gone,
               session.Run("DELETE FROM tracking_facts WHERE owner = $1 AND kind = 'tag' AND fact_key = $2",
                           {run, key}));
@@ -354,7 +354,7 @@ Result<std::vector<MetricPoint>> TrackingStore::MetricHistory(const TenantId& te
     points.clear();
     MEZZO_TRY(const SqlRows known,
               session.Run("SELECT 1 FROM tracking_runs WHERE id = $1 AND tenant = $2", {run, tenant.str()}));
-    if (known.empty()) return NoRun(run);
+    if (known.empty()) return NoTrackedRun(run);
     MEZZO_TRY(const SqlRows rows,
               session.Run("SELECT metric, metric_value, at_ms, step, model_id FROM tracking_points WHERE "
                           "run_id = $1 AND metric = $2 ORDER BY seq LIMIT $3 OFFSET $4",

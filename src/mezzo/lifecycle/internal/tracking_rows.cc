@@ -23,7 +23,7 @@ ExperimentRecord ExperimentAt(const SqlRows& rows, std::size_t row) {
   return experiment;
 }
 
-RunRecord RunAt(const SqlRows& rows, std::size_t row) {
+RunRecord TrackedRunAt(const SqlRows& rows, std::size_t row) {
   RunRecord run;
   run.id = rows.Text(row, 0);
   run.experiment = rows.Int(row, 1);
@@ -57,7 +57,7 @@ Result<std::vector<Fact>> FactsOf(storage::SqlSession& session, storage::SqlDial
 Error NoExperiment(const std::string& which) {
   return NotFound("tracking_experiment_unknown", "there is no experiment " + which);
 }
-Error NoRun(const std::string& id) {
+Error NoTrackedRun(const std::string& id) {
   return NotFound("tracking_run_unknown", "there is no run '" + Printable(id, 64) + "'");
 }
 Error NoTag(const std::string& key) {

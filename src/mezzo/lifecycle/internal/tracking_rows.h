@@ -32,10 +32,10 @@ inline constexpr std::string_view kExperimentColumns = "id, name, created_us, up
 /// Without tags.
 ExperimentRecord ExperimentAt(const storage::SqlRows& rows, std::size_t row);
 
-inline constexpr std::string_view kRunColumns =
+inline constexpr std::string_view kTrackedRunColumns =
     "r.id, r.experiment, r.name, r.user_name, r.status, r.started_ms, r.ended_ms, r.deleted_us";
 /// Without facts and metrics.
-RunRecord RunAt(const storage::SqlRows& rows, std::size_t row);
+RunRecord TrackedRunAt(const storage::SqlRows& rows, std::size_t row);
 
 struct Fact {
   std::string owner;
@@ -48,7 +48,7 @@ Result<std::vector<Fact>> FactsOf(storage::SqlSession& session, storage::SqlDial
                                   std::vector<std::string> owners);
 
 Error NoExperiment(const std::string& which);
-Error NoRun(const std::string& id);
+Error NoTrackedRun(const std::string& id);
 Error NoTag(const std::string& key);
 
 }  // namespace internal
