@@ -1,5 +1,6 @@
 """Servers, callers and browsers of the console's tests."""
 
+import contextlib
 import pathlib
 import shutil
 import sys
@@ -124,12 +125,13 @@ class Visit:
         assert [error for error in self.errors if "Failed to load resource" not in error] == []
 
 
-@pytest.fixture
-def visit(browser, house):
+@contextlib.contextmanager
+def visits(browser, place):
+    """Begins visits of a place, each in a profile of its own; all end with it."""
     made = []
 
     def begin(**options):
-        made.append(Visit(browser, house, **options))
+        made.append(Visit(browser, place, **options))
         return made[-1]
 
     yield begin
@@ -137,3 +139,7 @@ def visit(browser, house):
         one.close()
 
 
+@pytest.fixture
+def visit(browser, house):
+    with visits(browser, house) as begin:
+        yield begin

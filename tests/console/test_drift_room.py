@@ -9,6 +9,7 @@ import pytest
 from conftest import WAIT_MS, Visit
 from mezzo_server import SLOWNESS, Server
 from playwright.sync_api import expect
+from test_console import shoot
 
 CONFIG = "drift: {one_in: 1, reference_calls: 64, min_calls: 64, window: 20s, flush: 100ms, sustain: 1s, threshold: 1.0}\n"
 SOURCE = """
@@ -89,6 +90,7 @@ def test_a_shift_is_seen_and_becomes_the_reference(browser, place):
     drawn = page.get_by_role("img", name=re.compile(r"^x: PSI and KS over time, [3-9] values$"))
     expect(drawn).to_be_visible(timeout=4 * WAIT_MS)  # It goes on by itself.
     expect(drawn.locator(".u-legend")).to_contain_text("Threshold")
+    shoot(page, "drift")
 
     page.get_by_role("button", name="New reference").click()
     page.get_by_role("dialog").get_by_role("button", name="New reference").click()

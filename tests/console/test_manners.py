@@ -8,6 +8,7 @@ from conftest import WAIT_MS, Visit
 from mezzo_server import Server
 from playwright.sync_api import expect
 from test_console import heading
+from test_tenants import make_key
 
 OVERVIEW = re.compile("/v1/overview/events")
 
@@ -145,6 +146,19 @@ def test_an_overview_that_hears_nothing_says_since_when(visit, house):
     expect(page.get_by_text("reconnecting…")).to_be_visible()
     page.unroute(OVERVIEW)
     expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=4 * WAIT_MS)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_who_signs_in_again_is_where_they_were(visit, house):
+    passing = make_key(house.admin, "acme", scopes=["read"])
+    page = visit().sign_in(passing.key, "#/jobs?status=failed")
+    heading(page, "Jobs").to_be_visible()
+    house.admin.ok("DELETE", f"/v1/tenants/acme/keys/{passing.ok('GET', '/v1/whoami')['key']}")
+    expect(page.get_by_role("alert")).to_contain_text("You have been signed out")
+    page.get_by_label("API key or token").fill(house.viewer.key)
+    page.keyboard.press("Enter")
+    heading(page, "Jobs").to_be_visible()
+    expect(page.get_by_label("Status")).to_have_value("failed")
     expect(page.get_by_role("alert")).to_have_count(0)
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import yaml
-from conftest import WAIT_MS, Visit
+from conftest import WAIT_MS, visits
 from mezzo_server import MODELS, ROOT, SLOWNESS, Server
 from playwright.sync_api import expect
 from test_console import shoot
@@ -44,15 +44,8 @@ def works(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser, works):
-    made = []
-
-    def begin(**options):
-        made.append(Visit(browser, works, **options))
-        return made[-1]
-
-    yield begin
-    for one in made:
-        one.close()
+    with visits(browser, works) as begin:
+        yield begin
 
 
 def stage(name, kind, state, **more):

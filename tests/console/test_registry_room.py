@@ -8,7 +8,7 @@ import time
 
 import pytest
 import yaml
-from conftest import WAIT_MS, Visit
+from conftest import WAIT_MS, Visit, visits
 from mezzo_server import BINARY, MODELS, ROOT, SLOWNESS, Server
 from playwright.sync_api import expect
 from test_console import shoot
@@ -60,15 +60,8 @@ def shelf(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser, shelf):
-    made = []
-
-    def begin(**options):
-        made.append(Visit(browser, shelf, **options))
-        return made[-1]
-
-    yield begin
-    for one in made:
-        one.close()
+    with visits(browser, shelf) as begin:
+        yield begin
 
 
 def row_of(page, version):

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from conftest import WAIT_MS, Visit
+from conftest import WAIT_MS, visits
 from mezzo_server import ROOT, SLOWNESS, Server
 from playwright.sync_api import expect
 from test_console import heading, shoot
@@ -101,15 +101,8 @@ def ward(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser, ward):
-    made = []
-
-    def begin(**options):
-        made.append(Visit(browser, ward, **options))
-        return made[-1]
-
-    yield begin
-    for one in made:
-        one.close()
+    with visits(browser, ward) as begin:
+        yield begin
 
 
 def rollback_button(page):
@@ -374,6 +367,31 @@ def test_the_keyboard_is_enough_to_roll_back(visit, ward):
     page.keyboard.press("Enter")
     expect(page.locator(".outcome")).to_contain_text("Rolled back in")
     assert ward.state(release)["state"] == "rolled_back"
+
+
+def test_a_held_key_and_a_double_click_roll_back_once(visit, ward):
+    ward.fresh()
+    release = ward.start(2, automatic=False)
+    ward.await_state(release, "running")
+    page = visit().sign_in(ward.admin.key, f"#/releases/{release}")
+    told, held = [], []
+    page.route(f"**/v1/releases/{release}/roll_back", lambda route: (told.append(route.request.url), held.append(route)))
+    rollback_button(page).focus()
+    page.keyboard.down("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    for _ in range(5):
+        page.keyboard.down("Enter")  # Still the same one: a browser repeats it.
+    expect(dialog).to_be_visible()
+    assert told == [] and ward.state(release)["state"] == "running"
+    page.keyboard.up("Enter")
+    dialog.get_by_role("button", name="Roll back now").evaluate("(one) => { one.click(); one.click(); }")
+    expect(dialog).to_have_count(0)
+    expect(rollback_button(page)).to_be_disabled()
+    assert len(told) == 1, told
+    held[0].continue_()
+    expect(page.get_by_role("status").filter(has_text="Rolled back in")).to_be_visible()
+    assert len(told) == 1 and ward.state(release)["state"] == "rolled_back"
 
 
 def test_phones_chinese_and_dark(visit, ward):

@@ -1,4 +1,5 @@
 import type { Language } from '../i18n/texts';
+import { Select } from '../ui/parts';
 import { useTexts } from './context';
 import { themes, type Theme } from './preferences';
 
@@ -17,24 +18,8 @@ export function Looks(props: {
   const t = useTexts();
   return (
     <div class="looks">
-      <select aria-label={t('app.theme')} value={props.theme} onChange={(event) => props.chooseTheme(event.currentTarget.value as Theme)}>
-        {themes.map((theme) => (
-          <option key={theme} value={theme}>
-            {t(`app.theme.${theme}`)}
-          </option>
-        ))}
-      </select>
-      <select
-        aria-label={t('app.language')}
-        value={props.language}
-        onChange={(event) => props.chooseLanguage(event.currentTarget.value as Language)}
-      >
-        {LANGUAGES.map(([language, name]) => (
-          <option key={language} value={language}>
-            {name}
-          </option>
-        ))}
-      </select>
+      <Select label={t('app.theme')} value={props.theme} options={themes.map((theme) => [theme, t(`app.theme.${theme}`)] as const)} onChange={props.chooseTheme} />
+      <Select label={t('app.language')} value={props.language} options={LANGUAGES} onChange={props.chooseLanguage} />
     </div>
   );
 }

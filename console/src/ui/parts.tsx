@@ -180,6 +180,19 @@ export function Choice<T extends string>(props: {
   );
 }
 
+/** A choice of many. */
+export function Select<T extends string>(props: { label: string; value: T; options: readonly (readonly [T, string])[]; onChange: (value: T) => void }) {
+  return (
+    <select aria-label={props.label} value={props.value} onChange={(event) => props.onChange(event.currentTarget.value as T)}>
+      {props.options.map(([value, text]) => (
+        <option key={value} value={value}>
+          {text}
+        </option>
+      ))}
+    </select>
+  );
+}
+
 export function Field(props: { label: string; hint?: string; class?: string; children: ComponentChildren }) {
   return (
     <label class={`field ${props.class ?? ''}`}>

@@ -11,7 +11,7 @@ import { usePages } from '../../app/use_pages';
 import { useParam } from '../../app/use_param';
 import { formatSpan, shortId } from '../../ui/format';
 import { Files, JobProgress, Status, useKindName } from '../../ui/job_view';
-import { Empty, Failure, Listing, Loading, Page, Pager, Panel, Time } from '../../ui/parts';
+import { Empty, Failure, Listing, Loading, Page, Pager, Panel, Select, Time } from '../../ui/parts';
 import { Text } from '../../ui/scrolls';
 
 const STATUSES = ['', 'scheduled', 'queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
@@ -68,20 +68,13 @@ function JobList() {
       title={t('room.jobs')}
       actions={
         <>
-          <select aria-label={t('jobs.status')} value={status} onChange={(event) => setStatus(event.currentTarget.value as typeof status)}>
-            {STATUSES.map((one) => (
-              <option key={one} value={one}>
-                {one === '' ? `${t('jobs.status')}: ${t('app.all')}` : t(`status.${one}`)}
-              </option>
-            ))}
-          </select>
-          <select aria-label={t('jobs.kind')} value={kind} onChange={(event) => setKind(event.currentTarget.value as typeof kind)}>
-            {KINDS.map((one) => (
-              <option key={one} value={one}>
-                {one === '' ? `${t('jobs.kind')}: ${t('app.all')}` : kindName(one)}
-              </option>
-            ))}
-          </select>
+          <Select
+            label={t('jobs.status')}
+            value={status}
+            options={STATUSES.map((one) => [one, one === '' ? `${t('jobs.status')}: ${t('app.all')}` : t(`status.${one}`)] as const)}
+            onChange={setStatus}
+          />
+          <Select label={t('jobs.kind')} value={kind} options={KINDS.map((one) => [one, one === '' ? `${t('jobs.kind')}: ${t('app.all')}` : kindName(one)] as const)} onChange={setKind} />
         </>
       }
     >

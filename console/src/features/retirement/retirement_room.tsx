@@ -5,7 +5,7 @@ import { useAction } from '../../app/use_action';
 import { useData } from '../../app/use_data';
 import { useSlices } from '../../app/use_pages';
 import { useParam } from '../../app/use_param';
-import { Badge, Failure, Listing, Page, Pager, ReadOnly, Search, Time } from '../../ui/parts';
+import { Badge, Failure, Listing, Page, Pager, ReadOnly, Search, Select, Time } from '../../ui/parts';
 
 const MOST = 1000;
 const PAGE = 100;
@@ -52,13 +52,12 @@ export function RetirementRoom() {
       actions={
         <>
           <ReadOnly />
-          <select aria-label={t('retirement.stage')} value={stage} onChange={(event) => setStage(event.currentTarget.value as typeof stage)}>
-            {STAGES.map((one) => (
-              <option key={one} value={one}>
-                {one === '' ? `${t('retirement.stage')}: ${t('app.all')}` : t(`retirement.${one}`)}
-              </option>
-            ))}
-          </select>
+          <Select
+            label={t('retirement.stage')}
+            value={stage}
+            options={STAGES.map((one) => [one, one === '' ? `${t('retirement.stage')}: ${t('app.all')}` : t(`retirement.${one}`)] as const)}
+            onChange={setStage}
+          />
           <Search value={wanted} onChange={setWanted} />
         </>
       }

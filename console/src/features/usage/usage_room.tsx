@@ -8,7 +8,7 @@ import { useParam } from '../../app/use_param';
 import type { TextKey } from '../../i18n/texts';
 import { Chart, type ColorName } from '../../ui/chart';
 import { formatMoney, formatMs, formatNumber } from '../../ui/format';
-import { Choice, Empty, Failure, Loading, Page, Pager, Panel, Table } from '../../ui/parts';
+import { Choice, Empty, Failure, Loading, Page, Pager, Panel, Select, Table } from '../../ui/parts';
 import { barsOf, measures, sumsOf, type Group, type Measure } from './report';
 
 const TEXTS: Record<Measure, TextKey> = {
@@ -74,17 +74,16 @@ export function UsageRoom(props: { look: string }) {
       actions={
         <>
           <Choice label={t('usage.group')} value={group} options={(['tenant', 'model', 'kind'] as const).map((one) => [one, t(`usage.${one}`)] as const)} onChange={setGroup} />
-          <select aria-label={t('usage.measure')} value={measure} onChange={(event) => setMeasure(event.currentTarget.value as Measure)}>
-            {shown.map((one) => (
-              <option key={one} value={one}>
-                {t(TEXTS[one])}
-              </option>
-            ))}
-          </select>
-          <select aria-label={t('usage.by')} value={by} onChange={(event) => setBy(event.currentTarget.value as typeof by)}>
-            <option value="day">{t('usage.day')}</option>
-            <option value="hour">{t('usage.hour')}</option>
-          </select>
+          <Select label={t('usage.measure')} value={measure} options={shown.map((one) => [one, t(TEXTS[one])] as const)} onChange={setMeasure} />
+          <Select
+            label={t('usage.by')}
+            value={by}
+            options={[
+              ['day', t('usage.day')],
+              ['hour', t('usage.hour')],
+            ]}
+            onChange={setBy}
+          />
           <button type="button" onClick={() => void download()} disabled={busy || rows.length === 0} aria-busy={busy}>
             {t('usage.csv')}
           </button>
