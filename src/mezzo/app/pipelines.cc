@@ -36,14 +36,6 @@ std::map<std::string, lifecycle::CommandRule> CommandsOf(const PipelinesConfig& 
   return rules;
 }
 
-lifecycle::ManifestLimits FileLimits(const RegistryConfig& config) {
-  lifecycle::ManifestLimits limits;
-  limits.max_files = config.max_files;
-  limits.max_file_bytes = config.max_file;
-  limits.max_bytes = config.max_version;
-  return limits;
-}
-
 lifecycle::PipelineStore::Ports StorePorts(const Pipelines::Ports& ports) {
   const Clock& clock = ports.store.clock();
   return {
@@ -52,6 +44,7 @@ lifecycle::PipelineStore::Ports StorePorts(const Pipelines::Ports& ports) {
       .outbox =
           [&clock](storage::SqlSession& session, const std::vector<lifecycle::PipelineNotice>& notices) {
             std::vector<jobs::OutboxEvent> events;
+            events.reserve(notices.size());
             for (const lifecycle::PipelineNotice& notice : notices) {
               events.push_back({.id = notice.id,
                                 .subject = notice.run,
@@ -76,7 +69,7 @@ lifecycle::CommandRunner::Options RunnerOptions(
   std::error_code failed;
   options.folder = std::filesystem::absolute(config.data_dir, failed).string() + "/pipelines";
   options.commands = commands;
-  options.files = FileLimits(config.registry);
+  options.files = ManifestLimitsOf(config.registry);
   return options;
 }
 
@@ -310,14 +303,14 @@ Pipelines::Pipelines(const ServerConfig& config, Ports ports)
               .clock = ports.store.clock()}),
       runner_(RunnerOptions(config, commands_),
               {.blobs = ports.artifacts.lasting(), .clock = ports.store.clock()}),
-      worker_({.files = FileLimits(config.registry)}, {.store = store_,
-                                                       .registry = ports.registry.store(),
-                                                       .uploads = ports.registry.uploads(),
-                                                       .blobs = ports.artifacts.lasting(),
-                                                       .runner = runner_,
-                                                       .world = world_,
-                                                       .retirer = ports.registry.retirement(),
-                                                       .clock = ports.store.clock()}),
+      worker_({.files = ManifestLimitsOf(config.registry)}, {.store = store_,
+                                                             .registry = ports.registry.store(),
+                                                             .uploads = ports.registry.uploads(),
+                                                             .blobs = ports.artifacts.lasting(),
+                                                             .runner = runner_,
+                                                             .world = world_,
+                                                             .retirer = ports.registry.retirement(),
+                                                             .clock = ports.store.clock()}),
       pool_({.name = "pipelines", .threads = 2, .max_queued = 256}),
       handler_({}, {.store = store_,
                     .rules = lifecycle::RulesOf(commands_),
