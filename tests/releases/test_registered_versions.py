@@ -65,6 +65,18 @@ class Fleet:
             host.kill()
         self._stack.close()
 
+    def await_answers(self, version):
+        """Until every host answers by the version."""
+        for host in self.hosts:
+            eventually(lambda host=host: answers(host, version), 60)
+
+    def serve(self, stable):
+        """Pushes versions 1 and 2; then every host answers by `stable`, as the route says."""
+        for version in (1, 2):
+            push(self.hosts[0], self.folder, version)
+        route(self.hosts[0], {"stable": stable})
+        self.await_answers(stable)
+
 
 @pytest.fixture(name="fleet")
 def fleet_of_two(tmp_path):
@@ -108,8 +120,7 @@ def test_a_release_of_registered_versions_reaches_hosts_with_empty_folders(fleet
     push(b, tmp_path, 2)
     assert infer(a)[0] == 404
     route(a, {"stable": "1"})
-    for host in (a, b):
-        eventually(lambda host=host: answers(host, "1"), 60)
+    fleet.await_answers("1")
     with Traffic([a, b]) as traffic:
         status, _, answer = call(b, "POST", "/v1/releases", {"model": MODEL, "candidate": "2", **QUICK, "analysis": LOOSE})
         assert status == 201, answer
@@ -131,13 +142,9 @@ def test_a_release_of_registered_versions_reaches_hosts_with_empty_folders(fleet
     assert {(one["version"], one["host"]) for one in history} >= {(2, "host-0"), (2, "host-1")}
 
 
-def test_a_host_lost_in_the_middle_does_not_stop_the_release(fleet, tmp_path):
+def test_a_host_lost_in_the_middle_does_not_stop_the_release(fleet):
     a, b = fleet.hosts
-    for version in (1, 2):
-        push(a, tmp_path, version)
-    route(a, {"stable": "1"})
-    for host in (a, b):
-        eventually(lambda host=host: answers(host, "1"), 60)
+    fleet.serve("1")
     slow = {**QUICK, "steps": [{"weight": 5000, "min_duration_s": 4, "min_calls": 20}, {"weight": 10000, "min_duration_s": 1, "min_calls": 20}]}
     with Traffic([b]) as traffic:
         release = call(a, "POST", "/v1/releases", {"model": MODEL, "candidate": "2", **slow, "analysis": LOOSE})[2]["id"]
@@ -151,22 +158,16 @@ def test_a_host_lost_in_the_middle_does_not_stop_the_release(fleet, tmp_path):
 
 def test_a_route_waits_on_each_host_for_the_version_that_it_names(fleet, tmp_path):
     a, b = fleet.hosts
-    for version in (1, 2):
-        push(a, tmp_path, version)
-    route(a, {"stable": "1"})
-    for host in (a, b):
-        eventually(lambda host=host: answers(host, "1"), 60)
+    fleet.serve("1")
     with Traffic([a, b]) as traffic:
         route(b, {"stable": "2"})
-        for host in (a, b):
-            eventually(lambda host=host: answers(host, "2"), 60)
+        fleet.await_answers("2")
     assert not traffic.failures, traffic.failures[:3]
     assert {version for _, _, version in traffic.versions} == {"1", "2"}
     # "latest" is what the registry has, on hosts that have no folder.
     push(a, tmp_path, 3)
     route(a, {"stable": "latest"})
-    for host in (a, b):
-        eventually(lambda host=host: answers(host, "3"), 60)
+    fleet.await_answers("3")
 
 
 def test_an_alias_that_moves_moves_its_route_on_all_hosts_and_no_call_fails(fleet, tmp_path):
@@ -175,12 +176,10 @@ def test_an_alias_that_moves_moves_its_route_on_all_hosts_and_no_call_fails(flee
         push(a, tmp_path, version)
     mezzo(a, "alias", MODEL, "champion", 1)
     route(b, {"stable": "@champion"})
-    for host in (a, b):
-        eventually(lambda host=host: answers(host, "1"), 60)
+    fleet.await_answers("1")
     with Traffic([a, b]) as traffic:
         mezzo(a, "alias", MODEL, "champion", 2)  # It has to be fetched first.
-        for host in (a, b):
-            eventually(lambda host=host: answers(host, "2"), 60)
+        fleet.await_answers("2")
         moved = [delays(one, "alias") for one in fleet.hosts]
         for version, host in ((1, b), (2, a)):  # Both are here now.
             time.sleep(1)
@@ -205,8 +204,7 @@ def test_what_a_route_needs_cannot_be_taken_away_and_a_route_cannot_need_what_is
         push(a, tmp_path, version)
     mezzo(a, "alias", MODEL, "champion", 1)
     route(a, {"stable": "@champion", "rules": [{"header": "x-beta", "equals": "1", "version": "2"}]})
-    for host in (a, b):
-        eventually(lambda host=host: answers(host, "1"), 60)
+    fleet.await_answers("1")
 
     def refused(method, path, body=None):
         status, _, answer = call(b, method, path, body)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from mezzo_server import SLOWNESS
-from test_registered_versions import MODELS, Fleet, answers, mezzo, push, route, served
+from test_registered_versions import MODELS, Fleet, mezzo, route, served
 from test_release import Traffic
 from test_routes import MODEL, call, eventually
 
@@ -24,11 +24,7 @@ def act(host, number, what):
 def test_what_nobody_calls_is_warned_drained_and_archived_and_what_is_called_stays(tmp_path):
     with Fleet(tmp_path, extra=QUICK) as fleet:
         a, b = fleet.hosts
-        for number in (1, 2):
-            push(a, tmp_path, number)
-        route(a, {"stable": "2"})
-        for host in (a, b):
-            eventually(lambda host=host: answers(host, "2"), 60)
+        fleet.serve("2")
         mezzo(b, "load", MODEL, 1)  # By hand, and then forgotten.
         with Traffic([a, b], threads=2) as traffic:
             eventually(lambda: version(a, 1)["retirement"] == "archived", 120)
@@ -46,11 +42,7 @@ def test_what_nobody_calls_is_warned_drained_and_archived_and_what_is_called_sta
 def test_what_somebody_retires_goes_and_is_restored_verified(tmp_path):
     with Fleet(tmp_path, extra=BY_HAND) as fleet:
         a, b = fleet.hosts
-        for number in (1, 2):
-            push(a, tmp_path, number)
-        route(a, {"stable": "1"})
-        for host in (a, b):
-            eventually(lambda host=host: answers(host, "1"), 60)
+        fleet.serve("1")
         status, answer = act(a, 1, "retire")
         assert (status, answer["error"]["code"]) == (400, "version_in_use"), answer
         assert "the route of model 'm'" in answer["error"]["message"]
@@ -72,8 +64,7 @@ def test_what_somebody_retires_goes_and_is_restored_verified(tmp_path):
         status, answer = act(b, 2, "restore")
         assert status == 200 and answer["state"] == "ready", answer
         route(b, {"stable": "2"})
-        for host in (a, b):
-            eventually(lambda host=host: answers(host, "2"), 60)
+        fleet.await_answers("2")
 
         # What the store has spoilt does not come back.
         assert act(a, 1, "retire")[0] == 200

@@ -26,14 +26,6 @@ lifecycle::VersionUploads::Options UploadOptions(const RegistryConfig& config) {
   return {.lifetime = config.upload_lifetime};
 }
 
-lifecycle::ManifestLimits LimitsOf(const RegistryConfig& config) {
-  lifecycle::ManifestLimits limits;
-  limits.max_files = config.max_files;
-  limits.max_file_bytes = config.max_file;
-  limits.max_bytes = config.max_version;
-  return limits;
-}
-
 lifecycle::TrackingStore::Options TrackingOptions(const RegistryConfig& config) {
   lifecycle::TrackingStore::Options options;
   options.max_bytes = config.max_artifacts;
@@ -59,6 +51,14 @@ lifecycle::Retirement::Options RetirementOptions(const RetireConfig& config) {
 }
 
 }  // namespace
+
+lifecycle::ManifestLimits ManifestLimitsOf(const RegistryConfig& config) {
+  lifecycle::ManifestLimits limits;
+  limits.max_files = config.max_files;
+  limits.max_file_bytes = config.max_file;
+  limits.max_bytes = config.max_version;
+  return limits;
+}
 
 std::string ModelRegistry::RootIn(const std::string& data_dir) { return data_dir + "/registry"; }
 
@@ -89,7 +89,7 @@ ModelRegistry::ModelRegistry(const ServerConfig& config, Ports ports)
                                                 .tester = testing_ == nullptr ? nullptr : &testing_->tester(),
                                                 .clock = ports.store.clock()}),
       tracking_(TrackingOptions(config.registry), ports.store.db(), ports.store.clock()),
-      tracked_({.limits = LimitsOf(config.registry), .lifetime = config.registry.upload_lifetime},
+      tracked_({.limits = ManifestLimitsOf(config.registry), .lifetime = config.registry.upload_lifetime},
                {.tracking = tracking_,
                 .registry = store_,
                 .uploads = uploads_,
@@ -162,7 +162,7 @@ Result<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(const ServerConfig& c
   api::platform::RegistryHandler::Options options;
   options.max_piece = config.http.max_body;
   options.fetch_timeout = config.registry.fetch_timeout;
-  options.limits = LimitsOf(config.registry);
+  options.limits = ManifestLimitsOf(config.registry);
   registry->handler_ = std::make_unique<api::platform::RegistryHandler>(
       options, api::platform::RegistryHandler::Ports{
                    .registry = registry->store_,

@@ -28,6 +28,9 @@
 
 namespace mezzo::app {
 
+/// What the files of one version may be.
+lifecycle::ManifestLimits ManifestLimitsOf(const RegistryConfig& config);
+
 /// The registry of models, wired: its tables, what is uploaded, the versions that this host has fetched and
 /// serves, and the protocol.
 class ModelRegistry {

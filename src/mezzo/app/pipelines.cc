@@ -51,14 +51,6 @@ lifecycle::PipelineRules RulesOf(const PipelinesConfig& config,
   return rules;
 }
 
-lifecycle::ManifestLimits FileLimits(const RegistryConfig& config) {
-  lifecycle::ManifestLimits limits;
-  limits.max_files = config.max_files;
-  limits.max_file_bytes = config.max_file;
-  limits.max_bytes = config.max_version;
-  return limits;
-}
-
 lifecycle::PipelineStore::Ports StorePorts(const Pipelines::Ports& ports) {
   const Clock& clock = ports.store.clock();
   return {
@@ -67,6 +59,7 @@ lifecycle::PipelineStore::Ports StorePorts(const Pipelines::Ports& ports) {
       .outbox =
           [&clock](storage::SqlSession& session, const std::vector<lifecycle::PipelineNotice>& notices) {
             std::vector<jobs::OutboxEvent> events;
+            events.reserve(notices.size());
             for (const lifecycle::PipelineNotice& notice : notices) {
               events.push_back({.id = notice.id,
                                 .subject = notice.run,
@@ -90,7 +83,7 @@ lifecycle::CommandRunner::Options RunnerOptions(
   lifecycle::CommandRunner::Options options;
   options.folder = config.data_dir + "/pipelines";
   options.commands = commands;
-  options.files = FileLimits(config.registry);
+  options.files = ManifestLimitsOf(config.registry);
   return options;
 }
 
@@ -324,14 +317,14 @@ Pipelines::Pipelines(const ServerConfig& config, Ports ports)
               .clock = ports.store.clock()}),
       runner_(RunnerOptions(config, commands_),
               {.blobs = ports.artifacts.lasting(), .clock = ports.store.clock()}),
-      worker_({.files = FileLimits(config.registry)}, {.store = store_,
-                                                       .registry = ports.registry.store(),
-                                                       .uploads = ports.registry.uploads(),
-                                                       .blobs = ports.artifacts.lasting(),
-                                                       .runner = runner_,
-                                                       .world = world_,
-                                                       .retirer = ports.registry.retirement(),
-                                                       .clock = ports.store.clock()}),
+      worker_({.files = ManifestLimitsOf(config.registry)}, {.store = store_,
+                                                             .registry = ports.registry.store(),
+                                                             .uploads = ports.registry.uploads(),
+                                                             .blobs = ports.artifacts.lasting(),
+                                                             .runner = runner_,
+                                                             .world = world_,
+                                                             .retirer = ports.registry.retirement(),
+                                                             .clock = ports.store.clock()}),
       pool_({.name = "pipelines", .threads = 2, .max_queued = 256}),
       handler_({}, {.store = store_,
                     .rules = RulesOf(config.pipelines, commands_),

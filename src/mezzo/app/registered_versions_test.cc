@@ -11,6 +11,7 @@
 #include "mezzo/base/strings.h"
 #include "mezzo/cache/epoch_store.h"
 #include "mezzo/lifecycle/registry_store.h"
+#include "mezzo/models/testing/listed_catalog.h"
 #include "mezzo/releases/release_driver.h"
 #include "mezzo/releases/release_store.h"
 #include "mezzo/releases/route_store.h"
@@ -23,39 +24,10 @@ using lifecycle::VersionState;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-/// A folder of this host has model "own", version 1; nothing else is here.
-class FakeCatalog final : public models::Catalog {
- public:
-  Result<models::VersionRef> Acquire(std::string_view model, std::string_view version) override {
-    if (model == "own" && version == "1") return models::VersionRef(std::make_shared<models::ModelVersion>());
-    return NotFound("model_unknown", "there is none");
-  }
-  runtime::Task<Result<models::VersionRef>> AcquireLoaded(runtime::Context, ModelName, std::string) override {
-    co_return Unavailable("unused", "");
-  }
-  Result<std::shared_ptr<const models::ModelConfig>> ConfigOf(std::string_view, std::string_view) override {
-    return Unavailable("unused", "");
-  }
-  Result<std::vector<std::int64_t>> VersionsOf(std::string_view model) override {
-    if (model == "own") return std::vector<std::int64_t>{1};
-    return NotFound("model_unknown", "there is none");
-  }
-  bool IsReady(std::string_view model, std::string_view version) override {
-    return Acquire(model, version).ok();
-  }
-  bool StartupDone() override { return true; }
-  std::vector<models::IndexEntry> Index(bool) override { return {}; }
-  runtime::Task<Result<void>> Load(runtime::Context, ModelName, models::LoadOverrides) override {
-    co_return Unavailable("unused", "");
-  }
-  runtime::Task<Result<void>> Unload(runtime::Context, ModelName) override {
-    co_return Unavailable("unused", "");
-  }
-};
-
 class RegisteredVersionsTest : public ::testing::Test {
  protected:
   RegisteredVersionsTest() {
+    catalog_.Add("own", 1);  // A folder of this host has it.
     registry_.set_uses(&registered_);
     EXPECT_TRUE(registry_.CreateModel({.name = "m"}, "ann", Soon()).ok());
     for (const char* content : {"one", "two", "three"}) {
@@ -86,7 +58,7 @@ class RegisteredVersionsTest : public ::testing::Test {
   storage::testing::TempDir folder_;
   std::unique_ptr<DataStore> store_ = DataStore::Open(folder_.path() + "/data", {}).value();
   observe::Logger log_{{}, store_->clock()};
-  FakeCatalog catalog_;
+  models::testing::ListedCatalog catalog_;
   RegisteredVersions registered_{{}, {.store = *store_, .catalog = catalog_, .log = log_}};
   lifecycle::RegistryStore registry_{{}, store_->db(), store_->clock()};
   releases::RouteStore routes_{
