@@ -4,6 +4,7 @@ restart."""
 import contextlib
 import json
 import subprocess
+import threading
 import time
 
 import mezzo_server
@@ -108,6 +109,10 @@ def route(server, body, model=MODEL):
 
 def answers(host, version, model=MODEL):
     return infer(host, model=model)[:2] == (200, version)
+
+
+def host_holds(host):
+    return host.metrics()["mezzo_route_held"]
 
 
 def served(host):
@@ -324,3 +329,47 @@ def test_whatever_holds_a_version_is_named(tmp_path):
         eventually(lambda: answers(a, "2"), 60)
         eventually(lambda: served(a) == {(MODEL, 2)}, 60)
         assert call(a, "DELETE", f"{MODELS}/{MODEL}/versions/1")[0] == 200
+
+        # A route whose next version does not come leaves the one that it went by in force on this host.
+        broken = tmp_path / "broken"
+        broken.mkdir()
+        (broken / "model.py").write_text("raise RuntimeError('as it is')\n")
+        mezzo(a, "push", broken, "--name", MODEL, "--wait")
+        route(a, {"stable": "3"})
+        time.sleep(4)  # Whoever has asked before has been forgotten.
+        assert host_holds(a) == 1
+        status, _, answer = call(a, "POST", f"{MODELS}/{MODEL}/versions/2/unload")
+        assert (status, answer["error"]["code"]) == (400, "version_in_use"), answer
+        assert answer["error"]["message"] == ("the route of model 'm' that is in force there needs version 2 of model 'm' "
+                                              "on host 'host-0'")
+        assert answers(a, "2")
+        route(a, {"stable": "2"})
+
+
+def test_of_two_releases_on_two_hosts_at_once_one_begins(fleet, tmp_path):
+    a, b = fleet.hosts
+    for version in (1, 2):
+        push(a, tmp_path, version)
+    route(a, {"stable": "1"})
+    for host in (a, b):
+        eventually(lambda host=host: answers(host, "1"), 60)
+    spec = {"model": MODEL, "candidate": "2", **QUICK, "automatic": False}
+    answered, together = [], threading.Barrier(6)
+
+    def begin(host):
+        together.wait(60 * SLOWNESS)
+        answered.append(call(host, "POST", "/v1/releases", spec))
+
+    threads = [threading.Thread(target=begin, args=((a, b)[index % 2],)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60 * SLOWNESS)
+    begun = [answer["id"] for status, _, answer in answered if status == 201]
+    assert len(begun) == 1, answered
+    assert [(status, answer["error"]["code"]) for status, _, answer in answered if status != 201] == [(409, "release_exists")] * 5
+    for host in (a, b):
+        assert [one["id"] for one in call(host, "GET", "/v1/releases")[2]["data"]] == begun
+    assert call(b, "POST", f"/v1/releases/{begun[0]}/cancel", {})[0] == 200
+    for host in (a, b):
+        eventually(lambda host=host: answers(host, "1"), 60)

@@ -1,6 +1,7 @@
 #include "mezzo/app/registered_versions.h"
 
 #include <algorithm>
+#include <array>
 
 #include "mezzo/base/strings.h"
 #include "mezzo/cache/epoch_store.h"
@@ -107,7 +108,10 @@ bool RegisteredVersions::HasVersion(const std::string& model, std::int64_t versi
     return true;
   }
   const auto& reason = found.error().reason();
-  if (reason != "model_unknown" && reason != "version_unknown" && reason != "model_on_disk") return true;
+  // One that did not load is as little here as one that has yet to come.
+  constexpr std::array<std::string_view, 4> kNotHere = {"model_unknown", "version_unknown", "model_on_disk",
+                                                        "model_not_ready"};
+  if (std::find(kNotHere.begin(), kNotHere.end(), reason) == kNotHere.end()) return true;
   const auto wanted = Want(model, text, kWaiting);
   if (!wanted) return true;
   // A pipeline is served by its parts, which load when they are called.

@@ -13,6 +13,10 @@ constexpr int kFreshPeriods = 6;
 /// How long an unknown or not ready version is believed to be so.
 constexpr Duration kAskAgain = std::chrono::seconds(5);
 
+std::string InForce(const std::string& model) {
+  return "the route of model '" + model + "' that is in force there";
+}
+
 /// The version's own fault, or the registry's word: no other attempt by itself makes it better soon.
 bool IsFinal(const Error& error) {
   switch (error.code()) {
@@ -73,6 +77,10 @@ VersionSupply::Status VersionSupply::Want(const std::string& model, std::int64_t
 }
 
 std::optional<std::string> VersionSupply::UserOf(const std::string& model, std::int64_t version) const {
+  // Whatever the last round was able to ask: what is in force is in use.
+  const std::vector<Key> needed = ports_.needed();
+  const bool in_force = std::find(needed.begin(), needed.end(), Key(model, version)) != needed.end();
+  if (in_force && ports_.hosting.Has(model, version)) return InForce(model);
   const MutexLock lock(mu_);
   const auto at = entries_.find(Key(model, version));
   if (at == entries_.end() || at->second.status.state == State::kAbsent) return std::nullopt;
@@ -121,30 +129,37 @@ void VersionSupply::Loop() {
   }
 }
 
-void VersionSupply::Resolve(const std::string& model, std::map<std::string, std::int64_t>& latest) {
-  const auto record =
-      ports_.registry.GetModel(model, AddSaturating(ports_.clock.Now(), options_.database_timeout));
-  if (record.ok() || record.error().code() == Code::kNotFound) {
-    if (record.ok() && record->latest) latest.emplace(model, *record->latest);
-  } else if (const auto known = latest_.find(model); known != latest_.end()) {
-    latest.insert(*known);
+std::map<std::string, std::int64_t> VersionSupply::Resolve(const std::vector<std::string>& models) {
+  std::map<std::string, std::int64_t> latest;
+  bool away = false;
+  for (const std::string& model : models) {
+    // Asked once: each question to a database that hangs costs its whole time.
+    if (!away) {
+      const auto record =
+          ports_.registry.GetModel(model, AddSaturating(ports_.clock.Now(), options_.database_timeout));
+      if (record.ok() && record->latest) latest.emplace(model, *record->latest);
+      away = !record.ok() && record.error().code() != Code::kNotFound;
+    }
+    if (!away) continue;
+    if (const auto known = latest_.find(model); known != latest_.end()) latest.insert(*known);
   }
+  return latest;
 }
 
 void VersionSupply::Round() {
-  std::map<std::string, std::int64_t> latest;
+  std::vector<std::string> unresolved;
   std::set<Key> named;
   for (const Key& key : ports_.needed()) {
     if (key.second != 0) {
       named.insert(key);
     } else if (!IsFolders(key.first)) {
-      Resolve(key.first, latest);
+      unresolved.push_back(key.first);
     }
   }
-  named.insert(latest.begin(), latest.end());
-  latest_ = std::move(latest);
+  latest_ = Resolve(unresolved);
+  named.insert(latest_.begin(), latest_.end());
   for (const Key& key : named) {
-    (void)Want(key.first, key.second, "the route of model '" + key.first + "' that is in force there");
+    (void)Want(key.first, key.second, InForce(key.first));
   }
   std::vector<Key> gone;
   {
@@ -168,7 +183,7 @@ void VersionSupply::Round() {
       }
     }
   }
-  for (const Key& key : gone) LetGo(key);
+  LetGo(gone);
   if (states_checked_ == TimePoint() || ports_.clock.Now() - states_checked_ >= options_.state_check) {
     states_checked_ = ports_.clock.Now();
     (void)ports_.hosting.CatchUpHistory(AddSaturating(ports_.clock.Now(), options_.database_timeout));
@@ -176,23 +191,33 @@ void VersionSupply::Round() {
   }
 }
 
-bool VersionSupply::MayGo(const Key& key) {
+Result<bool> VersionSupply::MayGo(const Key& key) {
   if (!ports_.hosting.Has(key.first, key.second)) return true;
   const TimePoint deadline = AddSaturating(ports_.clock.Now(), options_.database_timeout);
-  const auto user = ports_.registry.UserOf(key.first, key.second, deadline);
-  if (user.ok() && user->empty()) return true;
+  MEZZO_TRY(const std::string user, ports_.registry.UserOf(key.first, key.second, deadline));
+  if (user.empty()) return true;
   const MutexLock lock(mu_);
   Entry& entry = entries_.at(key);
-  entry.working = false;
-  if (user.ok()) {
-    entry.wanted = ports_.clock.Now();
-    entry.user = *user;
-  }
+  entry.wanted = ports_.clock.Now();
+  entry.user = user;
   return false;
 }
 
+void VersionSupply::LetGo(const std::vector<Key>& gone) {
+  bool away = false;
+  for (const Key& key : gone) {
+    const Result<bool> may = away ? Result<bool>(false) : MayGo(key);
+    away = away || !may.ok();
+    if (may.ok() && *may) {
+      LetGo(key);
+      continue;
+    }
+    const MutexLock lock(mu_);
+    entries_.at(key).working = false;
+  }
+}
+
 void VersionSupply::LetGo(const Key& key) {
-  if (!MayGo(key)) return;
   const TimePoint deadline = AddSaturating(ports_.clock.Now(), options_.database_timeout);
   const auto done = ports_.hosting.LetGo(key.first, key.second, /*by_hand_too=*/false, deadline);
   if (done.ok() && *done) {

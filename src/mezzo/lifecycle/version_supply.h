@@ -84,7 +84,8 @@ class VersionSupply {
   [[nodiscard]] bool IsWanted(const std::string& model, std::int64_t version) const EXCLUDES(mu_) {
     return UserOf(model, version).has_value();
   }
-  /// Who has asked last, within the last few periods; nothing: nobody.
+  /// The route in force that needs the version, or who has asked last, within the last few periods; nothing:
+  /// nobody.
   [[nodiscard]] std::optional<std::string> UserOf(const std::string& model, std::int64_t version) const
       EXCLUDES(mu_);
   /// Whether this host has it from the registry, loaded or not.
@@ -111,17 +112,19 @@ class VersionSupply {
   void Loop() EXCLUDES(mu_);
   void Work() EXCLUDES(mu_);
   void Round() EXCLUDES(mu_);
-  /// Whether nothing needs the version by the database's word: routes and releases that this host has not
-  /// heard of for long, because the database was away, are none that have ended.
-  bool MayGo(const Key& key) EXCLUDES(mu_);
+  /// Whether nothing needs the version by the database's word, too: routes and releases of which this host
+  /// has not heard for long have not ended when the database is away. Fails with the database's errors.
+  Result<bool> MayGo(const Key& key) EXCLUDES(mu_);
+  /// Each of those that nothing has asked for, unless the database names who needs it.
+  void LetGo(const std::vector<Key>& gone) EXCLUDES(mu_);
   void LetGo(const Key& key) EXCLUDES(mu_);
   void CheckStates();
   Status Bring(const Key& key, bool was_here);
   Status AwaitLoaded(const Key& key);
   /// Whether a folder of this host, and not the registry, has the model.
   bool IsFolders(const std::string& model);
-  /// The newest ready version; while the database is away, the last that was known.
-  void Resolve(const std::string& model, std::map<std::string, std::int64_t>& latest);
+  /// The newest ready versions; while the database is away, the last that were known.
+  std::map<std::string, std::int64_t> Resolve(const std::vector<std::string>& models);
 
   const Options options_;
   const Ports ports_;

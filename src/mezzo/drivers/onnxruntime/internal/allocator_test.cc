@@ -68,7 +68,8 @@ TEST(SessionAllocator, TheLibraryIsNeverGivenNull) {
     }
     return "no error";
   };
-  EXPECT_EQ(words(2 * kMiB), "mezzo has no memory for this: a tensor takes 2 MiB; runs hold 0 B and may hold 1 MiB");
+  EXPECT_EQ(words(2 * kMiB),
+            "mezzo has no memory for this: a tensor takes 2 MiB; runs hold 0 B and may hold 1 MiB");
   MemoryAccount account;
   const SessionAllocator::LoadScope scope(account);
   EXPECT_EQ(words(SIZE_MAX / 4),

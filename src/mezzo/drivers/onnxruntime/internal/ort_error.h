@@ -14,7 +14,8 @@ namespace mezzo::drivers {
 /// last part, one line, at most 600 bytes.
 std::string CleanOrtMessage(std::string_view message, std::span<const std::string> hidden = {});
 
-/// Errors of Run(); kResourceExhausted "engine_memory" when there was no memory for a tensor. Takes over `status`, which must not be null.
+/// Errors of Run(); kResourceExhausted "engine_memory" when there was no memory for a tensor. Takes over
+/// `status`, which must not be null.
 Error RunError(const OrtApi& api, OrtStatus* status);
 
 /// Errors of Load(): kInvalidArgument "model_invalid" with the library's reason, or "engine_memory"

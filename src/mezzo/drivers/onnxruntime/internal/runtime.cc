@@ -116,8 +116,9 @@ Result<void> OnnxRuntime::MakeEnvironment() {
   MEZZO_ORT_TRY(ort, ort.CreateEnvWithCustomLoggerAndGlobalThreadPools(
                          &OnnxRuntime::Log, this, ORT_LOGGING_LEVEL_WARNING, "mezzo", threads, &env_));
   MEZZO_ORT_TRY(ort, ort.CreateMemoryInfo("Cpu", OrtDeviceAllocator, 0, OrtMemTypeDefault, &cpu_memory_));
-  auto allocator = std::make_unique<SessionAllocator>(cpu_memory_, options_.max_cached_bytes,
-                                                      options_.max_run_bytes == 0 ? HalfOfHost() : options_.max_run_bytes);
+  auto allocator =
+      std::make_unique<SessionAllocator>(cpu_memory_, options_.max_cached_bytes,
+                                         options_.max_run_bytes == 0 ? HalfOfHost() : options_.max_run_bytes);
   MEZZO_ORT_TRY(ort, ort.RegisterAllocator(env_, allocator->ort()));
   allocator_ = std::move(allocator);
 
