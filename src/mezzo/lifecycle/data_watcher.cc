@@ -14,11 +14,11 @@ constexpr std::size_t kShownError = 500;
 
 }  // namespace
 
-DataWatcher::DataWatcher(Options options, Ports ports)
+DataWatcher::DataWatcher(Options options, const Ports& ports, observe::Family<observe::Counter>& looks)
     : options_(std::move(options)),
       ports_(ports),
-      looks_(ports.metrics.NewCounterFamily("mezzo_pipelines_data_looks_total",
-                                            "Looks at folders of data that pipelines watch.", {"outcome"})),
+      looks_(looks.With({"ok"})),
+      failures_(looks.With({"failed"})),
       runs_(ports.metrics.NewCounter("mezzo_pipelines_data_runs_total",
                                      "Runs of pipelines that new data has begun or joined.")) {}
 
@@ -74,7 +74,7 @@ Result<DataWatcher::Round> DataWatcher::RunOnce() {
                 .first;
         ++round.looks;
         if (!found->second.ok()) ++round.failed;
-        looks_.With({found->second.ok() ? "ok" : "failed"}).Add();
+        (found->second.ok() ? looks_ : failures_).Add();
       }
       MEZZO_TRY_VOID(Keep(trigger, found->second, round));
     }

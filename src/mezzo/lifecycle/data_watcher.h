@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "mezzo/base/clock.h"
 #include "mezzo/base/mutex.h"
@@ -39,7 +40,11 @@ class DataWatcher {
     observe::Logger& log;
     observe::Registry& metrics;
   };
-  DataWatcher(Options options, Ports ports);
+  DataWatcher(Options options, const Ports& ports)
+      : DataWatcher(
+            std::move(options), ports,
+            ports.metrics.NewCounterFamily("mezzo_pipelines_data_looks_total",
+                                           "Looks at folders of data that pipelines watch.", {"outcome"})) {}
   ~DataWatcher() { Stop(); }
   DataWatcher(const DataWatcher&) = delete;
   DataWatcher& operator=(const DataWatcher&) = delete;
@@ -53,10 +58,11 @@ class DataWatcher {
   /// On the caller's thread; not thread-safe. Fails with the database's errors.
   Result<Round> RunOnce();
   void Start();
-  /// Waits for the look that runs, `look_limit` at most.
+  /// Waits for the look that runs: `look_limit` at most, unless the disk itself hangs.
   void Stop() EXCLUDES(mu_);
 
  private:
+  DataWatcher(Options options, const Ports& ports, observe::Family<observe::Counter>& looks);
   void Loop() EXCLUDES(mu_);
   bool stopping() EXCLUDES(mu_);
   Result<void> Keep(const PipelineStore::DataTrigger& trigger, const Result<DataSight>& sight, Round& round);
@@ -66,7 +72,8 @@ class DataWatcher {
 
   const Options options_;
   const Ports ports_;
-  observe::Family<observe::Counter>& looks_;
+  observe::Counter& looks_;
+  observe::Counter& failures_;
   observe::Counter& runs_;
   Mutex mu_;
   CondVar end_;

@@ -289,6 +289,13 @@ Result<std::string> PipelineText(std::string_view pipeline_json) {
     for (const Json& trigger : one["triggers"]) {
       text += "trigger   " + Shown(trigger, "kind") + " " + Shown(trigger, "text");
       if (const std::string next = TextOf(trigger, "next_at"); !next.empty()) text += ", next at " + next;
+      if (trigger.is_object() && trigger.contains("watched") && trigger["watched"].is_object()) {
+        const Json& watched = trigger["watched"];
+        if (const std::string why = Shown(watched, "error", 500); !why.empty())
+          text += ", not watched: " + why;
+        if (watched.contains("settling") && watched["settling"] == Json(true))
+          text += ", changed and to settle";
+      }
       text += "\n";
     }
   }

@@ -60,5 +60,20 @@ TEST(PipelineText, ShowsStagesAndTheNextTimes) {
       "stages    a (train) > b (register)\ntrigger   schedule 0 3 * * *, next at N\ntrigger   drift \n");
 }
 
+TEST(PipelineText, ShowsWhyDataIsNotWatched) {
+  const auto of = [](const std::string& watched) {
+    const auto text = PipelineText(
+        R"({"kind":"pipeline","name":"p","revision":1,"updated_by":"ann","updated_at":"T","stages":[],"triggers":[)"
+        R"({"kind":"data","text":"raw/daily","next_at":null,"watched":)" +
+        watched + "}]}");
+    return text.ok() ? text->substr(text->find('\n') + 1) : "bad";
+  };
+  EXPECT_EQ(of(R"({"error":null,"settling":false})"), "trigger   data raw/daily\n");
+  EXPECT_EQ(of(R"({"error":null,"settling":true})"), "trigger   data raw/daily, changed and to settle\n");
+  EXPECT_EQ(of(R"({"error":"its disk is away","settling":false})"),
+            "trigger   data raw/daily, not watched: its disk is away\n");
+  EXPECT_EQ(of("7"), "trigger   data raw/daily\n");
+}
+
 }  // namespace
 }  // namespace mezzo::app::cli
