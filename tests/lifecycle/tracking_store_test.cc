@@ -166,8 +166,18 @@ TEST_P(TrackingStoreTest, OnlyWhatWentWithAnExperimentComesBackWithIt) {
   EXPECT_EQ(Reason(tracking_.CreateRun(tenant_, {.experiment = experiment}, Soon())),
             "tracking_experiment_deleted");
 
+  // What no change is: a deletion again, and changes that are refused.
+  ASSERT_TRUE(tracking_.ChangeRun(tenant_, late, {.deleted = true}, Soon()).ok());
+  for (const TrackingStore::RunChange& change :
+       {TrackingStore::RunChange{.name = "x"}, TrackingStore::RunChange{.status = "FAILED"},
+        TrackingStore::RunChange{.ended_ms = 1}}) {
+    EXPECT_EQ(Reason(tracking_.ChangeRun(tenant_, late, change, Soon())), "tracking_run_deleted");
+  }
+  EXPECT_EQ(Reason(tracking_.DeleteRunTag(tenant_, late, "a", Soon())), "tracking_run_deleted");
+
   ASSERT_TRUE(tracking_.RestoreExperiment(tenant_, experiment, Soon()).ok());
 
+  EXPECT_EQ(tracking_.GetRun(tenant_, late, Soon())->status, "RUNNING");
   EXPECT_THAT(Found(experiment, {}), testing::ElementsAre(late));
   EXPECT_TRUE(tracking_.GetRun(tenant_, early, Soon())->deleted);
   EXPECT_EQ(Reason(tracking_.RestoreExperiment(tenant_, experiment, Soon())), "tracking_experiment_active");
