@@ -167,7 +167,11 @@ def test_deleted_runs_are_seen_by_those_who_ask(mezzo):
     names = lambda view: sorted(run.info.run_name for run in client.search_runs([experiment], run_view_type=view))
     assert (names(ViewType.ACTIVE_ONLY), names(ViewType.DELETED_ONLY), names(ViewType.ALL)) == (["kept"], ["gone"], ["gone", "kept"])
     assert client.get_run(gone).info.lifecycle_stage == "deleted"
+    for call in (lambda: client.update_run(gone, name="other"), lambda: client.set_terminated(gone, "FAILED"),
+                 lambda: client.delete_tag(gone, "mlflow.runName"), lambda: client.set_tag(gone, "a", "b")):
+        assert f"the run '{gone}' is deleted" in refused("INVALID_PARAMETER_VALUE", call, status=400)
     client.restore_run(gone)
+    assert client.get_run(gone).info.status == "FINISHED"
     assert names(ViewType.ACTIVE_ONLY) == ["gone", "kept"] and names(ViewType.DELETED_ONLY) == []
     assert client.search_runs([]) == [] and kept
 

@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "mezzo/lifecycle/version_uploads.h"
-#include "mezzo/runtime/task.h"
+#include "mezzo/models/testing/listed_catalog.h"
 #include "mezzo/storage/blob_io.h"
 #include "mezzo/storage/testing/cuttable_db.h"
 #include "mezzo/storage/testing/memory_blob_store.h"
@@ -24,57 +24,6 @@ using std::chrono::seconds;
 using ::testing::HasSubstr;
 using Key = VersionSupply::Key;
 using State = VersionSupply::State;
-
-/// Has what was loaded, and what the test puts into folders. Thread-safe.
-class FakeCatalog final : public models::Catalog {
- public:
-  void Add(const std::string& model, std::int64_t version) {
-    const MutexLock lock(mu_);
-    loaded_.insert({model, version});
-  }
-  void Keep(const std::set<Key>& these) {
-    const MutexLock lock(mu_);
-    loaded_ = these;
-  }
-
-  Result<models::VersionRef> Acquire(std::string_view model, std::string_view version) override {
-    const MutexLock lock(mu_);
-    if (loaded_.contains(Key(model, static_cast<std::int64_t>(ParseUint(version).value_or(0))))) {
-      return models::VersionRef(std::make_shared<models::ModelVersion>());
-    }
-    return NotFound("model_unknown", "there is none");
-  }
-  runtime::Task<Result<models::VersionRef>> AcquireLoaded(runtime::Context, ModelName, std::string) override {
-    co_return Unavailable("unused", "");
-  }
-  Result<std::shared_ptr<const models::ModelConfig>> ConfigOf(std::string_view, std::string_view) override {
-    return Unavailable("unused", "");
-  }
-  Result<std::vector<std::int64_t>> VersionsOf(std::string_view model) override {
-    const MutexLock lock(mu_);
-    std::vector<std::int64_t> versions;
-    for (const auto& [name, version] : loaded_) {
-      if (name == model) versions.push_back(version);
-    }
-    if (versions.empty()) return NotFound("model_unknown", "there is none");
-    return versions;
-  }
-  bool IsReady(std::string_view model, std::string_view version) override {
-    return Acquire(model, version).ok();
-  }
-  bool StartupDone() override { return true; }
-  std::vector<models::IndexEntry> Index(bool) override { return {}; }
-  runtime::Task<Result<void>> Load(runtime::Context, ModelName, models::LoadOverrides) override {
-    co_return Unavailable("unused", "");
-  }
-  runtime::Task<Result<void>> Unload(runtime::Context, ModelName) override {
-    co_return Unavailable("unused", "");
-  }
-
- private:
-  Mutex mu_;
-  std::set<Key> loaded_ GUARDED_BY(mu_);
-};
 
 /// Fails some calls in a row, from the n-th on. Thread-safe.
 class FailingDb final : public storage::SqlDb {
@@ -231,7 +180,7 @@ class VersionSupplyTest : public RegistryFixture {
   storage::testing::MemoryBlobStore contents_{real_};
   observe::Logger log_{{}, real_};
   observe::Registry metrics_;
-  FakeCatalog catalog_;
+  models::testing::ListedCatalog catalog_;
   std::atomic<bool> broken_{false};
   Mutex mu_;
   std::set<Key> needed_ GUARDED_BY(mu_);

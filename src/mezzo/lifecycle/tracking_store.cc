@@ -43,6 +43,9 @@ std::string NewId(WallTime now) {
   return id;
 }
 
+Error DeletedRun(const std::string& id) {
+  return FailedPrecondition("tracking_run_deleted", "the run '" + Printable(id, 64) + "' is deleted");
+}
 Error NoLoggedModel(const std::string& id) {
   return NotFound("tracking_model_unknown", "there is no logged model '" + Printable(id, 64) + "'");
 }
@@ -239,15 +242,19 @@ Result<RunRecord> TrackingStore::ChangeRun(const TenantId& tenant, const std::st
   RunRecord changed;
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(RunRecord run, ReadRun(session, tenant, id));
+    if (run.deleted && (change.name || change.status || change.ended_ms)) return DeletedRun(id);
     if (run.deleted && change.deleted == false) {
       MEZZO_TRY_VOID(CheckExperiment(session, tenant, run.experiment));
     }
     const std::optional<std::int64_t> ended = change.ended_ms ? change.ended_ms : run.ended_ms;
+    // Deleted once: the time says with what it went.
     MEZZO_TRY_VOID(session.Run(
-        "UPDATE tracking_runs SET name = $3, status = $4, ended_ms = $5, deleted_us = $6 WHERE id = $1 AND "
-        "tenant = $2",
+        "UPDATE tracking_runs SET name = $3, status = $4, ended_ms = $5, deleted_us = CASE WHEN $6 = 0 THEN "
+        "deleted_us WHEN $7 = 0 THEN 0 WHEN deleted_us > 0 THEN deleted_us ELSE $7 END "
+        "WHERE id = $1 AND tenant = $2",
         {id, tenant.str(), change.name.value_or(run.name), change.status.value_or(run.status),
-         ended ? SqlValue(*ended) : SqlValue(), change.deleted.value_or(run.deleted) ? NowMicros() : 0}));
+         ended ? SqlValue(*ended) : SqlValue(), std::int64_t{change.deleted ? 1 : 0},
+         change.deleted.value_or(false) ? NowMicros() : 0}));
     if (change.name) MEZZO_TRY_VOID(PutFacts(session, id, kTag, {{"mlflow.runName", *change.name}}));
     MEZZO_TRY(changed, ReadRun(session, tenant, id));
     return {};
@@ -271,7 +278,7 @@ Result<void> TrackingStore::Note(const TenantId& tenant, const std::string& run,
                           {run, tenant.str(), static_cast<std::int64_t>(notes.metrics.size())}));
     if (locked.empty()) return NoTrackedRun(run);
     if (locked.Int(0, 2) != 0) {
-      return FailedPrecondition("tracking_run_deleted", "the run '" + run + "' is deleted");
+      return DeletedRun(run);
     }
     if (static_cast<std::size_t>(locked.Int(0, 0)) > options_.max_points) {
       return ResourceExhausted("tracking_full", "the run has all the measurements that it may have: " +
@@ -334,9 +341,10 @@ Result<void> TrackingStore::DeleteRunTag(const TenantId& tenant, const std::stri
   const auto work = [&](SqlSession& session) -> Result<void> {
     MEZZO_TRY(const SqlRows locked,
               session.Run("UPDATE tracking_runs SET facts = facts - 1 WHERE id = $1 AND tenant = $2 "
-                          "RETURNING id",
+                          "RETURNING deleted_us",
                           {run, tenant.str()}));
     if (locked.empty()) return NoTrackedRun(run);
+    if (locked.Int(0, 0) != 0) return DeletedRun(run);
     MEZZO_TRY(const SqlRows gone,
               session.Run("DELETE FROM tracking_facts WHERE owner = $1 AND kind = 'tag' AND fact_key = $2",
                           {run, key}));

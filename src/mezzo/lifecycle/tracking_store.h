@@ -88,7 +88,8 @@ class TrackingStore {
     std::optional<std::int64_t> ended_ms;
     std::optional<bool> deleted;
   };
-  /// kFailedPrecondition "tracking_experiment_deleted": a run that is restored before its experiment.
+  /// kFailedPrecondition "tracking_run_deleted": a run that is deleted takes no change but being restored;
+  /// "tracking_experiment_deleted": it is restored before its experiment.
   Result<RunRecord> ChangeRun(const TenantId& tenant, const std::string& id, const RunChange& change,
                               TimePoint deadline);
   /// With facts and metrics. Fails as SearchExperiments().
@@ -110,7 +111,7 @@ class TrackingStore {
   /// another value already. kFailedPrecondition "tracking_run_deleted".
   Result<void> Note(const TenantId& tenant, const std::string& run, const RunNotes& notes,
                     TimePoint deadline);
-  /// kNotFound "tracking_tag_unknown".
+  /// kNotFound "tracking_tag_unknown"; kFailedPrecondition "tracking_run_deleted".
   Result<void> DeleteRunTag(const TenantId& tenant, const std::string& run, const std::string& key,
                             TimePoint deadline);
   /// In the order they came; `offset` of them left out.
