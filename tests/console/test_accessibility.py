@@ -111,6 +111,7 @@ def test_the_check_sees_what_is_wrong(browser, house, axe):
     visit = Visit(browser, house)
     page = visit.page
     page.goto(house.page)
+    expect(page.locator("input[name=key]")).to_be_focused()
     page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"/console/icon.svg\"><p id=\"pale\">pale</p>')")
     page.evaluate("Object.assign(document.querySelector('#pale').style, { color: '#ccc', background: '#fff' })")
     assert {"image-alt", "color-contrast"} <= {rule for rule, *_ in violations(page, axe)}
