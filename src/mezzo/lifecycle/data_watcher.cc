@@ -5,8 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "mezzo/runtime/loop.h"
-
 namespace mezzo::lifecycle {
 namespace {
 
@@ -20,7 +18,11 @@ DataWatcher::DataWatcher(Options options, const Ports& ports, observe::Family<ob
       looks_(looks.With({"ok"})),
       failures_(looks.With({"failed"})),
       runs_(ports.metrics.NewCounter("mezzo_pipelines_data_runs_total",
-                                     "Runs of pipelines that new data has begun or joined.")) {}
+                                     "Runs of pipelines that new data has begun or joined.")),
+      thread_({.name = "data", .longest_sleep = options_.period}, ports_.clock, [this] {
+        RunAndLog();
+        return runtime::PeriodicThread::Pause{.longest = options_.period};
+      }) {}
 
 Result<void> DataWatcher::Keep(const PipelineStore::DataTrigger& trigger, const Result<DataSight>& sight,
                                Round& round) {
@@ -56,12 +58,12 @@ Result<DataWatcher::Round> DataWatcher::RunOnce() {
   Round round;
   std::map<std::pair<std::string, std::string>, Result<DataSight>> seen;
   PipelineStore::DataTrigger last;
-  while (!stopping()) {
+  while (!thread_.stopping()) {
     MEZZO_TRY(round.leads, ports_.store.LeadWatching(options_.host, options_.lease, Soon()));
     if (!round.leads) return round;
     MEZZO_TRY(const auto page, ports_.store.DataTriggers(last, options_.page, Soon()));
     for (const PipelineStore::DataTrigger& trigger : page) {
-      if (stopping()) return round;
+      if (thread_.stopping()) return round;
       const std::pair key(trigger.dataset, trigger.prefix);
       auto found = seen.find(key);
       if (found == seen.end()) {
@@ -84,38 +86,12 @@ Result<DataWatcher::Round> DataWatcher::RunOnce() {
   return round;
 }
 
-bool DataWatcher::stopping() {
-  const MutexLock lock(mu_);
-  return stopping_;
-}
-
-void DataWatcher::Start() {
-  thread_ = std::thread([this] { Loop(); });
-}
-
-void DataWatcher::Stop() {
-  {
-    const MutexLock lock(mu_);
-    stopping_ = true;
-    end_.NotifyAll();
-  }
-  if (thread_.joinable()) thread_.join();
-}
-
-void DataWatcher::Loop() {
-  runtime::SetThreadName("data");
-  while (true) {
-    const TimePoint wake = ports_.clock.Now() + options_.period;
-    const auto round = RunOnce();
-    if (!round.ok()) {
-      ports_.log.Limited("data_watch")
-          .Warn("pipelines' data can't be watched",
-                {{"reason", round.error().reason()}, {"message", round.error().message()}});
-    }
-    const MutexLock lock(mu_);
-    while (!stopping_ && ports_.clock.Now() < wake) end_.WaitUntil(mu_, wake);
-    if (stopping_) return;
-  }
+void DataWatcher::RunAndLog() {
+  const auto round = RunOnce();
+  if (round.ok()) return;
+  ports_.log.Limited("data_watch")
+      .Warn("pipelines' data can't be watched",
+            {{"reason", round.error().reason()}, {"message", round.error().message()}});
 }
 
 }  // namespace mezzo::lifecycle

@@ -2,16 +2,15 @@
 
 #include <cstddef>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "mezzo/base/clock.h"
-#include "mezzo/base/mutex.h"
 #include "mezzo/base/result.h"
 #include "mezzo/lifecycle/datasets.h"
 #include "mezzo/lifecycle/pipeline_store.h"
 #include "mezzo/observe/log.h"
 #include "mezzo/observe/metrics.h"
+#include "mezzo/runtime/periodic_thread.h"
 
 namespace mezzo::lifecycle {
 
@@ -45,7 +44,7 @@ class DataWatcher {
             std::move(options), ports,
             ports.metrics.NewCounterFamily("mezzo_pipelines_data_looks_total",
                                            "Looks at folders of data that pipelines watch.", {"outcome"})) {}
-  ~DataWatcher() { Stop(); }
+  ~DataWatcher() = default;
   DataWatcher(const DataWatcher&) = delete;
   DataWatcher& operator=(const DataWatcher&) = delete;
 
@@ -57,14 +56,13 @@ class DataWatcher {
   };
   /// On the caller's thread; not thread-safe. Fails with the database's errors.
   Result<Round> RunOnce();
-  void Start();
+  void Start() { thread_.Start(); }
   /// Waits for the look that runs: `look_limit` at most, unless the disk itself hangs.
-  void Stop() EXCLUDES(mu_);
+  void Stop() { thread_.Stop(); }
 
  private:
   DataWatcher(Options options, const Ports& ports, observe::Family<observe::Counter>& looks);
-  void Loop() EXCLUDES(mu_);
-  bool stopping() EXCLUDES(mu_);
+  void RunAndLog();
   Result<void> Keep(const PipelineStore::DataTrigger& trigger, const Result<DataSight>& sight, Round& round);
   [[nodiscard]] TimePoint Soon() const {
     return AddSaturating(ports_.clock.Now(), options_.database_timeout);
@@ -75,10 +73,7 @@ class DataWatcher {
   observe::Counter& looks_;
   observe::Counter& failures_;
   observe::Counter& runs_;
-  Mutex mu_;
-  CondVar end_;
-  bool stopping_ GUARDED_BY(mu_) = false;
-  std::thread thread_;  // Last: uses everything above.
+  runtime::PeriodicThread thread_;  // Last: uses everything above.
 };
 
 }  // namespace mezzo::lifecycle
