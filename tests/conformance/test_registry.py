@@ -218,7 +218,7 @@ def test_half_an_upload_is_nothing_that_can_be_used(platform):
             ("GET", f"{MODELS}/halves/versions/latest", None, 404, "registry_alias_unknown")):
         refused(platform(method, path, body), reason, status)
         assert everything() == before, (method, path)
-    assert platform("GET", f"{one}/contents/{sha(content)}")[0] == 404
+    refused(platform("GET", f"{one}/contents/{sha(content)}"), "registry_blob_unknown", 404)
     # What is sent must be what was named; what is wrong takes its pieces with it, and nothing else.
     said = refused(put(platform, content, wrong, 1 << 17, len(content)), "registry_blob_digest")["error"]["message"]
     assert said == f"the content that was sent as {sha(content)} has the SHA-256 {sha(content[:1 << 17] + wrong)}"

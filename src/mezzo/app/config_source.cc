@@ -41,7 +41,7 @@ Result<ServerConfig> ReadConfig(const ConfigSource& source, bool resolve_secrets
   // Processes that run in other folders are told of paths in it.
   std::error_code failed;
   const auto absolute = std::filesystem::absolute(config.data_dir, failed);
-  if (failed) return Internal("data_dir", "the current folder is not known: " + failed.message());
+  if (failed) return Unavailable("data_dir", "the current folder is not known: " + failed.message());
   config.data_dir = absolute.lexically_normal().string();
   MEZZO_TRY_VOID(CheckExposure(config));
   MEZZO_TRY_VOID(CallersOf(config));

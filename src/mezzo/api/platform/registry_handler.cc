@@ -656,8 +656,13 @@ runtime::Task<RegistryHandler::Answer> RegistryHandler::SendContent(runtime::Con
   MEZZO_CO_TRY(std::string name, co_await runtime::Offload(ports_.pool, std::move(look)));
   BlobServer::Presentation presentation{
       .file_name = std::move(name), .fresh = Duration::zero(), .refusal = &ProblemResponse};
-  co_return co_await ports_.blobs.Serve(std::move(ctx), lifecycle::VersionUploads::KeyOf(sha256),
-                                        call.request, std::move(presentation));
+  auto answer = co_await ports_.blobs.Serve(std::move(ctx), lifecycle::VersionUploads::KeyOf(sha256),
+                                            call.request, std::move(presentation));
+  if (!answer.ok() && answer.error().reason() == "blob_missing") {
+    co_return NotFound("registry_blob_unknown",
+                       "the file with the SHA-256 " + sha256 + " has not been sent yet, or is archived");
+  }
+  co_return answer;
 }
 
 }  // namespace mezzo::api::platform
