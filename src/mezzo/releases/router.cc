@@ -106,7 +106,14 @@ void LiveArm::End(ArmEnd end, bool probe, const ArmOutcome& outcome, TimePoint n
   }
   if (guarded_) {
     const MutexLock lock(mu_);
-    if (end != ArmEnd::kUnjudged && end != ArmEnd::kOutrun) {
+    // Trials that were late at the same time tell of one stall, which a busy host has now and then; what
+    // hangs is late time after time.
+    bool counts = end == ArmEnd::kOk || end == ArmEnd::kFailed;
+    if (end == ArmEnd::kLate) {
+      counts = probe || now - outcome.latency >= last_late_;
+      if (counts) last_late_ = now;
+    }
+    if (counts) {
       (void)breaker_.OnRun(end == ArmEnd::kOk, probe, now);
     } else if (probe) {
       breaker_.OnProbeGone();

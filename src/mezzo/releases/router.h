@@ -88,6 +88,7 @@ class LiveArm {
   std::unique_ptr<Counts> counts_;
   mutable Mutex mu_;
   runtime::Breaker breaker_ GUARDED_BY(mu_);
+  TimePoint last_late_ GUARDED_BY(mu_){};     // The end of the late trial that was counted last.
   std::vector<observe::Callback> callbacks_;  // Last: reads the breaker.
 };
 

@@ -256,7 +256,6 @@ TEST_F(RouterTest, ShadowsHaveALimitAndCountWhatTheyAnswer) {
               HasSubstr(R"(mezzo_route_shadow_calls_total{model="m",version="5",outcome="dropped"} 1)"));
 }
 
-// Calls on two threads while the weights move: every call has one route, whole.
 TEST_F(RouterTest, ALateTrialCountsAgainstItsArmUnlessTheHostIsSlowItself) {
   for (const ArmEnd end : {ArmEnd::kOutrun, ArmEnd::kLate}) {
     router_.Replace({Canary(1, kWholeWeight, end == ArmEnd::kLate ? "late" : "outrun")});
@@ -270,6 +269,25 @@ TEST_F(RouterTest, ALateTrialCountsAgainstItsArmUnlessTheHostIsSlowItself) {
   EXPECT_THAT(Metrics(), HasSubstr("outcome=\"late\"} 60"));
 }
 
+TEST_F(RouterTest, TrialsThatAreLateTogetherCountOnce) {
+  router_.Replace({Canary(1, kWholeWeight, "late")});
+  const auto route = router_.Find("m");
+  const auto pick = route->Choose({.tenant = "t"}, clock_.Now());
+  ASSERT_TRUE(pick.trial);
+  const auto stall = [&] {
+    clock_.Advance(milliseconds(20));
+    for (int i = 0; i < 10; ++i) {
+      clock_.Advance(milliseconds(1));
+      route->End(pick, ArmEnd::kLate, {.latency = milliseconds(15), .retried = true, .late = true},
+                 clock_.Now());
+    }
+    return route->arm(pick.target).state();
+  };
+  for (int stalls = 1; stalls <= 2; ++stalls) EXPECT_EQ(stall(), Breaker::State::kClosed) << stalls;
+  EXPECT_NE(stall(), Breaker::State::kClosed) << "three, one behind the other";
+}
+
+// Calls on two threads while the weights move: every call has one route, whole.
 TEST_F(RouterTest, CallsSeeOneRevisionWhileRoutesMove) {
   router_.Update({Canary(1, 1)});
   std::atomic<bool> stop = false;
