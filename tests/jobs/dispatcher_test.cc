@@ -366,8 +366,8 @@ TEST_P(DispatcherTest, PaidJobsHaveSlotsThatOthersCanNotTake) {
     }
     auto ended = UntilCancelled(run);
     const MutexLock lock(mu);
-    running.extract(
-        run.job().model);  // One of them: a job whose lease was lost on a busy machine runs again.
+    // One of them: a job whose lease was lost on a busy machine runs again.
+    running.extract(run.job().model);
     return ended;
   });
   Dispatcher::Options options;
