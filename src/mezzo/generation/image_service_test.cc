@@ -197,10 +197,11 @@ TEST_F(ImageServiceTest, ACancelledRequestThatWaitsRunsNotAtAll) {
 
 TEST_F(ImageServiceTest, NoStepBeginsAfterTheDeadline) {
   fake_.unet.Close();
-  Answer late = Send(Request("a", 1, 50),
-                     runtime::Context().WithDeadline(clock_.Now() + std::chrono::milliseconds(100)));
+  // Long enough that a busy machine begins the first step in time.
+  const TimePoint deadline = clock_.Now() + std::chrono::seconds(1);
+  Answer late = Send(Request("a", 1, 50), runtime::Context().WithDeadline(deadline));
   fake_.unet.AwaitRuns(1);
-  std::this_thread::sleep_for(std::chrono::milliseconds(120));
+  while (clock_.Now() <= deadline) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   fake_.unet.Open();
 
   const auto result = late.get();
